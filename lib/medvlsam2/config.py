@@ -1,0 +1,199 @@
+"""Configuration as frozen dataclasses; sizes themselves are chosen in ``model/builders.py``.
+
+Each field is followed by its description, which is also the command line's help. ``from_dict`` refuses unknown
+keys and names the nearest known one; ``to_dict`` is what ``config.yaml`` beside the weights holds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import Any, Literal, TypeVar, get_type_hints
+
+from medvlsam2.errors import InvalidConfig, nearest_hint
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViT3DConfig:
+    """The whole-volume encoder (M3D-CLIP's architecture)."""
+
+    image_size_dhw: tuple[int, int, int] = (32, 256, 256)
+    """Voxels of its input along depth, height and width."""
+    patch_size_dhw: tuple[int, int, int] = (4, 16, 16)
+    """Voxels of one patch."""
+    hidden_size: int = 768
+    """Width of a token."""
+    mlp_dim: int = 3072
+    """Width of the hidden layer of each block's MLP."""
+    num_layers: int = 12
+    """Number of transformer blocks."""
+    num_heads: int = 12
+    """Attention heads per block."""
+
+    def __post_init__(self) -> None:
+        for size, patch in zip(self.image_size_dhw, self.patch_size_dhw, strict=True):
+            if size % patch:
+                raise InvalidConfig(
+                    f"image_size_dhw {self.image_size_dhw} is not a multiple of patch_size_dhw "
+                    f"{self.patch_size_dhw} on every axis. Change one of them."
+                )
+        if self.hidden_size % self.num_heads:
+            raise InvalidConfig(
+                f"hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}."
+            )
+
+    @property
+    def num_patches(self) -> int:
+        """Number of patch tokens of one volume."""
+        d, h, w = (s // p for s, p in zip(self.image_size_dhw, self.patch_size_dhw, strict=True))
+        return d * h * w
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectorConfig:
+    """From vision tokens to the language model's width and count."""
+
+    kind: Literal["mixer", "linear"] = "mixer"
+    """"mixer" is the paper's; "linear" its ablation (Table 6)."""
+    num_tokens: int = 512
+    """Number of image tokens that the language model reads."""
+    depth: int = 2
+    """Number of mixer layers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageConfig:
+    """The causal language model and its LoRA adapter."""
+
+    architecture: Literal["qwen2", "llama"] = "qwen2"
+    """Native transformers class; InternLM2 weights are converted to llama."""
+    vocab_size: int = 151674
+    """Rows of the embedding, special tokens included."""
+    hidden_size: int = 896
+    """Width."""
+    intermediate_size: int = 4864
+    """Width of the gated MLP."""
+    num_layers: int = 24
+    """Number of decoder layers."""
+    num_heads: int = 14
+    """Attention heads."""
+    num_kv_heads: int = 2
+    """Key-value heads."""
+    max_position_embeddings: int = 8192
+    """Longest sequence in tokens."""
+    tie_word_embeddings: bool = True
+    """Whether the output layer shares the embedding's weights."""
+    lora_rank: int = 64
+    """LoRA rank r."""
+    lora_alpha: int = 128
+    """LoRA scale: the update is alpha / r · B A."""
+    lora_dropout: float = 0.05
+    """Dropout on the adapter's input while training."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sam2Config:
+    """SAM 2 over slices; defaults are SAM 2.1-tiny's."""
+
+    trunk: Literal["hiera", "conv"] = "hiera"
+    """"hiera" loads SAM 2's weights; "conv" learns from scratch on little data."""
+    image_size: int = 1024
+    """Side of its square input in pixels."""
+    backbone_stride: int = 16
+    """Input pixels per pixel of the image embedding; masks come at a quarter of this stride."""
+    hidden_dim: int = 256
+    """Width of the image embedding and of prompt tokens."""
+    memory_dim: int = 64
+    """Width of a spatial memory."""
+    memory_layers: int = 4
+    """Layers of the memory attention."""
+    memory_mlp_dim: int = 2048
+    """Width of the hidden layer in the memory attention."""
+    num_maskmem: int = 7
+    """Spatial memories a slice can attend to: conditioning slices plus the nearest others."""
+    max_cond_frames_in_attn: int = 4
+    """At most this many prompted slices are attended to, the nearest first."""
+    hiera_embed_dim: int = 96
+    """Hiera: width of its first stage."""
+    hiera_num_heads: int = 1
+    """Hiera: heads of its first stage."""
+    hiera_stages: tuple[int, ...] = (1, 2, 7, 2)
+    """Hiera: blocks per stage."""
+    hiera_global_att_blocks: tuple[int, ...] = (5, 7, 9)
+    """Hiera: blocks with global attention."""
+    hiera_window_pos_embed_bkg_spatial_size: tuple[int, int] = (7, 7)
+    """Hiera: size of the background position embedding."""
+    hiera_window_spec: tuple[int, ...] = (8, 4, 14, 7)
+    """Hiera: attention window per stage."""
+    conv_channels: tuple[int, ...] = (32, 64, 128, 192)
+    """Conv trunk: channels per level, finest first; the third level is the image embedding's."""
+    conv_depths: tuple[int, ...] = (1, 2, 3, 2)
+    """Conv trunk: blocks per level."""
+    neighbour_slices: bool = False
+    """True: the three input channels are slices z-1, z, z+1; False: grey repeated, as SAM 2's weights need."""
+    multimask_output: bool = True
+    """Whether one click gives three candidate masks, the best of which is taken."""
+    text_similarity: bool = False
+    """Whether [SEG] · pixel features is added to the mask logits (SegVol's decoder); needs training."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """One MedVL-SAM2 model, whole."""
+
+    model_id: str
+    """Name of the folder under ``model/``."""
+    vit: ViT3DConfig = field(default_factory=ViT3DConfig)
+    """Whole-volume encoder."""
+    projector: ProjectorConfig = field(default_factory=ProjectorConfig)
+    """Projector."""
+    language: LanguageConfig = field(default_factory=LanguageConfig)
+    """Language model."""
+    sam2: Sam2Config = field(default_factory=Sam2Config)
+    """Pixel decoder."""
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Plain dictionary of a configuration dataclass, tuples as lists (for YAML)."""
+    return {key: _plain(value) for key, value in asdict(config).items()}
+
+
+def from_dict(cls: type[T], record: dict[str, Any], *, where: str = "") -> T:
+    """Build a configuration dataclass and refuse keys that it does not have.
+
+    Args:
+        cls: the dataclass.
+        record: plain dictionary, e.g. from YAML.
+        where: dotted path of ``record`` in the whole file, for messages.
+
+    Raises:
+        InvalidConfig: on an unknown key (the nearest known one is named) or a missing one.
+    """
+    hints = get_type_hints(cls)
+    known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for key, value in record.items():
+        path = f"{where}.{key}" if where else key
+        if key not in known:
+            raise InvalidConfig(
+                f"Unknown configuration key '{path}'. {nearest_hint(key, known)} "
+                f"Allowed here: {', '.join(sorted(known))}."
+            )
+        hint = hints[key]
+        if is_dataclass(hint) and isinstance(value, dict):
+            values[key] = from_dict(hint, value, where=path)  # type: ignore[arg-type]
+        else:
+            values[key] = tuple(value) if isinstance(value, list) else value
+    try:
+        return cls(**values)
+    except TypeError as error:
+        raise InvalidConfig(f"Configuration '{where or cls.__name__}' is incomplete: {error}.") from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value

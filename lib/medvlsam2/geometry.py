@@ -1,0 +1,117 @@
+"""Voxel indices, world millimetres and the names of directions.
+
+Conventions, used everywhere in this package:
+
+* ``_ijk``: index into the stored array, zero-based, an integer is the CENTRE of a voxel.
+* ``_ras``: world millimetres as NIfTI has them: x grows to the patient's right, y to the front, z to the head.
+* ``_lps``: world millimetres as DICOM and ITK have them (x to the left, y to the back), only at the edges.
+
+An ``affine`` is always 4x4 and maps homogeneous ``_ijk`` to ``_ras``.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float, Num
+
+from medvlsam2.errors import GeometryMismatch
+
+AFFINE_TOLERANCE_MM: Final = 1e-3
+"""Two affines are one grid if no entry differs by more than this."""
+
+RAS_TO_LPS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""Both ways: flipping the signs of x and y is its own inverse."""
+
+_AXIS_NAMES: Final = (("L", "R"), ("P", "A"), ("I", "S"))
+
+
+def ijk_to_ras(
+    points_ijk: Num[np.ndarray, "n 3"], affine: Float[np.ndarray, "4 4"]
+) -> Float[np.ndarray, "n 3"]:
+    """World positions in mm of voxel indices (voxel centres at integers)."""
+    return np.asarray(points_ijk, dtype=np.float64) @ affine[:3, :3].T + affine[:3, 3]
+
+
+def ras_to_ijk(
+    points_ras: Num[np.ndarray, "n 3"], affine: Float[np.ndarray, "4 4"]
+) -> Float[np.ndarray, "n 3"]:
+    """Continuous voxel indices of world positions in mm; the inverse of :func:`ijk_to_ras`."""
+    return ijk_to_ras(np.asarray(points_ras, dtype=np.float64), np.linalg.inv(affine))
+
+
+def ras_to_lps_affine(affine: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
+    """The same grid for software that counts world axes as DICOM does; its own inverse."""
+    return RAS_TO_LPS @ affine
+
+
+def spacing_mm(affine: Float[np.ndarray, "4 4"]) -> tuple[float, float, float]:
+    """Distance in mm between neighbouring voxel centres along i, j and k."""
+    norms = np.linalg.norm(affine[:3, :3], axis=0)
+    return float(norms[0]), float(norms[1]), float(norms[2])
+
+
+def voxel_volume_ml(affine: Float[np.ndarray, "4 4"]) -> float:
+    """Volume of one voxel in millilitres."""
+    return float(abs(np.linalg.det(affine[:3, :3])) / 1000.0)
+
+
+def closest_axes(affine: Float[np.ndarray, "4 4"]) -> tuple[tuple[int, int], ...]:
+    """For each array axis the nearest world axis and its sign.
+
+    Returns:
+        Three pairs ``(world_axis, sign)``: world_axis 0, 1, 2 = R, A, S. Every world axis appears once, also
+        for oblique scans (the strongest alignment is settled first).
+    """
+    cosines = affine[:3, :3] / np.maximum(np.linalg.norm(affine[:3, :3], axis=0), 1e-12)
+    pairs: dict[int, tuple[int, int]] = {}
+    strength = np.abs(cosines)
+    for _ in range(3):
+        world, axis = np.unravel_index(int(np.argmax(strength)), (3, 3))
+        pairs[int(axis)] = (int(world), 1 if cosines[world, axis] >= 0 else -1)
+        strength[world, :] = -1.0
+        strength[:, axis] = -1.0
+    return tuple(pairs[axis] for axis in range(3))
+
+
+def orientation_codes(affine: Float[np.ndarray, "4 4"]) -> str:
+    """Three letters: the direction in which i, j and k grow, e.g. ``"RAS"`` or ``"LPS"``."""
+    return "".join(_AXIS_NAMES[world][(sign + 1) // 2] for world, sign in closest_axes(affine))
+
+
+def reoriented_affine(
+    affine: Float[np.ndarray, "4 4"], shape_ijk: tuple[int, int, int]
+) -> Float[np.ndarray, "4 4"]:
+    """Affine of the same voxels after the array was turned to the nearest RAS order."""
+    turn = np.zeros((4, 4))
+    turn[3, 3] = 1.0
+    for axis, (world, sign) in enumerate(closest_axes(affine)):
+        turn[axis, world] = sign
+        turn[axis, 3] = 0.0 if sign > 0 else shape_ijk[axis] - 1
+    return affine @ turn
+
+
+def require_same_grid(
+    what: str,
+    shape_a: tuple[int, ...],
+    affine_a: Float[np.ndarray, "4 4"],
+    shape_b: tuple[int, ...],
+    affine_b: Float[np.ndarray, "4 4"],
+) -> None:
+    """Refuse two arrays that do not share one grid.
+
+    Raises:
+        GeometryMismatch: if shapes differ or any affine entry differs by more than AFFINE_TOLERANCE_MM.
+    """
+    if shape_a != shape_b:
+        raise GeometryMismatch(
+            f"{what}: shape {shape_b} differs from the image's {shape_a}. Both must lie on one grid; "
+            "resample one of them first."
+        )
+    gap_mm = float(np.abs(affine_a - affine_b).max())
+    if gap_mm > AFFINE_TOLERANCE_MM:
+        raise GeometryMismatch(
+            f"{what}: its affine differs from the image's by up to {gap_mm:.3g} mm; "
+            f"at most {AFFINE_TOLERANCE_MM} mm is allowed. Resample one of them first."
+        )

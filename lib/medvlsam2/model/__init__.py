@@ -1,0 +1,1 @@
+"""The parts of MedVL-SAM2 and their assembly; sizes live in ``builders`` alone."""

@@ -1,0 +1,1 @@
+"""What the model is asked to do: pure functions over an ``Engine``."""

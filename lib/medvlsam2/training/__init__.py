@@ -1,0 +1,1 @@
+"""Fitting the model: samples, losses, one step, the loop over stages."""
