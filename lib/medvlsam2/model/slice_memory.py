@@ -1,0 +1,71 @@
+"""What a batch of objects looked like on the slices seen so far.
+
+SAM 2 keys its memory by frame number. Here objects of one batch may sit at different places of the volume, so
+numbers are RELATIVE: every object of a batch has its first prompted slice at ``origin``. Only distances enter SAM 2's
+attention, so a batch of objects gives what each gives alone. Prompted (conditioning) slices serve both directions;
+the others are kept per direction, so going up does not depend on having gone down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+Entry = dict[str, Any]
+
+KEPT_SLICES = 16
+"""SAM 2 looks back over at most 6 spatial memories and 16 object pointers; older entries are dropped."""
+
+
+@dataclass
+class SliceMemory:
+    """Memory entries by relative slice number.
+
+    Args:
+        origin: relative number of the first prompted slice; large enough that no number is negative.
+    """
+
+    origin: int
+    conditioning: dict[int, Entry] = field(default_factory=dict)
+    upwards: dict[int, Entry] = field(default_factory=dict)
+    downwards: dict[int, Entry] = field(default_factory=dict)
+
+    @property
+    def num_slices(self) -> int:
+        """Upper bound of relative numbers, as sam2 asks for it."""
+        return 2 * self.origin + 2 * KEPT_SLICES
+
+    def output_dict(self, *, reverse: bool) -> dict[str, dict[int, Entry]]:
+        """In the form that ``sam2`` takes, for one direction."""
+        return {
+            "cond_frame_outputs": self.conditioning,
+            "non_cond_frame_outputs": self.downwards if reverse else self.upwards,
+        }
+
+    def add(self, index: int, entry: Entry, *, reverse: bool) -> None:
+        """Keep an unprompted slice and drop those that are out of reach."""
+        entries = self.downwards if reverse else self.upwards
+        entries[index] = entry
+        for other in [i for i in entries if abs(i - index) > KEPT_SLICES]:
+            del entries[other]
+
+    def select(self, rows: Int[Tensor, " b"]) -> SliceMemory:
+        """The memory of some objects of the batch."""
+        return SliceMemory(
+            self.origin,
+            *(
+                {index: _rows(entry, rows) for index, entry in entries.items()}
+                for entries in (self.conditioning, self.upwards, self.downwards)
+            ),
+        )
+
+
+def _rows(entry: Entry, rows: Tensor) -> Entry:
+    return {
+        key: [item[rows] for item in value] if isinstance(value, list) else torch.as_tensor(value)[rows]
+        for key, value in entry.items()
+    }

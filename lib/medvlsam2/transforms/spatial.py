@@ -1,0 +1,267 @@
+"""The one crossing between a scan's own grid and the model's slice grid.
+
+Model grid: ``_dhw`` with d from feet to head, h from front to back, w from the patient's right to left, i.e. an axial
+slice as radiologists view it. A slice is a native slice of the scan (no resampling along d); in plane a square round
+the body is cropped (padded with air where it leaves the scan) and resized to the model's input side. Everything that
+is needed to go there and back, for voxels, masks, clicks and boxes, is in one :class:`SpatialRecord`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int, Integer, Num
+from torch import Tensor
+
+from medvlsam2 import geometry
+from medvlsam2.data.volume import HU_MIN, CTVolume
+from medvlsam2.errors import GeometryMismatch, InvalidPrompt
+
+BODY_HU: Final = -400
+"""Voxels above this are taken for body when the crop is placed."""
+MARGIN_MM: Final = 8.0
+"""Air left around the body in the crop."""
+_GRID_AXES: Final = {2: (0, 1), 1: (1, -1), 0: (2, -1)}
+"""World axis (R, A, S = 0, 1, 2) → model axis (d, h, w = 0, 1, 2) and its sign."""
+
+BoxIJK = tuple[int, int, int, int, int, int]
+
+
+@dataclass(frozen=True)
+class GridBox:
+    """A box on the model grid: slices ``first`` to ``last`` (both inside), edges in continuous slice pixels."""
+
+    first: int
+    last: int
+    xyxy: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class SpatialRecord:
+    """How a scan's voxels map to the model's slice grid.
+
+    Args:
+        source_shape_ijk: shape of the scan.
+        source_affine: its affine, ``_ijk`` to ``_ras``.
+        axes: for d, h, w the array axis of the scan that runs along it.
+        flips: for d, h, w whether that array axis runs against it.
+        crop_hw: first row, end row, first column, end column of the crop, in voxels of the oriented scan; may be
+            negative or beyond the scan.
+        side: side of the model's square slices in pixels.
+    """
+
+    source_shape_ijk: tuple[int, int, int]
+    source_affine: Float[np.ndarray, "4 4"]
+    axes: tuple[int, int, int]
+    flips: tuple[bool, bool, bool]
+    crop_hw: tuple[int, int, int, int]
+    side: int
+
+    @property
+    def oriented_shape_dhw(self) -> tuple[int, int, int]:
+        """Shape of the scan after turning, before the crop."""
+        d, h, w = (self.source_shape_ijk[axis] for axis in self.axes)
+        return d, h, w
+
+    @property
+    def num_slices(self) -> int:
+        """Number of slices along d; each is a native slice."""
+        return self.oriented_shape_dhw[0]
+
+    @property
+    def slice_spacing_mm(self) -> float:
+        """Distance between slices."""
+        return geometry.spacing_mm(self.source_affine)[self.axes[0]]
+
+    @property
+    def pixel_mm(self) -> tuple[float, float]:
+        """Height and width of a model pixel."""
+        spacing = geometry.spacing_mm(self.source_affine)
+        scale_h, scale_w = self._scale_hw()
+        return spacing[self.axes[1]] * scale_h, spacing[self.axes[2]] * scale_w
+
+    def orient(self, array: Num[np.ndarray, "i j k"]) -> Num[np.ndarray, "d h w"]:
+        """A view of an array on the scan's grid, turned to d, h, w."""
+        self._require_source_shape(array.shape)
+        turned = np.transpose(array, self.axes)
+        return turned[tuple(slice(None, None, -1 if flip else 1) for flip in self.flips)]
+
+    def unorient(self, array: Num[np.ndarray, "d h w"]) -> Num[np.ndarray, "i j k"]:
+        """The inverse of :meth:`orient`."""
+        turned = array[tuple(slice(None, None, -1 if flip else 1) for flip in self.flips)]
+        return np.ascontiguousarray(np.transpose(turned, tuple(np.argsort(self.axes))))
+
+    def source_slice(self, d: int) -> int:
+        """Index of a model slice along the scan's own slice axis."""
+        return self.num_slices - 1 - d if self.flips[0] else d
+
+    def ijk_to_dhw(self, points_ijk: Num[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
+        """Continuous model-grid positions of voxel indices; integers are pixel centres on both sides."""
+        points = np.asarray(points_ijk, dtype=np.float64)[:, list(self.axes)]
+        for column, (flip, size) in enumerate(zip(self.flips, self.oriented_shape_dhw, strict=True)):
+            if flip:
+                points[:, column] = size - 1 - points[:, column]
+        for column, first, scale in zip((1, 2), (self.crop_hw[0], self.crop_hw[2]), self._scale_hw(), strict=True):
+            points[:, column] = (points[:, column] + 0.5 - first) / scale - 0.5
+        return points
+
+    def dhw_to_ijk(self, points_dhw: Num[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
+        """The inverse of :meth:`ijk_to_dhw`."""
+        points = np.array(points_dhw, dtype=np.float64)
+        for column, first, scale in zip((1, 2), (self.crop_hw[0], self.crop_hw[2]), self._scale_hw(), strict=True):
+            points[:, column] = (points[:, column] + 0.5) * scale + first - 0.5
+        for column, (flip, size) in enumerate(zip(self.flips, self.oriented_shape_dhw, strict=True)):
+            if flip:
+                points[:, column] = size - 1 - points[:, column]
+        return points[:, np.argsort(self.axes)]
+
+    def click_to_grid(self, point_ijk: tuple[float, float, float], name: str) -> tuple[int, float, float]:
+        """Slice, x and y of a click.
+
+        Raises:
+            InvalidPrompt: if the click is outside the scan.
+        """
+        size = self.source_shape_ijk
+        if not all(-0.5 <= p <= s - 0.5 for p, s in zip(point_ijk, size, strict=True)):
+            shown = tuple(round(float(p), 1) for p in point_ijk)
+            raise InvalidPrompt(
+                f"{name} at voxel {shown} lies outside the volume of shape {size}. "
+                f"Allowed are indices from (0, 0, 0) to {tuple(s - 1 for s in size)}."
+            )
+        d, h, w = self.ijk_to_dhw(np.array([point_ijk], dtype=np.float64))[0]
+        return int(np.clip(round(d), 0, self.num_slices - 1)), float(w), float(h)
+
+    def box_to_grid(self, box_ijk: BoxIJK) -> GridBox:
+        """A half-open voxel box on the model grid.
+
+        Raises:
+            InvalidPrompt: if the box is inverted, empty, or wholly outside the scan.
+        """
+        starts, ends = np.array(box_ijk[0::2]), np.array(box_ijk[1::2])
+        size = np.array(self.source_shape_ijk)
+        if (starts >= ends).any():
+            raise InvalidPrompt(
+                f"Box {box_ijk} is empty or inverted: each pair must be start < end (i0,i1,j0,j1,k0,k1; the end "
+                "voxel is not part of the box). Swap or widen the pair."
+            )
+        if (ends <= 0).any() or (starts >= size).any():
+            raise InvalidPrompt(
+                f"Box {box_ijk} lies outside the volume of shape {self.source_shape_ijk}. Draw it inside."
+            )
+        starts, ends = np.maximum(starts, 0), np.minimum(ends, size)
+        corners = self.ijk_to_dhw(np.stack([starts - 0.5, ends - 0.5]))
+        low, high = corners.min(axis=0), corners.max(axis=0)
+        first, last = int(np.ceil(low[0])), int(np.floor(high[0] - 1e-9))
+        return GridBox(first, last, (float(low[2]), float(low[1]), float(high[2]), float(high[1])))
+
+    def resize_slices(self, oriented: Num[Tensor, "n h w"]) -> Float[Tensor, "n s s"]:
+        """Crop, pad with air and resize oriented slices of HU (antialiased)."""
+        cropped = self._crop(oriented.float(), fill=float(HU_MIN))
+        return F.interpolate(
+            cropped[:, None], size=(self.side, self.side), mode="bilinear", align_corners=False, antialias=True
+        )[:, 0]
+
+    def resize_labels(self, oriented: Integer[np.ndarray, "n h w"], side: int) -> Integer[np.ndarray, "n s s"]:
+        """Crop, pad with 0 and sample label slices at pixel centres of a grid of ``side`` pixels."""
+        rows, columns = (
+            np.floor((np.arange(side) + 0.5) * (end - first) / side).astype(int) + first
+            for first, end in (self.crop_hw[:2], self.crop_hw[2:])
+        )
+        _, height, width = oriented.shape
+        sampled = oriented[:, rows.clip(0, height - 1)][:, :, columns.clip(0, width - 1)]
+        inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))[None]
+        return np.where(inside, sampled, 0).astype(oriented.dtype)
+
+    def mask_to_source(self, logits: Float[Tensor, "d m m"]) -> Bool[np.ndarray, "i j k"]:
+        """Threshold mask logits at 0 on exactly the scan's grid.
+
+        Raises:
+            GeometryMismatch: if the number of slices is not the scan's.
+        """
+        if logits.shape[0] != self.num_slices:
+            raise GeometryMismatch(
+                f"Mask logits have {logits.shape[0]} slices, the scan has {self.num_slices} along its slice axis."
+            )
+        mask = np.zeros(self.oriented_shape_dhw, dtype=bool)
+        for d in torch.nonzero((logits > 0).flatten(1).any(dim=1)).flatten().tolist():
+            mask[d] = self._slice_to_source(logits[d])
+        return self.unorient(mask)
+
+    def _slice_to_source(self, logits: Float[Tensor, "m m"]) -> Bool[np.ndarray, "h w"]:
+        r0, r1, c0, c1 = self.crop_hw
+        _, height, width = self.oriented_shape_dhw
+        full = F.interpolate(
+            logits[None, None].float(), size=(r1 - r0, c1 - c0), mode="bilinear", align_corners=False
+        )[0, 0]
+        slice_mask = np.zeros((height, width), dtype=bool)
+        top, bottom, left, right = max(r0, 0), min(r1, height), max(c0, 0), min(c1, width)
+        slice_mask[top:bottom, left:right] = (full[top - r0 : bottom - r0, left - c0 : right - c0] > 0).cpu().numpy()
+        return slice_mask
+
+    def _crop(self, oriented: Float[Tensor, "n h w"], *, fill: float) -> Float[Tensor, "n ch cw"]:
+        r0, r1, c0, c1 = self.crop_hw
+        _, height, width = oriented.shape
+        inside = oriented[:, max(r0, 0) : min(r1, height), max(c0, 0) : min(c1, width)]
+        padding = (max(-c0, 0), max(c1 - width, 0), max(-r0, 0), max(r1 - height, 0))
+        return F.pad(inside, padding, value=fill)
+
+    def _scale_hw(self) -> tuple[float, float]:
+        r0, r1, c0, c1 = self.crop_hw
+        return (r1 - r0) / self.side, (c1 - c0) / self.side
+
+    def _require_source_shape(self, shape: tuple[int, ...]) -> None:
+        if tuple(shape) != self.source_shape_ijk:
+            raise GeometryMismatch(
+                f"Array of shape {tuple(shape)} is not on the scan's grid of shape {self.source_shape_ijk}."
+            )
+
+
+def plan(volume: CTVolume, side: int) -> SpatialRecord:
+    """Decide the turn and the crop for a scan.
+
+    Args:
+        volume: the scan.
+        side: side of the model's square slices in pixels.
+    """
+    axes, flips = [0, 0, 0], [False, False, False]
+    for axis, (world, sign) in enumerate(geometry.closest_axes(volume.affine)):
+        model_axis, model_sign = _GRID_AXES[world]
+        axes[model_axis], flips[model_axis] = axis, sign != model_sign
+    record = SpatialRecord(
+        source_shape_ijk=volume.shape_ijk,
+        source_affine=volume.affine,
+        axes=(axes[0], axes[1], axes[2]),
+        flips=(flips[0], flips[1], flips[2]),
+        crop_hw=(0, 1, 0, 1),
+        side=side,
+    )
+    spacing = volume.spacing_mm
+    crop = _square_round_body(record.orient(volume.hu), (spacing[axes[1]], spacing[axes[2]]))
+    return SpatialRecord(
+        source_shape_ijk=record.source_shape_ijk,
+        source_affine=record.source_affine,
+        axes=record.axes,
+        flips=record.flips,
+        crop_hw=crop,
+        side=side,
+    )
+
+
+def _square_round_body(
+    oriented: Int[np.ndarray, "d h w"], spacing_hw_mm: tuple[float, float]
+) -> tuple[int, int, int, int]:
+    """Crop of equal height and width in mm round the body's bounding box."""
+    body = (oriented > BODY_HU).sum(axis=0) >= max(1, round(0.05 * oriented.shape[0]))
+    spans = [np.flatnonzero(body.any(axis=axis)) for axis in (1, 0)]
+    edges = [(int(s[0]), int(s[-1]) + 1) if len(s) else (0, n) for s, n in zip(spans, body.shape, strict=True)]
+    side_mm = max((end - first) * mm for (first, end), mm in zip(edges, spacing_hw_mm, strict=True)) + 2 * MARGIN_MM
+    crop: list[int] = []
+    for (first, end), mm in zip(edges, spacing_hw_mm, strict=True):
+        length = max(1, round(side_mm / mm))
+        start = round((first + end - length) / 2)
+        crop += [start, start + length]
+    return crop[0], crop[1], crop[2], crop[3]
