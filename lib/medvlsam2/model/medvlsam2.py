@@ -1,0 +1,53 @@
+"""MedVL-SAM2, assembled: volume → image tokens → language → [SEG] → SAM 2.
+
+Reference: arXiv:2601.09879 for the assembly; Sa2VA (arXiv:2501.04001) for the projection of the state at [SEG].
+Parts are given in; nothing here chooses an implementation or a size.
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from medvlsam2.config import ModelConfig
+from medvlsam2.model.language import LanguageModel
+from medvlsam2.model.vit3d import ViT3D
+from medvlsam2.model.volume_sam2 import VolumeSAM2
+
+
+class MedVLSAM2(nn.Module):
+    """The whole model.
+
+    Args:
+        config: what it was built from.
+        vit: 3-D encoder of the whole volume.
+        projector: image tokens for the language model.
+        language: causal language model with LoRA.
+        sam2: pixel decoder over slices.
+    """
+
+    def __init__(
+        self, config: ModelConfig, *, vit: ViT3D, projector: nn.Module, language: LanguageModel, sam2: VolumeSAM2
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.vit = vit
+        self.projector = projector
+        self.language = language
+        self.sam2 = sam2
+        width = config.language.hidden_size
+        self.seg_projector = nn.Sequential(
+            nn.Linear(width, width), nn.ReLU(inplace=True), nn.Linear(width, config.sam2.hidden_dim)
+        )
+
+    def encode_volume(self, volume: Float[Tensor, "b 1 d h w"]) -> Float[Tensor, "b tokens hidden"]:
+        """Image tokens for the language model."""
+        tokens: Tensor = self.projector(self.vit(volume))
+        return tokens
+
+    def text_tokens(
+        self, hidden: Float[Tensor, "b s hidden"], input_ids: Int[Tensor, "b s"]
+    ) -> Float[Tensor, "n c"]:
+        """Prompt tokens for SAM 2: the projected states at every [SEG], in order."""
+        tokens: Tensor = self.seg_projector(self.language.seg_hidden(hidden, input_ids))
+        return tokens

@@ -1,0 +1,280 @@
+"""From prompts on a few slices to masks on all: conditioning slices, then memory in both directions.
+
+A query with words alone has no slice yet, since most organs are absent from most slices: its [SEG] token is tried on
+slices at a stride without memory, and the best slice (object score x predicted IoU x √area) becomes its conditioning
+slice. From there, and from every clicked slice, masks are propagated up and down with the token repeated on each
+slice, until the object score says that the object has ended. Queries of one shape run as one batch, each at its
+own place (see :class:`SliceMemory`), with the result that each would have alone.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from medvlsam2.model.slice_memory import KEPT_SLICES, SliceMemory
+from medvlsam2.model.volume_sam2 import SliceFeatures, SliceMasks, SlicePrompts, VolumeSAM2
+
+EMPTY_LOGIT: Final = -10.0
+"""Mask logit of a slice that was not reached."""
+PATIENCE_SLICES: Final = 3
+"""Propagation ends after so many slices in a row on which the object score is negative."""
+BATCH: Final = 16
+"""Slices, or objects, that are decoded at once."""
+
+Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class SlicePrompt:
+    """Clicks and box corners of one object on one slice."""
+
+    points_xy: tuple[tuple[float, float], ...]
+    point_labels: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ObjectQuery:
+    """One object to be found."""
+
+    text_token: Float[Tensor, " c"] | None = None
+    """Projected state at [SEG]; None without words."""
+    prompts: dict[int, SlicePrompt] = field(default_factory=dict)
+    """Geometric prompts by slice number; empty: the words alone must find it."""
+    first_slice: int = 0
+    """Nothing is looked for below this slice …"""
+    last_slice: int | None = None
+    """… or above this one (None: the last of the volume)."""
+
+
+@dataclass
+class ObjectMasks:
+    """One object over all slices of a volume."""
+
+    mask_logits: Float[Tensor, "d m m"]
+    object_score_logits: Float[Tensor, " d"]
+    iou: Float[Tensor, " d"]
+    conditioning_slices: tuple[int, ...]
+
+    def put(self, number: int, masks: SliceMasks, row: int) -> None:
+        """Store one slice."""
+        self.mask_logits[number] = masks.gated_logits()[row, 0]
+        self.object_score_logits[number] = masks.object_score_logits[row, 0]
+        self.iou[number] = masks.iou[row, 0]
+
+
+@torch.no_grad()
+def segment_objects(
+    sam2: VolumeSAM2, features: SliceFeatures, queries: Sequence[ObjectQuery], *, stride: int = 1
+) -> list[ObjectMasks]:
+    """Masks of several objects on every slice.
+
+    Args:
+        sam2: the pixel decoder, in evaluation mode.
+        features: features of all slices of the volume.
+        queries: what to look for.
+        stride: distance of the slices on which words alone are tried.
+    """
+    results = [_empty(sam2, features) for _ in queries]
+    seeded = _seed_words(sam2, features, list(queries), stride)
+    groups: dict[object, list[int]] = defaultdict(list)
+    for number, query in enumerate(seeded):
+        if query is not None:
+            groups[_signature(query)].append(number)
+    for numbers in groups.values():
+        for start in range(0, len(numbers), BATCH):
+            chosen = numbers[start : start + BATCH]
+            batch = _Batch(sam2, features, [q for n in chosen if (q := seeded[n])], [results[n] for n in chosen])
+            batch.run()
+    return results
+
+
+@torch.no_grad()
+def scan(
+    sam2: VolumeSAM2, features: SliceFeatures, tokens: Float[Tensor, "k c"], numbers: Sequence[int]
+) -> list[SliceMasks]:
+    """What each token finds on each of some slices, without memory; one entry per token, batched over slices."""
+    found = []
+    for token in tokens:
+        parts = []
+        for start in range(0, len(numbers), BATCH):
+            part = features.select(torch.tensor(numbers[start : start + BATCH], device=token.device))
+            prompts = SlicePrompts()
+            parts.append(
+                sam2.predict(
+                    sam2.without_memory(part),
+                    part,
+                    prompts,
+                    token.expand(len(part), -1),
+                    multimask=sam2.uses_multimask(prompts, conditioning=True),
+                )
+            )
+        found.append(_concatenate(parts))
+    return found
+
+
+def _seed_words(
+    sam2: VolumeSAM2, features: SliceFeatures, queries: list[ObjectQuery], stride: int
+) -> list[ObjectQuery | None]:
+    """Give queries of words alone their conditioning slice; None where nothing was found."""
+    seeded: list[ObjectQuery | None] = list(queries)
+    for number, query in enumerate(queries):
+        if query.prompts or query.text_token is None:
+            continue
+        last = len(features) - 1 if query.last_slice is None else query.last_slice
+        numbers = list(range(query.first_slice, last + 1, stride))
+        masks = scan(sam2, features, query.text_token[None], numbers)[0]
+        scores = seed_scores(masks)
+        if float(scores.max()) <= 0:
+            seeded[number] = None
+            continue
+        present = [numbers[i] for i in torch.nonzero(scores > 0).flatten().tolist()]
+        seeded[number] = ObjectQuery(
+            text_token=query.text_token,
+            prompts={numbers[int(scores.argmax())]: SlicePrompt((), ())},
+            first_slice=max(query.first_slice, present[0] - stride),
+            last_slice=min(last, present[-1] + stride),
+        )
+    return seeded
+
+
+def seed_scores(masks: SliceMasks) -> Float[Tensor, " d"]:
+    """How good each slice is as conditioning slice; 0 where the object is absent or its mask empty."""
+    area = (masks.mask_logits > 0).flatten(1).sum(dim=1).float()
+    score = masks.object_score_logits[:, 0]
+    return torch.where(score > 0, score.sigmoid() * masks.iou[:, 0].clamp(min=0) * area.sqrt(), torch.zeros_like(area))
+
+
+class _Batch:
+    """Objects of one signature, propagated in step."""
+
+    def __init__(
+        self, sam2: VolumeSAM2, features: SliceFeatures, queries: list[ObjectQuery], results: list[ObjectMasks]
+    ) -> None:
+        self.sam2 = sam2
+        self.features = features
+        self.queries = queries
+        self.results = results
+        self.starts = [min(query.prompts) for query in queries]
+        self.offsets = sorted(number - self.starts[0] for number in queries[0].prompts)
+        self.origin = len(features) + KEPT_SLICES
+        self.memory = SliceMemory(self.origin)
+
+    def run(self) -> None:
+        """Prompted slices first, then up, then down."""
+        for offset in self.offsets:
+            self._condition(offset)
+        for result, start in zip(self.results, self.starts, strict=True):
+            result.conditioning_slices = tuple(start + offset for offset in self.offsets)
+        for step in (1, -1):
+            self._propagate(step)
+
+    def _condition(self, offset: int) -> None:
+        numbers = [start + offset for start in self.starts]
+        prompts = self._prompts(numbers)
+        part = self._select(numbers)
+        masks = self.sam2.predict(
+            self.sam2.without_memory(part),
+            part,
+            prompts,
+            self._tokens(range(len(numbers))),
+            multimask=self.sam2.uses_multimask(prompts, conditioning=True),
+        )
+        prompted = prompts.points_xy is not None
+        self.memory.conditioning[self.origin + offset] = self.sam2.remember(part, masks, prompted=prompted)
+        for row, number in enumerate(numbers):
+            self.results[row].put(number, masks, row)
+
+    def _propagate(self, step: int) -> None:
+        rows = list(range(len(self.queries)))
+        memory = self.memory
+        missed = [0] * len(rows)
+        distance = 0
+        while rows:
+            distance += step
+            kept = [i for i, row in enumerate(rows) if self._continues(row, distance, missed[row])]
+            if len(kept) < len(rows):
+                memory = memory.select(torch.tensor(kept, dtype=torch.long))
+                rows = [rows[i] for i in kept]
+            if rows and distance not in self.offsets:
+                self._track(rows, memory, distance, step, missed)
+
+    def _track(
+        self, rows: list[int], memory: SliceMemory, distance: int, step: int, missed: list[int]
+    ) -> None:
+        numbers = [self.starts[row] + distance for row in rows]
+        part = self._select(numbers)
+        reverse = step < 0
+        index = self.origin + distance
+        prompts = SlicePrompts()
+        masks = self.sam2.predict(
+            self.sam2.with_memory(part, memory, index, reverse=reverse),
+            part,
+            prompts,
+            self._tokens(rows),
+            multimask=self.sam2.uses_multimask(prompts, conditioning=False),
+        )
+        memory.add(index, self.sam2.remember(part, masks, prompted=False), reverse=reverse)
+        for i, (row, number) in enumerate(zip(rows, numbers, strict=True)):
+            self.results[row].put(number, masks, i)
+            missed[row] = 0 if masks.object_score_logits[i, 0] > 0 else missed[row] + 1
+
+    def _continues(self, row: int, distance: int, missed: int) -> bool:
+        query = self.queries[row]
+        number = self.starts[row] + distance
+        last = len(self.features) - 1 if query.last_slice is None else query.last_slice
+        if not query.first_slice <= number <= last:
+            return False
+        words_alone = all(not prompt.point_labels for prompt in query.prompts.values())
+        ahead = distance > 0 and distance <= self.offsets[-1]
+        return words_alone or ahead or missed < PATIENCE_SLICES
+
+    def _prompts(self, numbers: list[int]) -> SlicePrompts:
+        chosen = [query.prompts[number] for query, number in zip(self.queries, numbers, strict=True)]
+        if not chosen[0].point_labels:
+            return SlicePrompts()
+        device = self.features.embedding.device
+        return SlicePrompts(
+            points_xy=torch.tensor([prompt.points_xy for prompt in chosen], dtype=torch.float32, device=device),
+            point_labels=torch.tensor([prompt.point_labels for prompt in chosen], device=device),
+        )
+
+    def _select(self, numbers: list[int]) -> SliceFeatures:
+        return self.features.select(torch.tensor(numbers, device=self.features.embedding.device))
+
+    def _tokens(self, rows: Sequence[int]) -> Tensor | None:
+        tokens = [token for row in rows if (token := self.queries[row].text_token) is not None]
+        return torch.stack(tokens) if tokens else None
+
+
+def _signature(query: ObjectQuery) -> object:
+    """What two queries must share to run as one batch."""
+    start = min(query.prompts)
+    shape = tuple((number - start, len(prompt.point_labels)) for number, prompt in sorted(query.prompts.items()))
+    return shape, query.text_token is None
+
+
+def _empty(sam2: VolumeSAM2, features: SliceFeatures) -> ObjectMasks:
+    d, m = len(features), sam2.mask_size
+    device = features.embedding.device
+    return ObjectMasks(
+        mask_logits=torch.full((d, m, m), EMPTY_LOGIT, device=device),
+        object_score_logits=torch.full((d,), EMPTY_LOGIT, device=device),
+        iou=torch.zeros(d, device=device),
+        conditioning_slices=(),
+    )
+
+
+def _concatenate(parts: Sequence[SliceMasks]) -> SliceMasks:
+    return SliceMasks(
+        mask_logits=torch.cat([part.mask_logits for part in parts]),
+        iou=torch.cat([part.iou for part in parts]),
+        object_score_logits=torch.cat([part.object_score_logits for part in parts]),
+        obj_ptr=torch.cat([part.obj_ptr for part in parts]),
+    )
