@@ -1,0 +1,179 @@
+"""The words around an image: ChatML prompts in InternVL's form, and the fixed questions of each task.
+
+A prompt is ``prefix`` (system turn and image) followed by ``turn`` (the question). The prefix is the same for every
+question about a scan, so its key-value cache is computed once. This file knows strings alone, no tokenizer and no
+tensors.
+
+Reference: InternVL2.5's ChatML template with ``<img>`` ``<IMG_CONTEXT>`` ``</img>``; arXiv:2601.09879 for [SEG].
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from medvlsam2.data import vocabulary
+from medvlsam2.data.language.grammar import pick
+from medvlsam2.errors import InvalidPrompt
+
+AnswerKind = Literal["short", "long", "multiple_choice"]
+
+END_OF_TEXT = "<|endoftext|>"
+TURN_START = "<|im_start|>"
+TURN_END = "<|im_end|>"
+IMAGE_START = "<img>"
+IMAGE_END = "</img>"
+IMAGE_CONTEXT = "<IMG_CONTEXT>"
+SEG = "[SEG]"
+SPECIAL_TOKENS = (END_OF_TEXT, TURN_START, TURN_END, IMAGE_START, IMAGE_END, IMAGE_CONTEXT, SEG)
+
+SYSTEM = "You are a radiology assistant. You read one CT scan."
+SEGMENTATION_ANSWER = f"It is {SEG}."
+ABSENT_ANSWER = "It is not present."
+
+MAX_CHOICES = 26
+_SERVING_SHARE = 0.5
+_SEGMENTATION_FORMS = (
+    "Segment the {}.",
+    "Can you segment the {}?",
+    "Where is the {}?",
+    "Show me the {}.",
+    "Outline the {} in this scan.",
+    "Find the {}.",
+    "Mark the {}, please.",
+    "{}",
+)
+_STYLE = {
+    "short": "Answer in a few words.",
+    "long": "Answer in a full sentence.",
+    "multiple_choice": "Answer with the letter and the choice.",
+}
+
+
+def prefix(num_image_tokens: int, system: str = SYSTEM) -> str:
+    """The part that all questions about one scan share: system turn and image.
+
+    Args:
+        num_image_tokens: Number of ``<IMG_CONTEXT>`` tokens; 0 for text without an image.
+        system: The system message.
+    """
+    image = IMAGE_START + IMAGE_CONTEXT * num_image_tokens + IMAGE_END
+    return f"{TURN_START}system\n{system}{TURN_END}\n{TURN_START}user\n{image}\n"
+
+
+def turn(question: str) -> str:
+    """The part after the image, up to where the answer begins.
+
+    Raises:
+        InvalidPrompt: The question is empty or holds one of the special tokens.
+    """
+    return f"{_checked(question)}{TURN_END}\n{TURN_START}assistant\n"
+
+
+def prompt(question: str, num_image_tokens: int, system: str = SYSTEM) -> str:
+    """The whole prompt: ``prefix`` followed by ``turn``."""
+    return prefix(num_image_tokens, system) + turn(question)
+
+
+def conversation(question: str, answer: str, num_image_tokens: int) -> str:
+    """A prompt with its answer and the token that ends it: one training text."""
+    return f"{prompt(question, num_image_tokens)}{answer}{TURN_END}"
+
+
+def segmentation_question(phrase: str) -> str:
+    """The one form in which serving asks for a mask; known names are put in their standard wording.
+
+    Example:
+        >>> segmentation_question("the largest cyst in the liver")
+        'Please segment the largest cyst in the liver.'
+    """
+    return f"Please segment the {normalise_phrase(phrase)}."
+
+
+def segmentation_questions(phrase: str, rng: np.random.Generator) -> str:
+    """One of many ways of asking for a mask, half of the time the one that serving uses."""
+    if rng.random() < _SERVING_SHARE:
+        return segmentation_question(phrase)
+    wording = _bare_phrase(phrase) if rng.random() < _SERVING_SHARE else normalise_phrase(phrase)
+    return pick(rng, _SEGMENTATION_FORMS).format(wording)
+
+
+def report_question() -> str:
+    """The question that asks for a report."""
+    return "Please write a report of this scan with findings and impression."
+
+
+def answer_question(question: str, choices: Sequence[str] = (), kind: AnswerKind | None = None) -> str:
+    """A question with its choices and the wanted style of the answer in words.
+
+    Args:
+        question: What is asked.
+        choices: The texts to choose from, without letters; they are shown as "A. … B. …".
+        kind: Style of the answer; None means multiple choice where there are choices, else short.
+
+    Raises:
+        InvalidPrompt: Multiple choice without 2 to 26 choices, an empty choice or question.
+
+    Example:
+        >>> answer_question("Which organ is larger?", ["liver", "spleen"])
+        'Which organ is larger? Choices: A. liver B. spleen Answer with the letter and the choice.'
+    """
+    text = _checked(question)
+    kind = kind or ("multiple_choice" if choices else "short")
+    if kind != "multiple_choice":
+        return f"{text} {_STYLE[kind]}"
+    if not 2 <= len(choices) <= MAX_CHOICES:
+        raise InvalidPrompt(
+            f"{len(choices)} choices were given; a multiple-choice question takes 2 to {MAX_CHOICES}. "
+            "Give more choices, or ask for a short answer."
+        )
+    listed = " ".join(f"{letter(n)}. {_checked(choice)}" for n, choice in enumerate(choices))
+    return f"{text} Choices: {listed} {_STYLE[kind]}"
+
+
+def letter(index: int) -> str:
+    """The letter of a choice: 0 is "A"."""
+    return chr(ord("A") + index)
+
+
+def normalise_phrase(phrase: str) -> str:
+    """A phrase as the model was taught it: no article, no end mark, vocabulary names in their standard wording.
+
+    Example:
+        >>> normalise_phrase("The Left Kidney.")
+        'left kidney'
+    """
+    bare = _bare_phrase(phrase)
+    known = vocabulary.lookup(bare)
+    if known is not None:
+        return known.name
+    return " ".join(_lowered(word) for word in bare.split())
+
+
+def _bare_phrase(phrase: str) -> str:
+    words = _checked(phrase).replace("_", " ").rstrip(" .?!;:,").split()
+    if len(words) > 1 and words[0].lower() in ("the", "a", "an"):
+        words = words[1:]
+    if not words:
+        raise InvalidPrompt(f"The phrase {phrase!r} holds no word. Say what to segment, such as 'liver'.")
+    return " ".join(words)
+
+
+def _lowered(word: str) -> str:
+    """Lower case, but for short abbreviations and codes such as "IVC" or "T12"."""
+    return word if re.fullmatch(r"[A-Z]{2,4}|[A-Z]\d+", word) else word.lower()
+
+
+def _checked(text: str) -> str:
+    stripped = text.strip()
+    if not stripped:
+        raise InvalidPrompt(f"The text {text!r} is empty. Write a phrase or a question.")
+    for token in SPECIAL_TOKENS:
+        if token in stripped:
+            raise InvalidPrompt(
+                f"The text holds {token}, which is reserved for the model; plain words are allowed. Leave it out."
+            )
+    return stripped

@@ -1,0 +1,154 @@
+"""Conversations about imagined scans: text for the language model's pretraining and for the tokenizer.
+
+No image is drawn; the facts are, so that the words of every task are seen long before the pictures. The imagined
+anatomy follows the region, the findings follow their plausible hosts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count as count_up
+from typing import Literal, get_args
+
+import numpy as np
+
+from medvlsam2.data import vocabulary
+from medvlsam2.data.facts import ContrastPhase, Lesion, Region, ScanFacts, Side
+from medvlsam2.data.language import anatomy, chat, lesions
+from medvlsam2.data.language.grammar import pick, shuffled
+from medvlsam2.data.language.phrases import phrases
+from medvlsam2.data.language.questions import questions
+from medvlsam2.data.language.reports import report
+
+_TYPICAL_ML = {
+    "liver": 1500.0,
+    "spleen": 200.0,
+    "kidney": 160.0,
+    "lung": 2400.0,
+    "heart": 600.0,
+    "stomach": 300.0,
+    "brain": 1300.0,
+    "urinary_bladder": 200.0,
+    "pancreas": 80.0,
+    "aorta": 150.0,
+}
+_DEFAULT_ML = 30.0
+_SIZES_MM: dict[str, tuple[float, float]] = {
+    "cyst": (6, 60),
+    "nodule": (5, 29),
+    "mass": (31, 90),
+    "metastasis": (8, 45),
+    "hemangioma": (8, 50),
+    "abscess": (15, 70),
+    "stone": (3, 18),
+    "effusion": (20, 120),
+    "fracture": (5, 20),
+    "aneurysm": (35, 70),
+    "calcification": (3, 15),
+}
+_HU = {
+    "cyst": 8.0,
+    "stone": 700.0,
+    "effusion": 8.0,
+    "calcification": 600.0,
+    "fracture": 300.0,
+    "abscess": 20.0,
+}
+_ORGAN_SHARE = 0.92
+_MALE = frozenset({"prostate"})
+_FEMALE = frozenset({"uterus"})
+_NUM_FINDINGS = (0, 1, 1, 2, 2, 3)
+_PER_SCAN = 5
+
+
+def sentences(seed: int, count: int) -> Iterator[str]:
+    """Whole conversations without an image.
+
+    Args:
+        seed: The same seed gives the same texts.
+        count: Number of conversations.
+    """
+    rng = np.random.default_rng(seed)
+    names = _names(rng)
+    made = 0
+    while made < count:
+        for text in _about_one_scan(random_facts(rng), names, rng):
+            if made == count:
+                return
+            made += 1
+            yield text
+
+
+def random_facts(rng: np.random.Generator) -> ScanFacts:
+    """Facts of an imagined scan: region, phase, anatomy, findings."""
+    region: Region = pick(rng, get_args(Region))
+    sex: Literal["female", "male"] = pick(rng, ("female", "male"))
+    shown = [key for key in anatomy.in_region(region) if key not in (_FEMALE if sex == "male" else _MALE)]
+    present = [key for key in shown if rng.random() < _ORGAN_SHARE]
+    outside = [key for key in anatomy.single_structures() if key not in set(anatomy.in_region(region))]
+    absent = shuffled(rng, outside)[: int(rng.integers(3, 12))]
+    if "liver" in present and "gallbladder" in shown and "gallbladder" not in present:
+        absent.append("gallbladder")
+    known = rng.random() < 0.8
+    return ScanFacts(
+        region=region,
+        phase=pick(rng, get_args(ContrastPhase)) if rng.random() < 0.8 else None,
+        sex=sex,
+        volumes_ml={key: _volume_ml(key, rng) for key in shuffled(rng, present)},
+        absent=tuple(absent),
+        lesions=tuple(_random_lesions(present, rng)) if known else (),
+        lesions_known=bool(known),
+    )
+
+
+def _names(rng: np.random.Generator) -> Iterator[str]:
+    """Every name of the vocabulary, over and over in new order, so that none is left out."""
+    for _ in count_up():
+        yield from shuffled(rng, [structure.name for structure in vocabulary.STRUCTURES.values()])
+
+
+def _about_one_scan(facts: ScanFacts, names: Iterator[str], rng: np.random.Generator) -> Iterator[str]:
+    yield chat.conversation(chat.report_question(), report(facts, rng).text, 0)
+    for asked in questions(facts, rng)[:_PER_SCAN]:
+        question = chat.answer_question(asked.question, asked.choices, asked.kind)
+        yield chat.conversation(question, asked.answer, 0)
+    for phrase in phrases(facts, rng)[:_PER_SCAN]:
+        answer = chat.SEGMENTATION_ANSWER if phrase.present else chat.ABSENT_ANSWER
+        yield chat.conversation(chat.segmentation_questions(phrase.phrase, rng), answer, 0)
+    for _ in range(_PER_SCAN):
+        yield chat.conversation(chat.segmentation_question(next(names)), chat.SEGMENTATION_ANSWER, 0)
+
+
+def _volume_ml(key: str, rng: np.random.Generator) -> float:
+    typical = _TYPICAL_ML.get(anatomy.base(key), _DEFAULT_ML)
+    return float(typical * np.exp(rng.normal(0.0, 0.25)))
+
+
+def _random_lesions(present: list[str], rng: np.random.Generator) -> Iterator[Lesion]:
+    labels = count_up(1)
+    used: set[str] = set()
+    for _ in range(pick(rng, _NUM_FINDINGS)):
+        kind = pick(rng, list(lesions.HOSTS))
+        hosts = [key for key in lesions.plausible_hosts(kind, present) if key not in used]
+        if not hosts:
+            continue
+        key = pick(rng, hosts)
+        used.add(key)
+        several = kind in ("cyst", "nodule", "metastasis", "stone") and rng.random() < 0.4
+        for _ in range(int(rng.integers(2, 5)) if several else 1):
+            yield _random_lesion(kind, key, next(labels), rng)
+
+
+def _random_lesion(kind: str, key: str, label: int, rng: np.random.Generator) -> Lesion:
+    low, high = _SIZES_MM[kind]
+    side: Side | None = anatomy.side(key)
+    return Lesion(
+        kind=kind,
+        structure=key,
+        side=side,
+        center_ijk=(0, 0, 0),
+        center_ras=(0.0, 0.0, 0.0),
+        diameter_mm=float(np.exp(rng.uniform(np.log(low), np.log(high)))),
+        mean_hu=_HU.get(kind, 40.0),
+        label_value=label,
+    )

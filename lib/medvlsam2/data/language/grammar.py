@@ -1,0 +1,124 @@
+"""Small rules of English that keep generated sentences clean: articles, plurals, lists, numbers, capitals."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+
+T = TypeVar("T")
+
+_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_IRREGULAR = {
+    "metastasis": "metastases",
+    "vertebra": "vertebrae",
+    "diagnosis": "diagnoses",
+    "atelectasis": "atelectases",
+    "stenosis": "stenoses",
+    "thrombus": "thrombi",
+    "pneumothorax": "pneumothoraces",
+    "calculus": "calculi",
+    "bronchus": "bronchi",
+    "humerus": "humeri",
+    "testis": "testes",
+    "biceps": "biceps",
+}
+_SINGULAR_ENDINGS = ("us", "is", "as", "ss", "biceps", "pons")
+
+
+def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
+    """One of the options, each as likely."""
+    return options[int(rng.integers(len(options)))]
+
+
+def shuffled(rng: np.random.Generator, options: Sequence[T]) -> list[T]:
+    """The options in random order."""
+    return [options[int(n)] for n in rng.permutation(len(options))]
+
+
+def with_article(noun_phrase: str) -> str:
+    """The phrase with "a" or "an" as it is spoken.
+
+    Example:
+        >>> with_article("abnormality"), with_article("8 mm cyst"), with_article("12 mm cyst")
+        ('an abnormality', 'an 8 mm cyst', 'a 12 mm cyst')
+    """
+    number = re.match(r"\d+", noun_phrase)
+    if number:
+        vowel = number.group().startswith("8") or number.group() in ("11", "18")
+    else:
+        vowel = noun_phrase[0].lower() in "aeio" or noun_phrase.lower().startswith(
+            ("ulc", "unus", "umb", "unr")
+        )
+    return f"{'an' if vowel else 'a'} {noun_phrase}"
+
+
+def plural(noun: str) -> str:
+    """Plural of a noun or of the last word of a noun phrase.
+
+    Example:
+        >>> plural("cyst"), plural("lung metastasis"), plural("biopsy")
+        ('cysts', 'lung metastases', 'biopsies')
+    """
+    head, _, last = noun.rpartition(" ")
+    lead = f"{head} " if head else ""
+    if last in _IRREGULAR:
+        return lead + _IRREGULAR[last]
+    if re.search(r"[^aeiou]y$", last):
+        return f"{lead}{last[:-1]}ies"
+    if last.endswith(("s", "x", "ch", "sh")):
+        return f"{lead}{last}es"
+    return f"{lead}{last}s"
+
+
+def is_plural(noun_phrase: str) -> bool:
+    """Whether a verb after the phrase is plural.
+
+    Example:
+        >>> is_plural("lungs"), is_plural("pancreas"), is_plural("left kidney")
+        (True, False, False)
+    """
+    last = noun_phrase.split(" of ")[0].rpartition(" ")[2].lower()
+    if last.endswith("ae") or last in ("testes", "bronchi"):
+        return True
+    return last.endswith("s") and not last.endswith(_SINGULAR_ENDINGS)
+
+
+def be(noun_phrase: str) -> str:
+    """The form of "to be" that fits."""
+    return "are" if is_plural(noun_phrase) else "is"
+
+
+def join(items: Sequence[str], last: str = "and") -> str:
+    """A list in words.
+
+    Example:
+        >>> join(["liver", "spleen", "pancreas"])
+        'liver, spleen and pancreas'
+    """
+    if len(items) == 1:
+        return items[0]
+    return f"{', '.join(items[:-1])} {last} {items[-1]}"
+
+
+def count_word(count: int) -> str:
+    """A small number in words, a larger one in digits."""
+    return _WORDS[count] if count < len(_WORDS) else str(count)
+
+
+def sentence(text: str) -> str:
+    """Capital first letter and one full stop."""
+    text = text.strip()
+    return text[0].upper() + text[1:] + ("" if text.endswith((".", "?")) else ".")
+
+
+def millimetres(length_mm: float) -> str:
+    """A length as it is dictated: whole millimetres, at least one.
+
+    Example:
+        >>> millimetres(12.4)
+        '12 mm'
+    """
+    return f"{max(1, round(length_mm))} mm"
