@@ -147,7 +147,7 @@ class LanguageModel(nn.Module):
         Raises:
             InvalidRequest: when placeholders and image tokens differ in number.
         """
-        # to [b, s, hidden]
+        # -> [b, s, hidden]
         embeddings = self._base.get_input_embeddings()(input_ids)
         embeddings = self.new_tokens.add_to_embeddings(embeddings, input_ids)
         is_image = input_ids == self.token_ids.image_context
@@ -203,7 +203,7 @@ class LanguageModel(nn.Module):
             InvalidRequest: when image tokens do not fit, or the prefix is too long.
         """
         cache = DynamicCache(config=self._base.config)
-        # to [1, s, hidden]
+        # -> [1, s, hidden]
         embeddings = self.embed_prompt(prefix_ids[None], image_embeddings)
         self._read(embeddings, torch.ones_like(prefix_ids)[None], cache)
         return PrefixCache(
@@ -251,7 +251,7 @@ class LanguageModel(nn.Module):
         for _ in range(min(max_new_tokens, max(room, 0) + 1)):
             total = cache.get_seq_length() + step_ids.shape[1]
             hidden = self._read(self.embed_prompt(step_ids, None), step_ids.new_ones(1, total), cache)
-            # to [1, 1]
+            # -> [1, 1]
             step_ids = self._logits(hidden[:, -1:]).argmax(dim=-1)
             token = int(step_ids)
             if token == self.token_ids.eos:
@@ -282,7 +282,7 @@ class LanguageModel(nn.Module):
                 "Each needs at least one token. Leave out what is empty."
             )
         rows = [torch.cat([turn_ids, turn_ids.new_tensor(list(choice))]) for choice in choices_ids]
-        # to [choices, t + longest]
+        # -> [choices, t + longest]
         ids = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=self.token_ids.pad)
         lengths = torch.tensor([len(row) for row in rows], device=ids.device)
         attention_mask = (torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]).long()
@@ -290,7 +290,7 @@ class LanguageModel(nn.Module):
         start = len(turn_ids)
         # [choices, longest, vocab]: the state before a token predicts it
         log_probabilities = self._logits(hidden[:, start - 1 : -1]).float().log_softmax(dim=-1)
-        # to [choices, longest]
+        # -> [choices, longest]
         chosen = log_probabilities.gather(-1, ids[:, start:, None])[..., 0]
         return (chosen * attention_mask[:, start:]).sum(dim=1)
 
@@ -343,7 +343,7 @@ class LanguageModel(nn.Module):
     def _read_turns(
         self, prefix_cache: PrefixCache, turn_ids: Int[Tensor, "k t"], attention_mask: Int[Tensor, "k t"]
     ) -> Float[Tensor, "k t hidden"]:
-        # to [k, prefix + t]
+        # -> [k, prefix + t]
         whole_mask = F.pad(attention_mask, (prefix_cache.length, 0), value=1)
         cache = self._expand(prefix_cache, len(turn_ids))
         return self._read(self.embed_prompt(turn_ids, None), whole_mask, cache)

@@ -34,7 +34,7 @@ class NewTokens(nn.Module):
         """Shift the embeddings of new tokens."""
         if not self.enabled:
             return embeddings
-        # to [b, s, n]
+        # -> [b, s, n]
         is_token = (input_ids[..., None] == self.token_ids).to(embeddings.dtype)
         return embeddings + is_token @ self.embedding.to(embeddings.dtype)
 
@@ -45,6 +45,6 @@ class NewTokens(nn.Module):
         if not self.enabled:
             return logits
         rows = self.embedding if self.output is None else self.output
-        # to [*n, new]
+        # -> [*n, new]
         offsets = hidden @ rows.T.to(hidden.dtype)
         return logits.index_add_(-1, self.token_ids, offsets.to(logits.dtype))

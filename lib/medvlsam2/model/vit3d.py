@@ -81,7 +81,7 @@ class ViT3D(nn.Module):
             )
         # [b, 1, d, h, w] -> [b, patches, hidden]
         tokens = self.patch_embedding(volume)
-        # to [b, 1 + patches, hidden]
+        # -> [b, 1 + patches, hidden]
         tokens = torch.cat([self.cls_token.expand(len(tokens), -1, -1), tokens], dim=1)
         for block in self.blocks:
             tokens = block(tokens)
@@ -138,7 +138,7 @@ class SelfAttention(nn.Module):
         query, key, value = rearrange(
             self.qkv(tokens), "b n (qkv heads dim) -> qkv b heads n dim", qkv=3, heads=self.num_heads
         )
-        # to [b, heads, n, head_dim]
+        # -> [b, heads, n, head_dim]
         attended = F.scaled_dot_product_attention(query, key, value)
         return self.out_proj(rearrange(attended, "b heads n dim -> b n (heads dim)"))
 
