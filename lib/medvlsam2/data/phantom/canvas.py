@@ -1,0 +1,153 @@
+"""The voxel grid of a scan that structures are painted on, and smooth random fields over it.
+
+Each voxel knows its place in the frame of a reference patient (mm; x to the patient's right, y to the front, z to
+the head, origin in the middle of the disc between L5 and S1). A smooth random warp between the world and that frame
+makes every patient different; structures are then painted with plain implicit surfaces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32
+
+if TYPE_CHECKING:
+    from medvlsam2.data.phantom.shapes import Shape
+
+Block: TypeAlias = tuple[slice, slice, slice]
+"""A box of voxels."""
+Field: TypeAlias = Float32[np.ndarray, "i j k"]
+Tissue: TypeAlias = "float | Callable[[Canvas, Block, Field], Field]"
+"""HU of a painted structure: one number, or a function of its signed distance in mm (negative inside)."""
+
+WARP_MM: Final = 4.0
+"""Standard deviation of the warp along each axis."""
+
+
+def wave_field(
+    shape_ijk: tuple[int, int, int],
+    affine: Float[np.ndarray, "4 4"],
+    rng: np.random.Generator,
+    *,
+    wavelengths_mm: tuple[float, float],
+    count: int,
+) -> Field:
+    """Smooth random field with zero mean and unit variance: a sum of plane waves.
+
+    A plane wave on an affine grid is an outer product of three vectors, so a field costs a few passes only.
+    """
+    total = np.zeros(shape_ijk, np.float32)
+    for _ in range(count):
+        direction = rng.standard_normal(3)
+        direction /= np.linalg.norm(direction)
+        wave_number = 2.0 * np.pi / rng.uniform(*wavelengths_mm) * direction
+        steps = affine[:3, :3].T @ wave_number
+        phase = wave_number @ affine[:3, 3] + rng.uniform(0.0, 2.0 * np.pi)
+        i, j, k = (np.exp(1j * step * np.arange(n)) for step, n in zip(steps, shape_ijk, strict=True))
+        plane = (np.exp(1j * phase) * i[:, None] * j[None, :])[..., None].astype(np.complex64)
+        k = k.astype(np.complex64)
+        total += plane.real * k.real - plane.imag * k.imag
+    return total * np.float32(np.sqrt(2.0 / count))
+
+
+class Canvas:
+    """Grid, places in the reference frame, and what was painted so far.
+
+    Args:
+        shape_ijk: voxels.
+        affine: ``_ijk`` to ``_ras``.
+        patient_affine: ``_ras`` to the reference frame, before the warp.
+        rng: draws the warp and the fields.
+    """
+
+    def __init__(
+        self,
+        shape_ijk: tuple[int, int, int],
+        affine: Float[np.ndarray, "4 4"],
+        patient_affine: Float[np.ndarray, "4 4"],
+        rng: np.random.Generator,
+    ) -> None:
+        self.shape_ijk = shape_ijk
+        self.affine = affine
+        frame = patient_affine @ affine
+        self._to_ijk = np.linalg.inv(frame)
+        axes = []
+        for row in range(3):
+            warp = wave_field(shape_ijk, affine, rng, wavelengths_mm=(110.0, 320.0), count=4)
+            warp *= np.float32(WARP_MM)
+            for axis, n in enumerate(shape_ijk):
+                line = (frame[row, axis] * np.arange(n)).astype(np.float32)
+                warp += line.reshape([-1 if a == axis else 1 for a in range(3)])
+            axes.append(warp + np.float32(frame[row, 3]))
+        self.x, self.y, self.z = axes
+        self.bumps = wave_field(shape_ijk, affine, rng, wavelengths_mm=(25.0, 70.0), count=8)
+        self.grain = wave_field(shape_ijk, affine, rng, wavelengths_mm=(9.0, 24.0), count=8)
+        self.hu = np.full(shape_ijk, -1000.0, np.float32)
+        self.label_map = np.zeros(shape_ijk, np.uint8)
+        spacing = np.linalg.norm(frame[:3, :3], axis=0)
+        self.softness_mm = np.float32(np.cbrt(np.prod(spacing)))
+
+    @property
+    def whole(self) -> Block:
+        """The box of all voxels."""
+        i, j, k = self.shape_ijk
+        return slice(0, i), slice(0, j), slice(0, k)
+
+    def block(
+        self, lo: Float[np.ndarray, " 3"], hi: Float[np.ndarray, " 3"], within: Block | None = None
+    ) -> Block | None:
+        """Voxels that may lie in a box of the reference frame; None where there are none.
+
+        Args:
+            lo: lower corner in mm.
+            hi: upper corner in mm.
+            within: limits of the answer; the whole grid by default.
+        """
+        margin = 3.0 * WARP_MM
+        corners = np.array(np.meshgrid(*zip(lo - margin, hi + margin, strict=True), indexing="ij"))
+        places = self._to_ijk[:3, :3] @ corners.reshape(3, -1) + self._to_ijk[:3, 3:]
+        starts, stops = np.floor(places.min(1)).astype(int), np.ceil(places.max(1)).astype(int) + 1
+        limits = within or self.whole
+        slices = [
+            slice(max(int(a), s.start), min(int(b), s.stop))
+            for a, b, s in zip(starts, stops, limits, strict=True)
+        ]
+        if any(s.stop <= s.start for s in slices):
+            return None
+        return slices[0], slices[1], slices[2]
+
+    def paint(
+        self, shape: Shape, tissue: Tissue, label: int | None = None, within_label: int | None = None
+    ) -> None:
+        """Paint one structure over what is there.
+
+        Args:
+            shape: its surface.
+            tissue: its HU.
+            label: value in the label map; None leaves the labels as they are.
+            within_label: paint only on voxels of this label.
+        """
+        block = self.block(shape.lo, shape.hi)
+        if block is not None:
+            allowed = None if within_label is None else self.label_map[block] == within_label
+            self.paint_field(block, shape.distance(self, block), tissue, label, allowed)
+
+    def paint_field(
+        self,
+        block: Block,
+        distance: Field,
+        tissue: Tissue,
+        label: int | None = None,
+        allowed: Bool[np.ndarray, "i j k"] | None = None,
+    ) -> None:
+        """Paint from a signed distance in mm; the edge is blended over one voxel."""
+        cover = np.clip(np.float32(0.5) - distance / self.softness_mm, 0.0, 1.0)
+        if allowed is not None:
+            cover *= allowed
+        hu = self.hu[block]
+        target = tissue(self, block, distance) if callable(tissue) else np.float32(tissue)
+        hu += cover * (target - hu)
+        if label is not None:
+            self.label_map[block][cover >= 0.5] = label

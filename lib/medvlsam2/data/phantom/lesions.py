@@ -1,0 +1,254 @@
+"""Findings of known size and place: which ones a scan gets, and how they are put into their organs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, UInt8
+from scipy.ndimage import distance_transform_edt
+
+from medvlsam2 import geometry
+from medvlsam2.data.facts import Lesion, Side
+from medvlsam2.data.phantom.canvas import Block, Canvas
+from medvlsam2.data.phantom.scene import LABEL_VALUES, Scene
+
+Mask = Bool[np.ndarray, "i j k"]
+_VERTEBRAE: Final = tuple(f"vertebrae_{v}" for v in ("L5", "L4", "L3", "L2", "L1", "T12", "T11", "T10", "T9", "T8"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FocalKind:
+    """A lesion that lies within an organ."""
+
+    kind: str
+    structures: tuple[str, ...]
+    diameter_mm: tuple[float, float]
+    weight: float
+    outgrowing: bool = False
+    """Whether it may bulge out of its organ; its voxels then count as the organ's."""
+    lowest: bool = False
+    """Whether it sinks to the back of its organ."""
+
+
+FOCAL_KINDS: Final = (
+    FocalKind(kind="cyst", structures=("liver",), diameter_mm=(9, 60), weight=1.0),
+    FocalKind(kind="metastasis", structures=("liver",), diameter_mm=(9, 50), weight=1.2),
+    FocalKind(kind="nodule", structures=("lung_left", "lung_right"), diameter_mm=(6, 32), weight=1.6),
+    FocalKind(
+        kind="cyst", structures=("kidney_left", "kidney_right"), diameter_mm=(9, 55), weight=1.2, outgrowing=True
+    ),
+    FocalKind(kind="stone", structures=("kidney_left", "kidney_right"), diameter_mm=(4, 13), weight=0.8),
+    FocalKind(kind="stone", structures=("gallbladder",), diameter_mm=(5, 18), weight=0.7, lowest=True),
+    FocalKind(kind="cyst", structures=("spleen",), diameter_mm=(9, 35), weight=0.4),
+    FocalKind(kind="metastasis", structures=_VERTEBRAE, diameter_mm=(9, 26), weight=0.8),
+)
+"""Lesions that are implanted after the organs were painted."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A lesion in the lesion map; what is measured on the finished image is added later."""
+
+    kind: str
+    structure: str
+    label_value: int
+    transverse: bool = False
+    """Whether its size is measured across the body axis (vessels) instead of along its longest extent."""
+
+
+def implant_focal(scene: Scene, lesion_map: UInt8[np.ndarray, "i j k"], value: int) -> Finding | None:
+    """Implant one lesion that fits; None where nothing fits.
+
+    Args:
+        scene: the painted anatomy; its HU and, for outgrowing lesions, its labels change.
+        lesion_map: gets ``value`` at the lesion's voxels.
+        value: label of the new lesion.
+    """
+    rng, canvas = scene.rng, scene.canvas
+    counts = np.bincount(canvas.label_map.ravel(), minlength=256)
+    for _ in range(12):
+        kinds = [k for k in FOCAL_KINDS if any(counts[LABEL_VALUES[s]] > 30 for s in k.structures)]
+        if not kinds:
+            return None
+        weights = np.array([k.weight for k in kinds])
+        kind = kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]
+        present = [s for s in kind.structures if counts[LABEL_VALUES[s]] > 30]
+        structure = present[int(rng.integers(len(present)))]
+        if _implant(scene, kind, structure, lesion_map, value):
+            return Finding(kind.kind, structure, value)
+    return None
+
+
+def mark_whole(
+    canvas: Canvas, lesion_map: UInt8[np.ndarray, "i j k"], value: int, mask: Mask, min_voxels: int
+) -> bool:
+    """Mark voxels as one lesion; False where the field of view holds too few of them."""
+    free = mask & (lesion_map == 0)
+    if int(free.sum()) < min_voxels:
+        return False
+    lesion_map[free] = value
+    return True
+
+
+def pour_effusion(scene: Scene, side: Side) -> Mask:
+    """Fill the lowest part of one pleural space with fluid and return its voxels."""
+    canvas = scene.canvas
+    lung = canvas.label_map == LABEL_VALUES[f"lung_{side}"]
+    if int(lung.sum()) < 400:
+        return lung & False
+    height = canvas.y + np.float32(0.3) * canvas.z + np.float32(1.5) * canvas.bumps
+    fluid = lung & (height < np.quantile(height[lung], scene.rng.uniform(0.06, 0.35)))
+    canvas.hu[fluid] = np.float32(scene.rng.uniform(2.0, 18.0)) + np.float32(3.0) * canvas.grain[fluid]
+    return fluid
+
+
+def measure(
+    finding: Finding,
+    lesion_map: UInt8[np.ndarray, "i j k"],
+    hu: np.ndarray,
+    affine: Float[np.ndarray, "4 4"],
+) -> Lesion:
+    """The facts of one lesion, measured on its voxels."""
+    at = np.argwhere(lesion_map == finding.label_value)
+    mm = geometry.ijk_to_ras(at, affine)
+    nearest = int(np.argmin(((mm - mm.mean(0)) ** 2).sum(1)))
+    i, j, k = (int(v) for v in at[nearest])
+    x, y, z = (float(v) for v in mm[nearest])
+    side: Side | None = None
+    if finding.structure.endswith(("_left", "_right")):
+        side = "left" if finding.structure.endswith("_left") else "right"
+    return Lesion(
+        kind=finding.kind,
+        structure=finding.structure,
+        side=side,
+        center_ijk=(i, j, k),
+        center_ras=(x, y, z),
+        diameter_mm=round(largest_diameter_mm(at, affine, transverse=finding.transverse), 1),
+        mean_hu=round(float(hu[at[:, 0], at[:, 1], at[:, 2]].mean()), 1),
+        label_value=finding.label_value,
+    )
+
+
+def largest_diameter_mm(
+    at_ijk: np.ndarray, affine: Float[np.ndarray, "4 4"], *, transverse: bool = False
+) -> float:
+    """Largest extent of a set of voxels, half a voxel added at both ends.
+
+    Args:
+        at_ijk: voxel indices.
+        affine: ``_ijk`` to ``_ras``.
+        transverse: measure across the body axis only, on the widest slab of voxels.
+    """
+    steps = np.arange(400) + 0.5
+    up = np.zeros(400) if transverse else 1.0 - steps / 400.0
+    around = np.pi * (1.0 + 5.0**0.5) * steps
+    flat = np.sqrt(1.0 - up**2)
+    directions = np.stack([flat * np.cos(around), flat * np.sin(around), up])
+    voxel = np.linalg.norm(affine[:3, :3].T @ directions, axis=0)
+    mm = geometry.ijk_to_ras(at_ijk, affine)
+    if not transverse:
+        return float((np.ptp(mm @ directions, axis=0) + voxel).max())
+    slab_mm = max(4.0, 1.01 * float(np.abs(affine[2, :3]).max()))
+    slabs = np.floor((mm[:, 2] - mm[:, 2].min()) / slab_mm).astype(int)
+    return max(
+        float((np.ptp(mm[slabs == s] @ directions, axis=0) + voxel).max()) for s in np.unique(slabs)
+    )
+
+
+def _implant(
+    scene: Scene, kind: FocalKind, structure: str, lesion_map: UInt8[np.ndarray, "i j k"], value: int
+) -> bool:
+    canvas, rng = scene.canvas, scene.rng
+    organ = LABEL_VALUES[structure]
+    spacing = np.asarray(geometry.spacing_mm(canvas.affine))
+    low, high = np.log(kind.diameter_mm)
+    radius = 0.5 * max(float(np.exp(rng.uniform(low, high))), 1.6 * float(np.sort(spacing)[1]))
+    place = _choose_center(scene, organ, lesion_map, kind, radius)
+    if place is None:
+        return False
+    center, radius = place
+    radii = radius * np.array([1.0, rng.uniform(0.78, 1.0), rng.uniform(0.78, 1.0)])
+    block, distance = _lesion_distance(canvas, center, rng.permutation(radii))
+    if kind.kind == "metastasis":
+        distance = distance + np.float32(0.08 * radius) * canvas.grain[block]
+    labels = canvas.label_map[block]
+    allowed = labels == organ
+    if kind.outgrowing:
+        allowed |= (labels == 0) & (canvas.hu[block] < 0.0)
+    allowed &= lesion_map[block] == 0
+    mask = (distance <= 0.0) & allowed
+    if int(mask.sum()) < 3:
+        return False
+    hu = _lesion_hu(scene, kind.kind, structure)
+    texture = np.float32(1.5 if kind.kind in ("cyst", "stone") else 7.0)
+    cover = np.clip(np.float32(0.5) - distance / canvas.softness_mm, 0.0, 1.0) * allowed
+    canvas.hu[block] += cover * (np.float32(hu) + texture * canvas.grain[block] - canvas.hu[block])
+    labels[mask] = organ
+    lesion_map[block][mask] = value
+    return True
+
+
+def _choose_center(
+    scene: Scene,
+    organ: int,
+    lesion_map: UInt8[np.ndarray, "i j k"],
+    kind: FocalKind,
+    radius: float,
+) -> tuple[np.ndarray, float] | None:
+    """A voxel with room around it, and the radius that fits there."""
+    canvas, rng = scene.canvas, scene.rng
+    free = (canvas.label_map == organ) & (lesion_map == 0)
+    if not free.any():
+        return None
+    spans = [np.flatnonzero(free.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+    start = np.array([s[0] for s in spans])
+    crop = free[tuple(slice(int(s[0]), int(s[-1]) + 1) for s in spans)]
+    crop = np.pad(crop, 1)
+    room: Float32[np.ndarray, "i j k"] = distance_transform_edt(
+        crop, sampling=geometry.spacing_mm(canvas.affine)
+    ).astype(np.float32)
+    need = (0.45 if kind.outgrowing else 0.95) * radius
+    widest = float(room.max())
+    if widest < need:
+        radius *= 0.98 * widest / need
+        need = 0.98 * widest
+    if 2.0 * radius < 0.7 * kind.diameter_mm[0]:
+        return None
+    fitting = np.argwhere(room >= need) - 1 + start
+    if kind.lowest:
+        heights = canvas.y[tuple(fitting.T)]
+        fitting = fitting[heights <= np.quantile(heights, 0.15)]
+    return fitting[int(rng.integers(len(fitting)))], radius
+
+
+def _lesion_distance(
+    canvas: Canvas, center: np.ndarray, radii: np.ndarray
+) -> tuple[Block, Float32[np.ndarray, "i j k"]]:
+    linear = canvas.affine[:3, :3]
+    reach = np.ceil((radii.max() * 1.3 + 3.0) / np.linalg.norm(linear, axis=0)).astype(int)
+    starts = np.maximum(center - reach, 0)
+    stops = np.minimum(center + reach + 1, canvas.shape_ijk)
+    block = tuple(slice(int(a), int(b)) for a, b in zip(starts, stops, strict=True))
+    index = np.stack(np.meshgrid(*(np.arange(s.start, s.stop) for s in block), indexing="ij"))
+    mm = np.tensordot(linear, index - center[:, None, None, None], 1) / radii[:, None, None, None]
+    level = np.sqrt((mm**2).sum(0))
+    slope = np.sqrt(((mm / radii[:, None, None, None]) ** 2).sum(0)) + 1e-9
+    distance = np.where(level > 0.05, level * (level - 1.0) / slope, -radii.min()).astype(np.float32)
+    return (block[0], block[1], block[2]), distance
+
+
+def _lesion_hu(scene: Scene, kind: str, structure: str) -> float:
+    rng, hu = scene.rng, scene.tissues.hu
+    if kind == "cyst":
+        return float(rng.normal(6.0, 4.0))
+    if kind == "nodule":
+        return float(rng.uniform(15.0, 70.0))
+    if kind == "stone":
+        return float(rng.uniform(450, 1200) if structure.startswith("kidney") else rng.uniform(90, 380))
+    if structure.startswith("vertebrae"):
+        return float(rng.uniform(20.0, 60.0) if rng.random() < 0.5 else rng.uniform(480.0, 850.0))
+    contrast = rng.uniform(14.0, 45.0)
+    bright = hu["artery"] > 220.0 and rng.random() < 0.5
+    return hu["liver"] + contrast if bright else hu["liver"] - contrast

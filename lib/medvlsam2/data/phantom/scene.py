@@ -1,0 +1,82 @@
+"""What every painter of anatomy shares: the grid, the patient, the tissues and the label values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from medvlsam2.data.phantom.canvas import Canvas, Tissue
+from medvlsam2.data.phantom.patient import VERTEBRA_TOPS_MM, Patient
+from medvlsam2.data.phantom.shapes import Shape
+from medvlsam2.data.phantom.tissues import Tissues
+
+SIDES: Final = ((1.0, "right"), (-1.0, "left"))
+"""Sign of x and name of each side of the patient."""
+
+_PAIRED: Final = (
+    "lung", "kidney", "adrenal_gland", "hip", "femur", "iliopsoas", "autochthon", "gluteus_maximus",
+    "gluteus_medius", "gluteus_minimus", "iliac_artery", "iliac_vena", "clavicula", "scapula",
+)  # fmt: skip
+_SINGLE: Final = (
+    "heart", "aorta", "liver", "spleen", "pancreas", "gallbladder", "stomach", "duodenum", "small_bowel", "colon",
+    "urinary_bladder", "prostate", "esophagus", "trachea", "inferior_vena_cava", "superior_vena_cava",
+    "portal_vein_and_splenic_vein", "spinal_cord", "sternum", "costal_cartilages", "sacrum",
+)  # fmt: skip
+
+STRUCTURE_KEYS: Final[tuple[str, ...]] = (
+    *_SINGLE,
+    *(f"{name}_{side}" for name in _PAIRED for side in ("left", "right")),
+    *(f"vertebrae_{level}" for level, _ in VERTEBRA_TOPS_MM),
+    *(f"rib_{side}_{n}" for side in ("left", "right") for n in range(1, 13)),
+)
+"""Every structure that a phantom labels; the label value is the place in this list, counted from 1."""
+
+LABEL_VALUES: Final[dict[str, int]] = {key: value for value, key in enumerate(STRUCTURE_KEYS, start=1)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AorticAneurysm:
+    """A widened stretch of the abdominal aorta."""
+
+    z_mm: float
+    """Height of its middle in the reference frame."""
+    radius_mm: float
+    """Largest radius."""
+    half_length_mm: float
+    """Half its length."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The grid being painted and everything that decides what it looks like."""
+
+    canvas: Canvas
+    patient: Patient
+    tissues: Tissues
+    rng: np.random.Generator
+    aneurysm: AorticAneurysm | None = None
+    full_bladder: bool = False
+
+    def paint(self, key: str, shape: Shape, tissue: Tissue) -> None:
+        """Paint a labelled structure."""
+        self.canvas.paint(shape, tissue, LABEL_VALUES[key])
+
+    def paint_unlabelled(self, shape: Shape, tissue: Tissue) -> None:
+        """Paint something that the label map does not name; it takes away other labels."""
+        self.canvas.paint(shape, tissue, 0)
+
+    def spine_y(self, z_mm: float) -> float:
+        """Middle of the vertebral bodies at a height."""
+        return self.patient.profile("spine", z_mm)
+
+    def jitter(self, point: tuple[float, float, float], sd_mm: float = 4.0) -> tuple[float, float, float]:
+        """A point moved at random."""
+        x, y, z = np.asarray(point) + self.rng.normal(0.0, sd_mm, 3)
+        return float(x), float(y), float(z)
+
+    def vary(self, sizes: tuple[float, ...], sd: float = 0.08) -> tuple[float, ...]:
+        """Sizes changed at random, together and each."""
+        factors = (1.0 + self.rng.normal(0.0, sd)) * (1.0 + self.rng.normal(0.0, 0.5 * sd, len(sizes)))
+        return tuple(float(v) for v in np.asarray(sizes) * np.clip(factors, 0.7, 1.35))

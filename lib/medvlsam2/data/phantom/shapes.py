@@ -1,0 +1,226 @@
+"""Implicit surfaces: signed distances in mm (negative inside) in the frame of the reference patient.
+
+Distances are first-order accurate near the surface, which is where partial volume needs them. Every shape knows the
+box outside which it is not needed; far outside, a distance may be any large number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import numpy as np
+from jaxtyping import Float
+from scipy.interpolate import CubicSpline
+from scipy.spatial.transform import Rotation
+
+from medvlsam2.data.phantom.canvas import Block, Canvas, Field
+
+FAR_MM: Final = 40.0
+"""Distance reported where a tube was not evaluated."""
+
+Vector = Sequence[float]
+
+
+class Shape(Protocol):
+    """What can be painted."""
+
+    lo: Float[np.ndarray, " 3"]
+    hi: Float[np.ndarray, " 3"]
+
+    def distance(self, canvas: Canvas, block: Block) -> Field:
+        """Signed distance in mm at the voxels of a block."""
+        ...
+
+
+def smooth_min(a: Field, b: Field, blend_mm: float) -> Field:
+    """Minimum of two distances with a fillet of about ``blend_mm``."""
+    overlap = np.maximum(np.float32(blend_mm) - np.abs(a - b), 0.0)
+    return np.minimum(a, b) - overlap * overlap * np.float32(0.25 / blend_mm)
+
+
+class Ellipsoid:
+    """An ellipsoid, turned by rotation vectors in degrees about x, y and z.
+
+    Args:
+        center: mm.
+        radii: mm.
+        turn_degrees: rotation about the three axes.
+        bump_mm: amplitude of the random bumps of its surface.
+    """
+
+    def __init__(
+        self, center: Vector, radii: Vector, turn_degrees: Vector = (0.0, 0.0, 0.0), bump_mm: float = 0.0
+    ) -> None:
+        self.center = np.asarray(center, float)
+        self.radii = np.asarray(radii, float)
+        self.bump_mm = bump_mm
+        self._turn = Rotation.from_euler("xyz", turn_degrees, degrees=True).as_matrix()
+        reach = np.sqrt(((self._turn * self.radii) ** 2).sum(1)) + 2.0 * bump_mm + 4.0
+        self.lo, self.hi = self.center - reach, self.center + reach
+
+    def distance(self, canvas: Canvas, block: Block) -> Field:
+        """Signed distance in mm at the voxels of a block."""
+        x, y, z = (
+            field[block] - np.float32(c)
+            for field, c in zip((canvas.x, canvas.y, canvas.z), self.center, strict=True)
+        )
+        near = np.zeros(x.shape, np.float32)
+        slope = np.full(x.shape, 1e-12, np.float32)
+        for axis, radius in zip(self._turn.T.astype(np.float32), self.radii, strict=True):
+            along = (axis[0] * x + axis[1] * y + axis[2] * z) / np.float32(radius)
+            along *= along
+            near += along
+            slope += along / np.float32(radius * radius)
+        level = np.sqrt(near)
+        distance = level * (level - 1.0) / np.sqrt(slope)
+        return distance + np.float32(self.bump_mm) * canvas.bumps[block] if self.bump_mm else distance
+
+
+class Tube:
+    """A round tube along a spline, with a radius that varies along it.
+
+    Args:
+        points: control points in mm.
+        radii: mm at each control point.
+        samples: straight pieces that the spline is cut into.
+        bump_mm: amplitude of the random bumps of its surface.
+        reach_mm: how far outside the distance is still evaluated.
+        ripple: relative swelling and wave count of haustra along the tube.
+    """
+
+    def __init__(
+        self,
+        points: Sequence[Vector],
+        radii: Sequence[float],
+        *,
+        samples: int = 24,
+        bump_mm: float = 0.0,
+        reach_mm: float = 4.0,
+        ripple: tuple[float, float] = (0.0, 0.0),
+    ) -> None:
+        knots = np.asarray(points, float)
+        chord = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(knots, axis=0), axis=1))])
+        at = np.linspace(0.0, chord[-1], samples + 1)
+        self.points = CubicSpline(chord, knots, bc_type="natural")(at)
+        swell = 1.0 + ripple[0] * np.sin(2.0 * np.pi * ripple[1] * at / chord[-1])
+        self.radii = np.interp(at, chord, np.asarray(radii, float)) * swell
+        self.bump_mm = bump_mm
+        self.reach_mm = reach_mm + 2.0 * bump_mm
+        widest = self.radii[:, None] + self.reach_mm
+        self.lo, self.hi = (self.points - widest).min(0), (self.points + widest).max(0)
+
+    def distance(self, canvas: Canvas, block: Block) -> Field:
+        """Signed distance in mm at the voxels of a block."""
+        out = np.full([s.stop - s.start for s in block], FAR_MM, np.float32)
+        for a, b, ra, rb in zip(self.points, self.points[1:], self.radii, self.radii[1:], strict=False):
+            reach = max(ra, rb) + self.reach_mm
+            part = canvas.block(np.minimum(a, b) - reach, np.maximum(a, b) + reach, block)
+            if part is None:
+                continue
+            inside = tuple(slice(p.start - s.start, p.stop - s.start) for p, s in zip(part, block, strict=True))
+            piece = _capsule(canvas, part, a, b - a, (float(ra), float(rb - ra)))
+            out[inside] = np.minimum(out[inside], piece)
+        return out + np.float32(self.bump_mm) * canvas.bumps[block] if self.bump_mm else out
+
+
+def _capsule(
+    canvas: Canvas,
+    block: Block,
+    start: Float[np.ndarray, " 3"],
+    along: Float[np.ndarray, " 3"],
+    radius: tuple[float, float],
+) -> Field:
+    x, y, z = (
+        field[block] - np.float32(c) for field, c in zip((canvas.x, canvas.y, canvas.z), start, strict=True)
+    )
+    u, v, w = along.astype(np.float32)
+    t = np.clip((x * u + y * v + z * w) / np.float32(max(float(along @ along), 1e-9)), 0.0, 1.0)
+    x -= t * u
+    y -= t * v
+    z -= t * w
+    return np.sqrt(x * x + y * y + z * z) - (np.float32(radius[0]) + t * np.float32(radius[1]))
+
+
+class Plate:
+    """A bent elliptic plate, such as the wing of the ilium or the scapula.
+
+    Args:
+        center: mm.
+        along: direction of its first half axis.
+        across: direction of its second half axis (made orthogonal to the first).
+        half_mm: half lengths along both and half thickness.
+        bend_per_mm: curvature about the second axis.
+    """
+
+    def __init__(
+        self, center: Vector, along: Vector, across: Vector, half_mm: Vector, bend_per_mm: float = 0.0
+    ) -> None:
+        u = np.asarray(along, float) / np.linalg.norm(along)
+        v = np.asarray(across, float) - (np.asarray(across, float) @ u) * u
+        v /= np.linalg.norm(v)
+        self.center = np.asarray(center, float)
+        self._axes = np.stack([u, v, np.cross(u, v)]).astype(np.float32)
+        self.half_mm = tuple(float(h) for h in half_mm)
+        self.bend_per_mm = np.float32(bend_per_mm)
+        size = np.array([half_mm[0], half_mm[1], half_mm[2] + abs(bend_per_mm) * half_mm[0] ** 2])
+        reach = np.abs(self._axes.T) @ size + 4.0
+        self.lo, self.hi = self.center - reach, self.center + reach
+
+    def distance(self, canvas: Canvas, block: Block) -> Field:
+        """Signed distance in mm at the voxels of a block."""
+        x, y, z = (
+            field[block] - np.float32(c)
+            for field, c in zip((canvas.x, canvas.y, canvas.z), self.center, strict=True)
+        )
+        u, v, n = (axis[0] * x + axis[1] * y + axis[2] * z for axis in self._axes)
+        half_u, half_v, half_n = self.half_mm
+        rim = (np.sqrt((u / half_u) ** 2 + (v / half_v) ** 2) - 1.0) * np.float32(min(half_u, half_v))
+        return np.maximum(np.abs(n - self.bend_per_mm * u * u) - np.float32(half_n), rim)
+
+
+class Union:
+    """Several shapes as one, with fillets."""
+
+    def __init__(self, *parts: Shape, blend_mm: float = 6.0) -> None:
+        self.parts = parts
+        self.blend_mm = blend_mm
+        self.lo = np.min([part.lo for part in parts], axis=0)
+        self.hi = np.max([part.hi for part in parts], axis=0)
+
+    def distance(self, canvas: Canvas, block: Block) -> Field:
+        """Signed distance in mm at the voxels of a block."""
+        total = self.parts[0].distance(canvas, block)
+        for part in self.parts[1:]:
+            total = smooth_min(total, part.distance(canvas, block), self.blend_mm)
+        return total
+
+
+class Without:
+    """A shape from which others are cut, each grown by a gap."""
+
+    def __init__(self, shape: Shape, *cuts: Shape, gap_mm: float = 0.0) -> None:
+        self.shape = shape
+        self.cuts = cuts
+        self.gap_mm = gap_mm
+        self.lo, self.hi = shape.lo, shape.hi
+
+    def distance(self, canvas: Canvas, block: Block) -> Field:
+        """Signed distance in mm at the voxels of a block."""
+        total = self.shape.distance(canvas, block)
+        for cut in self.cuts:
+            total = np.maximum(total, np.float32(self.gap_mm) - cut.distance(canvas, block))
+        return total
+
+
+class Grown:
+    """A shape grown (or, if negative, shrunk) by some mm."""
+
+    def __init__(self, shape: Shape, by_mm: float) -> None:
+        self.shape = shape
+        self.by_mm = by_mm
+        self.lo, self.hi = shape.lo - by_mm, shape.hi + by_mm
+
+    def distance(self, canvas: Canvas, block: Block) -> Field:
+        """Signed distance in mm at the voxels of a block."""
+        return self.shape.distance(canvas, block) - np.float32(self.by_mm)

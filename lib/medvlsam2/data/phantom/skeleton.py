@@ -1,0 +1,148 @@
+"""Spine, ribs, sternum, shoulder girdle, pelvis and thigh bones."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from medvlsam2.data.phantom.canvas import Block, Canvas, Field
+from medvlsam2.data.phantom.patient import VERTEBRA_TOPS_MM
+from medvlsam2.data.phantom.scene import SIDES, Scene
+from medvlsam2.data.phantom.shapes import Ellipsoid, Plate, Shape, Tube, Union, Without, smooth_min
+
+
+class _Column:
+    """A stretch of the column of vertebral bodies, which follows the spine's curve."""
+
+    def __init__(self, scene: Scene, bottom_mm: float, top_mm: float, width: float, depth: float) -> None:
+        self.patient = scene.patient
+        self.z_mm = (bottom_mm, top_mm)
+        self.width, self.depth = np.float32(width), np.float32(depth)
+        y = scene.spine_y(0.5 * (bottom_mm + top_mm))
+        self.lo = np.array([-width - 4, y - depth - 14, bottom_mm - 4])
+        self.hi = np.array([width + 4, y + depth + 14, top_mm + 4])
+
+    def distance(self, canvas: Canvas, block: Block) -> Field:
+        """Signed distance in mm at the voxels of a block."""
+        z = canvas.z[block]
+        u = canvas.x[block] / self.width
+        v = (canvas.y[block] - self.patient.at("spine", z)) / self.depth
+        middle, half = np.float32(0.5 * sum(self.z_mm)), np.float32(0.5 * (self.z_mm[1] - self.z_mm[0]))
+        height = np.abs(z - middle)
+        waist = np.float32(0.06) * (np.float32(1.0) - height / half)
+        side = (np.sqrt(u * u + v * v) - np.float32(1.0) + waist) * self.depth
+        return -smooth_min(-side, half - height, 4.0)
+
+
+def paint_skeleton(scene: Scene) -> None:
+    """Paint all bones of the trunk."""
+    _paint_spine(scene)
+    _paint_ribs(scene)
+    _paint_shoulders(scene)
+    _paint_sacrum(scene)
+    for sign, side in SIDES:
+        scene.paint(f"femur_{side}", _femur(sign), scene.tissues.bone(3.0))
+        scene.paint(f"hip_{side}", _hip(sign), scene.tissues.bone(2.2))
+
+
+def _paint_spine(scene: Scene) -> None:
+    bottom = 0.0
+    for name, top in VERTEBRA_TOPS_MM:
+        share = np.clip((top - 30.0) / 400.0, 0.0, 1.0)
+        width, depth = 25.0 - 11.0 * share, 17.5 - 6.5 * share
+        disc_mm = 9.0 - 5.0 * share
+        disc = _Column(scene, bottom - 2.0, bottom + disc_mm + 2.0, width - 1.5, depth - 1.0)
+        scene.paint_unlabelled(disc, scene.tissues.solid("disc"))
+        body = _Column(scene, bottom + disc_mm, float(top), width, depth)
+        arch = _arch(scene, 0.5 * (bottom + disc_mm + float(top)), depth, lumbar=name[0] == "L")
+        scene.paint(f"vertebrae_{name}", Union(body, arch, blend_mm=2.0), scene.tissues.bone(1.8))
+        bottom = float(top)
+    heights = np.linspace(-6.0, 440.0, 24)
+    depths = 17.5 - 6.5 * np.clip((heights - 30.0) / 400.0, 0.0, 1.0)
+    canal = [(0.0, scene.spine_y(z) - d - 7.5, float(z)) for z, d in zip(heights, depths, strict=True)]
+    scene.paint("spinal_cord", Tube(canal, [7.0] * 24, samples=46), scene.tissues.solid("canal", 5.0))
+
+
+def _arch(scene: Scene, z: float, depth: float, *, lumbar: bool) -> Union:
+    back = scene.spine_y(z) - depth
+    reach, drop = (36.0, -4.0) if lumbar else (30.0, 3.0)
+    parts: list[Shape] = []
+    for sign, _ in SIDES:
+        pedicle = [(sign * 11, back + 4, z + 3), (sign * 14, back - 9, z + 2), (sign * 11, back - 17, z)]
+        parts.append(Tube(pedicle, (5.0, 5.0, 5.0), samples=4))
+        parts.append(Tube([(sign * 12, back - 15, z), (sign * 1, back - 22, z - 3)], (4.0, 4.5), samples=2))
+        parts.append(Tube([(sign * 14, back - 9, z), (sign * reach, back - 16, z + drop)], (4.5, 3.0), samples=3))
+    spinous = [(0, back - 20, z - 3), (0, back - 33, z - 9 + drop), (0, back - 43, z - 14 + drop)]
+    parts.append(Tube(spinous, (4.0, 3.2, 3.8), samples=5))
+    return Union(*parts, blend_mm=1.5)
+
+
+def _paint_ribs(scene: Scene) -> None:
+    tops = dict(VERTEBRA_TOPS_MM)
+    length = {11: 1.75, 12: 1.1}
+    front_y = scene.patient.profile("inner_front", 300.0)
+    slope = scene.rng.normal(1.0, 0.1)
+    for number in range(1, 13):
+        start = float(tops[f"T{number}"]) - 6.0
+        end_angle = length.get(number, 2.62 if number <= 7 else 2.45 - 0.12 * (number - 8))
+        drop = slope * np.interp(number, (1, 4, 8, 12), (32, 78, 92, 55))
+        angles = np.linspace(0.22, end_angle, 9)
+        for sign, side in SIDES:
+            points = []
+            for share, angle in zip(np.linspace(0.0, 1.0, 9), angles, strict=True):
+                height = start - drop * (share**1.25) + (3.0 if share < 0.2 else 0.0)
+                points.append(scene.patient.wall_point(sign * angle, height, 0.34))
+            neck = (sign * 13.0, scene.spine_y(start) - 8.0, start)
+            radius = 5.4 if 2 < number < 11 else 4.6
+            rib = Tube([neck, *points], [4.2] + [radius] * 9, samples=22)
+            scene.paint(f"rib_{side}_{number}", rib, scene.tissues.bone(1.5))
+            if number <= 9:
+                tip = np.asarray(points[-1])
+                goal = (sign * 15.0, front_y + 6.0, max(248.0, 388.0 - 21.0 * number))
+                bend = (0.5 * (tip[0] + goal[0]), 0.5 * (tip[1] + goal[1]) + 2.0, min(tip[2], goal[2]) + 2.0)
+                cartilage = Tube([tip, bend, goal], (5.2, 5.0, 4.6), samples=8)
+                scene.paint("costal_cartilages", cartilage, scene.tissues.solid("cartilage", 12.0))
+
+
+def _paint_shoulders(scene: Scene) -> None:
+    patient, bone = scene.patient, scene.tissues.bone(1.6)
+    points = [(0.0, patient.profile("inner_front", z) + 7.0, z) for z in (240.0, 290.0, 340.0, 372.0)]
+    plate = Tube(points, (7.0, 8.0, 8.5, 9.0), samples=12)
+    wings = [Tube([(s * 3, y, z) for _, y, z in points], (6, 9, 9, 13), samples=12) for s in (-3.0, 3.0)]
+    scene.paint("sternum", Union(plate, *wings, blend_mm=4.0), bone)
+    for sign, side in SIDES:
+        blade = Plate((sign * 102, -84, 362), (sign * 0.8, 0.55, 0.2), (0.0, 0.15, 1.0), (40, 62, 3.2), sign * 0.003)
+        scene.paint(f"scapula_{side}", blade, bone)
+        collar = Tube([(sign * 18, 58, 392), (sign * 62, 44, 404), (sign * 118, 4, 424)], (7, 5.5, 6), samples=10)
+        scene.paint(f"clavicula_{side}", collar, bone)
+
+
+def _paint_sacrum(scene: Scene) -> None:
+    core = Tube([(0, -18, -8), (0, -40, -38), (0, -66, -72), (0, -70, -104)], (21, 17, 11, 5), samples=12)
+    wings = [
+        Tube([(sign * 16, -24, -12), (sign * 40, -42, -18), (sign * 34, -58, -58)], (17, 17, 9), samples=10)
+        for sign, _ in SIDES
+    ]
+    canal = Tube([(0, -40, 4), (0, -58, -40), (0, -76, -72)], (6.0, 5.0, 3.0), samples=6)
+    scene.paint("sacrum", Without(Union(core, *wings, blend_mm=8.0), canal), scene.tissues.bone(1.8))
+
+
+def _femur(sign: float) -> Union:
+    return Union(
+        Ellipsoid((sign * 90, 10, -84), (23, 23, 23)),
+        Tube([(sign * 90, 10, -84), (sign * 124, 2, -112)], (15, 16), samples=3),
+        Ellipsoid((sign * 134, -8, -112), (14, 18, 20)),
+        Tube([(sign * 128, 0, -116), (sign * 126, 6, -150), (sign * 118, 12, -240)], (19, 15, 14), samples=6),
+        blend_mm=8.0,
+    )
+
+
+def _hip(sign: float) -> Without:
+    wing = Plate((sign * 92, -4, -4), (sign * 0.52, 0.85, 0.0), (sign * 0.22, -0.1, 1.0), (74, 56, 5.0), -sign * 0.0016)
+    socket = Ellipsoid((sign * 82, 8, -78), (33, 36, 36))
+    seat = Tube([(sign * 74, -14, -92), (sign * 62, -38, -122), (sign * 58, -40, -136)], (13, 14, 12), samples=8)
+    upper = Tube([(sign * 76, 26, -84), (sign * 40, 52, -96), (sign * 7, 54, -110)], (10, 8, 10), samples=10)
+    lower = Tube([(sign * 58, -36, -136), (sign * 32, 12, -136), (sign * 8, 48, -120)], (8, 7, 8), samples=8)
+    neck = Tube([(sign * 84, 6, -62), (sign * 86, 0, -30), (sign * 68, -36, -12)], (18, 13, 10), samples=8)
+    bone = Union(wing, socket, seat, upper, lower, neck, blend_mm=8.0)
+    ball = Ellipsoid((sign * 90, 10, -84), (26, 26, 26))
+    return Without(bone, ball, Ellipsoid((sign * 126, 10, -96), (26, 30, 30)))

@@ -1,0 +1,130 @@
+"""Hounsfield units of tissues by contrast phase, and what tissues look like inside."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from medvlsam2.data.facts import ContrastPhase
+from medvlsam2.data.phantom.canvas import Block, Canvas, Field, Tissue
+
+PHASES: Final[tuple[ContrastPhase, ...]] = ("non-contrast", "arterial", "portal venous", "delayed")
+
+_BY_PHASE: Final[dict[str, tuple[float, float, float, float]]] = {
+    "liver": (56, 68, 110, 92),
+    "spleen": (48, 118, 124, 98),
+    "pancreas": (40, 105, 95, 80),
+    "adrenal": (22, 62, 72, 55),
+    "renal_cortex": (33, 165, 190, 165),
+    "renal_medulla": (30, 75, 175, 165),
+    "urine": (6, 6, 10, 420),
+    "artery": (42, 310, 152, 112),
+    "vein": (40, 75, 142, 112),
+    "portal": (40, 110, 168, 118),
+    "right_heart": (42, 210, 148, 112),
+    "myocardium": (45, 100, 112, 95),
+    "gut_wall": (38, 72, 82, 72),
+    "muscle": (54, 58, 62, 62),
+    "prostate": (36, 62, 82, 80),
+    "gland": (42, 80, 92, 88),
+    "metastasis": (38, 52, 62, 68),
+}
+_FIXED: Final[dict[str, float]] = {
+    "air": -1000, "fat": -104, "skin": 12, "lung": -845, "bile": 8, "water": 4, "disc": 82, "cortex": 640,
+    "canal": 28, "cartilage": 95, "airway_wall": 10,
+}  # fmt: skip
+
+
+class Tissues:
+    """HU of one patient in one phase.
+
+    Args:
+        phase: contrast phase.
+        marrow_hu: mean of cancellous bone.
+        rng: draws each tissue's deviation from the usual.
+    """
+
+    def __init__(self, phase: ContrastPhase, marrow_hu: float, rng: np.random.Generator) -> None:
+        column = PHASES.index(phase)
+        timing = rng.normal(1.0, 0.08)
+        self.hu: dict[str, float] = {name: float(value) for name, value in _FIXED.items()}
+        for name, values in _BY_PHASE.items():
+            plain = values[0] + rng.normal(0.0, 3.0)
+            self.hu[name] = float(plain + (values[column] - values[0]) * timing)
+        self.hu["lung"] += float(rng.normal(0.0, 25.0))
+        self.hu["fat"] += float(rng.normal(0.0, 4.0))
+        self.hu["marrow"] = marrow_hu
+        if rng.random() < 0.15:
+            self.hu["liver"] -= float(rng.uniform(10.0, 35.0))
+        bladder_filled = phase == "delayed" and rng.random() < 0.6
+        self.hu["bladder"] = float(rng.uniform(150, 500)) if bladder_filled else float(rng.normal(6, 3))
+        self.hu["stomach_content"] = float(rng.choice([8.0, 25.0, 45.0, 260.0], p=[0.35, 0.3, 0.2, 0.15]))
+        self.hu["bowel_content"] = float(rng.choice([15.0, 28.0, 220.0], p=[0.45, 0.4, 0.15]))
+
+    def solid(self, name: str, texture_hu: float = 4.0) -> Tissue:
+        """Parenchyma with slow inhomogeneity."""
+        mean, texture = np.float32(self.hu[name]), np.float32(texture_hu)
+
+        def paint(canvas: Canvas, block: Block, distance: Field) -> Field:
+            return mean + texture * canvas.grain[block] + np.float32(0.5) * texture * canvas.bumps[block]
+
+        return paint
+
+    def layered(self, rim: str, core: str, rim_mm: float, texture_hu: float = 4.0) -> Tissue:
+        """A rim of given thickness around a core."""
+        outer, inner = np.float32(self.hu[rim]), np.float32(self.hu[core])
+
+        def paint(canvas: Canvas, block: Block, distance: Field) -> Field:
+            share = np.clip(-(distance + np.float32(rim_mm)) / canvas.softness_mm + np.float32(0.5), 0.0, 1.0)
+            return outer + share * (inner - outer + np.float32(texture_hu) * canvas.grain[block])
+
+        return paint
+
+    def bone(self, cortex_mm: float = 1.8) -> Tissue:
+        """Cortical shell around spongy bone."""
+        return self.layered("cortex", "marrow", cortex_mm, texture_hu=22.0)
+
+    def lung(self) -> Tissue:
+        """Aerated lung, denser towards the back, which lies lowest."""
+        mean = np.float32(self.hu["lung"])
+
+        def paint(canvas: Canvas, block: Block, distance: Field) -> Field:
+            return mean - np.float32(0.45) * canvas.y[block] + np.float32(14.0) * canvas.grain[block]
+
+        return paint
+
+    def kidney(self) -> Tissue:
+        """Cortex, with pyramids of medulla below it."""
+        cortex, medulla = np.float32(self.hu["renal_cortex"]), np.float32(self.hu["renal_medulla"])
+
+        def paint(canvas: Canvas, block: Block, distance: Field) -> Field:
+            share = np.clip((-distance - np.float32(7.0)) / 4.0 + np.float32(0.6) * canvas.grain[block], 0, 1)
+            return cortex + share * (medulla - cortex)
+
+        return paint
+
+    def hollow(self, content: str, wall_mm: float, air_above_y: float, gas_share: float) -> Tissue:
+        """A gut segment: wall, content, gas above a level (the patient lies on the back) and bubbles.
+
+        Args:
+            content: what fills it.
+            wall_mm: thickness of its wall.
+            air_above_y: height of the air–fluid level; very large for none.
+            gas_share: 0 for none; the share of bubbles in stool.
+        """
+        wall, fill, air = (np.float32(self.hu[name]) for name in ("gut_wall", content, "air"))
+
+        def paint(canvas: Canvas, block: Block, distance: Field) -> Field:
+            grain = canvas.grain[block]
+            level = (canvas.y[block] - np.float32(air_above_y)) / canvas.softness_mm + np.float32(0.5)
+            gas = np.clip(level, 0.0, 1.0)
+            if gas_share:
+                threshold = np.float32(1.6 - 2.2 * gas_share)
+                gas = np.maximum(gas, np.clip((grain - threshold) * 2.0, 0.0, 0.8))
+            lumen = fill + np.float32(9.0) * grain
+            lumen = lumen + gas * (air - lumen)
+            share = np.clip(-(distance + np.float32(wall_mm)) / canvas.softness_mm + np.float32(0.5), 0, 1)
+            return wall + share * (lumen - wall)
+
+        return paint

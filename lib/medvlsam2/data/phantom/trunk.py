@@ -1,0 +1,92 @@
+"""Skin, fat, muscle wall and diaphragm: the hull that organs lie in."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from medvlsam2.data.phantom.canvas import Block, Canvas, Field
+from medvlsam2.data.phantom.patient import Patient
+from medvlsam2.data.phantom.scene import SIDES, Scene
+from medvlsam2.data.phantom.shapes import Ellipsoid, Shape, Tube, Union
+
+
+def domes(patient: Patient) -> Union:
+    """The two halves of the abdominal cavity below the diaphragm."""
+    rise = patient.dome_mm
+    right = Ellipsoid((66, 12, 140 + rise), (92, 104, 100))
+    left = Ellipsoid((-68, 12, 140 + rise), (86, 102, 89))
+    return Union(right, left, blend_mm=25.0)
+
+
+class InsideWall:
+    """A shape kept a gap away from the inner surface of the muscle wall, and optionally below the diaphragm."""
+
+    def __init__(
+        self, patient: Patient, shape: Shape, *, gap_mm: float = 3.0, below_diaphragm: bool = False
+    ) -> None:
+        self.patient = patient
+        self.shape = shape
+        self.gap_mm = gap_mm
+        self.dome = domes(patient) if below_diaphragm else None
+        self.lo, self.hi = shape.lo, shape.hi
+
+    def distance(self, canvas: Canvas, block: Block) -> Field:
+        """Signed distance in mm at the voxels of a block."""
+        gap = np.float32(self.gap_mm)
+        total = self.shape.distance(canvas, block)
+        total = np.maximum(total, self.patient.wall_distance(canvas, block, "inner") + gap)
+        if self.dome is not None:
+            total = np.maximum(total, self.dome.distance(canvas, block) + np.float32(2.5))
+        return total
+
+
+def recess_distance(canvas: Canvas, block: Block) -> Field:
+    """Signed distance to the half space above the pleura's lower edge, which is lowest at the back."""
+    edge = np.float32(172.0) + np.float32(0.42) * canvas.y[block]
+    return (edge - canvas.z[block]) * np.float32(0.92)
+
+
+def paint_hull(scene: Scene) -> None:
+    """Paint skin, subcutaneous fat, muscle wall, inner fat and diaphragm over the whole grid."""
+    canvas, patient, tissues = scene.canvas, scene.patient, scene.tissues
+    whole = canvas.whole
+    skin = patient.wall_distance(canvas, whole, "outer", grow="skin")
+    if scene.patient.sex == "female":
+        skin = np.minimum(skin, _breasts(scene).distance(canvas, whole))
+    canvas.paint_field(whole, skin, tissues.layered("skin", "fat", 1.8, texture_hu=5.0))
+    wall = patient.wall_distance(canvas, whole, "outer")
+    canvas.paint_field(whole, wall + np.float32(1.5) * canvas.bumps, tissues.solid("muscle", 7.0))
+    inner = patient.wall_distance(canvas, whole, "inner")
+    canvas.paint_field(whole, inner, tissues.solid("fat", 5.0))
+    cavity = domes(patient)
+    block = canvas.block(cavity.lo, cavity.hi)
+    if block is not None:
+        sheet = np.abs(cavity.distance(canvas, block)) - np.float32(1.6)
+        sheet = np.maximum(np.maximum(sheet, inner[block]), recess_distance(canvas, block) - 6.0)
+        canvas.paint_field(block, sheet, tissues.solid("muscle"))
+
+
+def paint_back_muscles(scene: Scene) -> None:
+    """Paint the long muscles beside the spine and the iliopsoas."""
+    muscle = scene.tissues.solid("muscle", 8.0)
+    thick = scene.vary((27.0, 26.0, 22.0, 17.0, 15.0))
+    for sign, side in SIDES:
+        heights = (5.0, 60.0, 150.0, 250.0, 400.0)
+        points = [
+            (sign * x, scene.spine_y(z) - back, z)
+            for x, back, z in zip((34, 38, 36, 28, 24), (46, 56, 54, 44, 40), heights, strict=True)
+        ]
+        scene.paint(f"autochthon_{side}", Tube(points, thick, bump_mm=1.5), muscle)
+        psoas = Tube(
+            [(sign * x, y, z) for x, y, z in
+             ((30, -10, 150), (42, 2, 80), (54, 12, 30), (74, 34, -20), (92, 44, -75), (108, 14, -130))],
+            scene.vary((7.0, 17.0, 21.0, 22.0, 18.0, 11.0)), bump_mm=1.0,
+        )  # fmt: skip
+        scene.paint(f"iliopsoas_{side}", psoas, muscle)
+
+
+def _breasts(scene: Scene) -> Union:
+    size = scene.vary((58.0, 38.0 + 0.6 * scene.patient.fat_mm, 55.0), 0.15)
+    front = scene.patient.profile("outer_front", 275.0)
+    sides = [Ellipsoid((sign * 74.0, front - 4.0, 272.0), size) for sign, _ in SIDES]
+    return Union(*sides, blend_mm=12.0)
