@@ -1,0 +1,98 @@
+# Everything starts here: each target prepares what it needs, and is fast the second time.
+
+STUDIES ?= demo/studies
+HOST    ?= 127.0.0.1
+PORT    ?= 8000
+MODEL   ?= nano
+JOBS    ?= auto
+PYTEST  ?= -n $(JOBS) --dist loadfile
+
+VENV    := .venv
+BIN     := $(VENV)/bin
+READY   := $(VENV)/.medvlsam2-ready
+SCRIPTS := $(wildcard benchmarks/*.py)
+SOURCES := lib apps tests $(SCRIPTS)
+COMPILE := uv pip compile pyproject.toml --extra dev --extra e2e --universal --custom-compile-command "make lock"
+
+# sam2 is a source package that needs torch to build; its CUDA extension is optional and unused here.
+export SAM2_BUILD_CUDA := 0
+export UV_HTTP_TIMEOUT ?= 300
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport VIRTUAL_ENV PYTHONPATH
+
+.DEFAULT_GOAL := help
+.PHONY: help install test test-e2e lint format serve demo bench lock clean
+
+help:  ## show this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+install: $(READY)  ## make .venv with the pinned lock and this package in it
+
+test: lint  ## lint, then the whole test suite (PYTEST="-x -k name" to choose)
+	$(BIN)/python -m pytest $(PYTEST)
+
+test-e2e: $(READY)  ## only the tests with a live server, browser or PACS
+	$(BIN)/python -m pytest -m e2e $(PYTEST)
+
+lint: $(READY)  ## style, types, layers, spelling, file sizes
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell $(SOURCES) $(wildcard docs *.md) Makefile pyproject.toml
+	@big=$$(git ls-files -z -- . ':!:model' 2>/dev/null | xargs -0 -r -I{} find {} -maxdepth 0 -size +500000c); \
+	if [ -n "$$big" ]; then echo "Files over 500 kB belong under model/ or outside the repository: $$big"; exit 1; fi
+
+format: $(READY)  ## sort imports and format
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+serve: $(READY) $(if $(filter demo/studies,$(STUDIES)),demo)  ## start the server (STUDIES=folder PORT=8000 HOST=127.0.0.1 MODEL=nano)
+	$(BIN)/medvlsam2 serve --studies "$(STUDIES)" --host $(HOST) --port $(PORT) --model $(MODEL)
+
+demo: demo/studies/.made  ## make a small demo study in demo/studies
+
+demo/studies/.made: | $(READY)
+	@mkdir -p $(@D)
+	$(BIN)/medvlsam2 phantom --seed 1 -o $(@D)/phantom_1.nii.gz
+	$(BIN)/medvlsam2 phantom --seed 2 -o $(@D)/phantom_2.nii.gz
+	@touch $@
+
+bench: $(READY)  ## run the benchmarks
+	@for script in $(SCRIPTS); do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+
+lock: $(READY)  ## write requirements.txt from pyproject.toml (UPGRADE=--upgrade for newer releases)
+	$(BIN)/$(COMPILE) $(UPGRADE) --quiet -o requirements.txt
+
+clean:  ## remove the environment, caches and the demo study
+	rm -rf $(VENV) demo build dist lib/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find lib apps tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---------------------------------------------------------------------------------------- environment
+# The first interpreter that runs and is supported; PYTHON=/path/to/python chooses another.
+SUPPORTED = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))
+
+$(BIN)/python:
+	@for python in $(or $(PYTHON),python3.11 python3.12 python3); do \
+	  if $$python -c '$(SUPPORTED)' 2>/dev/null; then \
+	    echo "Making $(VENV) with $$($$python --version) ($$python)"; \
+	    $$python -m venv $(VENV) && exit 0; \
+	    echo "'$$python -m venv' failed. On Debian or Ubuntu: install the package python3-venv, then run make again."; \
+	    rm -rf $(VENV); exit 1; \
+	  fi; \
+	done; \
+	echo "No supported Python among: $(or $(PYTHON),python3.11 python3.12 python3)." \
+	     "MedVL-SAM2 runs on Python 3.11 and 3.12. Install one, or name it: make PYTHON=/path/to/python3.11 …"; \
+	exit 1
+
+$(READY): requirements.txt pyproject.toml | $(BIN)/python
+	@$(BIN)/python -c '$(SUPPORTED)' || { \
+	  echo "$(VENV) holds $$($(BIN)/python --version 2>&1), but 3.11 or 3.12 is needed. Run 'make clean' and make again."; exit 1; }
+	@echo "Installing the locked packages into $(VENV) (some gigabytes the first time)"
+	@$(BIN)/python -m uv --version >/dev/null 2>&1 || \
+	  $(BIN)/python -m pip install --quiet "$$(grep -E '^uv==' requirements.txt)"
+	@grep -v '^sam2==' requirements.txt > $(VENV)/without-sam2.txt
+	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python -r $(VENV)/without-sam2.txt
+	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --no-build-isolation-package sam2 -r requirements.txt
+	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --no-build-isolation-package medvlsam2 --no-deps --editable .
+	@touch $@
