@@ -1,7 +1,7 @@
 """How structures are spoken of: pairs, plurals, adjectives, descriptions, and which region shows them.
 
-Everything is keyed by the vocabulary's key without its side ("kidney" for "kidney_left"); a key that the vocabulary
-does not hold is simply never used.
+Everything is keyed by the vocabulary's key without its side ("kidney" for "kidney_left"); a key that the
+vocabulary does not hold is simply never used.
 """
 
 from __future__ import annotations
@@ -81,16 +81,27 @@ _REGION_PARTS: dict[Region, tuple[str, ...]] = {
     "trunk": ("chest", "abdomen", "pelvis"),
 }
 _PART_PATTERNS = {
-    "head": r"brain|skull|face|mandible|parotid|submandib|larynx|pharynx|oral|tongue|eye|optic|lens|cochlea|carotid"
-    r"|thyroid|spinal_cord|vertebrae_C|esophagus|trachea|lip|cavity|lacrimal|pituitary|chiasm",
-    "chest": r"lung|heart|atri|ventric|pulmonary|aorta|superior_vena|brachio|subclavian|carotid|trachea|bronch"
-    r"|esophagus|thyroid|sternum|costal|rib|scapula|clavic|humerus|vertebrae_T|spinal_cord|carina"
-    r"|lymph|pectoral|serratus|autochthon|airway|myocard|mediast",
-    "abdomen": r"liver|spleen|kidney|adrenal|gallbladder|pancreas|stomach|duodenum|bowel|colon|aorta|inferior_vena"
-    r"|portal|vertebrae_L|vertebrae_T1[012]|autochthon|iliopsoas|spinal_cord|rectus|oblique|intestin",
-    "pelvis": r"bladder(?<!gallbladder)|prostate|uterus|ovar|rectum|sacrum|hip|femur|glute|iliac|iliopsoas|colon"
-    r"|bowel|vertebrae_S|vertebrae_L5|pelvi|sarcoma|semin",
+    "head": r"brain|skull|mandible|parotid|submandib|larynx|pharynx|tongue|eye|optic|cerebell|carotid|thyroid"
+    r"|spinal_cord|vertebrae_C|esophagus|trachea",
+    "chest": r"lung|heart|atri|ventric|pulmonary|coronary|aorta|superior_vena|brachio|subclavian|carotid"
+    r"|trachea|bronch|carina|airway|esophagus|thyroid|sternum|costal|rib|scapula|clavic|humerus|vertebrae_T"
+    r"|breast|spinal_cord|autochthon|diaphragm",
+    "abdomen": r"liver|spleen|kidney|adrenal|gallbladder|bile_duct|pancreas|stomach|duodenum|bowel|colon"
+    r"|appendix|aorta|celiac|mesenteric|inferior_vena|portal|hepatic_vein|splenic_vein|ureter|vertebrae_L"
+    r"|vertebrae_T1[012]|autochthon|iliopsoas|spinal_cord|diaphragm",
+    "pelvis": r"(?<!gall)bladder|ureter|prostate|semin|uterus|ovar|rectum|appendix|sacrum|hip|femur|glute"
+    r"|iliac|iliopsoas|colon|bowel|vertebrae_S|vertebrae_L5|pelvis",
 }
+_EDGE_PATTERNS = {
+    "head": r"lung|clavicula|scapula|humerus|sternum|aorta|brachio|subclavian|superior_vena|vertebrae_T"
+    r"|rib|autochthon",
+    "chest": r"liver|spleen|stomach|adrenal|kidney|pancreas|gallbladder|colon|bowel|duodenum|portal"
+    r"|celiac|inferior_vena|mesenteric|hepatic|splenic|larynx|vertebrae_(C[4-7]|L[12])|submandib|iliopsoas|bile",
+    "abdomen": r"lung|heart|myocard|ventric|atri|coronary|esophagus|rib|costal|sternum|hip|sacrum|iliac"
+    r"|rectum|bladder|vertebrae_[TS]|pulmonary|bronch|breast|ovar|uterus|glute",
+    "pelvis": r"vertebrae_[LS]|kidney|bowel|duodenum|colon|aorta|inferior_vena|autochthon|liver|spinal_cord",
+}
+"""What the ends of a scan of each part often show as well."""
 
 _ANATOMY = "Anatomical Structure"
 
@@ -105,6 +116,7 @@ REGION_NAMES: dict[Region, str] = {
 }
 
 
+@cache
 def base(key: str) -> str:
     """A key without its side; both sides together have the base of the one.
 
@@ -175,18 +187,43 @@ def adjective(key: str) -> str | None:
     return f"{own} {word}" if word and own else word
 
 
-def in_region(region: Region) -> list[str]:
+@cache
+def in_region(region: Region) -> tuple[str, ...]:
     """Keys of single anatomical structures that a scan of this region may show."""
-    parts = [_PART_PATTERNS[part] for part in _REGION_PARTS[region]]
-    return [key for key in single_structures() if any(re.search(pattern, key) for pattern in parts)]
+    pattern = re.compile("|".join(_PART_PATTERNS[part] for part in _REGION_PARTS[region]))
+    return tuple(key for key in single_structures() if pattern.search(key))
 
 
-def single_structures() -> list[str]:
+@cache
+def outside(region: Region) -> tuple[str, ...]:
+    """Keys of single anatomical structures that a scan of this region cannot show, not even at its ends."""
+    edges = re.compile("|".join(_EDGE_PATTERNS[part] for part in _REGION_PARTS[region]))
+    shown = in_region(region)
+    return tuple(
+        key for key in single_structures() if key not in shown and key != "body" and not edges.search(key)
+    )
+
+
+def is_numbered(key: str) -> bool:
+    """Whether it is one of a long series: a vertebra or a rib."""
+    return key.startswith(("vertebrae_", "rib_"))
+
+
+@cache
+def leaves(key: str) -> frozenset[str]:
+    """A structure and all its parts, and their parts."""
+    known = vocabulary.STRUCTURES.get(key)
+    parts = () if known is None else known.parts
+    return frozenset({key}).union(*(leaves(part) for part in parts))
+
+
+@cache
+def single_structures() -> tuple[str, ...]:
     """Keys of anatomy that is not made of other structures: no finding, no group, no tissue."""
-    return [
+    return tuple(
         key
         for key, structure in vocabulary.STRUCTURES.items()
         if not structure.is_finding
         and structure.category.meaning == _ANATOMY
         and (not structure.parts or structure.side)
-    ]
+    )

@@ -1,10 +1,11 @@
 """The words around an image: ChatML prompts in InternVL's form, and the fixed questions of each task.
 
-A prompt is ``prefix`` (system turn and image) followed by ``turn`` (the question). The prefix is the same for every
-question about a scan, so its key-value cache is computed once. This file knows strings alone, no tokenizer and no
-tensors.
+A prompt is ``prefix`` (system turn and image) followed by ``turn`` (the question). The prefix is the same for
+every question about a scan, so its key-value cache is computed once. This file knows strings alone, no
+tokenizer and no tensors.
 
-Reference: InternVL2.5's ChatML template with ``<img>`` ``<IMG_CONTEXT>`` ``</img>``; arXiv:2601.09879 for [SEG].
+Reference: InternVL2.5's ChatML template with ``<img>``, ``<IMG_CONTEXT>``, ``</img>``; arXiv:2601.09879 for
+[SEG].
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ def letter(index: int) -> str:
 
 
 def normalise_phrase(phrase: str) -> str:
-    """A phrase as the model was taught it: no article, no end mark, vocabulary names in their standard wording.
+    """A phrase as the model was taught it: no article, no end mark, known names in their standard wording.
 
     Example:
         >>> normalise_phrase("The Left Kidney.")
@@ -174,6 +175,7 @@ def _checked(text: str) -> str:
     for token in SPECIAL_TOKENS:
         if token in stripped:
             raise InvalidPrompt(
-                f"The text holds {token}, which is reserved for the model; plain words are allowed. Leave it out."
+                f"The text holds {token}, which is reserved for the model; plain words are allowed. "
+                "Leave it out."
             )
     return stripped

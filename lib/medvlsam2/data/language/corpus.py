@@ -1,7 +1,7 @@
 """Conversations about imagined scans: text for the language model's pretraining and for the tokenizer.
 
-No image is drawn; the facts are, so that the words of every task are seen long before the pictures. The imagined
-anatomy follows the region, the findings follow their plausible hosts.
+No image is drawn; the facts are, so that the words of every task are seen long before the pictures. The
+imagined anatomy follows the region, the findings follow their plausible hosts.
 """
 
 from __future__ import annotations
@@ -59,6 +59,14 @@ _MALE = frozenset({"prostate"})
 _FEMALE = frozenset({"uterus"})
 _NUM_FINDINGS = (0, 1, 1, 2, 2, 3)
 _PER_SCAN = 5
+_SEVERAL_SHARE = 0.4
+_MULTIPLE = {
+    "cyst": ("liver", "kidney"),
+    "nodule": ("lung",),
+    "metastasis": ("liver", "lung"),
+    "stone": ("kidney", "gallbladder"),
+}
+"""Where several of a kind in one structure are common."""
 
 
 def sentences(seed: int, count: int) -> Iterator[str]:
@@ -85,8 +93,8 @@ def random_facts(rng: np.random.Generator) -> ScanFacts:
     sex: Literal["female", "male"] = pick(rng, ("female", "male"))
     shown = [key for key in anatomy.in_region(region) if key not in (_FEMALE if sex == "male" else _MALE)]
     present = [key for key in shown if rng.random() < _ORGAN_SHARE]
-    outside = [key for key in anatomy.single_structures() if key not in set(anatomy.in_region(region))]
-    absent = shuffled(rng, outside)[: int(rng.integers(3, 12))]
+    absent = shuffled(rng, anatomy.outside(region))[: int(rng.integers(3, 12))]
+    absent += [key for key in (_FEMALE if sex == "male" else _MALE) if key in anatomy.in_region(region)]
     if "liver" in present and "gallbladder" in shown and "gallbladder" not in present:
         absent.append("gallbladder")
     known = rng.random() < 0.8
@@ -134,7 +142,7 @@ def _random_lesions(present: list[str], rng: np.random.Generator) -> Iterator[Le
             continue
         key = pick(rng, hosts)
         used.add(key)
-        several = kind in ("cyst", "nodule", "metastasis", "stone") and rng.random() < 0.4
+        several = anatomy.base(key) in _MULTIPLE.get(kind, ()) and rng.random() < _SEVERAL_SHARE
         for _ in range(int(rng.integers(2, 5)) if several else 1):
             yield _random_lesion(kind, key, next(labels), rng)
 

@@ -80,7 +80,7 @@ def is_plural(noun_phrase: str) -> bool:
         >>> is_plural("lungs"), is_plural("pancreas"), is_plural("left kidney")
         (True, False, False)
     """
-    last = noun_phrase.split(" of ")[0].rpartition(" ")[2].lower()
+    last = noun_phrase.split(" of ", maxsplit=1)[0].rpartition(" ")[2].lower()
     if last.endswith("ae") or last in ("testes", "bronchi"):
         return True
     return last.endswith("s") and not last.endswith(_SINGULAR_ENDINGS)

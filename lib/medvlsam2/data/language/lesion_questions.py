@@ -1,7 +1,7 @@
 """Questions about findings: whether, what, where, which side, how many, how large.
 
-"The" finding is asked about only where it is the only one of its kind, and a "no" or a count is given only where
-every finding of the scan is known.
+"The" finding is asked about only where it is the only one of its kind, and a "no" or a count is given only
+where every finding of the scan is known.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from medvlsam2.data.language.grammar import (
 )
 
 _MAX_DENIALS = 4
+_MAX_NAMED = 3
 _WRONG_SIZES = (0.4, 0.6, 1.5, 2.0, 2.6)
 
 
@@ -52,7 +53,7 @@ def _about_group(facts: ScanFacts, group: Sequence[Lesion], rng: np.random.Gener
     if facts.lesions_known:
         yield from _size(group, noun)
         yield from _abnormality(facts, group, rng)
-        if first.kind not in lesions.UNCOUNTABLE and not lesions.is_pleural(first):
+        if first.kind not in lesions.UNCOUNTABLE | lesions.OF_KINDS and not lesions.is_pleural(first):
             yield _count(group, noun)
 
 
@@ -113,9 +114,8 @@ def _abnormality(facts: ScanFacts, group: Sequence[Lesion], rng: np.random.Gener
 
 
 def _denials(facts: ScanFacts, rng: np.random.Generator) -> Iterator[Draft]:
-    for kind, key in shuffled(rng, lesions.deniable(facts))[
-        : max(1, min(_MAX_DENIALS, len(facts.lesions) + 1))
-    ]:
+    most = min(_MAX_DENIALS, len(facts.lesions) + 1)
+    for kind, key in shuffled(rng, lesions.denials(facts, rng, per_kind=1))[:most]:
         noun = pick(rng, lesions.nouns_of(kind, key))
         yield Draft(
             "lesion presence", _is_there(noun, kind, rng), yes_no(False), sentence(f"no, there is no {noun}")
@@ -125,11 +125,9 @@ def _denials(facts: ScanFacts, rng: np.random.Generator) -> Iterator[Draft]:
 def _overall(facts: ScanFacts) -> Iterator[Draft]:
     """Whether anything is abnormal, and what."""
     if facts.lesions:
-        named = [
-            _counted(lesions.nouns(group[0])[0], group)
-            for group in sorted(lesions.groups(facts), key=lambda group: -group[0].diameter_mm)[:NUM_WRONG]
-        ]
-        verb = "are" if len(named) > 1 or len(lesions.groups(facts)[0]) > 1 else "is"
+        told = sorted(lesions.groups(facts), key=lambda group: -group[0].diameter_mm)[:_MAX_NAMED]
+        named = [_counted(lesions.nouns(group[0])[0], group) for group in told]
+        verb = "are" if len(told[0]) > 1 else "is"
         yield Draft(
             "abnormality", "Is any abnormality seen?", "Yes", sentence(f"yes, there {verb} {join(named)}")
         )

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from medvlsam2.data.facts import Lesion, ScanFacts
+import numpy as np
+
+from medvlsam2.data.facts import Lesion, ScanFacts, Side
 from medvlsam2.data.language import anatomy
-from medvlsam2.data.language.grammar import count_word, is_plural, millimetres, plural, with_article
+from medvlsam2.data.language.grammar import count_word, is_plural, millimetres, plural, shuffled, with_article
 
 UNCOUNTABLE = frozenset({"atelectasis", "emphysema", "ascites", "hydronephrosis", "consolidation"})
 OF_KINDS = frozenset({"fracture", "aneurysm", "hydronephrosis", "dissection", "dilatation", "stenosis"})
@@ -22,7 +24,7 @@ HOSTS: dict[str, tuple[str, ...]] = {
     "cyst": ("liver", "kidney", "pancreas", "spleen", "thyroid_gland"),
     "nodule": ("lung", "adrenal_gland", "thyroid_gland"),
     "mass": ("lung", "liver", "kidney", "pancreas", "adrenal_gland", "prostate", "parotid_gland"),
-    "metastasis": ("liver", "lung", "spleen", "adrenal_gland"),
+    "metastasis": ("liver", "lung", "adrenal_gland", "vertebrae"),
     "hemangioma": ("liver",),
     "abscess": ("liver", "spleen", "kidney"),
     "stone": ("kidney", "gallbladder", "urinary_bladder"),
@@ -57,7 +59,7 @@ _MIDLINE = frozenset(
 def host_family(key: str) -> str:
     """The host's name in ``HOSTS``: its key without side and number."""
     bare = anatomy.base(key)
-    return bare.split("_")[0] if bare.startswith(("rib_", "vertebrae_")) else bare
+    return bare.partition("_")[0] if bare.startswith(("rib_", "vertebrae_")) else bare
 
 
 def plausible_hosts(kind: str, keys: Sequence[str]) -> list[str]:
@@ -74,33 +76,37 @@ def groups(facts: ScanFacts) -> list[tuple[Lesion, ...]]:
     return [tuple(sorted(group, key=lambda each: -each.diameter_mm)) for group in grouped.values()]
 
 
-def deniable(facts: ScanFacts) -> list[tuple[str, str]]:
-    """Kinds and structures of which it is known that the one is not in the other.
+def denials(facts: ScanFacts, rng: np.random.Generator, per_kind: int) -> list[tuple[str, str]]:
+    """Kinds and structures of which it is known that the one is not in the other, some of each kind.
 
     A kind is not denied where a look-alike lies: a metastasis of the lung is also a nodule.
     """
     if not facts.lesions_known:
         return []
-    return [
-        (kind, key)
-        for kind in HOSTS
-        for key in plausible_hosts(kind, list(facts.volumes_ml))
-        if not any(_alike(kind, lesion.kind) and _overlap(key, lesion.structure) for lesion in facts.lesions)
-    ]
+    denied: list[tuple[str, str]] = []
+    for kind in HOSTS:
+        alike = [lesion.structure for lesion in facts.lesions if _alike(kind, lesion.kind)]
+        free = [
+            key
+            for key in plausible_hosts(kind, list(facts.volumes_ml))
+            if not any(overlap(key, structure) for structure in alike)
+        ]
+        denied += [(kind, key) for key in shuffled(rng, free)[:per_kind]]
+    return denied
 
 
 def _alike(kind: str, other: str) -> bool:
     return kind == other or other not in HOSTS or {kind, other} <= _SOLID
 
 
-def _overlap(key: str, other: str) -> bool:
+def overlap(key: str, other: str) -> bool:
     """Whether one structure may be a part of the other: a lobe of a lung."""
-    if key == other:
+    if anatomy.leaves(key) & anatomy.leaves(other):
         return True
     if None not in (anatomy.side(key), anatomy.side(other)) and anatomy.side(key) != anatomy.side(other):
         return False
     numbered = host_family(key) != anatomy.base(key) or host_family(other) != anatomy.base(other)
-    return not numbered and key.split("_")[0] == other.split("_")[0]
+    return not numbered and key.partition("_")[0] == other.partition("_")[0]
 
 
 def plural_kind(kind: str) -> str:
@@ -125,7 +131,7 @@ def is_pleural(lesion: Lesion) -> bool:
     return lesion.kind == "effusion" and lungs and _pleural_side(lesion) is not None
 
 
-def stated_side(lesion: Lesion) -> str | None:
+def stated_side(lesion: Lesion) -> Side | None:
     """The side that a text about this finding tells."""
     own = anatomy.side(lesion.structure)
     if own is not None:
@@ -199,5 +205,5 @@ def counted(group: Sequence[Lesion], noun: str) -> str:
     return f"{count_word(len(group))} {plural_noun(group[0], noun)}"
 
 
-def _pleural_side(lesion: Lesion) -> str | None:
+def _pleural_side(lesion: Lesion) -> Side | None:
     return anatomy.side(lesion.structure) or lesion.side

@@ -1,7 +1,7 @@
 """Phrases that refer to something in a scan, with what they refer to.
 
-A phrase that is present names structures or findings, never both: its mask is the union of what it names. A phrase
-that is absent names neither, and is only written where the facts say that the thing is not there.
+A phrase that is present names structures or findings, never both: its mask is the union of what it names. A
+phrase that is absent names neither, and is only written where the facts say that the thing is not there.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ import numpy as np
 from medvlsam2.data import vocabulary
 from medvlsam2.data.facts import Lesion, ScanFacts
 from medvlsam2.data.language import anatomy, lesions
-from medvlsam2.data.language.grammar import millimetres, shuffled
+from medvlsam2.data.language.grammar import millimetres, pick, shuffled
 
-_CLEARLY_LARGER = 1.1
+_CLEARLY_LARGER = 1.2
 _MAX_NEGATIVES = 24
+_MAX_DENIALS = 2
+_DESCRIBED_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ class ReferringPhrase:
 
 def phrases(facts: ScanFacts, rng: np.random.Generator) -> list[ReferringPhrase]:
     """Everything that can be asked for in this scan, in random order, with as many absent things at most."""
-    positives = [*_structures(facts), *_pairs(facts), *_by_lesion(facts), *_lesions(facts)]
-    negatives = [*_absent_structures(facts), *_absent_lesions(facts)]
+    positives = [*_structures(facts, rng), *_pairs(facts), *_by_lesion(facts), *_lesions(facts)]
+    negatives = [*_absent_structures(facts, rng), *_absent_lesions(facts, rng)]
     taken = shuffled(rng, negatives)[: min(_MAX_NEGATIVES, max(1, len(positives)))]
     return shuffled(rng, _unique([*positives, *taken]))
 
@@ -63,11 +65,18 @@ def _missing(phrase: str) -> ReferringPhrase:
     return ReferringPhrase(phrase, (), (), present=False)
 
 
-def _structures(facts: ScanFacts) -> Iterator[ReferringPhrase]:
+def _structures(facts: ScanFacts, rng: np.random.Generator) -> Iterator[ReferringPhrase]:
+    """Each by its name and in one other way."""
     for key in facts.volumes_ml:
         yield _organ(anatomy.name(key), key)
-        for text in (*_synonyms(key), *anatomy.descriptions(key)):
-            yield _organ(text, key)
+        yield from (_organ(text, key) for text in _other_words(key, rng))
+
+
+def _other_words(key: str, rng: np.random.Generator) -> list[str]:
+    """One synonym or description, if there is any."""
+    descriptions = anatomy.descriptions(key)
+    others = descriptions if descriptions and rng.random() < _DESCRIBED_SHARE else _synonyms(key)
+    return [pick(rng, others)] if others else []
 
 
 def _synonyms(key: str) -> list[str]:
@@ -170,14 +179,13 @@ def _any_lesion(facts: ScanFacts) -> Iterator[ReferringPhrase]:
             yield from _extremes(f"lesion {where}", inside)
 
 
-def _absent_structures(facts: ScanFacts) -> Iterator[ReferringPhrase]:
+def _absent_structures(facts: ScanFacts, rng: np.random.Generator) -> Iterator[ReferringPhrase]:
     for key in facts.absent:
         yield _missing(anatomy.name(key))
-        for text in (*_synonyms(key), *anatomy.descriptions(key)):
-            yield _missing(text)
+        yield from (_missing(text) for text in _other_words(key, rng))
 
 
-def _absent_lesions(facts: ScanFacts) -> Iterator[ReferringPhrase]:
-    for kind, key in lesions.deniable(facts):
+def _absent_lesions(facts: ScanFacts, rng: np.random.Generator) -> Iterator[ReferringPhrase]:
+    for kind, key in lesions.denials(facts, rng, per_kind=_MAX_DENIALS):
         for noun in lesions.nouns_of(kind, key):
             yield _missing(noun)

@@ -1,11 +1,12 @@
 """Questions about a scan with answers that its facts prove: what is there, where, which scan it is.
 
-Questions about findings are drafted in ``lesion_questions``. A structure that the facts do not list is never asked about.
+Questions about findings are drafted in ``lesion_questions``. A structure that the facts do not list is never
+asked about.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import get_args
 
 import numpy as np
@@ -18,6 +19,8 @@ from medvlsam2.data.language.grammar import be, pick, sentence, shuffled
 from medvlsam2.data.language.lesion_questions import lesion_drafts
 
 _MAX_PRESENCE = 8
+_MAX_NUMBERED = 2
+_CLEARLY_LARGER = 1.2
 
 
 def questions(facts: ScanFacts, rng: np.random.Generator) -> list[QuestionAnswer]:
@@ -41,8 +44,8 @@ def _scan_drafts(facts: ScanFacts, rng: np.random.Generator) -> list[Draft]:
 
 def _presence(facts: ScanFacts, rng: np.random.Generator) -> Iterator[Draft]:
     """As many yes as no, where there are enough of both."""
-    present = shuffled(rng, list(facts.volumes_ml))[:_MAX_PRESENCE]
-    absent = shuffled(rng, list(facts.absent))[:_MAX_PRESENCE]
+    present = _mixed(facts.volumes_ml, rng)
+    absent = _mixed(facts.absent, rng)
     if absent:
         present = present[: len(absent) + 1]
     for key in (*present, *absent):
@@ -59,6 +62,14 @@ def _presence(facts: ScanFacts, rng: np.random.Generator) -> Iterator[Draft]:
         )
         long = f"yes, {spoken} {verb} visible" if seen else f"no, {spoken} {verb} not visible"
         yield Draft("presence", question, yes_no(seen), sentence(long))
+
+
+def _mixed(keys: Iterable[str], rng: np.random.Generator) -> list[str]:
+    """A few structures, among them few of the many vertebrae and ribs."""
+    mixed = shuffled(rng, list(keys))
+    numbered = [key for key in mixed if anatomy.is_numbered(key)]
+    plain = [key for key in mixed if not anatomy.is_numbered(key)]
+    return plain[: _MAX_PRESENCE - _MAX_NUMBERED] + numbered[:_MAX_NUMBERED]
 
 
 def _which_visible(facts: ScanFacts, rng: np.random.Generator) -> Iterator[Draft]:
@@ -117,7 +128,7 @@ def _larger_side(facts: ScanFacts, rng: np.random.Generator) -> Iterator[Draft]:
         if key not in anatomy.COMPARED or other not in facts.volumes_ml:
             continue
         left, right = volume_ml, facts.volumes_ml[other]
-        if max(left, right) < 1.1 * min(left, right):
+        if max(left, right) < _CLEARLY_LARGER * min(left, right):
             continue
         larger = anatomy.name(key if left > right else other)
         smaller = anatomy.name(other if left > right else key)

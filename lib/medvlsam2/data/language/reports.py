@@ -1,7 +1,7 @@
 """A radiology report written from known facts, sentence by sentence, each tied to what it speaks of.
 
-Nothing is said that the facts do not hold: no lesion is denied unless every finding is known, no structure is called
-present or absent unless it is listed, and every number is a rounded measurement.
+Nothing is said that the facts do not hold: no lesion is denied unless every finding is known, no structure is
+called present or absent unless it is listed, and every number is a rounded measurement.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from medvlsam2.data.facts import Lesion, ScanFacts
 from medvlsam2.data.language import anatomy, lesions
-from medvlsam2.data.language.grammar import be, is_plural, join, pick, sentence
+from medvlsam2.data.language.grammar import be, is_plural, join, pick, sentence, shuffled
 
 MAX_GROUPS = 4
 """Findings told in one report; more would not fit a short answer, the largest come first."""
@@ -160,13 +160,14 @@ def _missing(facts: ScanFacts, rng: np.random.Generator) -> list[FindingText]:
 
 
 def _seen(facts: ScanFacts, rng: np.random.Generator) -> list[FindingText]:
-    """Sentences about structures without a finding: normal where all findings are known, else only visible."""
+    """About structures without a finding: normal where all findings are known, else only visible."""
     affected = {lesion.structure for lesion in facts.lesions}
-    items = _unaffected_items([key for key in facts.volumes_ml if key not in affected])
-    chosen = items[:MAX_NORMALS]
+    free = [key for key in facts.volumes_ml if not any(lesions.overlap(key, other) for other in affected)]
+    items = _unaffected_items(free)
+    chosen = [items[n] for n in sorted(shuffled(rng, range(len(items)))[:MAX_NORMALS])]
     if not chosen:
         return []
-    words = ("normal", "unremarkable") if facts.lesions_known else ("visible", "visualised")
+    words = ("normal", "unremarkable") if facts.lesions_known else ("visible", "seen")
     word = pick(rng, words)
     if rng.random() < 0.5:
         spoken = [item for item, _ in chosen]

@@ -1,7 +1,8 @@
 """A small byte-level BPE tokenizer of our own, and the special tokens for a parent's tokenizer.
 
-Any Unicode text is encoded without loss, since every byte is in the vocabulary. Digits stay single tokens, so that
-numbers are spelled the same way wherever they stand. Special tokens have the lowest ids, in a fixed order.
+Any Unicode text is encoded without loss, since every byte is in the vocabulary. Digits stay single tokens, so
+that numbers are spelled the same way wherever they stand. Special tokens have the lowest ids, in a fixed
+order.
 """
 
 from __future__ import annotations
