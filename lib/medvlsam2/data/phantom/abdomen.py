@@ -16,9 +16,9 @@ def paint_abdomen(scene: Scene) -> None:
     _paint_liver(scene, kidneys)
     _paint_stomach(scene)
     if "spleen" not in scene.patient.removed:
-        center = scene.jitter((-98, -24, 176 + 0.7 * scene.patient.dome_mm))
-        body = Ellipsoid(center, scene.vary((34, 54, 48), 0.12), (0, -18, 25), 2.0)
-        hollow = Ellipsoid((-58, 0, 172), (34, 44, 60))
+        center = scene.jitter((-102, -26, 190 + 0.7 * scene.patient.dome_mm))
+        body = Ellipsoid(center, scene.vary((38, 56, 50), 0.12), (0, -18, 25), 2.0)
+        hollow = Ellipsoid((-50, 8, 176), (28, 42, 60))
         spleen = InsideWall(scene.patient, Without(body, hollow), gap_mm=2.0, below_diaphragm=True)
         scene.paint("spleen", spleen, scene.tissues.solid("spleen"))
     _paint_kidneys(scene, kidneys)
@@ -46,7 +46,7 @@ def _paint_kidneys(scene: Scene, kidneys: dict[str, Ellipsoid]) -> None:
             continue
         bean = kidneys[side]
         x, y, z = bean.center
-        sinus = Ellipsoid((x - sign * 22, y + 9, z), (16, 12, 25))
+        sinus = Ellipsoid((x - sign * 22, y + 8, z), (13, 10, 23))
         scene.paint_unlabelled(Grown(bean, scene.vary((9.0,), 0.2)[0]), scene.tissues.solid("fat", 5.0))
         scene.paint(f"kidney_{side}", Without(bean, sinus), scene.tissues.kidney())
         funnel = Ellipsoid((x - sign * 14, y + 5, z - 2), scene.vary((7, 6, 13), 0.2))
@@ -55,12 +55,12 @@ def _paint_kidneys(scene: Scene, kidneys: dict[str, Ellipsoid]) -> None:
 
 def _paint_liver(scene: Scene, kidneys: dict[str, Ellipsoid]) -> None:
     rise = 0.6 * scene.patient.dome_mm
-    right = Ellipsoid(scene.jitter((76, 14, 154 + rise)), scene.vary((70, 90, 88), 0.06), (0, 12, 0))
+    right = Ellipsoid(scene.jitter((76, 14, 164 + rise)), scene.vary((70, 92, 92), 0.06), (0, 12, 0))
     left = Ellipsoid(scene.jitter((4, 66, 192 + rise)), scene.vary((78, 44, 38), 0.1), (0, -12, 8))
     cuts: list[Shape] = [Ellipsoid((8, 4, 118), (52, 62, 58)), Ellipsoid((66, 82, 122), (26, 34, 26))]
     cuts += [Grown(kidneys["right"], 6.0)] if "right" in kidneys else []
     hull = Without(Union(right, left, blend_mm=25.0), *cuts)
-    liver = InsideWall(scene.patient, hull, gap_mm=2.5, below_diaphragm=True)
+    liver = InsideWall(scene.patient, hull, gap_mm=1.0, below_diaphragm=True)
     scene.paint("liver", liver, scene.tissues.solid("liver", 5.0))
     branches = [
         [(32, 42, 168), (62, 30, 180), (102, 18, 178)],
@@ -87,10 +87,10 @@ def _paint_stomach(scene: Scene) -> None:
 
 def _paint_bowel(scene: Scene) -> None:
     tissues, rng = scene.tissues, scene.rng
-    small = scene.vary((11.5,), 0.12)[0]
+    small = scene.vary((14.0 - 0.08 * scene.patient.fat_mm,), 0.12)[0]
     for row in range(5):
         height = 92.0 - 27.0 * row + rng.normal(0.0, 4.0)
-        for depth in (48.0, 76.0):
+        for depth in (42.0, 62.0, 82.0):
             xs = np.linspace(-66.0, 66.0, 7)
             points = [
                 (x, depth + rng.normal(0.0, 7.0), height + rng.normal(0.0, 9.0) - 0.1 * abs(x)) for x in xs
@@ -130,5 +130,3 @@ def _paint_adrenals(scene: Scene) -> None:
             blend_mm=3.0,
         )
         scene.paint(f"adrenal_gland_{side}", limbs, scene.tissues.solid("adrenal"))
-
-

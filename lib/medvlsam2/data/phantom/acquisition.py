@@ -83,9 +83,7 @@ def add_couch(canvas: Canvas, grid: Grid, patient: Patient, rng: np.random.Gener
         canvas.hu[shell] = np.float32(hu)
 
 
-def scan(
-    canvas: Canvas, grid: Grid, rng: np.random.Generator, noise_hu: float
-) -> Int16[np.ndarray, "i j k"]:
+def scan(canvas: Canvas, grid: Grid, rng: np.random.Generator, noise_hu: float) -> Int16[np.ndarray, "i j k"]:
     """Blur, add correlated noise and round to whole HU."""
     spacing = np.asarray(geometry.spacing_mm(grid.affine))
     slice_axis = [world for world, _ in geometry.closest_axes(grid.affine)].index(2)

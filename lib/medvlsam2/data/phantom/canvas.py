@@ -1,8 +1,8 @@
 """The voxel grid of a scan that structures are painted on, and smooth random fields over it.
 
-Each voxel knows its place in the frame of a reference patient (mm; x to the patient's right, y to the front, z to
-the head, origin in the middle of the disc between L5 and S1). A smooth random warp between the world and that frame
-makes every patient different; structures are then painted with plain implicit surfaces.
+Each voxel knows its place in the frame of a reference patient (mm; x to the patient's right, y to the front, z
+to the head, origin in the middle of the disc between L5 and S1). A smooth random warp between the world and that
+frame makes every patient different; structures are then painted with plain implicit surfaces.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ def wave_field(
         steps = affine[:3, :3].T @ wave_number
         phase = wave_number @ affine[:3, 3] + rng.uniform(0.0, 2.0 * np.pi)
         i, j, k = (np.exp(1j * step * np.arange(n)) for step, n in zip(steps, shape_ijk, strict=True))
-        plane = (np.exp(1j * phase) * i[:, None] * j[None, :])[..., None].astype(np.complex64)
-        k = k.astype(np.complex64)
-        total += plane.real * k.real - plane.imag * k.imag
+        plane = (np.exp(1j * phase) * i[:, None] * j[None, :])[..., None]
+        total += plane.real.astype(np.float32) * k.real.astype(np.float32)
+        total -= plane.imag.astype(np.float32) * k.imag.astype(np.float32)
     return total * np.float32(np.sqrt(2.0 / count))
 
 
@@ -106,9 +106,9 @@ class Canvas:
             within: limits of the answer; the whole grid by default.
         """
         margin = 3.0 * WARP_MM
-        corners = np.array(np.meshgrid(*zip(lo - margin, hi + margin, strict=True), indexing="ij"))
-        places = self._to_ijk[:3, :3] @ corners.reshape(3, -1) + self._to_ijk[:3, 3:]
-        starts, stops = np.floor(places.min(1)).astype(int), np.ceil(places.max(1)).astype(int) + 1
+        middle = self._to_ijk[:3, :3] @ (0.5 * (lo + hi)) + self._to_ijk[:3, 3]
+        half = np.abs(self._to_ijk[:3, :3]) @ (0.5 * (hi - lo) + margin)
+        starts, stops = np.floor(middle - half), np.ceil(middle + half) + 1.0
         limits = within or self.whole
         slices = [
             slice(max(int(a), s.start), min(int(b), s.stop))

@@ -16,7 +16,7 @@ REGION_RANGE_MM: Final[dict[str, tuple[float, float]]] = {
     "abdomen and pelvis": (-140.0, 255.0),
     "trunk": (-140.0, 425.0),
 }
-"""Lowest and highest slice of each region, in mm above the disc between L5 and S1 of the reference patient."""
+"""Lowest and highest slice of each region, in mm above the L5-S1 disc of the reference patient."""
 
 _AXES: Final = ({"L", "R"}, {"P", "A"}, {"I", "S"})
 

@@ -32,9 +32,7 @@ def write(phantom: Phantom, folder: Path | str) -> None:
         "spacing": [round(s, 6) for s in phantom.volume.spacing_mm],
     }
     (target / "meta.json").write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
-    (target / "facts.json").write_text(
-        json.dumps(phantom.facts.to_json(), indent=1) + "\n", encoding="utf-8"
-    )
+    (target / "facts.json").write_text(json.dumps(phantom.facts.to_json(), indent=1) + "\n", encoding="utf-8")
 
 
 def _write_nifti(array: np.ndarray, affine: np.ndarray, path: Path) -> None:

@@ -12,10 +12,10 @@ from medvlsam2 import geometry
 from medvlsam2.data.facts import ContrastPhase, Region, ScanFacts, Side
 from medvlsam2.data.phantom import lesions
 from medvlsam2.data.phantom.abdomen import paint_abdomen
-from medvlsam2.data.phantom.acquisition import Grid, add_couch, draw_grid, scan
+from medvlsam2.data.phantom.acquisition import add_couch, draw_grid, scan
 from medvlsam2.data.phantom.canvas import Canvas
 from medvlsam2.data.phantom.config import REGION_RANGE_MM, PhantomConfig
-from medvlsam2.data.phantom.patient import Patient, draw_patient
+from medvlsam2.data.phantom.patient import draw_patient
 from medvlsam2.data.phantom.pelvis import paint_gluteal_muscles, paint_pelvis
 from medvlsam2.data.phantom.scene import LABEL_VALUES, STRUCTURE_KEYS, AorticAneurysm, Scene
 from medvlsam2.data.phantom.skeleton import paint_skeleton
@@ -26,6 +26,8 @@ from medvlsam2.data.phantom.vessels import paint_vessels
 from medvlsam2.data.volume import CTVolume
 
 _DEFAULT: Final = PhantomConfig()
+MIN_VOXELS: Final = 8
+"""A structure with fewer voxels is not labelled: it is neither present nor absent."""
 _REGIONS: Final[tuple[tuple[Region, float], ...]] = (
     ("chest", 0.2), ("abdomen", 0.25), ("pelvis", 0.1), ("chest and abdomen", 0.15),
     ("abdomen and pelvis", 0.2), ("trunk", 0.1),
@@ -73,21 +75,20 @@ def generate(seed: int, config: PhantomConfig = _DEFAULT) -> Phantom:
     )
     scene = _plan_organ_findings(scene, region, num_lesions, np.random.default_rng([seed, 6]))
     _paint(scene)
+    absent = _drop_specks(scene.canvas.label_map)
     lesion_map, findings = _place_findings(scene, num_lesions, np.random.default_rng([seed, 7]))
     if rng.random() < 0.6:
         add_couch(scene.canvas, grid, patient, rng)
     hu = scan(scene.canvas, grid, np.random.default_rng([seed, 8]), noise_hu)
     volume = CTVolume(hu, grid.affine, f"phantom-{seed:06d}")
-    facts = _facts(scene, grid, volume, lesion_map, findings)
+    facts = _facts(scene, volume, lesion_map, findings, absent)
     labels = {LABEL_VALUES[key]: key for key in facts.volumes_ml}
     return Phantom(
         volume, scene.canvas.label_map, labels, lesion_map, replace(facts, region=region, phase=phase)
     )
 
 
-def _draw_protocol(
-    rng: np.random.Generator, config: PhantomConfig
-) -> tuple[Region, ContrastPhase, float]:
+def _draw_protocol(rng: np.random.Generator, config: PhantomConfig) -> tuple[Region, ContrastPhase, float]:
     names, weights = zip(*_REGIONS, strict=True)
     region: Region = names[int(rng.choice(len(names), p=weights))]
     phase: ContrastPhase = PHASES[int(rng.choice(len(PHASES), p=[0.35, 0.15, 0.4, 0.1]))]
@@ -96,20 +97,16 @@ def _draw_protocol(
     return config.region or region, config.phase or phase, noise_hu
 
 
-def _plan_organ_findings(
-    scene: Scene, region: Region, num_lesions: int, rng: np.random.Generator
-) -> Scene:
+def _plan_organ_findings(scene: Scene, region: Region, num_lesions: int, rng: np.random.Generator) -> Scene:
     """Choose findings that change an organ as a whole, before anything is painted."""
     low, high = REGION_RANGE_MM[region]
-    if num_lesions == 0:
-        return scene
-    if low < 100.0 < high and rng.random() < 0.14:
+    if num_lesions > 0 and low < 100.0 < high and rng.random() < 0.14:
         bulge = AorticAneurysm(
             z_mm=rng.uniform(82, 108), radius_mm=rng.uniform(17, 29), half_length_mm=rng.uniform(22, 36)
         )
-        scene = replace(scene, aneurysm=bulge)
-    if low < -60.0 and rng.random() < 0.12:
-        scene = replace(scene, full_bladder=True)
+        return replace(scene, aneurysm=bulge)
+    if num_lesions > 0 and low < -60.0 and rng.random() < 0.12:
+        return replace(scene, full_bladder=True)
     return scene
 
 
@@ -140,7 +137,7 @@ def _place_findings(
     if scene.full_bladder:
         mask, value = canvas.label_map == LABEL_VALUES["urinary_bladder"], len(findings) + 1
         if lesions.mark_whole(canvas, lesion_map, value, mask, 50):
-            findings.append(lesions.Finding("distension", "urinary_bladder", value))
+            findings.append(lesions.Finding("dilatation", "urinary_bladder", value))
     sides: tuple[Side, Side] = ("left", "right")
     for side in sides:
         if len(findings) < num_lesions and rng.random() < 0.12:
@@ -155,24 +152,31 @@ def _place_findings(
     return lesion_map, findings
 
 
+def _drop_specks(label_map: UInt8[np.ndarray, "i j k"]) -> tuple[str, ...]:
+    """Unlabel structures of which the field of view holds next to nothing; return those that it lacks."""
+    counts = np.bincount(label_map.ravel(), minlength=len(STRUCTURE_KEYS) + 1)
+    for value in np.flatnonzero((counts > 0) & (counts < MIN_VOXELS)):
+        label_map[label_map == value] = 0
+    return tuple(key for key, value in LABEL_VALUES.items() if counts[value] == 0)
+
+
 def _facts(
     scene: Scene,
-    grid: Grid,
     volume: CTVolume,
     lesion_map: UInt8[np.ndarray, "i j k"],
     findings: list[lesions.Finding],
+    absent: tuple[str, ...],
 ) -> ScanFacts:
     counts = np.bincount(scene.canvas.label_map.ravel(), minlength=len(STRUCTURE_KEYS) + 1)
-    voxel_ml = geometry.voxel_volume_ml(grid.affine)
+    voxel_ml = geometry.voxel_volume_ml(volume.affine)
     volumes = {
         key: round(float(counts[value]) * voxel_ml, 3) for key, value in LABEL_VALUES.items() if counts[value]
     }
-    absent = [*scene.patient.removed, *(["prostate"] if scene.patient.sex == "female" else [])]
     return ScanFacts(
         region="trunk",
         sex=scene.patient.sex,
         volumes_ml=volumes,
-        absent=tuple(absent),
-        lesions=tuple(lesions.measure(f, lesion_map, volume.hu, grid.affine) for f in findings),
+        absent=absent,
+        lesions=tuple(lesions.measure(f, lesion_map, volume.hu, volume.affine) for f in findings),
         lesions_known=True,
     )

@@ -15,7 +15,9 @@ from medvlsam2.data.phantom.canvas import Block, Canvas
 from medvlsam2.data.phantom.scene import LABEL_VALUES, Scene
 
 Mask = Bool[np.ndarray, "i j k"]
-_VERTEBRAE: Final = tuple(f"vertebrae_{v}" for v in ("L5", "L4", "L3", "L2", "L1", "T12", "T11", "T10", "T9", "T8"))
+_VERTEBRAE: Final = tuple(
+    f"vertebrae_{v}" for v in ("L5", "L4", "L3", "L2", "L1", "T12", "T11", "T10", "T9", "T8")
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,11 +35,15 @@ class FocalKind:
 
 
 FOCAL_KINDS: Final = (
-    FocalKind(kind="cyst", structures=("liver",), diameter_mm=(9, 60), weight=1.0),
-    FocalKind(kind="metastasis", structures=("liver",), diameter_mm=(9, 50), weight=1.2),
+    FocalKind(kind="cyst", structures=("liver",), diameter_mm=(9, 60), weight=1.4),
+    FocalKind(kind="metastasis", structures=("liver",), diameter_mm=(9, 50), weight=1.6),
     FocalKind(kind="nodule", structures=("lung_left", "lung_right"), diameter_mm=(6, 32), weight=1.6),
     FocalKind(
-        kind="cyst", structures=("kidney_left", "kidney_right"), diameter_mm=(9, 55), weight=1.2, outgrowing=True
+        kind="cyst",
+        structures=("kidney_left", "kidney_right"),
+        diameter_mm=(9, 55),
+        weight=1.2,
+        outgrowing=True,
     ),
     FocalKind(kind="stone", structures=("kidney_left", "kidney_right"), diameter_mm=(4, 13), weight=0.8),
     FocalKind(kind="stone", structures=("gallbladder",), diameter_mm=(5, 18), weight=0.7, lowest=True),
@@ -152,9 +158,7 @@ def largest_diameter_mm(
         return float((np.ptp(mm @ directions, axis=0) + voxel).max())
     slab_mm = max(4.0, 1.01 * float(np.abs(affine[2, :3]).max()))
     slabs = np.floor((mm[:, 2] - mm[:, 2].min()) / slab_mm).astype(int)
-    return max(
-        float((np.ptp(mm[slabs == s] @ directions, axis=0) + voxel).max()) for s in np.unique(slabs)
-    )
+    return max(float((np.ptp(mm[slabs == s] @ directions, axis=0) + voxel).max()) for s in np.unique(slabs))
 
 
 def _implant(

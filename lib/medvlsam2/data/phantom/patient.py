@@ -21,6 +21,8 @@ _PROFILES: Final[dict[str, tuple[float, ...]]] = {
     "spine": (-40, -40, -40, -12, 0, 2, -8, -22, -39, -46, -41, -32, -24, -18),
 }
 """Half widths, fronts and backs in mm of the muscle wall's outer and inner surface, and the spine's y."""
+_ROUNDNESS: Final = 1.1
+"""2 gives ellipses, 0 gives squares with round corners."""
 _TABLE_FROM_MM: Final = -260.0
 _TABLE_STEP_MM: Final = 0.5
 _TABLE: Final = np.arange(_TABLE_FROM_MM, 600.0, _TABLE_STEP_MM)
@@ -98,15 +100,11 @@ class Patient:
             half, front, back = (self.profile(f"{surface}_{s}", z_mm) for s in ("half", "front", "back"))
             u, v = np.sin(theta), -np.cos(theta)
             level = (u**4 + v**4 + _ROUNDNESS * u * u * v * v) ** 0.25
-            corners.append(np.array([half * u, 0.5 * (front + back) + 0.5 * (front - back) * v / 1.0]) / 1.0)
-            corners[-1][0] /= level
-            corners[-1][1] = 0.5 * (front + back) + 0.5 * (front - back) * v / level
+            corners.append(
+                np.array([half * u / level, 0.5 * (front + back) + 0.5 * (front - back) * v / level])
+            )
         x, y = corners[0] + depth * (corners[1] - corners[0])
         return float(x), float(y), z_mm
-
-
-_ROUNDNESS: Final = 1.1
-"""2 gives ellipses, 0 gives squares with round corners."""
 
 
 def draw_patient(rng: np.random.Generator) -> Patient:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from medvlsam2.data.phantom.scene import SIDES, Scene
-from medvlsam2.data.phantom.shapes import Ellipsoid, Grown, Plate, Tube
+from medvlsam2.data.phantom.shapes import Ellipsoid, Grown, Plate, Shape, Tube
 
 
 def paint_gluteal_muscles(scene: Scene) -> None:
     """Paint the three gluteal muscles of each side, parted by fat."""
     fat, muscle = scene.tissues.solid("fat", 5.0), scene.tissues.solid("muscle", 8.0)
     for sign, side in SIDES:
-        shapes = {
-            "gluteus_minimus": Plate(
-                (sign * 113, 14, -44), (sign * 0.45, 0.9, 0), (sign * 0.15, 0, 1), (32, 38, 8)
-            ),
-            "gluteus_medius": Ellipsoid((sign * 126, -6, -26), scene.vary((19, 50, 52)), (0, sign * 12, -sign * 24), 1),
-            "gluteus_maximus": Ellipsoid((sign * 88, -60, -66), scene.vary((66, 26, 64)), (18, sign * 28, sign * 22), 1),
-        }  # fmt: skip
+        least = Plate((sign * 113, 14, -44), (sign * 0.45, 0.9, 0), (sign * 0.15, 0, 1), (32, 38, 8))
+        turn = (0.0, sign * 12.0, -sign * 24.0)
+        middle = Ellipsoid((sign * 126, -6, -26), scene.vary((19, 50, 52)), turn, 1.0)
+        turn = (18.0, sign * 28.0, sign * 22.0)
+        largest = Ellipsoid((sign * 88, -60, -66), scene.vary((66, 26, 64)), turn, 1.0)
+        shapes: dict[str, Shape] = {
+            "gluteus_minimus": least,
+            "gluteus_medius": middle,
+            "gluteus_maximus": largest,
+        }
         for name, shape in shapes.items():
             scene.paint_unlabelled(Grown(shape, 2.5), fat)
             scene.paint(f"{name}_{side}", shape, muscle)
@@ -32,7 +35,7 @@ def paint_pelvis(scene: Scene) -> None:
         scene.paint("prostate", gland, tissues.solid("prostate", 6.0))
     else:
         womb = Ellipsoid(scene.jitter((0, -2, -56), 4.0), scene.vary((26, 22, 34), 0.15), (50, 0, 0), 1.5)
-        scene.paint_unlabelled(womb, tissues.solid("gland", 6.0))
+        scene.paint("uterus", womb, tissues.solid("gland", 6.0))
     filling = 1.42 if scene.full_bladder else float(scene.rng.uniform(0.55, 1.05))
     size = tuple(filling * r for r in scene.vary((43, 38, 36), 0.06))
     center = (float(scene.rng.normal(0.0, 3.0)), 32.0 + 4.0 * filling, -104.0 + 0.9 * size[2])

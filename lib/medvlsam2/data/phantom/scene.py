@@ -20,9 +20,10 @@ _PAIRED: Final = (
     "gluteus_medius", "gluteus_minimus", "iliac_artery", "iliac_vena", "clavicula", "scapula",
 )  # fmt: skip
 _SINGLE: Final = (
-    "heart", "aorta", "liver", "spleen", "pancreas", "gallbladder", "stomach", "duodenum", "small_bowel", "colon",
-    "urinary_bladder", "prostate", "esophagus", "trachea", "inferior_vena_cava", "superior_vena_cava",
-    "portal_vein_and_splenic_vein", "spinal_cord", "sternum", "costal_cartilages", "sacrum",
+    "heart", "aorta", "liver", "spleen", "pancreas", "gallbladder", "stomach", "duodenum", "small_bowel",
+    "colon", "urinary_bladder", "prostate", "uterus", "esophagus", "trachea", "inferior_vena_cava",
+    "superior_vena_cava", "portal_vein_and_splenic_vein", "spinal_cord", "sternum", "costal_cartilages",
+    "sacrum",
 )  # fmt: skip
 
 STRUCTURE_KEYS: Final[tuple[str, ...]] = (

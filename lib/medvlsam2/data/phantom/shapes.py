@@ -1,16 +1,16 @@
 """Implicit surfaces: signed distances in mm (negative inside) in the frame of the reference patient.
 
-Distances are first-order accurate near the surface, which is where partial volume needs them. Every shape knows the
-box outside which it is not needed; far outside, a distance may be any large number.
+Distances are first-order accurate near the surface, which is where partial volume needs them. Every shape
+knows the box outside which it is not needed; far outside, a distance may be any large number.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
 from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation
 
@@ -19,7 +19,8 @@ from medvlsam2.data.phantom.canvas import Block, Canvas, Field
 FAR_MM: Final = 40.0
 """Distance reported where a tube was not evaluated."""
 
-Vector = Sequence[float]
+Vector: TypeAlias = Sequence[float] | Num[np.ndarray, " 3"]
+"""A place, a direction or three sizes in the reference frame."""
 
 
 class Shape(Protocol):
@@ -118,7 +119,9 @@ class Tube:
             part = canvas.block(np.minimum(a, b) - reach, np.maximum(a, b) + reach, block)
             if part is None:
                 continue
-            inside = tuple(slice(p.start - s.start, p.stop - s.start) for p, s in zip(part, block, strict=True))
+            inside = tuple(
+                slice(p.start - s.start, p.stop - s.start) for p, s in zip(part, block, strict=True)
+            )
             piece = _capsule(canvas, part, a, b - a, (float(ra), float(rb - ra)))
             out[inside] = np.minimum(out[inside], piece)
         return out + np.float32(self.bump_mm) * canvas.bumps[block] if self.bump_mm else out

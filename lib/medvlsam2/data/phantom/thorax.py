@@ -32,7 +32,7 @@ class Lung:
 
     def distance(self, canvas: Canvas, block: Block) -> Field:
         """Signed distance in mm at the voxels of a block."""
-        total = self.patient.wall_distance(canvas, block, "inner") + np.float32(2.0)
+        total = self.patient.wall_distance(canvas, block, "inner") + np.float32(0.5)
         total = np.maximum(total, np.float32(2.0) - self.dome.distance(canvas, block))
         total = np.maximum(total, recess_distance(canvas, block))
         total = np.maximum(total, canvas.z[block] - np.float32(428.0))
@@ -91,6 +91,7 @@ def _paint_airway(scene: Scene) -> None:
 
 def _mediastinum(scene: Scene) -> Union:
     spine = [(0.0, scene.spine_y(z) + 2.0, float(z)) for z in (120, 180, 240, 300, 360, 440)]
+    behind = [(0.0, y - 44.0, z) for _, y, z in spine]
     upper = Ellipsoid((0, 22, 368), scene.vary((37, 52, 62)))
     front = Ellipsoid((-4, 84, 300), scene.vary((17, 30, 110)))
     vessels = [(-24.0, scene.spine_y(z) + 20.0, float(z)) for z in (160, 230, 300, 350)]
@@ -98,6 +99,7 @@ def _mediastinum(scene: Scene) -> Union:
         Ellipsoid(HEART.center, HEART.radii + 4.0, (24, 38, 0), 1.5),
         Tube(spine, (23, 22, 21, 21, 21, 20), samples=12, reach_mm=12.0),
         Tube(vessels, (17, 17, 17, 17), samples=8, reach_mm=12.0),
+        Tube(behind, (30, 30, 29, 28, 28, 28), samples=12, reach_mm=12.0),
         Ellipsoid((4, 30, 325), (34, 44, 40)),
         Ellipsoid((0, 10, 220), (34, 50, 40)),
         upper,
@@ -110,14 +112,18 @@ def _vessels(rng: np.random.Generator, sign: float) -> list[Tube]:
     start = np.array([sign * 42.0, 4.0, 322.0])
     tips = np.array([sign * 95.0, 0.0, 290.0])
     tubes = []
-    for _ in range(11):
-        tip = tips + rng.normal(0.0, 1.0, 3) * np.array([24.0, 48.0, 62.0])
+    for _ in range(15):
+        tip = tips + rng.normal(0.0, 1.0, 3) * np.array([24.0, 50.0, 66.0])
         middle = 0.5 * (start + tip) + rng.normal(0.0, 9.0, 3)
-        radius = rng.uniform(3.0, 4.8)
+        radius = rng.uniform(3.0, 5.2)
         tubes.append(Tube([start, middle, tip], (radius, 0.6 * radius, 1.1), samples=7))
         for _ in range(4):
             share = rng.uniform(0.3, 0.8)
             branch = start + share * (tip - start) if share > 0.55 else middle
-            end = branch + rng.normal(0.0, 1.0, 3) * np.array([18.0, 26.0, 26.0]) + sign * np.array([14, 0, 0])
-            tubes.append(Tube([branch, 0.5 * (branch + end) + 3.0, end], (0.5 * radius, 1.3, 0.8), samples=4))
+            end = (
+                branch + rng.normal(0.0, 1.0, 3) * np.array([18.0, 26.0, 26.0]) + sign * np.array([14, 0, 0])
+            )
+            tubes.append(
+                Tube([branch, 0.5 * (branch + end) + 3.0, end], (0.55 * radius, 1.6, 1.0), samples=4)
+            )
     return tubes

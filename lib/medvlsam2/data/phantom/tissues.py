@@ -85,6 +85,17 @@ class Tissues:
         """Cortical shell around spongy bone."""
         return self.layered("cortex", "marrow", cortex_mm, texture_hu=22.0)
 
+    def muscle_layers(self) -> Tissue:
+        """Muscles parted by thin sheets of fat."""
+        muscle, fat = np.float32(self.hu["muscle"]), np.float32(self.hu["fat"])
+
+        def paint(canvas: Canvas, block: Block, distance: Field) -> Field:
+            sheet = np.clip(np.float32(1.2) - np.abs(canvas.bumps[block]) * np.float32(10.0), 0.0, 1.0)
+            sheet *= np.clip(-distance - np.float32(4.0), 0.0, 1.0)
+            return muscle + np.float32(7.0) * canvas.grain[block] + sheet * np.float32(0.8) * (fat - muscle)
+
+        return paint
+
     def lung(self) -> Tissue:
         """Aerated lung, denser towards the back, which lies lowest."""
         mean = np.float32(self.hu["lung"])

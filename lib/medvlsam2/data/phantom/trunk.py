@@ -7,7 +7,7 @@ import numpy as np
 from medvlsam2.data.phantom.canvas import Block, Canvas, Field
 from medvlsam2.data.phantom.patient import Patient
 from medvlsam2.data.phantom.scene import SIDES, Scene
-from medvlsam2.data.phantom.shapes import Ellipsoid, Shape, Tube, Union
+from medvlsam2.data.phantom.shapes import Ellipsoid, Shape, Tube, Union, smooth_min
 
 
 def domes(patient: Patient) -> Union:
@@ -19,7 +19,7 @@ def domes(patient: Patient) -> Union:
 
 
 class InsideWall:
-    """A shape kept a gap away from the inner surface of the muscle wall, and optionally below the diaphragm."""
+    """A shape kept inside the muscle wall by some gap, and optionally below the diaphragm."""
 
     def __init__(
         self, patient: Patient, shape: Shape, *, gap_mm: float = 3.0, below_diaphragm: bool = False
@@ -36,7 +36,7 @@ class InsideWall:
         total = self.shape.distance(canvas, block)
         total = np.maximum(total, self.patient.wall_distance(canvas, block, "inner") + gap)
         if self.dome is not None:
-            total = np.maximum(total, self.dome.distance(canvas, block) + np.float32(2.5))
+            total = np.maximum(total, self.dome.distance(canvas, block) + np.float32(1.2))
         return total
 
 
@@ -52,10 +52,10 @@ def paint_hull(scene: Scene) -> None:
     whole = canvas.whole
     skin = patient.wall_distance(canvas, whole, "outer", grow="skin")
     if scene.patient.sex == "female":
-        skin = np.minimum(skin, _breasts(scene).distance(canvas, whole))
+        skin = smooth_min(skin, _breasts(scene).distance(canvas, whole), 22.0)
     canvas.paint_field(whole, skin, tissues.layered("skin", "fat", 1.8, texture_hu=5.0))
     wall = patient.wall_distance(canvas, whole, "outer")
-    canvas.paint_field(whole, wall + np.float32(1.5) * canvas.bumps, tissues.solid("muscle", 7.0))
+    canvas.paint_field(whole, wall + np.float32(1.5) * canvas.bumps, tissues.muscle_layers())
     inner = patient.wall_distance(canvas, whole, "inner")
     canvas.paint_field(whole, inner, tissues.solid("fat", 5.0))
     cavity = domes(patient)
@@ -79,14 +79,14 @@ def paint_back_muscles(scene: Scene) -> None:
         scene.paint(f"autochthon_{side}", Tube(points, thick, bump_mm=1.5), muscle)
         psoas = Tube(
             [(sign * x, y, z) for x, y, z in
-             ((30, -10, 150), (42, 2, 80), (54, 12, 30), (74, 34, -20), (92, 44, -75), (108, 14, -130))],
+             ((30, -10, 150), (42, 2, 80), (50, 10, 30), (66, 28, -20), (90, 44, -75), (108, 14, -130))],
             scene.vary((7.0, 17.0, 21.0, 22.0, 18.0, 11.0)), bump_mm=1.0,
         )  # fmt: skip
         scene.paint(f"iliopsoas_{side}", psoas, muscle)
 
 
 def _breasts(scene: Scene) -> Union:
-    size = scene.vary((58.0, 38.0 + 0.6 * scene.patient.fat_mm, 55.0), 0.15)
+    size = scene.vary((58.0, 22.0 + 1.3 * scene.patient.fat_mm, 55.0), 0.15)
     front = scene.patient.profile("outer_front", 275.0)
     sides = [Ellipsoid((sign * 74.0, front - 4.0, 272.0), size) for sign, _ in SIDES]
     return Union(*sides, blend_mm=12.0)
