@@ -151,12 +151,12 @@ def normalise_phrase(phrase: str) -> str:
     known = vocabulary.lookup(bare)
     if known is not None:
         return known.name
-    return " ".join(_lowered(word) for word in bare.split())
+    return _checked(" ".join(_lowered(word) for word in bare.split()))
 
 
 def _bare_phrase(phrase: str) -> str:
-    words = _checked(phrase).replace("_", " ").rstrip(" .?!;:,").split()
-    if len(words) > 1 and words[0].lower() in ("the", "a", "an"):
+    words = " ".join(_checked(phrase).replace("_", " ").split()).rstrip(" .?!;:,").split()
+    while words and words[0].lower() in ("the", "a", "an"):
         words = words[1:]
     if not words:
         raise InvalidPrompt(f"The phrase {phrase!r} holds no word. Say what to segment, such as 'liver'.")

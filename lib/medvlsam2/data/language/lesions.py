@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from medvlsam2.data import vocabulary
 from medvlsam2.data.facts import Lesion, ScanFacts, Side
 from medvlsam2.data.language import anatomy
 from medvlsam2.data.language.grammar import count_word, is_plural, millimetres, plural, shuffled, with_article
@@ -79,7 +80,8 @@ def groups(facts: ScanFacts) -> list[tuple[Lesion, ...]]:
 def denials(facts: ScanFacts, rng: np.random.Generator, per_kind: int) -> list[tuple[str, str]]:
     """Kinds and structures of which it is known that the one is not in the other, some of each kind.
 
-    A kind is not denied where a look-alike lies: a metastasis of the lung is also a nodule.
+    The side opposite to a finding comes first, since it is the hardest to tell. A kind is not denied
+    where a look-alike lies: a metastasis of the lung is also a nodule.
     """
     if not facts.lesions_known:
         return []
@@ -91,7 +93,9 @@ def denials(facts: ScanFacts, rng: np.random.Generator, per_kind: int) -> list[t
             for key in plausible_hosts(kind, list(facts.volumes_ml))
             if not any(overlap(key, structure) for structure in alike)
         ]
-        denied += [(kind, key) for key in shuffled(rng, free)[:per_kind]]
+        opposite = {vocabulary.mirror(structure) for structure in alike}
+        taken = sorted(shuffled(rng, free), key=lambda key: key not in opposite)[:per_kind]
+        denied += [(kind, key) for key in taken]
     return denied
 
 
