@@ -3,7 +3,8 @@
 Conventions, used everywhere in this package:
 
 * ``_ijk``: index into the stored array, zero-based, an integer is the CENTRE of a voxel.
-* ``_ras``: world millimetres as NIfTI has them: x grows to the patient's right, y to the front, z to the head.
+* ``_ras``: world millimetres as NIfTI has them: x grows to the patient's right, y to the front, z to the
+  head.
 * ``_lps``: world millimetres as DICOM and ITK have them (x to the left, y to the back), only at the edges.
 
 An ``affine`` is always 4x4 and maps homogeneous ``_ijk`` to ``_ras``.
@@ -110,7 +111,7 @@ def require_same_grid(
             "resample one of them first."
         )
     gap_mm = float(np.abs(affine_a - affine_b).max())
-    if gap_mm > AFFINE_TOLERANCE_MM:
+    if not gap_mm <= AFFINE_TOLERANCE_MM:  # so that NaN is refused too
         raise GeometryMismatch(
             f"{what}: its affine differs from the image's by up to {gap_mm:.3g} mm; "
             f"at most {AFFINE_TOLERANCE_MM} mm is allowed. Resample one of them first."

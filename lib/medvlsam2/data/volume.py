@@ -16,7 +16,7 @@ HU_MIN = -1024
 HU_MAX = 3071
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CTVolume:
     """One scan on its source grid.
 
@@ -38,8 +38,8 @@ class CTVolume:
     def __post_init__(self) -> None:
         if min(self.hu.shape) < 2:
             raise UnreadableVolume(
-                f"Image '{self.image_id}' has shape {self.hu.shape}: a 3-D volume needs at least 2 voxels along "
-                "every axis. Give a whole CT series, not a single slice."
+                f"Image '{self.image_id}' has shape {self.hu.shape}: a 3-D volume needs at least 2 voxels "
+                "along every axis. Give a whole CT series, not a single slice."
             )
         if not np.isfinite(self.affine).all() or abs(np.linalg.det(self.affine[:3, :3])) < 1e-9:
             raise UnreadableVolume(
@@ -65,9 +65,10 @@ class CTVolume:
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 over voxels and affine: the key of every cache."""
-        digest = hashlib.sha256(np.ascontiguousarray(self.hu).tobytes())
-        digest.update(np.round(self.affine, 6).tobytes())
+        """SHA-256 over shape, voxels and affine: the key of every cache."""
+        digest = hashlib.sha256(repr(self.shape_ijk).encode())
+        digest.update(np.ascontiguousarray(self.hu).data)
+        digest.update((np.round(self.affine, 6) + 0.0).tobytes())  # + 0.0 turns -0.0 into 0.0
         return digest.hexdigest()
 
     def __repr__(self) -> str:

@@ -1,0 +1,154 @@
+"""What the reader of a series must know of each DICOM slice, single or a frame of an enhanced file.
+
+Only pydicom is used here, and no pixel is touched. Messages name files, never patients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pydicom
+from jaxtyping import Float
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+
+from medvlsam2.errors import UnreadableVolume
+
+_TAGS: Final = [
+    "SOPClassUID", "SOPInstanceUID", "Modality", "SeriesInstanceUID", "Rows", "Columns", "PixelSpacing",
+    "ImagePositionPatient", "ImageOrientationPatient", "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+]  # fmt: skip
+
+_DIRECTORY_SOP_CLASS: Final = "1.2.840.10008.1.3.10"
+_VOLUME_SOP_CLASSES: Final = frozenset(
+    f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("2", "2.1", "2.2", "4", "4.1", "4.4", "128", "128.1", "130")
+)
+"""CT, MR and PET, single, enhanced and legacy-converted: a file of these without a position is damaged."""
+
+_NO_SCANS: Final = frozenset(("SEG", "RTDOSE"))
+"""Modalities whose frames have positions, but are not what a scanner measured."""
+
+_PARSE_ERRORS: Final = (
+    OSError, EOFError, ValueError, TypeError, AttributeError, IndexError, KeyError, NotImplementedError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class SliceHeader:
+    """One slice: which file and frame, which series, and where it lies.
+
+    Args:
+        path: its file.
+        frame: number of the frame in that file, 0 for a single slice.
+        modality: DICOM's code, e.g. "CT".
+        series_uid: identifier of its series.
+        instance_uid: identifier of its file's content; copies of a file share it.
+        rows_columns: size in pixels.
+        pixel_spacing_mm: distance between rows, then between columns.
+        position_lps: centre of its first pixel in mm.
+        orientation: direction of rows, then of columns.
+        rescale: slope and intercept of an enhanced frame; None where the pixel reader applies them itself.
+    """
+
+    path: Path
+    frame: int
+    modality: str
+    series_uid: str
+    instance_uid: str
+    rows_columns: tuple[int, int]
+    pixel_spacing_mm: tuple[float, float]
+    position_lps: Float[np.ndarray, " 3"]
+    orientation: Float[np.ndarray, " 6"]
+    rescale: tuple[float, float] | None = None
+
+
+def has_preamble(path: Path) -> bool:
+    """Whether the file carries DICOM's mark after 128 bytes."""
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def slice_headers(path: Path) -> list[SliceHeader]:
+    """Slices of one DICOM file; none for objects without slice positions (SEG, SR, dose, plans …).
+
+    Raises:
+        UnreadableVolume: if the header is damaged or truncated, or a CT, MR or PET slice lacks its position.
+    """
+    try:
+        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
+        sop_class = str(dataset.get("SOPClassUID", ""))
+        if dataset.get("Modality") in _NO_SCANS:
+            return []
+        if not sop_class and dataset.file_meta.get("MediaStorageSOPClassUID") == _DIRECTORY_SOP_CLASS:
+            return []
+        if not sop_class:
+            raise _damaged(path, "its header ends early")
+        frames = list(_frames(path, dataset))
+    except (InvalidDicomError, *_PARSE_ERRORS) as error:
+        raise _damaged(path, str(error) or type(error).__name__) from None
+    if not frames and sop_class in _VOLUME_SOP_CLASSES:
+        raise _damaged(path, "its slice position, orientation or pixel spacing is absent")
+    return frames
+
+
+def _frames(path: Path, dataset: Dataset) -> Iterator[SliceHeader]:
+    shared = next(iter(dataset.get("SharedFunctionalGroupsSequence") or ()), Dataset())
+    groups = dataset.get("PerFrameFunctionalGroupsSequence")
+    for number, group in enumerate(groups if groups else [None]):
+        header = _header(path, dataset, number, () if group is None else (group, shared))
+        if header is not None:
+            yield header
+
+
+def _header(path: Path, dataset: Dataset, number: int, groups: tuple[Dataset, ...]) -> SliceHeader | None:
+    """One slice, or None where its place is not told."""
+    places = [dataset] if not groups else []
+    for name in ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence"):
+        places.extend(item for group in groups for item in (group.get(name) or ()))
+    position = _numbers(places, "ImagePositionPatient", 3)
+    orientation = _numbers(places, "ImageOrientationPatient", 6)
+    spacing = _numbers(places, "PixelSpacing", 2)
+    if position is None or orientation is None or spacing is None or "Rows" not in dataset:
+        return None
+    transforms = [item for group in groups for item in (group.get("PixelValueTransformationSequence") or ())]
+    rescale = None
+    if transforms:
+        rescale = (float(transforms[0].RescaleSlope), float(transforms[0].RescaleIntercept))
+    return SliceHeader(
+        path=path,
+        frame=number,
+        modality=str(dataset.get("Modality", "")),
+        series_uid=str(dataset.get("SeriesInstanceUID", "")),
+        instance_uid=str(dataset.get("SOPInstanceUID", "")),
+        rows_columns=(int(dataset.Rows), int(dataset.Columns)),
+        pixel_spacing_mm=(float(spacing[0]), float(spacing[1])),
+        position_lps=position,
+        orientation=orientation,
+        rescale=rescale,
+    )
+
+
+def _numbers(places: list[Dataset], name: str, count: int) -> Float[np.ndarray, " n"] | None:
+    """The first value of that name that has all its numbers; None where there is none or one is NaN."""
+    for place in places:
+        value = place.get(name)
+        if value is not None and len(value) == count:
+            numbers = np.array([float(number) for number in value], dtype=np.float64)
+            return numbers if np.isfinite(numbers).all() else None
+    return None
+
+
+def _damaged(path: Path, reason: str) -> UnreadableVolume:
+    text = " ".join(reason.split())[:120].replace(str(path), path.name)
+    return UnreadableVolume(
+        f"DICOM file '{path.name}' is damaged or truncated ({text}). "
+        "Send the series again, or remove the file."
+    )

@@ -1,0 +1,148 @@
+"""Label maps on disk: the structure that each voxel belongs to, and its name where the format has one."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import nibabel as nib
+import numpy as np
+import SimpleITK as sitk
+from jaxtyping import Float, Integer, UInt16
+
+from medvlsam2 import geometry
+from medvlsam2.data import file_formats
+from medvlsam2.errors import DatasetError, UnreadableVolume
+
+MAX_LABEL: Final = 65535
+WRITABLE_SUFFIXES: Final = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd")
+_SEGMENT_NAME: Final = re.compile(r"Segment(\d+)_Name")
+_ORTHOGONAL_TOLERANCE: Final = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class LabelMap:
+    """Structures of one scan.
+
+    Args:
+        values: 0 is background, n the structure ``names[n]`` where it is named.
+        affine: 4x4, ``_ijk`` voxel centre to ``_ras`` mm.
+        names: names by value, from a NRRD header; empty for formats that have none.
+    """
+
+    values: UInt16[np.ndarray, "i j k"]
+    affine: Float[np.ndarray, "4 4"]
+    names: Mapping[int, str] = field(default_factory=dict)
+
+
+def read_label_map(path: Path | str) -> LabelMap:
+    """Read a label map from NIfTI, NRRD (also Slicer's ``.seg.nrrd``) or MetaImage.
+
+    Raises:
+        UnreadableVolume: if the file is absent, damaged or not 3-D, or a voxel is not a whole number from
+            0 to MAX_LABEL.
+    """
+    path = Path(path)
+    stored = file_formats.read_array(path)
+    low, high = stored.values.min(), stored.values.max()
+    whole = stored.values.dtype.kind != "f" or bool((stored.values == np.rint(stored.values)).all())
+    if not (whole and low >= 0 and high <= MAX_LABEL):
+        raise UnreadableVolume(
+            f"'{path.name}' holds values from {low:g} to {high:g}{'' if whole else ' with fractions'}; "
+            f"a label map has whole numbers from 0 to {MAX_LABEL}. "
+            "Give the label map, not an image or a probability."
+        )
+    return LabelMap(stored.values.astype(np.uint16), stored.affine, _segment_names(stored.metadata))
+
+
+def write_label_map(
+    path: Path | str,
+    values: Integer[np.ndarray, "i j k"],
+    affine: Float[np.ndarray, "4 4"],
+    names: Mapping[int, str],
+    *,
+    compress: bool = True,
+) -> None:
+    """Write a label map on exactly the given grid: uint8 where every value fits, else uint16.
+
+    A file appears whole or not at all. NRRD headers name the segments as Slicer does; NIfTI has no
+    place for names.
+
+    Args:
+        path: ends in ``.nii.gz``, ``.nii``, ``.nrrd`` or ``.seg.nrrd``.
+        values: 0 is background.
+        affine: ``_ijk`` voxel centre to ``_ras`` mm.
+        names: name of each value.
+        compress: for NRRD, gzip or raw voxels (OHIF's viewer reads raw only); a NIfTI's suffix decides.
+
+    Raises:
+        DatasetError: if the suffix is another one, or a value does not fit 0 to MAX_LABEL.
+    """
+    path = Path(path)
+    suffix = next((s for s in WRITABLE_SUFFIXES if path.name.lower().endswith(s)), None)
+    if suffix is None:
+        raise DatasetError(
+            f"'{path.name}' cannot be written; a label map ends in {', '.join(WRITABLE_SUFFIXES)}."
+        )
+    low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
+    if low < 0 or high > MAX_LABEL:
+        raise DatasetError(
+            f"Label values from {low} to {high} cannot be written; 0 to {MAX_LABEL} are allowed."
+        )
+    packed = values.astype(np.uint8 if high <= np.iinfo(np.uint8).max else np.uint16)
+    partial = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        if suffix in file_formats.NIFTI_SUFFIXES:
+            _write_nifti(partial, packed, affine)
+        else:
+            _write_nrrd(partial, packed, affine, names, compress=compress)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write_nifti(path: Path, values: Integer[np.ndarray, "i j k"], affine: Float[np.ndarray, "4 4"]) -> None:
+    image = nib.Nifti1Image(values, affine)
+    image.header.set_xyzt_units("mm")
+    image.set_sform(affine, code="scanner")
+    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    orthogonal = np.abs(axes.T @ axes - np.eye(3)).max() < _ORTHOGONAL_TOLERANCE
+    image.set_qform(affine, code="scanner" if orthogonal else "unknown")
+    nib.save(image, path)
+
+
+def _write_nrrd(
+    path: Path,
+    values: Integer[np.ndarray, "i j k"],
+    affine: Float[np.ndarray, "4 4"],
+    names: Mapping[int, str],
+    *,
+    compress: bool,
+) -> None:
+    image = sitk.GetImageFromArray(np.ascontiguousarray(values.T))
+    affine_lps = geometry.ras_to_lps_affine(affine)
+    spacing = geometry.spacing_mm(affine)
+    image.SetSpacing(spacing)
+    image.SetDirection((affine_lps[:3, :3] / np.array(spacing)).ravel().tolist())
+    image.SetOrigin(affine_lps[:3, 3].tolist())
+    extent = " ".join(f"0 {size - 1}" for size in values.shape)
+    for number, (value, name) in enumerate(sorted(names.items())):
+        fields = {"ID": f"Segment_{value}", "Name": " ".join(name.split()), "LabelValue": str(value)}
+        for key, text in {**fields, "Layer": "0", "Extent": extent}.items():
+            image.SetMetaData(f"Segment{number}_{key}", text)
+    sitk.WriteImage(image, str(path), useCompression=compress)
+
+
+def _segment_names(metadata: Mapping[str, str]) -> dict[int, str]:
+    """Slicer's segment names by label value; a segment without a value counts from 1, as Slicer does."""
+    names = {}
+    for key, name in metadata.items():
+        match = _SEGMENT_NAME.fullmatch(key)
+        if match:
+            value = metadata.get(f"Segment{match[1]}_LabelValue", "").strip()
+            names[int(value) if value.isdecimal() else int(match[1]) + 1] = name.strip()
+    return dict(sorted(names.items()))

@@ -1,0 +1,40 @@
+"""Any CT on disk becomes one CTVolume on its source grid, or an UnreadableVolume with one sentence.
+
+The formats themselves live in ``file_formats`` and ``dicom_series``; here they meet: which reader, Hounsfield
+units, the name of the image and what the user should be warned of.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from medvlsam2.data import dicom_series, file_formats, intensity
+from medvlsam2.data.label_maps import LabelMap, read_label_map, write_label_map
+from medvlsam2.data.volume import CTVolume
+
+__all__ = ["LabelMap", "read_label_map", "read_volume", "write_label_map"]
+
+
+def read_volume(path: Path | str, image_id: str | None = None) -> CTVolume:
+    """Read a CT scan.
+
+    Args:
+        path: a NIfTI, NRRD or MetaImage file, a folder with a DICOM series, or one DICOM file (all slices of
+            its series in that folder are read).
+        image_id: name in messages and logs; by default the file or folder name without its suffix.
+
+    Returns:
+        The scan in int16 HU, clipped to [HU_MIN, HU_MAX], in the file's axis order. ``warnings`` says what is
+        doubtful: not CT, a tilted gantry, an orientation that had to be guessed, series that were left out.
+
+    Raises:
+        UnreadableVolume: if the path is absent, of another format, damaged, truncated, not 3-D, empty, holds
+            NaN, or is a DICOM series with missing, repeated or irregular slices.
+    """
+    path = Path(path)
+    name = image_id or file_formats.default_image_id(path)
+    stored = dicom_series.read_series(path) if dicom_series.is_dicom(path) else file_formats.read_array(path)
+    hu = intensity.to_hu(stored.values, name)
+    doubt = intensity.ct_warning(hu)
+    warnings = (*stored.warnings, doubt) if doubt else stored.warnings
+    return CTVolume(hu=hu, affine=stored.affine, image_id=name, warnings=warnings)
