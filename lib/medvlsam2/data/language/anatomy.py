@@ -194,6 +194,13 @@ def in_region(region: Region) -> tuple[str, ...]:
     return tuple(key for key in single_structures() if pattern.search(key))
 
 
+def is_covered(key: str, region: Region) -> bool:
+    """Whether scans of this region are meant to show a structure whole, not just at their ends."""
+    return key in in_region(region) or (
+        is_pair(key) and vocabulary.STRUCTURES[key].parts[0] in in_region(region)
+    )
+
+
 @cache
 def outside(region: Region) -> tuple[str, ...]:
     """Keys of single anatomical structures that a scan of this region cannot show, not even at its ends."""

@@ -96,7 +96,7 @@ def _pairs(facts: ScanFacts) -> Iterator[ReferringPhrase]:
         single = " ".join(word for word in anatomy.name(key).split() if word != "left")
         small, large = sorted((key, other), key=lambda each: facts.volumes_ml[each])
         clear = facts.volumes_ml[large] > _CLEARLY_LARGER * facts.volumes_ml[small]
-        if clear and key in anatomy.COMPARED:
+        if clear and key in anatomy.COMPARED and anatomy.is_covered(key, facts.region):
             yield _organ(f"larger {single}", large)
             yield _organ(f"smaller {single}", small)
 

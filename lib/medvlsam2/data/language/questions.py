@@ -125,7 +125,9 @@ def _plane_and_modality(facts: ScanFacts, rng: np.random.Generator) -> Iterator[
 def _larger_side(facts: ScanFacts, rng: np.random.Generator) -> Iterator[Draft]:
     for key, volume_ml in facts.volumes_ml.items():
         other = vocabulary.mirror(key)
-        if key not in anatomy.COMPARED or other not in facts.volumes_ml:
+        if key not in anatomy.COMPARED or not anatomy.is_covered(key, facts.region):
+            continue
+        if other not in facts.volumes_ml:
             continue
         left, right = volume_ml, facts.volumes_ml[other]
         if max(left, right) < _CLEARLY_LARGER * min(left, right):

@@ -150,7 +150,11 @@ def _several(group: Sequence[Lesion], rng: np.random.Generator) -> str:
 
 
 def _missing(facts: ScanFacts, rng: np.random.Generator) -> list[FindingText]:
-    gone = [key for key, near in _REMOVABLE.items() if key in facts.absent and near in facts.volumes_ml]
+    gone = [
+        key
+        for key, near in _REMOVABLE.items()
+        if key in facts.absent and near in facts.volumes_ml and anatomy.is_covered(key, facts.region)
+    ]
     return [
         FindingText(
             sentence(pick(rng, ("{} is not seen", "{} is absent")).format(anatomy.the(key))), key, None
@@ -162,7 +166,8 @@ def _missing(facts: ScanFacts, rng: np.random.Generator) -> list[FindingText]:
 def _seen(facts: ScanFacts, rng: np.random.Generator) -> list[FindingText]:
     """About structures without a finding: normal where all findings are known, else only visible."""
     affected = {lesion.structure for lesion in facts.lesions}
-    free = [key for key in facts.volumes_ml if not any(lesions.overlap(key, other) for other in affected)]
+    covered = [key for key in facts.volumes_ml if anatomy.is_covered(key, facts.region)]
+    free = [key for key in covered if not any(lesions.overlap(key, other) for other in affected)]
     items = _unaffected_items(free)
     chosen = [items[n] for n in sorted(shuffled(rng, range(len(items)))[:MAX_NORMALS])]
     if not chosen:
