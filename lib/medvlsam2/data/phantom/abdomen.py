@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from medvlsam2.data.phantom.canvas import Shape
 from medvlsam2.data.phantom.scene import LABEL_VALUES, SIDES, Scene
-from medvlsam2.data.phantom.shapes import Ellipsoid, Grown, Plate, Shape, Tube, Union, Without
+from medvlsam2.data.phantom.shapes import Ellipsoid, Grown, Plate, Tube, Union, Without
 from medvlsam2.data.phantom.trunk import InsideWall
 
 

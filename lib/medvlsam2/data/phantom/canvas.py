@@ -1,29 +1,38 @@
 """The voxel grid of a scan that structures are painted on, and smooth random fields over it.
 
-Each voxel knows its place in the frame of a reference patient (mm; x to the patient's right, y to the front, z
-to the head, origin in the middle of the disc between L5 and S1). A smooth random warp between the world and that
-frame makes every patient different; structures are then painted with plain implicit surfaces.
+Each voxel knows its place in the frame of a reference patient: x to the right, y to the front, z to the head,
+in mm from the middle of the disc between L5 and S1. A smooth random warp between the world and that frame
+makes every patient different; structures are then painted with plain implicit surfaces.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32
 
-if TYPE_CHECKING:
-    from medvlsam2.data.phantom.shapes import Shape
-
 Block: TypeAlias = tuple[slice, slice, slice]
 """A box of voxels."""
 Field: TypeAlias = Float32[np.ndarray, "i j k"]
-Tissue: TypeAlias = "float | Callable[[Canvas, Block, Field], Field]"
+Tissue: TypeAlias = Callable[["Canvas", Block, Field], Field] | float
 """HU of a painted structure: one number, or a function of its signed distance in mm (negative inside)."""
 
 WARP_MM: Final = 4.0
 """Standard deviation of the warp along each axis."""
+
+
+@runtime_checkable
+class Shape(Protocol):
+    """What can be painted: a signed distance in mm, and the box of the reference frame that holds it."""
+
+    lo: Float[np.ndarray, " 3"]
+    hi: Float[np.ndarray, " 3"]
+
+    def distance(self, canvas: Canvas, block: Block) -> Field:
+        """Signed distance in mm at the voxels of a block."""
+        ...
 
 
 def wave_field(

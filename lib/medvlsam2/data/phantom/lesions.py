@@ -26,7 +26,7 @@ class FocalKind:
 
     kind: str
     structures: tuple[str, ...]
-    diameter_mm: tuple[float, float]
+    diameter_mm: tuple[float | int, float | int]
     weight: float
     outgrowing: bool = False
     """Whether it may bulge out of its organ; its voxels then count as the organ's."""

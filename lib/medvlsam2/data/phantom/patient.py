@@ -56,7 +56,7 @@ class Patient:
     dome_mm: float
     """How much higher (or lower) than usual the diaphragm stands."""
 
-    def profile(self, name: str, z_mm: float) -> float:
+    def profile(self, name: str, z_mm: float | int) -> float:
         """One value of the outline at one height."""
         return float(np.interp(z_mm, _TABLE, self.profiles[name]))
 

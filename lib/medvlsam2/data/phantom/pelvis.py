@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from medvlsam2.data.phantom.canvas import Shape
 from medvlsam2.data.phantom.scene import SIDES, Scene
-from medvlsam2.data.phantom.shapes import Ellipsoid, Grown, Plate, Shape, Tube
+from medvlsam2.data.phantom.shapes import Ellipsoid, Grown, Plate, Tube
 
 
 def paint_gluteal_muscles(scene: Scene) -> None:

@@ -7,9 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from medvlsam2.data.phantom.canvas import Canvas, Tissue
+from medvlsam2.data.phantom.canvas import Canvas, Shape, Tissue
 from medvlsam2.data.phantom.patient import VERTEBRA_TOPS_MM, Patient
-from medvlsam2.data.phantom.shapes import Shape
 from medvlsam2.data.phantom.tissues import Tissues
 
 SIDES: Final = ((1.0, "right"), (-1.0, "left"))
@@ -68,16 +67,18 @@ class Scene:
         """Paint something that the label map does not name; it takes away other labels."""
         self.canvas.paint(shape, tissue, 0)
 
-    def spine_y(self, z_mm: float) -> float:
+    def spine_y(self, z_mm: float | int) -> float:
         """Middle of the vertebral bodies at a height."""
         return self.patient.profile("spine", z_mm)
 
-    def jitter(self, point: tuple[float, float, float], sd_mm: float = 4.0) -> tuple[float, float, float]:
+    def jitter(
+        self, point: tuple[float | int, float | int, float | int], sd_mm: float = 4.0
+    ) -> tuple[float, float, float]:
         """A point moved at random."""
         x, y, z = np.asarray(point) + self.rng.normal(0.0, sd_mm, 3)
         return float(x), float(y), float(z)
 
-    def vary(self, sizes: tuple[float, ...], sd: float = 0.08) -> tuple[float, ...]:
+    def vary(self, sizes: tuple[float | int, ...], sd: float = 0.08) -> tuple[float, ...]:
         """Sizes changed at random, together and each."""
         factors = (1.0 + self.rng.normal(0.0, sd)) * (1.0 + self.rng.normal(0.0, 0.5 * sd, len(sizes)))
         return tuple(float(v) for v in np.asarray(sizes) * np.clip(factors, 0.7, 1.35))

@@ -7,31 +7,21 @@ knows the box outside which it is not needed; far outside, a distance may be any
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Num
 from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation
 
-from medvlsam2.data.phantom.canvas import Block, Canvas, Field
+from medvlsam2.data.phantom.canvas import Block, Canvas, Field, Shape
 
 FAR_MM: Final = 40.0
 """Distance reported where a tube was not evaluated."""
 
-Vector: TypeAlias = Sequence[float] | Num[np.ndarray, " 3"]
+Real: TypeAlias = float | int
+Vector: TypeAlias = Sequence[Real] | Num[np.ndarray, " 3"]
 """A place, a direction or three sizes in the reference frame."""
-
-
-class Shape(Protocol):
-    """What can be painted."""
-
-    lo: Float[np.ndarray, " 3"]
-    hi: Float[np.ndarray, " 3"]
-
-    def distance(self, canvas: Canvas, block: Block) -> Field:
-        """Signed distance in mm at the voxels of a block."""
-        ...
 
 
 def smooth_min(a: Field, b: Field, blend_mm: float) -> Field:
@@ -93,7 +83,7 @@ class Tube:
     def __init__(
         self,
         points: Sequence[Vector],
-        radii: Sequence[float],
+        radii: Sequence[Real],
         *,
         samples: int = 24,
         bump_mm: float = 0.0,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from medvlsam2.data.phantom.canvas import Block, Canvas, Field
+from medvlsam2.data.phantom.canvas import Block, Canvas, Field, Shape
 from medvlsam2.data.phantom.patient import VERTEBRA_TOPS_MM
 from medvlsam2.data.phantom.scene import SIDES, Scene
-from medvlsam2.data.phantom.shapes import Ellipsoid, Plate, Shape, Tube, Union, Without, smooth_min
+from medvlsam2.data.phantom.shapes import Ellipsoid, Plate, Tube, Union, Without, smooth_min
 
 
 class _Column:

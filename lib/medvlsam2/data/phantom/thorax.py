@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from medvlsam2.data.phantom.canvas import Block, Canvas, Field
+from medvlsam2.data.phantom.canvas import Block, Canvas, Field, Shape
 from medvlsam2.data.phantom.patient import Patient
 from medvlsam2.data.phantom.scene import LABEL_VALUES, SIDES, Scene
-from medvlsam2.data.phantom.shapes import Ellipsoid, Shape, Tube, Union
+from medvlsam2.data.phantom.shapes import Ellipsoid, Tube, Union
 from medvlsam2.data.phantom.trunk import domes, recess_distance
 
 HEART = Ellipsoid((-24, 46, 272), (54, 44, 60), (24, 38, 0))

@@ -11,7 +11,7 @@ from medvlsam2.data.phantom.canvas import Block, Canvas, Field, Tissue
 
 PHASES: Final[tuple[ContrastPhase, ...]] = ("non-contrast", "arterial", "portal venous", "delayed")
 
-_BY_PHASE: Final[dict[str, tuple[float, float, float, float]]] = {
+_BY_PHASE: Final[dict[str, tuple[float | int, ...]]] = {
     "liver": (56, 68, 110, 92),
     "spleen": (48, 118, 124, 98),
     "pancreas": (40, 105, 95, 80),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from medvlsam2.data.phantom.canvas import Block, Canvas, Field
+from medvlsam2.data.phantom.canvas import Block, Canvas, Field, Shape
 from medvlsam2.data.phantom.patient import Patient
 from medvlsam2.data.phantom.scene import SIDES, Scene
-from medvlsam2.data.phantom.shapes import Ellipsoid, Shape, Tube, Union, smooth_min
+from medvlsam2.data.phantom.shapes import Ellipsoid, Tube, Union, smooth_min
 
 
 def domes(patient: Patient) -> Union:
