@@ -111,7 +111,7 @@ def _memory_attention(config: Sam2Config) -> MemoryAttention:
     layer = MemoryAttentionLayer(
         activation="relu",
         dim_feedforward=config.memory_mlp_dim,
-        dropout=0.1,
+        dropout=_dropout(config),
         pos_enc_at_attn=False,
         self_attention=_rope_attention(config, side, kv_in_dim=config.hidden_dim),
         d_model=config.hidden_dim,
@@ -134,9 +134,14 @@ def _rope_attention(
         embedding_dim=config.hidden_dim,
         num_heads=1,
         downsample_rate=1,
-        dropout=0.1,
+        dropout=_dropout(config),
         kv_in_dim=kv_in_dim,
     )
+
+
+def _dropout(config: Sam2Config) -> float:
+    """SAM 2's dropout in the memory attention; none for the small model, where it costs time and capacity."""
+    return 0.1 if config.trunk == "hiera" else 0.0
 
 
 def _memory_encoder(config: Sam2Config) -> MemoryEncoder:

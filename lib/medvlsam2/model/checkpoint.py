@@ -1,0 +1,221 @@
+"""Model folders: ``config.yaml`` and ``metadata.json`` beside safetensors weights and the tokenizer.
+
+A folder is the only way to rebuild a model. Fine-tuned versions are folders of their own that hold just the tensors
+that changed; the version in use is named by a file ``current`` that is swapped atomically, so a reader sees the old
+version or the new one, never a half-written one. Versions are never changed once written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from medvlsam2.config import ModelConfig, from_dict, to_dict
+from medvlsam2.data.language import chat, tokenizer as tokenizers
+from medvlsam2.errors import CheckpointMismatch, MissingCheckpoint
+from medvlsam2.model.builders import build
+from medvlsam2.model.language import SpecialTokens
+from medvlsam2.model.medvlsam2 import MedVLSAM2
+
+CONFIG: Final = "config.yaml"
+METADATA: Final = "metadata.json"
+WEIGHTS: Final = "model.safetensors"
+ADAPTER: Final = "adapter.safetensors"
+CURRENT: Final = "current"
+BASE_VERSION: Final = "base"
+_SHOWN_KEYS: Final = 10
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in memory, ready to be asked."""
+
+    model: MedVLSAM2
+    tokenizer: PreTrainedTokenizerBase
+    config: ModelConfig
+    metadata: dict[str, Any]
+    version: str
+
+
+def special_tokens(tokenizer: PreTrainedTokenizerBase) -> SpecialTokens:
+    """The ids that the model itself must know."""
+    ids = tokenizers.token_ids(tokenizer)
+    return SpecialTokens(
+        image_context=ids[chat.IMAGE_CONTEXT], seg=ids[chat.SEG], eos=ids[chat.TURN_END], pad=ids[chat.END_OF_TEXT]
+    )
+
+
+def save(folder: Path, model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, metadata: dict[str, Any]) -> None:
+    """Write a whole model in half precision."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG).write_text(yaml.safe_dump(to_dict(model.config), sort_keys=False))
+    tokenizers.save(tokenizer, folder)
+    save_file(_compact(_own_tensors(model)), str(folder / WEIGHTS))
+    (folder / METADATA).write_text(json.dumps(metadata, indent=2) + "\n")
+
+
+def load(folder: Path, device: str = "cpu") -> LoadedModel:
+    """Read a model folder in the version that is current.
+
+    Raises:
+        MissingCheckpoint: if a file that a model needs is not there.
+        CheckpointMismatch: if weights do not fit the configuration.
+        InvalidConfig: if ``config.yaml`` holds an unknown key.
+    """
+    for name in (CONFIG, METADATA, WEIGHTS):
+        if not (folder / name).is_file():
+            raise MissingCheckpoint(
+                f"Model folder '{folder}' has no {name}; a model needs {CONFIG}, {METADATA}, {WEIGHTS} and its "
+                "tokenizer. Give another folder, or train one with 'medvlsam2 train'."
+            )
+    config = from_dict(ModelConfig, yaml.safe_load((folder / CONFIG).read_text()))
+    tokenizer = tokenizers.load(folder)
+    model = build(config, special_tokens(tokenizer))
+    metadata = json.loads((folder / METADATA).read_text())
+    tensors = _read(folder / WEIGHTS)
+    version = current_version(folder)
+    if version != BASE_VERSION:
+        changed = _read(version_folder(folder, version) / ADAPTER)
+        require_fit(changed.keys() & tensors.keys(), changed.keys(), f"{version}/{ADAPTER}")
+        tensors |= changed
+        metadata |= json.loads((version_folder(folder, version) / METADATA).read_text())
+    load_tensors(model, tensors, str(folder / WEIGHTS))
+    return LoadedModel(model.to(device).eval(), tokenizer, config, metadata, version)
+
+
+def load_tensors(model: MedVLSAM2, tensors: dict[str, Tensor], source: str) -> None:
+    """Put tensors into a model.
+
+    Raises:
+        CheckpointMismatch: naming the first missing, unexpected and misshapen keys.
+    """
+    own = _own_tensors(model)
+    misshapen = [
+        f"{key} {tuple(tensors[key].shape)} instead of {tuple(own[key].shape)}"
+        for key in own.keys() & tensors.keys()
+        if tensors[key].shape != own[key].shape
+    ]
+    require_fit(own.keys(), tensors.keys(), source, misshapen)
+    with torch.no_grad():
+        for key, tensor in own.items():
+            tensor.copy_(tensors[key])
+
+
+def require_fit(wanted: Iterable[str], given: Iterable[str], source: str, misshapen: Iterable[str] = ()) -> None:
+    """Refuse weights that do not fit.
+
+    Raises:
+        CheckpointMismatch: naming the first keys of each kind.
+    """
+    kinds = {
+        "missing": sorted(set(wanted) - set(given)),
+        "unexpected": sorted(set(given) - set(wanted)),
+        "misshapen": sorted(misshapen),
+    }
+    problems = [
+        f"{len(keys)} {kind} ({', '.join(keys[:_SHOWN_KEYS])}{' …' if len(keys) > _SHOWN_KEYS else ''})"
+        for kind, keys in kinds.items()
+        if keys
+    ]
+    if problems:
+        raise CheckpointMismatch(
+            f"Weights '{source}' do not fit the model: {'; '.join(problems)}. Every tensor of the configuration must "
+            "be there in its shape; use the config.yaml that belongs to these weights."
+        )
+
+
+def version_folder(folder: Path, version: str) -> Path:
+    """Where a fine-tuned version lives."""
+    return folder / "versions" / version
+
+
+def current_version(folder: Path) -> str:
+    """Name of the version in use; "base" where nothing was fine-tuned."""
+    pointer = folder / CURRENT
+    return pointer.read_text().strip() if pointer.is_file() else BASE_VERSION
+
+
+def publish(folder: Path, version: str, tensors: dict[str, Tensor], metadata: dict[str, Any], *, use: bool) -> None:
+    """Write a version and, if ``use``, make it the current one.
+
+    Args:
+        folder: the model's folder.
+        version: its name; must be new.
+        tensors: the tensors that differ from the base.
+        metadata: provenance and metrics.
+        use: whether the server should answer with it from the next request on.
+
+    Raises:
+        CheckpointMismatch: if the version exists.
+    """
+    target = version_folder(folder, version)
+    if target.exists():
+        raise CheckpointMismatch(f"Version '{version}' exists; versions are never changed. Choose another name.")
+    temporary = target.with_name(f".{version}.part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    save_file(_compact(tensors), str(temporary / ADAPTER))
+    (temporary / METADATA).write_text(json.dumps(metadata, indent=2) + "\n")
+    os.replace(temporary, target)
+    if use:
+        set_current(folder, version)
+
+
+def set_current(folder: Path, version: str) -> None:
+    """Swap the version in use; also the way back to an older one.
+
+    Raises:
+        MissingCheckpoint: if there is no such version.
+    """
+    if version != BASE_VERSION and not (version_folder(folder, version) / ADAPTER).is_file():
+        raise MissingCheckpoint(f"Model '{folder.name}' has no version '{version}'. Allowed: {versions(folder)}.")
+    temporary = folder / f".{CURRENT}.{os.getpid()}"
+    temporary.write_text(version)
+    os.replace(temporary, folder / CURRENT)
+
+
+def versions(folder: Path) -> list[str]:
+    """All versions, "base" first, then by name."""
+    found = sorted(p.name for p in (folder / "versions").glob("*") if (p / ADAPTER).is_file())
+    return [BASE_VERSION, *found]
+
+
+def trainable_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """What fine-tuning changed: the tensors that require a gradient."""
+    return {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def _own_tensors(model: MedVLSAM2) -> dict[str, Tensor]:
+    """The state dict without second names of shared tensors."""
+    own: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for key, tensor in model.state_dict().items():
+        if tensor.data_ptr() not in seen or not tensor.numel():
+            seen.add(tensor.data_ptr())
+            own[key] = tensor
+    return own
+
+
+def _compact(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        key: (tensor.half() if tensor.is_floating_point() else tensor).cpu().contiguous()
+        for key, tensor in tensors.items()
+    }
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(str(path))
+    except Exception as error:  # safetensors raises its own untyped errors on a damaged file
+        raise CheckpointMismatch(f"Weights '{path}' cannot be read ({error}). Copy the file again.") from error

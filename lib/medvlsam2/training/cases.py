@@ -1,0 +1,237 @@
+"""Scans prepared for training and kept on disk as plain arrays, so that no step waits for gzip or resampling.
+
+One folder per case: ``hu.npy`` int16 on the model grid, ``labels.npy`` uint8 at the resolution of the masks,
+``lesions.npy`` likewise (phantoms), ``whole.npy`` the 3-D encoder's input, and ``case.json``. Arrays are memory-mapped.
+"A structure is in ``keys``" means that it was contoured in this scan, so slices without it are true negatives; a
+structure that is not in ``keys`` is not known to be absent and is never used as a negative, except where
+``absent`` says so.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int16, Num, UInt8
+
+from medvlsam2.config import ModelConfig
+from medvlsam2.data import phantom, vocabulary
+from medvlsam2.data.facts import Region, ScanFacts
+from medvlsam2.data.label_maps import read_label_map
+from medvlsam2.data.readers import read_volume
+from medvlsam2.data.volume import CTVolume
+from medvlsam2.errors import DatasetError
+from medvlsam2.geometry import require_same_grid, voxel_volume_ml
+from medvlsam2.transforms.prepare import PreparedVolume, prepare
+
+logger = logging.getLogger(__name__)
+
+CACHE_VERSION = 1
+PARTLY_CONTOURED = {"4DLung_113": ("vertebra", "lymph node")}
+"""Labels that cover one of several such structures in a scan; they would teach that the others are background."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One cached scan."""
+
+    folder: Path
+    case_id: str
+    keys: tuple[str, ...]
+    """Vocabulary key of label value n at position n - 1."""
+    facts: ScanFacts | None
+    """What is known of it; None where too little is known to talk about it."""
+    is_phantom: bool
+
+    @cached_property
+    def hu(self) -> Int16[np.ndarray, "d s s"]:
+        """Hounsfield units on the model grid."""
+        array: np.ndarray = np.load(self.folder / "hu.npy", mmap_mode="r")
+        return array
+
+    @cached_property
+    def labels(self) -> UInt8[np.ndarray, "d m m"]:
+        """Structures on the mask grid."""
+        array: np.ndarray = np.load(self.folder / "labels.npy", mmap_mode="r")
+        return array
+
+    @cached_property
+    def lesions(self) -> UInt8[np.ndarray, "d m m"]:
+        """Findings on the mask grid."""
+        array: np.ndarray = np.load(self.folder / "lesions.npy", mmap_mode="r")
+        return array
+
+    @cached_property
+    def whole(self) -> Num[np.ndarray, "1 d h w"]:
+        """The 3-D encoder's input."""
+        array: np.ndarray = np.load(self.folder / "whole.npy", mmap_mode="r")
+        return array
+
+    @property
+    def num_slices(self) -> int:
+        """Slices along d."""
+        return int(self.hu.shape[0])
+
+    def structure_mask(self, key: str) -> Bool[np.ndarray, "d m m"] | None:
+        """Mask of a structure, or of a whole whose parts were all contoured; None where not known."""
+        if key in self.keys:
+            return np.asarray(self.labels) == self.keys.index(key) + 1
+        parts = [self.structure_mask(part) for part in vocabulary.STRUCTURES[key].parts]
+        known = [part for part in parts if part is not None]
+        return np.logical_or.reduce(known) if known and len(known) == len(parts) else None
+
+    @cached_property
+    def present_keys(self) -> tuple[str, ...]:
+        """Structures with voxels, wholes of contoured parts among them."""
+        seen = {self.keys[value - 1] for value in np.unique(self.labels) if value}
+        return tuple(key for key in vocabulary.STRUCTURES if _is_covered(key, seen))
+
+
+def load_case(folder: Path) -> Case:
+    """Open a cached case.
+
+    Raises:
+        DatasetError: if it is not one, or of another version.
+    """
+    try:
+        record = json.loads((folder / "case.json").read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise DatasetError(f"'{folder.name}' is no cached case ({error}). Delete it; it is made anew.") from error
+    if record["cache_version"] != CACHE_VERSION:
+        raise DatasetError(
+            f"Cached case '{folder.name}' has version {record['cache_version']}; {CACHE_VERSION} is allowed. "
+            "Delete the cache folder; it is made anew."
+        )
+    facts = None if record["facts"] is None else ScanFacts.from_json(record["facts"])
+    return Case(folder, record["case_id"], tuple(record["keys"]), facts, record["is_phantom"])
+
+
+def cache_phantom(seed: int, cache: Path, config: ModelConfig) -> Path:
+    """Draw one phantom and cache it; nothing is done if it is there."""
+    folder = cache / f"phantom_{seed:06d}"
+    if (folder / "case.json").exists():
+        return folder
+    drawn = phantom.generate(seed)
+    keys = tuple(drawn.labels[value] for value in sorted(drawn.labels))
+    values = _renumber(drawn.label_map, {value: keys.index(key) + 1 for value, key in drawn.labels.items()})
+    _write(folder, drawn.volume, values, drawn.lesion_map, keys, drawn.facts, config, is_phantom=True)
+    return folder
+
+
+def cache_scan(image: Path, label: Path, names: dict[int, str], cache: Path, config: ModelConfig) -> Path:
+    """Cache one labelled scan.
+
+    Args:
+        image: the scan.
+        label: its label map, on the same grid.
+        names: name of each label value; names that the vocabulary does not know are left out with a log line.
+        cache: folder of all cached cases.
+        config: the model, for its grid sizes.
+    """
+    volume = read_volume(image)
+    folder = cache / f"scan_{volume.content_hash[:16]}_{image.parent.name}"
+    if (folder / "case.json").exists():
+        return folder
+    label_map = read_label_map(label)
+    require_same_grid(
+        f"Label map '{label.name}'", volume.shape_ijk, volume.affine, label_map.values.shape, label_map.affine
+    )
+    known = {value: found.key for value, name in names.items() if (found := vocabulary.lookup(name)) is not None}
+    for value in sorted(set(names) - set(known)):
+        logger.warning("label %d of %s is not in the vocabulary and is left out", value, image.parent.name)
+    keys = tuple(sorted(set(known.values())))
+    values = _renumber(label_map.values, {value: keys.index(key) + 1 for value, key in known.items()})
+    facts = _facts_of_labels(values, keys, voxel_volume_ml(volume.affine))
+    _write(folder, volume, values, np.zeros_like(values), keys, facts, config, is_phantom=False)
+    return folder
+
+
+def cache_folder(data: Path, case_ids: Sequence[str], cache: Path, config: ModelConfig) -> list[Path]:
+    """Cache those scans of ``data/ct/<case>/{image,label}.nii.gz, meta.json`` that have labels."""
+    folders = []
+    for case_id in case_ids:
+        source = data / "ct" / case_id
+        if not (source / "label.nii.gz").exists():
+            continue
+        labels = json.loads((source / "meta.json").read_text())["labels"]
+        partly = PARTLY_CONTOURED.get(case_id, ())
+        names = {int(value): name for value, name in labels.items() if name not in partly}
+        folders.append(cache_scan(source / "image.nii.gz", source / "label.nii.gz", names, cache, config))
+    return folders
+
+
+def _is_covered(key: str, seen: set[str]) -> bool:
+    parts = vocabulary.STRUCTURES[key].parts
+    return key in seen or (bool(parts) and all(_is_covered(part, seen) for part in parts))
+
+
+def _write(
+    folder: Path,
+    volume: CTVolume,
+    labels_ijk: Num[np.ndarray, "i j k"],
+    lesions_ijk: Num[np.ndarray, "i j k"],
+    keys: tuple[str, ...],
+    facts: ScanFacts | None,
+    config: ModelConfig,
+    *,
+    is_phantom: bool,
+) -> None:
+    prepared = prepare(volume, config.sam2.image_size)
+    mask_side = 4 * config.sam2.image_size // config.sam2.backbone_stride
+    hu = prepared.hu_slices(range(prepared.record.num_slices)).round().to(torch.int16).numpy()
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "hu.npy", hu)
+    np.save(folder / "whole.npy", prepared.whole_volume(config.vit.image_size_dhw)[0].half().numpy())
+    for name, array in (("labels", labels_ijk), ("lesions", lesions_ijk)):
+        np.save(folder / f"{name}.npy", _on_mask_grid(prepared, array, mask_side))
+    record = {
+        "cache_version": CACHE_VERSION,
+        "case_id": volume.image_id,
+        "keys": keys,
+        "facts": None if facts is None else facts.to_json(),
+        "is_phantom": is_phantom,
+    }
+    temporary = folder / "case.json.part"
+    temporary.write_text(json.dumps(record))
+    os.replace(temporary, folder / "case.json")
+
+
+def _on_mask_grid(
+    prepared: PreparedVolume, array_ijk: Num[np.ndarray, "i j k"], mask_side: int
+) -> UInt8[np.ndarray, "d m m"]:
+    return prepared.record.resize_labels(prepared.record.orient(array_ijk.astype(np.uint8)), mask_side)
+
+
+def _renumber(values: Num[np.ndarray, "i j k"], mapping: dict[int, int]) -> UInt8[np.ndarray, "i j k"]:
+    table = np.zeros(max(int(values.max()), *mapping, 0) + 1, dtype=np.uint8)
+    for old, new in mapping.items():
+        table[old] = new
+    return table[values]
+
+
+def _facts_of_labels(
+    values: UInt8[np.ndarray, "i j k"], keys: tuple[str, ...], voxel_ml: float
+) -> ScanFacts | None:
+    counts = np.bincount(values.ravel(), minlength=len(keys) + 1)
+    volumes_ml = {key: float(counts[n + 1] * voxel_ml) for n, key in enumerate(keys) if counts[n + 1]}
+    anatomy = {key: ml for key, ml in volumes_ml.items() if not vocabulary.STRUCTURES[key].is_finding}
+    region = _region(set(anatomy))
+    return None if region is None else ScanFacts(region=region, volumes_ml=anatomy)
+
+
+def _region(keys: set[str]) -> Region | None:
+    """The part of the body, where the contoured structures settle it."""
+    tests: tuple[tuple[Region, Callable[[set[str]], bool]], ...] = (
+        ("head and neck", lambda k: bool(k & {"mandible", "brainstem", "parotid_left", "parotid_right"})),
+        ("abdomen and pelvis", lambda k: "liver" in k and bool(k & {"urinary_bladder", "hip_left"})),
+        ("abdomen", lambda k: bool(k & {"liver", "spleen", "pancreas"})),
+        ("chest", lambda k: bool(k & {"lung_left", "lung_right", "trachea"})),
+    )
+    return next((region for region, holds in tests if holds(keys)), None)

@@ -1,0 +1,66 @@
+"""How a model is trained; every field is an option of ``medvlsam2 train``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from medvlsam2.errors import InvalidConfig
+
+Stage = Literal[0, 1, 2, 3]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """One training run."""
+
+    preset: str = "nano"
+    """Size of the model (tiny_random, nano, base, large)."""
+    stages: tuple[int, ...] = (0, 1, 2, 3)
+    """Stages to run, in order: 0 language, 1 projector, 2 vision and LoRA, 3 joint with masks."""
+    minutes: tuple[float, ...] = (4.0, 3.0, 8.0, 45.0)
+    """Minutes for each of the stages; the learning rate reaches its end with them."""
+    learning_rates: tuple[float, ...] = (2e-3, 1e-3, 6e-4, 8e-4)
+    """Highest learning rate of each of the stages 0 to 3."""
+    phantoms: int = 200
+    """Number of phantoms to draw and to train on."""
+    phantom_seed: int = 1000
+    """Seed of the first phantom; the others follow."""
+    seed: int = 0
+    """Seed of weights and sampling."""
+    texts_per_step: int = 32
+    """Stage 0: conversations in a step."""
+    volumes_per_step: int = 3
+    """Stages 1 and 2: volumes in a step."""
+    conversations_per_volume: int = 6
+    """Stages 1 and 2: conversations about each of them."""
+    cases_per_step: int = 2
+    """Stage 3: scans in a step."""
+    slices_per_case: int = 6
+    """Stage 3: slices of each of them."""
+    objects_per_case: int = 4
+    """Stage 3: structures or findings of each of them."""
+    memory_share: float = 0.25
+    """Stage 3: share of steps on a clip of neighbouring slices of one scan, with memory."""
+    clip_slices: int = 5
+    """Stage 3: slices of such a clip."""
+    real_share: float = 0.6
+    """Stage 3: share of real scans among the cases, where there are any."""
+    warmup_steps: int = 50
+    """Steps until the highest learning rate."""
+    weight_decay: float = 0.02
+    """AdamW's weight decay."""
+    max_grad_norm: float = 1.0
+    """Gradients are clipped to this norm."""
+    checkpoint_minutes: float = 3.0
+    """Minutes between two checkpoints."""
+
+    def __post_init__(self) -> None:
+        if not self.stages or not set(self.stages) <= {0, 1, 2, 3}:
+            raise InvalidConfig(f"stages {self.stages} given; allowed are some of 0, 1, 2, 3.")
+        if len(self.minutes) != len(self.stages):
+            raise InvalidConfig(
+                f"{len(self.minutes)} values of minutes for {len(self.stages)} stages. Give one for each stage."
+            )
+        if len(self.learning_rates) != 4:
+            raise InvalidConfig(f"{len(self.learning_rates)} learning rates given; give four, for stages 0 to 3.")

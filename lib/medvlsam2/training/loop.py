@@ -1,0 +1,261 @@
+"""The loop over the stages: schedule, optimiser, checkpoints, resume, logs.
+
+A stage lasts a number of minutes, so one command serves a laptop and a GPU server; its learning rate follows a cosine
+over that time. A run folder holds the configuration, ``metrics.jsonl``, TensorBoard events and ``checkpoint.pt``, from
+which an interrupted run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch.utils.tensorboard import SummaryWriter
+from transformers import PreTrainedTokenizerBase
+
+from medvlsam2.data.language.corpus import sentences
+from medvlsam2.errors import DatasetError
+from medvlsam2.model.medvlsam2 import MedVLSAM2
+from medvlsam2.training.cases import Case
+from medvlsam2.training.config import TrainConfig
+from medvlsam2.training.parts import set_trainable
+from medvlsam2.training.samples import conversations, segmentation_sample
+from medvlsam2.training.step import StepResult, conversation_step, segmentation_step, text_step
+from medvlsam2.transforms.text import encode
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT = "checkpoint.pt"
+LOG_EVERY_STEPS = 20
+MIN_LEARNING_RATE = 0.02
+"""End of the cosine, as a part of the highest learning rate."""
+
+
+@dataclass
+class Progress:
+    """Where a run stands; stored in its checkpoint."""
+
+    stage_index: int = 0
+    stage_seconds: float = 0.0
+    step: int = 0
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of progress, for bars and logs."""
+
+    stage: int
+    step: int
+    fraction: float
+    """Share of the stage's time that has passed."""
+    losses: dict[str, float]
+    steps_per_s: float
+
+
+def fit(
+    model: MedVLSAM2,
+    tokenizer: PreTrainedTokenizerBase,
+    cases: list[Case],
+    config: TrainConfig,
+    run: Path,
+    report: Callable[[Line], None],
+) -> None:
+    """Run the stages of ``config``, going on from ``run``'s checkpoint where there is one.
+
+    Args:
+        model: trained in place.
+        tokenizer: the model's.
+        cases: cached scans; stage 0 needs none.
+        config: what to do.
+        run: folder of this run.
+        report: called every few steps.
+
+    Raises:
+        DatasetError: if a stage has no case to train on.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "config.json").write_text(json.dumps(asdict(config), indent=2))
+    accelerator = Accelerator(mixed_precision=_precision())
+    model.to(accelerator.device)
+    progress = _resume(model, run)
+    with contextlib.closing(SummaryWriter(str(run))) as writer:
+        for index in range(progress.stage_index, len(config.stages)):
+            _Stage(model, tokenizer, cases, config, run, report, accelerator, writer, progress).run(index)
+            progress.stage_index, progress.stage_seconds = index + 1, 0.0
+            _save(model, None, progress, run)
+    model.eval()
+
+
+class _Stage:
+    """One stage of one run."""
+
+    def __init__(
+        self,
+        model: MedVLSAM2,
+        tokenizer: PreTrainedTokenizerBase,
+        cases: list[Case],
+        config: TrainConfig,
+        run: Path,
+        report: Callable[[Line], None],
+        accelerator: Accelerator,
+        writer: SummaryWriter,
+        progress: Progress,
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.config = config
+        self.folder = run
+        self.report = report
+        self.accelerator = accelerator
+        self.writer = writer
+        self.progress = progress
+        self.phantoms = [case for case in cases if case.is_phantom]
+        self.scans = [case for case in cases if not case.is_phantom and case.present_keys]
+
+    def run(self, index: int) -> None:
+        """Train until the stage's minutes are over."""
+        stage, seconds = self.config.stages[index], self.config.minutes[index] * 60
+        set_trainable(self.model, stage)
+        self.model.train()
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
+        optimizer = self.accelerator.prepare(
+            torch.optim.AdamW(parameters, lr=0.0, weight_decay=self.config.weight_decay, betas=(0.9, 0.98))
+        )
+        _restore(optimizer, self.folder, index)
+        batches = self._steps(stage)
+        start, saved = time.monotonic() - self.progress.stage_seconds, time.monotonic()
+        first_step, first_time = self.progress.step, time.monotonic()
+        while (elapsed := time.monotonic() - start) < seconds:
+            rate = self._rate(stage, self.progress.step - first_step, elapsed / seconds)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            with self.accelerator.autocast():
+                result = next(batches)
+            optimizer.zero_grad()
+            self.accelerator.backward(result.loss)
+            norm = self.accelerator.clip_grad_norm_(parameters, self.config.max_grad_norm)
+            optimizer.step()
+            self.progress.step += 1
+            self.progress.stage_seconds = time.monotonic() - start
+            if self.progress.step % LOG_EVERY_STEPS == 0:
+                done = self.progress.step - first_step
+                speed = done / (time.monotonic() - first_time)
+                self._log(stage, elapsed / seconds, result, float(norm), rate, speed)
+            if time.monotonic() - saved > self.config.checkpoint_minutes * 60:
+                _save(self.model, optimizer, self.progress, self.folder)
+                saved = time.monotonic()
+
+    def _steps(self, stage: int) -> Iterator[StepResult]:
+        rng = np.random.default_rng([self.config.seed, stage, self.progress.step])
+        torch.manual_seed(self.config.seed + stage + self.progress.step)
+        if stage == 0:
+            return self._text_steps(rng)
+        if stage in (1, 2):
+            return self._conversation_steps(rng)
+        return self._segmentation_steps(rng)
+
+    def _text_steps(self, rng: np.random.Generator) -> Iterator[StepResult]:
+        texts = sentences(int(rng.integers(2**31)), 10**9)
+        while True:
+            rows = [torch.tensor(encode(self.tokenizer, next(texts))) for _ in range(self.config.texts_per_step)]
+            yield text_step(self.model, rows)
+
+    def _conversation_steps(self, rng: np.random.Generator) -> Iterator[StepResult]:
+        while True:
+            chosen, talks = [], []
+            while len(chosen) < self.config.volumes_per_step:
+                case = self._draw_case(rng, real_share=self.config.real_share / 2)
+                found = conversations(case, rng, self.config.conversations_per_volume)
+                if found:
+                    chosen.append(torch.from_numpy(np.array(case.whole, dtype=np.float32)))
+                    talks.append(found)
+            yield conversation_step(self.model, self.tokenizer, torch.stack(chosen), talks)
+
+    def _segmentation_steps(self, rng: np.random.Generator) -> Iterator[StepResult]:
+        config = self.config
+        while True:
+            with_memory = bool(rng.random() < config.memory_share)
+            samples = [
+                segmentation_sample(
+                    self._draw_case(rng, real_share=config.real_share),
+                    rng,
+                    num_slices=config.clip_slices if with_memory else config.slices_per_case,
+                    num_objects=config.objects_per_case,
+                    contiguous=with_memory,
+                    neighbour_slices=self.model.config.sam2.neighbour_slices,
+                )
+                for _ in range(1 if with_memory else config.cases_per_step)
+            ]
+            yield segmentation_step(self.model, self.tokenizer, samples, rng, with_memory=with_memory)
+
+    def _draw_case(self, rng: np.random.Generator, *, real_share: float) -> Case:
+        if not self.phantoms and not self.scans:
+            raise DatasetError("There is no case to train on: 0 phantoms and 0 labelled scans. Give --phantoms or --data.")
+        real = bool(self.scans) and (not self.phantoms or bool(rng.random() < real_share))
+        pool = self.scans if real else self.phantoms
+        return pool[int(rng.integers(len(pool)))]
+
+    def _rate(self, stage: int, step: int, fraction: float) -> float:
+        highest = self.config.learning_rates[stage]
+        cosine = 0.5 * (1 + math.cos(math.pi * min(fraction, 1.0)))
+        warmup = min(1.0, (step + 1) / self.config.warmup_steps)
+        return highest * warmup * (MIN_LEARNING_RATE + (1 - MIN_LEARNING_RATE) * cosine)
+
+    def _log(
+        self, stage: int, fraction: float, result: StepResult, norm: float, rate: float, steps_per_s: float
+    ) -> None:
+        values = {"loss": float(result.loss.detach()), **result.parts}
+        line = Line(stage, self.progress.step, min(fraction, 1.0), values, steps_per_s)
+        record = {**asdict(line), "grad_norm": norm, "learning_rate": rate}
+        with (self.folder / "metrics.jsonl").open("a") as stream:
+            stream.write(json.dumps(record) + "\n")
+        for name, value in values.items():
+            self.writer.add_scalar(f"stage{stage}/{name}", value, self.progress.step)
+        self.report(line)
+
+
+def _precision() -> str:
+    """bf16 where the hardware computes in it, else full precision."""
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported() else "no"
+    return "bf16" if torch.cpu._is_avx512_bf16_supported() else "no"
+
+
+def _save(
+    model: MedVLSAM2, optimizer: torch.optim.Optimizer | None, progress: Progress, run: Path
+) -> None:
+    state = {
+        "model": model.state_dict(),
+        "optimizer": None if optimizer is None else optimizer.state_dict(),
+        "progress": asdict(progress),
+    }
+    temporary = run / f"{CHECKPOINT}.part"
+    torch.save(state, temporary)
+    os.replace(temporary, run / CHECKPOINT)
+
+
+def _resume(model: MedVLSAM2, run: Path) -> Progress:
+    if not (run / CHECKPOINT).is_file():
+        return Progress()
+    state = torch.load(run / CHECKPOINT, weights_only=True)
+    model.load_state_dict(state["model"])
+    logger.info("resumed at step %d", state["progress"]["step"])
+    return Progress(**state["progress"])
+
+
+def _restore(optimizer: torch.optim.Optimizer, run: Path, stage_index: int) -> None:
+    if not (run / CHECKPOINT).is_file():
+        return
+    state = torch.load(run / CHECKPOINT, weights_only=True)
+    if state["optimizer"] is not None and state["progress"]["stage_index"] == stage_index:
+        optimizer.load_state_dict(state["optimizer"])

@@ -1,0 +1,87 @@
+"""SAM 2's mask losses with its weights, for batches in which some objects are not on their slice.
+
+Mask and IoU terms count only where the object is; the object score is trained everywhere. Reference: sam2,
+training/loss_fns.py (weights: configs/sam2.1_training).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+FOCAL_WEIGHT = 20.0
+DICE_WEIGHT = 1.0
+IOU_WEIGHT = 1.0
+OBJECT_SCORE_WEIGHT = 1.0
+FOCAL_ALPHA = 0.25
+FOCAL_GAMMA = 2.0
+
+
+@dataclass(frozen=True)
+class MaskLoss:
+    """The parts, each already averaged, and their weighted sum."""
+
+    focal: Float[Tensor, ""]
+    dice: Float[Tensor, ""]
+    iou: Float[Tensor, ""]
+    object_score: Float[Tensor, ""]
+
+    @property
+    def total(self) -> Float[Tensor, ""]:
+        """What is minimised."""
+        return (
+            FOCAL_WEIGHT * self.focal
+            + DICE_WEIGHT * self.dice
+            + IOU_WEIGHT * self.iou
+            + OBJECT_SCORE_WEIGHT * self.object_score
+        )
+
+
+def mask_loss(
+    mask_logits: Float[Tensor, "b m m"],
+    iou: Float[Tensor, " b"],
+    object_score_logits: Float[Tensor, " b"],
+    target: Bool[Tensor, "b m m"],
+) -> MaskLoss:
+    """Losses of a batch of (object, slice) pairs.
+
+    Args:
+        mask_logits: mask logits, not gated by the object score.
+        iou: predicted IoU of each mask.
+        object_score_logits: positive where the model thinks the object is on the slice.
+        target: true masks; all False where the object is absent.
+    """
+    truth = target.float()
+    present = target.flatten(1).any(dim=1).float()
+    count = present.sum().clamp(min=1.0)
+    focal = (_focal(mask_logits, truth) * present).sum() / count
+    dice = (_dice(mask_logits, truth) * present).sum() / count
+    iou_error = ((iou - _true_iou(mask_logits, target)).abs() * present).sum() / count
+    score = F.binary_cross_entropy_with_logits(object_score_logits, present)
+    return MaskLoss(focal, dice, iou_error, score)
+
+
+def _focal(logits: Float[Tensor, "b m m"], truth: Float[Tensor, "b m m"]) -> Float[Tensor, " b"]:
+    cross_entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    probability = logits.sigmoid()
+    miss = torch.where(truth > 0, 1 - probability, probability)
+    alpha = torch.where(truth > 0, FOCAL_ALPHA, 1 - FOCAL_ALPHA)
+    return (alpha * miss**FOCAL_GAMMA * cross_entropy).flatten(1).mean(dim=1)
+
+
+def _dice(logits: Float[Tensor, "b m m"], truth: Float[Tensor, "b m m"]) -> Float[Tensor, " b"]:
+    probability = logits.sigmoid().flatten(1)
+    flat = truth.flatten(1)
+    return 1 - (2 * (probability * flat).sum(dim=1) + 1) / (probability.sum(dim=1) + flat.sum(dim=1) + 1)
+
+
+@torch.no_grad()
+def _true_iou(logits: Float[Tensor, "b m m"], target: Bool[Tensor, "b m m"]) -> Float[Tensor, " b"]:
+    predicted = logits > 0
+    intersection = (predicted & target).flatten(1).sum(dim=1).float()
+    union = (predicted | target).flatten(1).sum(dim=1).float()
+    return intersection / union.clamp(min=1.0)

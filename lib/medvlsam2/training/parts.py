@@ -1,0 +1,42 @@
+"""Which parts of the model a stage trains.
+
+A model with parents (Hiera trunk) follows the paper: 1 projector; 2 vision encoder, LoRA and projector; 3 LoRA, [SEG]
+projector, mask decoder and memory. A model without parents (``nano``) learns its language in stage 0, its vision
+encoder already in stage 1, and its image encoder in stage 3.
+"""
+
+from __future__ import annotations
+
+from medvlsam2.model.medvlsam2 import MedVLSAM2
+
+_SAM2_WITH_PARENT = (
+    "sam_mask_decoder.",
+    "sam_prompt_encoder.",
+    "memory_attention.",
+    "memory_encoder.",
+    "obj_ptr",
+    "maskmem_tpos_enc",
+    "no_mem",
+    "no_obj",
+    "text_similarity.",
+)
+
+
+def set_trainable(model: MedVLSAM2, stage: int) -> None:
+    """Freeze everything but what ``stage`` trains."""
+    from_scratch = model.config.sam2.trunk == "conv"
+    model.requires_grad_(False)
+    model.language.set_trainable(base=stage == 0, lora=stage >= 2, new_tokens=stage >= 2)
+    model.projector.requires_grad_(stage >= 1)
+    model.vit.requires_grad_(stage == 2 or (stage >= 1 and from_scratch))
+    model.seg_projector.requires_grad_(stage == 3)
+    for name, parameter in model.sam2.named_parameters():
+        parameter.requires_grad_(stage == 3 and (from_scratch or name.startswith(_SAM2_WITH_PARENT)))
+
+
+def set_trainable_for_finetuning(model: MedVLSAM2) -> None:
+    """LoRA, [SEG] projector and mask decoder alone: what annotators' labels can move."""
+    model.requires_grad_(False)
+    model.language.set_trainable(base=False, lora=True, new_tokens=False)
+    model.seg_projector.requires_grad_(True)
+    model.sam2.sam_mask_decoder.requires_grad_(True)

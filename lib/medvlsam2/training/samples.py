@@ -1,0 +1,233 @@
+"""What one training step sees: objects with their words, clicks and boxes, and conversations about a scan."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from medvlsam2.data import vocabulary
+from medvlsam2.data.language import chat
+from medvlsam2.data.language.phrases import phrases
+from medvlsam2.data.language.questions import questions
+from medvlsam2.data.language.reports import report
+from medvlsam2.training.cases import Case
+from medvlsam2.transforms.prepare import three_channels
+from medvlsam2.transforms.text import Conversation
+from medvlsam2.transforms.window import Window
+
+PromptKind = Literal["text", "text+click", "box", "click"]
+
+PROMPT_MIX: dict[PromptKind, float] = {"text": 0.5, "text+click": 0.2, "box": 0.15, "click": 0.15}
+"""Share of each way of prompting (design, section 7)."""
+ABSENT_SHARE = 0.15
+"""Share of objects that are asked for and not there."""
+FINDING_SHARE = 0.3
+"""Share of findings among the objects of a scan that has some."""
+NUMBERED_WEIGHT = 0.15
+"""Single ribs and vertebrae are drawn this much less often than other structures, since there are 50 of them."""
+_NUMBERED = re.compile(r"rib_|vertebrae_")
+MAX_CLICKS = 3
+BOX_JITTER = 0.08
+"""Box corners move by up to this part of the box's side."""
+MAX_ROTATION_DEGREES = 10.0
+ZOOM_RANGE = (0.85, 1.2)
+MAX_SHIFT = 0.08
+"""Largest shift as a part of half the slice's side."""
+
+
+@dataclass(frozen=True)
+class SegmentationSample:
+    """Slices of one scan, and objects on them."""
+
+    slices: Float[Tensor, "n 3 s s"]
+    whole: Float[Tensor, "1 d h w"]
+    masks: Bool[Tensor, "k n m m"]
+    """Truth of object k on slice n; all False where it is absent."""
+    phrases: tuple[str, ...]
+    """The request for each object, in words."""
+
+
+def segmentation_sample(
+    case: Case, rng: np.random.Generator, *, num_slices: int, num_objects: int, contiguous: bool, neighbour_slices: bool
+) -> SegmentationSample:
+    """Draw objects and slices of a case.
+
+    Args:
+        case: the scan.
+        rng: source of every choice.
+        num_slices: slices to draw.
+        num_objects: objects to draw (with repetition where the case has fewer).
+        contiguous: neighbouring slices in order (for memory) instead of any.
+        neighbour_slices: whether channels are slices z-1, z, z+1.
+    """
+    chosen = [_draw_object(case, rng) for _ in range(num_objects)]
+    window = _draw_window(chosen, rng)
+    masks = np.stack([mask for _, mask, _ in chosen])
+    numbers = _draw_slices(masks, rng, num_slices, contiguous=contiguous)
+    slices, truth = _move(
+        _input_slices(case, numbers, window, rng, neighbour_slices=neighbour_slices),
+        torch.from_numpy(masks[:, numbers]),
+        rng,
+    )
+    return SegmentationSample(
+        slices=slices,
+        whole=torch.from_numpy(np.array(case.whole, dtype=np.float32)),
+        masks=truth,
+        phrases=tuple(phrase for phrase, _, _ in chosen),
+    )
+
+
+def conversations(case: Case, rng: np.random.Generator, count: int) -> list[Conversation]:
+    """Questions about a case whose answers its facts prove; one of them asks for a report where all is known."""
+    facts = case.facts
+    if facts is None:
+        return []
+    found = [
+        Conversation(chat.answer_question(item.question, item.choices, item.kind), item.answer)
+        for item in questions(facts, rng)
+    ]
+    order = rng.permutation(len(found))[: max(count - 1, 0)]
+    chosen = [found[int(i)] for i in order]
+    if facts.lesions_known:
+        chosen.append(Conversation(chat.report_question(), report(facts, rng).text))
+    return chosen
+
+
+def draw_clicks(
+    mask: Bool[Tensor, "m m"], rng: np.random.Generator, count: int, scale: float
+) -> tuple[list[tuple[float, float]], list[int]]:
+    """Clicks on one slice: the first inside the object, each other inside or just outside of it.
+
+    Args:
+        mask: the object on the mask grid; must hold a pixel.
+        rng: source of every choice.
+        count: number of clicks.
+        scale: input pixels per mask pixel.
+    """
+    inside = torch.nonzero(mask).numpy()
+    outside = torch.nonzero(~mask).numpy()
+    points: list[tuple[float, float]] = []
+    labels: list[int] = []
+    for number in range(count):
+        positive = number == 0 or len(outside) == 0 or rng.random() < 0.5
+        y, x = (inside if positive else outside)[rng.integers(len(inside if positive else outside))]
+        points.append(((float(x) + 0.5) * scale - 0.5, (float(y) + 0.5) * scale - 0.5))
+        labels.append(int(positive))
+    return points, labels
+
+
+def draw_box(
+    mask: Bool[Tensor, "m m"], rng: np.random.Generator, scale: float
+) -> tuple[list[tuple[float, float]], list[int]]:
+    """A box round the object on one slice, as two corners with labels 2 and 3, moved a little."""
+    rows = torch.nonzero(mask.any(dim=1)).flatten()
+    columns = torch.nonzero(mask.any(dim=0)).flatten()
+    x0, x1 = float(columns[0]), float(columns[-1]) + 1
+    y0, y1 = float(rows[0]), float(rows[-1]) + 1
+    jitter = rng.uniform(-BOX_JITTER, BOX_JITTER, size=4) * np.array([x1 - x0, y1 - y0, x1 - x0, y1 - y0])
+    edges = (np.array([x0, y0, x1, y1]) + jitter) * scale - 0.5
+    return [(float(edges[0]), float(edges[1])), (float(edges[2]), float(edges[3]))], [2, 3]
+
+
+def draw_prompt_kind(rng: np.random.Generator) -> PromptKind:
+    """One way of prompting, by its share."""
+    kinds = list(PROMPT_MIX)
+    return kinds[int(rng.choice(len(kinds), p=list(PROMPT_MIX.values())))]
+
+
+def _draw_object(case: Case, rng: np.random.Generator) -> tuple[str, Bool[np.ndarray, "d m m"], Window]:
+    """A request, its truth on every slice, and the window in which it shows."""
+    empty = np.zeros(case.labels.shape, dtype=bool)
+    if case.facts is not None and rng.random() < ABSENT_SHARE and case.facts.absent:
+        key = str(rng.choice(case.facts.absent))
+        return _request(key, rng), empty, vocabulary.STRUCTURES[key].window
+    if case.facts is not None and case.facts.lesions and rng.random() < FINDING_SHARE:
+        referring = [p for p in phrases(case.facts, rng) if p.lesion_labels]
+        if referring:
+            phrase = referring[int(rng.integers(len(referring)))]
+            mask = np.isin(case.lesions, phrase.lesion_labels)
+            window = _finding_window(case, phrase.lesion_labels)
+            return chat.segmentation_questions(phrase.phrase, rng), mask, window
+    keys = case.present_keys
+    weights = np.array([NUMBERED_WEIGHT if _NUMBERED.match(key) else 1.0 for key in keys])
+    key = keys[int(rng.choice(len(keys), p=weights / weights.sum()))]
+    mask = case.structure_mask(key)
+    assert mask is not None
+    return _request(key, rng), mask, vocabulary.STRUCTURES[key].window
+
+
+def _request(key: str, rng: np.random.Generator) -> str:
+    structure = vocabulary.STRUCTURES[key]
+    names = (structure.name, *structure.synonyms)
+    name = structure.name if rng.random() < 0.6 else str(names[int(rng.integers(len(names)))])
+    return chat.segmentation_questions(name, rng)
+
+
+def _finding_window(case: Case, lesion_labels: Sequence[int]) -> Window:
+    assert case.facts is not None
+    lesion = next(item for item in case.facts.lesions if item.label_value in lesion_labels)
+    return vocabulary.STRUCTURES[lesion.structure].window
+
+
+def _draw_window(
+    chosen: Sequence[tuple[str, Bool[np.ndarray, "d m m"], Window]], rng: np.random.Generator
+) -> Window:
+    windows = [window for _, _, window in chosen]
+    return windows[int(rng.integers(len(windows)))]
+
+
+def _draw_slices(
+    masks: Bool[np.ndarray, "k d m m"], rng: np.random.Generator, count: int, *, contiguous: bool
+) -> Int[np.ndarray, " n"]:
+    depth = masks.shape[1]
+    present = masks.any(axis=(2, 3))
+    candidates = np.flatnonzero(present[int(rng.integers(len(masks)))])
+    centre = int(rng.choice(candidates)) if len(candidates) else int(rng.integers(depth))
+    if contiguous:
+        step = int(rng.choice((-2, -1, -1, 1, 1, 2)))
+        return np.clip(centre + step * np.arange(count), 0, depth - 1)
+    any_present = np.flatnonzero(present.any(axis=0))
+    others = [
+        int(rng.choice(any_present)) if len(any_present) and rng.random() < 0.75 else int(rng.integers(depth))
+        for _ in range(count - 1)
+    ]
+    return np.array([centre, *others])
+
+
+def _move(
+    slices: Float[Tensor, "n 3 s s"], masks: Bool[Tensor, "k n m m"], rng: np.random.Generator
+) -> tuple[Float[Tensor, "n 3 s s"], Bool[Tensor, "k n m m"]]:
+    """Rotate, scale and shift slices and masks alike; never mirrored, since words say left and right."""
+    angle = np.deg2rad(rng.uniform(-MAX_ROTATION_DEGREES, MAX_ROTATION_DEGREES))
+    zoom = rng.uniform(*ZOOM_RANGE)
+    shift = rng.uniform(-MAX_SHIFT, MAX_SHIFT, size=2)
+    cosine, sine = np.cos(angle) / zoom, np.sin(angle) / zoom
+    theta = torch.tensor([[cosine, -sine, shift[0]], [sine, cosine, shift[1]]], dtype=torch.float32)[None]
+    grids = [
+        F.affine_grid(theta, [1, 1, side, side], align_corners=False)
+        for side in (slices.shape[-1], masks.shape[-1])
+    ]
+    moved = F.grid_sample(
+        slices.flatten(0, 1)[None], grids[0], mode="bilinear", padding_mode="border", align_corners=False
+    )
+    moved_masks = F.grid_sample(masks.flatten(0, 1)[None].float(), grids[1], mode="nearest", align_corners=False)
+    return moved[0].reshape(slices.shape), moved_masks[0].reshape(masks.shape) > 0
+
+
+def _input_slices(
+    case: Case, numbers: Int[np.ndarray, " n"], window: Window, rng: np.random.Generator, *, neighbour_slices: bool
+) -> Float[Tensor, "n 3 s s"]:
+    steps = np.array([-1, 0, 1]) if neighbour_slices else np.zeros(3, dtype=int)
+    rows = np.clip(numbers[:, None] + steps, 0, case.num_slices - 1)
+    hu = torch.from_numpy(np.array(case.hu[rows.ravel()])).reshape(len(numbers), 3, *case.hu.shape[1:]).float()
+    shift, scale = float(rng.normal(0, 8)), float(rng.uniform(0.93, 1.07))
+    noise = torch.randn_like(hu) * float(rng.uniform(0, 12))
+    return three_channels(hu * scale + shift + noise, window)

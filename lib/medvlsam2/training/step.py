@@ -1,0 +1,207 @@
+"""One training step: losses of a batch, nothing else (no optimiser, no logging)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from medvlsam2.data.language import chat
+from medvlsam2.model.medvlsam2 import MedVLSAM2
+from medvlsam2.model.slice_memory import SliceMemory
+from medvlsam2.model.volume_sam2 import SliceFeatures, SliceMasks, SlicePrompts
+from medvlsam2.training.losses import MaskLoss, mask_loss
+from medvlsam2.training.samples import (
+    MAX_CLICKS,
+    PromptKind,
+    SegmentationSample,
+    draw_box,
+    draw_clicks,
+    draw_prompt_kind,
+)
+from medvlsam2.transforms.text import Conversation, TokenBatch, encode_conversations, pad
+
+_CLIP_ORIGIN = 64
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one step yields."""
+
+    loss: Float[Tensor, ""]
+    parts: dict[str, float]
+
+
+def text_step(model: MedVLSAM2, rows: Sequence[Int[Tensor, " n"]]) -> StepResult:
+    """Stage 0: predict every token of texts without an image."""
+    ids, attention_mask = pad(rows, model.language.token_ids.pad)
+    labels = ids.masked_fill(attention_mask == 0, -100)
+    loss = model.language(ids, attention_mask, None, labels).loss
+    return StepResult(loss, {"language": float(loss.detach())})
+
+
+def conversation_step(
+    model: MedVLSAM2,
+    tokenizer: PreTrainedTokenizerBase,
+    whole: Float[Tensor, "v 1 d h w"],
+    conversations: Sequence[Sequence[Conversation]],
+) -> StepResult:
+    """Stages 1 and 2: answer questions about volumes; each volume is encoded once for all of its questions."""
+    image_tokens = model.encode_volume(whole)
+    counts = torch.tensor([len(items) for items in conversations])
+    batch = encode_conversations(
+        tokenizer, [c for items in conversations for c in items], model.config.projector.num_tokens
+    )
+    loss = _language_loss(model, batch, image_tokens.repeat_interleave(counts, dim=0))
+    return StepResult(loss, {"language": float(loss.detach())})
+
+
+def segmentation_step(
+    model: MedVLSAM2,
+    tokenizer: PreTrainedTokenizerBase,
+    samples: Sequence[SegmentationSample],
+    rng: np.random.Generator,
+    *,
+    with_memory: bool,
+) -> StepResult:
+    """Stage 3: masks for words, clicks and boxes, on single slices or along a clip with memory."""
+    tokens, language_loss = _text_tokens(model, tokenizer, samples)
+    features = model.sam2.encode_slices(torch.cat([sample.slices for sample in samples]))
+    truth = torch.stack([sample.masks for sample in samples])  # b k n m m
+    run = _clip_losses if with_memory else _slice_losses
+    loss = run(model, features, tokens, truth, rng)
+    parts = {
+        "focal": float(loss.focal.detach()),
+        "dice": float(loss.dice.detach()),
+        "iou": float(loss.iou.detach()),
+        "object_score": float(loss.object_score.detach()),
+        "language": float(language_loss.detach()),
+    }
+    return StepResult(loss.total + language_loss, parts)
+
+
+def _language_loss(model: MedVLSAM2, batch: TokenBatch, image_tokens: Tensor) -> Float[Tensor, ""]:
+    loss = model.language(batch.input_ids, batch.attention_mask, image_tokens, batch.labels).loss
+    assert isinstance(loss, Tensor)
+    return loss
+
+
+def _text_tokens(
+    model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, samples: Sequence[SegmentationSample]
+) -> tuple[Float[Tensor, "b k c"], Float[Tensor, ""]]:
+    """Projected states at [SEG] for every object of every sample, and the language loss of the answers."""
+    image_tokens = model.encode_volume(torch.stack([sample.whole for sample in samples]))
+    requests = [
+        Conversation(phrase, chat.SEGMENTATION_ANSWER) for sample in samples for phrase in sample.phrases
+    ]
+    count = len(samples[0].phrases)
+    batch = encode_conversations(tokenizer, requests, model.config.projector.num_tokens)
+    output = model.language(
+        batch.input_ids, batch.attention_mask, image_tokens.repeat_interleave(count, dim=0), batch.labels
+    )
+    tokens = model.text_tokens(output.hidden_states_last, batch.input_ids)
+    return tokens.reshape(len(samples), count, -1), output.loss
+
+
+def _slice_losses(
+    model: MedVLSAM2,
+    features: SliceFeatures,
+    tokens: Float[Tensor, "b k c"],
+    truth: Bool[Tensor, "b k n m m"],
+    rng: np.random.Generator,
+) -> MaskLoss:
+    """Every object on every slice by itself, each object with a way of prompting of its own."""
+    batch, count, slices = truth.shape[:3]
+    groups: dict[PromptKind, list[tuple[int, int, int]]] = {}
+    for b in range(batch):
+        for k in range(count):
+            kind = draw_prompt_kind(rng)
+            pairs = [(b, k, n) for n in range(slices) if kind == "text" or bool(truth[b, k, n].any())]
+            groups.setdefault(kind, []).extend(pairs)
+    outputs, targets = [], []
+    for kind, pairs in groups.items():
+        if not pairs:
+            continue
+        b, k, n = torch.tensor(pairs).T
+        target = truth[b, k, n]
+        part = features.select(b * slices + n)
+        prompts = _draw_prompts(kind, target, rng, model.sam2.image_size)
+        token = tokens[b, k] if kind.startswith("text") else None
+        outputs.append(
+            model.sam2.predict(model.sam2.without_memory(part), part, prompts, token, multimask=False)
+        )
+        targets.append(target)
+    return _masks_loss(outputs, targets)
+
+
+def _clip_losses(
+    model: MedVLSAM2,
+    features: SliceFeatures,
+    tokens: Float[Tensor, "b k c"],
+    truth: Bool[Tensor, "b k n m m"],
+    rng: np.random.Generator,
+) -> MaskLoss:
+    """A prompt on the first slice of each clip, memory on the others."""
+    kind = draw_prompt_kind(rng)
+    visible = torch.nonzero(truth[:, :, 0].flatten(2).any(dim=2))
+    if kind != "text" and len(visible) == 0:
+        kind = "text"
+    pairs = visible if kind != "text" else torch.nonzero(torch.ones(truth.shape[:2], dtype=torch.bool))
+    b, k = pairs.T
+    target = truth[b, k]  # pairs n m m
+    token = tokens[b, k] if kind.startswith("text") else None
+    prompts = _draw_prompts(kind, target[:, 0], rng, model.sam2.image_size)
+    outputs = list(_track(model, features, b * truth.shape[2], truth.shape[2], prompts, token))
+    return _masks_loss(outputs, [target[:, n] for n in range(truth.shape[2])])
+
+
+def _track(
+    model: MedVLSAM2,
+    features: SliceFeatures,
+    first: Int[Tensor, " p"],
+    length: int,
+    prompts: SlicePrompts,
+    token: Float[Tensor, "p c"] | None,
+) -> Iterator[SliceMasks]:
+    sam2 = model.sam2
+    memory = SliceMemory(_CLIP_ORIGIN)
+    part = features.select(first)
+    masks = sam2.predict(sam2.without_memory(part), part, prompts, token, multimask=False)
+    memory.conditioning[_CLIP_ORIGIN] = sam2.remember(part, masks, prompted=prompts.points_xy is not None)
+    yield masks
+    for step in range(1, length):
+        part = features.select(first + step)
+        embedding = sam2.with_memory(part, memory, _CLIP_ORIGIN + step, reverse=False)
+        masks = sam2.predict(embedding, part, SlicePrompts(), token, multimask=False)
+        memory.add(_CLIP_ORIGIN + step, sam2.remember(part, masks, prompted=False), reverse=False)
+        yield masks
+
+
+def _draw_prompts(
+    kind: PromptKind, target: Bool[Tensor, "p m m"], rng: np.random.Generator, image_size: int
+) -> SlicePrompts:
+    if kind == "text":
+        return SlicePrompts()
+    scale = image_size / target.shape[-1]
+    clicks = int(rng.integers(1, MAX_CLICKS + 1))
+    drawn = [
+        draw_box(mask, rng, scale) if kind == "box" else draw_clicks(mask, rng, clicks, scale) for mask in target.cpu()
+    ]
+    return SlicePrompts(
+        points_xy=torch.tensor([points for points, _ in drawn], device=target.device),
+        point_labels=torch.tensor([labels for _, labels in drawn], device=target.device),
+    )
+
+
+def _masks_loss(outputs: Sequence[SliceMasks], targets: Sequence[Bool[Tensor, "p m m"]]) -> MaskLoss:
+    return mask_loss(
+        torch.cat([output.mask_logits[:, 0] for output in outputs]).float(),
+        torch.cat([output.iou[:, 0] for output in outputs]).float(),
+        torch.cat([output.object_score_logits[:, 0] for output in outputs]).float(),
+        torch.cat(list(targets)),
+    )

@@ -1,0 +1,79 @@
+"""From words to token ids, the same way in training and in serving."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from medvlsam2.data.language import chat
+
+IGNORED: Final = -100
+"""Label of tokens that the language loss leaves out."""
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """One question about one volume, and its answer."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class TokenBatch:
+    """Conversations padded on the right."""
+
+    input_ids: Int[Tensor, "b s"]
+    attention_mask: Int[Tensor, "b s"]
+    labels: Int[Tensor, "b s"]
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Token ids of a text that holds its own special tokens."""
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def prefix_ids(tokenizer: PreTrainedTokenizerBase, num_image_tokens: int) -> Int[Tensor, " s"]:
+    """The part of every prompt that holds the image."""
+    return torch.tensor(encode(tokenizer, chat.prefix(num_image_tokens)))
+
+
+def turn_ids(tokenizer: PreTrainedTokenizerBase, question: str) -> Int[Tensor, " t"]:
+    """A question, up to where the answer begins."""
+    return torch.tensor(encode(tokenizer, chat.turn(question)))
+
+
+def segmentation_turn_ids(tokenizer: PreTrainedTokenizerBase, phrase: str) -> Int[Tensor, " t"]:
+    """A request for a mask with its teacher-forced answer, [SEG] included."""
+    text = chat.turn(chat.segmentation_question(phrase)) + chat.SEGMENTATION_ANSWER
+    return torch.tensor(encode(tokenizer, text))
+
+
+def pad(
+    rows: Sequence[Int[Tensor, " n"]], padding_value: int
+) -> tuple[Int[Tensor, "b t"], Int[Tensor, "b t"]]:
+    """Rows of different length as one batch, and its attention mask."""
+    ids = torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=padding_value)
+    lengths = torch.tensor([len(row) for row in rows])
+    return ids, (torch.arange(ids.shape[1]) < lengths[:, None]).long()
+
+
+def encode_conversations(
+    tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Conversation], num_image_tokens: int
+) -> TokenBatch:
+    """Conversations for training: the loss sees the answers alone."""
+    rows, labels = [], []
+    for conversation in conversations:
+        prompt = encode(tokenizer, chat.prompt(conversation.question, num_image_tokens))
+        answer = encode(tokenizer, conversation.answer + chat.TURN_END)
+        rows.append(torch.tensor(prompt + answer))
+        labels.append(torch.tensor([IGNORED] * len(prompt) + answer))
+    assert isinstance(tokenizer.pad_token_id, int)
+    input_ids, attention_mask = pad(rows, tokenizer.pad_token_id)
+    return TokenBatch(input_ids, attention_mask, pad(labels, IGNORED)[0])
