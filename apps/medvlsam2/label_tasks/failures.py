@@ -1,0 +1,49 @@
+"""Our errors as HTTP answers.
+
+The host has no exception handler: any other exception reaches a client as a bare "Internal Server Error", an
+``HTTPException`` arrives as JSON with its sentence. So every task translates the one error family here;
+what is not in the family is a bug, stays a 500, and leaves its traceback in the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from fastapi import HTTPException
+
+from medvlsam2.errors import (
+    CheckpointMismatch,
+    InvalidRequest,
+    MedVLSAM2Error,
+    MissingCheckpoint,
+    UnknownImage,
+)
+
+_STATUS: Final[tuple[tuple[type[MedVLSAM2Error], int], ...]] = (
+    (InvalidRequest, 400),
+    (UnknownImage, 404),
+    (MissingCheckpoint, 503),
+    (CheckpointMismatch, 503),
+    (MedVLSAM2Error, 422),
+)
+
+
+def status_of(error: MedVLSAM2Error) -> int:
+    """HTTP status of an error of our family.
+
+    Example:
+        >>> status_of(UnknownImage("Image 'x' is not in the datastore."))
+        404
+    """
+    return next(status for kind, status in _STATUS if isinstance(error, kind))
+
+
+@contextmanager
+def errors_as_http() -> Iterator[None]:
+    """Turn our errors into ``HTTPException`` with the same sentence."""
+    try:
+        yield
+    except MedVLSAM2Error as error:
+        raise HTTPException(status_code=status_of(error), detail=str(error)) from error

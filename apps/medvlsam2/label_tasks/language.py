@@ -1,0 +1,83 @@
+"""The two tasks that answer with text: a JSON reply for programs, a markups file for Slicer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from label_tasks import requests
+from label_tasks.base import EngineTask, ScanReader
+from label_tasks.replies import Reply, Stopwatch, text_file
+from medvlsam2.tasks import converse
+from medvlsam2.tasks.engine import Engine
+
+
+class TextTask(EngineTask):
+    """A task whose stored result must not take the place of a mask: it has a tag of its own."""
+
+    tag: str
+
+
+class ReportTask(TextTask):
+    """A draft report."""
+
+    tag = "report"
+
+    def __init__(self, engine: Engine, scans: ScanReader, max_new_tokens: int) -> None:
+        super().__init__(
+            engine,
+            scans,
+            kind="segmentation",
+            labels=(),
+            description="Writes a draft radiology report",
+            options={},
+        )
+        self._max_new_tokens = max_new_tokens
+
+    def answer(self, request: Mapping[str, Any], watch: Stopwatch) -> Reply:
+        """Report on a scan."""
+        volume = self.read_scan(request, watch)
+        with watch.lap("infer"):
+            report = converse.report(self._engine, volume, max_new_tokens=self._max_new_tokens)
+        watch.laps_s.update(report.latencies_s)
+        body = {
+            "report": report.text,
+            "findings": [
+                {"sentence": finding.sentence, "structure": finding.structure_key}
+                for finding in report.findings
+            ],
+            "warnings": [*volume.warnings, *report.warnings],
+        }
+        return Reply(text_file(report.text, "Draft report", volume), body)
+
+
+class AnswerTask(TextTask):
+    """An answer to a question."""
+
+    tag = "vqa"
+
+    def __init__(self, engine: Engine, scans: ScanReader) -> None:
+        super().__init__(
+            engine,
+            scans,
+            kind="segmentation",
+            labels=(),
+            description="Answers 'question'; with 'choices' (';' between them) it is multiple choice",
+            options={"question": "", "choices": "", "kind": ["auto", "short", "long", "multiple_choice"]},
+        )
+
+    def answer(self, request: Mapping[str, Any], watch: Stopwatch) -> Reply:
+        """Answer a question about a scan."""
+        asked = requests.question(request)
+        volume = self.read_scan(request, watch)
+        with watch.lap("infer"):
+            answer = converse.answer(self._engine, volume, asked.text, asked.choices, asked.kind)
+        watch.laps_s.update(answer.latencies_s)
+        body = {
+            "question": asked.text,
+            "answer": answer.text,
+            "choices": list(asked.choices),
+            "choice_index": answer.choice_index,
+            "warnings": [*volume.warnings, *answer.warnings],
+        }
+        return Reply(text_file(f"{asked.text} {answer.text}", "Answer", volume), body)

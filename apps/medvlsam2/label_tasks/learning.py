@@ -1,0 +1,79 @@
+"""Fine-tuning on what annotators submitted.
+
+The host runs this in a process of its own, which builds the whole app anew. What is learned, held out and
+published is decided in ``medvlsam2.training.finetune``; the running server takes up a new version by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from monailabel.interfaces.datastore import Datastore
+from monailabel.interfaces.tasks.train import TrainTask
+
+from label_tasks.submitted import submitted_labels
+from medvlsam2.errors import DatasetError
+from medvlsam2.training.finetune import FinetuneConfig, LabelledScan, finetune
+
+logger = logging.getLogger(__name__)
+
+
+class FineTuneTask(TrainTask):  # type: ignore[misc]
+    """Fit the adapter, the [SEG] projector and the mask decoder to the submitted labels."""
+
+    def __init__(self, model_dir: Path, stats_path: Path) -> None:
+        super().__init__("Fine-tunes on the submitted labels; publishes a version only if it is not worse")
+        self._model_dir = model_dir
+        self._stats_path = stats_path
+
+    def config(self) -> dict[str, Any]:
+        """Options that the clients show."""
+        return {"max_epochs": 5}
+
+    def stats(self) -> dict[str, Any]:
+        """Progress of the newest run, as the clients' bars read it."""
+        try:
+            record = json.loads(self._stats_path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return dict(record)
+
+    def __call__(self, request: Mapping[str, Any], datastore: Datastore) -> dict[str, Any]:
+        """Train in this process and say what came of it.
+
+        Raises:
+            DatasetError: if no submitted label can be used.
+        """
+        labels, left_out = submitted_labels(datastore)
+        if not labels:
+            raise DatasetError(
+                f"0 submitted labels can be used of {len(left_out)} that there are. Submit a corrected "
+                "label for at least one scan, with a name for each of its values."
+            )
+        scans = [
+            LabelledScan(label.image_path, label.label_path, label.names, label.patient_id)
+            for label in labels
+        ]
+        start_s = time.monotonic()
+        config = FinetuneConfig(epochs=int(request.get("max_epochs") or 5))
+        published = finetune(self._model_dir, scans, config, None)
+        stats = {
+            "total_time": round(time.monotonic() - start_s),
+            "version": published.version,
+            "published": published.published,
+            "scans": len(scans),
+            "left_out": left_out,
+            **published.metrics,
+        }
+        self._write(stats)
+        return stats
+
+    def _write(self, stats: Mapping[str, Any]) -> None:
+        partial = self._stats_path.with_suffix(".partial")
+        partial.write_text(json.dumps(stats), encoding="utf-8")
+        partial.replace(self._stats_path)

@@ -1,0 +1,144 @@
+"""The four tasks that answer with a mask; they differ in how a request names its objects."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from label_tasks import requests
+from label_tasks.base import EngineTask, ScanReader
+from label_tasks.replies import Reply, Stopwatch, label_file, recode
+from label_tasks.requests import Target
+from medvlsam2.data.volume import CTVolume
+from medvlsam2.errors import InvalidPrompt
+from medvlsam2.tasks.engine import Engine
+from medvlsam2.tasks.prompts import ObjectPrompt
+from medvlsam2.tasks.segment import segment
+
+
+class MaskTask(EngineTask):
+    """From a request to a label map on the source grid."""
+
+    @abstractmethod
+    def targets(self, request: Mapping[str, Any]) -> tuple[Target, ...]:
+        """The objects that a request asks for."""
+
+    def answer(self, request: Mapping[str, Any], watch: Stopwatch) -> Reply:
+        """Segment, and name only what was asked for: Slicer clears every segment that a reply lists."""
+        targets = self.targets(request)
+        form = requests.result_form(request, request["image"])
+        volume = self.read_scan(request, watch)
+        prompts = [_inside(target.prompt, volume) for target in targets]
+        with watch.lap("infer"):
+            result = segment(self._engine, volume, prompts)
+        names = {target.value: item.name for target, item in zip(targets, result.objects, strict=True)}
+        with watch.lap("write"):
+            file = label_file(recode(result.label_map, targets), volume, names, form)
+        watch.laps_s.update(result.latencies_s)
+        body = {
+            "label_names": {name: value for value, name in names.items()},
+            "objects": [
+                {
+                    "name": item.name,
+                    "value": target.value,
+                    "present": item.present,
+                    "confidence": round(item.confidence, 4),
+                    "volume_ml": round(item.volume_ml, 2),
+                }
+                for target, item in zip(targets, result.objects, strict=True)
+            ],
+            "warnings": [*volume.warnings, *result.warnings],
+        }
+        return Reply(file, body)
+
+
+class SemanticTask(MaskTask):
+    """Structures chosen from the model's list."""
+
+    def __init__(self, engine: Engine, scans: ScanReader, labels: Mapping[str, int]) -> None:
+        super().__init__(
+            engine,
+            scans,
+            kind="segmentation",
+            labels=labels,
+            description="Segments the structures in 'structures' (names with commas; empty means all)",
+            options={"structures": ""},
+        )
+
+    def targets(self, request: Mapping[str, Any]) -> tuple[Target, ...]:
+        """See :func:`requests.semantic`."""
+        return requests.semantic(request, self.labels)
+
+
+class ReferringTask(MaskTask):
+    """Whatever a phrase means."""
+
+    def __init__(self, engine: Engine, scans: ScanReader) -> None:
+        super().__init__(
+            engine,
+            scans,
+            kind="segmentation",
+            labels={"referred object": 1},
+            description="Segments what 'prompt' means, e.g. 'the largest cyst in the right kidney'",
+            options={"prompt": ""},
+        )
+
+    def targets(self, request: Mapping[str, Any]) -> tuple[Target, ...]:
+        """See :func:`requests.referring`."""
+        return requests.referring(request)
+
+
+class InteractiveTask(MaskTask):
+    """Clicks, a box and the segment's name, together or alone."""
+
+    def __init__(self, engine: Engine, scans: ScanReader) -> None:
+        super().__init__(
+            engine,
+            scans,
+            kind="deepgrow",
+            labels=(),
+            description="Segments the object under clicks, in a box, or that the segment is named after",
+            options={},
+        )
+
+    def targets(self, request: Mapping[str, Any]) -> tuple[Target, ...]:
+        """See :func:`requests.interactive`."""
+        return requests.interactive(request)
+
+
+class PromptsTask(MaskTask):
+    """Class and point prompts as OHIF sends them to VISTA-3D."""
+
+    def __init__(self, engine: Engine, scans: ScanReader, labels: Mapping[str, int]) -> None:
+        super().__init__(
+            engine,
+            scans,
+            kind="vista3d",
+            labels=labels,
+            description="Segments classes, or one class that clicks point at",
+            options={},
+        )
+
+    def targets(self, request: Mapping[str, Any]) -> tuple[Target, ...]:
+        """See :func:`requests.class_and_points`."""
+        return requests.class_and_points(request, self.labels)
+
+
+def _inside(prompt: ObjectPrompt, volume: CTVolume) -> ObjectPrompt:
+    """Cut a viewer's box to the scan: it may be drawn beyond its edge, but not beside it."""
+    box = prompt.box_ijk
+    if box is None:
+        return prompt
+    edges = [
+        (max(0, low), min(size, high))
+        for low, high, size in zip(box[::2], box[1::2], volume.shape_ijk, strict=True)
+    ]
+    if any(low >= high for low, high in edges):
+        raise InvalidPrompt(
+            f"The box {box} (i0, i1, j0, j1, k0, k1, half-open) lies outside the scan of shape "
+            f"{volume.shape_ijk}. Draw it over the object."
+        )
+    (i0, i1), (j0, j1), (k0, k1) = edges
+    return replace(prompt, box_ijk=(i0, i1, j0, j1, k0, k1))

@@ -1,0 +1,159 @@
+"""MedVL-SAM2 as a MONAI Label app: six abilities of one model, fine-tuning, and what to label next.
+
+The host loads this file by itself, also in the process that it starts for each training or batch run, and
+again after a reload. So building the app reads no weights and changes nothing outside of it: the engine loads
+them at the first request that needs them.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fastapi import HTTPException
+from label_tasks import host_settings, serve_config
+from label_tasks.base import EngineTask, ScanReader
+from label_tasks.datastores import SCAN_PATTERNS, ScanFolder
+from label_tasks.failures import errors_as_http
+from label_tasks.images import look_again, require_known_image
+from label_tasks.language import AnswerTask, ReportTask, TextTask
+from label_tasks.learning import FineTuneTask
+from label_tasks.requests import label_tag
+from label_tasks.score_book import SCORE_FILE
+from label_tasks.segmentation import InteractiveTask, PromptsTask, ReferringTask, SemanticTask
+from label_tasks.selection import UniformRandom, ValueStrategy
+from monailabel.config import settings
+from monailabel.datastore.dicom import DICOMWebDatastore
+from monailabel.interfaces.app import MONAILabelApp
+from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
+from monailabel.interfaces.tasks.infer_v2 import InferTask
+from monailabel.interfaces.tasks.strategy import Strategy
+from monailabel.interfaces.tasks.train import TrainTask
+
+from medvlsam2.data import vocabulary
+from medvlsam2.errors import nearest_hint
+from medvlsam2.tasks.engine import Engine
+
+logger = logging.getLogger(__name__)
+
+STATS_FILE = "medvlsam2_train_stats.json"
+
+
+class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
+    """The one app class that the host looks for."""
+
+    def __init__(self, app_dir: str, studies: str, conf: Mapping[str, str]) -> None:
+        host_settings.find_dcmqi()
+        settings.MONAI_LABEL_AUTO_UPDATE_SCORING = False
+        self._config = serve_config.parse(conf)
+        self._model_dir = self._config.model_dir()
+        self._engine = Engine(self._model_dir, self._config.torch_device)
+        self._scans = ScanReader()
+        self._known = _published_labels(self._model_dir)
+        super().__init__(
+            app_dir=app_dir,
+            studies=studies,
+            conf=dict(conf),
+            name="MedVL-SAM2",
+            description="Masks, reports and answers for 3-D CT. Research; not a medical device.",
+            version="0.1.0",
+            labels=list(self._known),
+        )
+
+    def init_datastore(self) -> Datastore:
+        """The studies folder (files and DICOM folders), or the DICOMweb server that it names."""
+        if self.studies.startswith(("http://", "https://")):
+            return super().init_datastore()
+        return ScanFolder(
+            self.studies,
+            extensions=SCAN_PATTERNS,
+            auto_reload=settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD,
+            read_only=settings.MONAI_LABEL_DATASTORE_READ_ONLY,
+        )
+
+    def init_infers(self) -> dict[str, InferTask]:
+        """The six abilities by the names that clients list."""
+        return {
+            "medvlsam2_semantic": SemanticTask(self._engine, self._scans, self._known),
+            "medvlsam2_referring": ReferringTask(self._engine, self._scans),
+            "medvlsam2_interactive": InteractiveTask(self._engine, self._scans),
+            "medvlsam2_prompts": PromptsTask(self._engine, self._scans, self._known),
+            "medvlsam2_report": ReportTask(self._engine, self._scans, self._config.report_tokens),
+            "medvlsam2_vqa": AnswerTask(self._engine, self._scans),
+        }
+
+    def init_trainers(self) -> dict[str, TrainTask]:
+        """Fine-tuning on submitted labels."""
+        return {"medvlsam2_finetune": FineTuneTask(self._model_dir, self._data_dir() / STATS_FILE)}
+
+    def init_strategies(self) -> dict[str, Strategy]:
+        """What to label next; OHIF can only ask for ``random``, so the best strategy answers to it too."""
+        value = ValueStrategy(
+            self._engine, self._scans, self._config.candidates, self._data_dir() / SCORE_FILE
+        )
+        return {"medvlsam2_value": value, "random": value, "uniform_random": UniformRandom()}
+
+    def infer(self, request: Mapping[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
+        """Check what the host does not: the model's name, the image, and where a result may be stored."""
+        task = self._infers.get(request.get("model"))
+        if task is None:
+            raise HTTPException(404, self._no_such("model", str(request.get("model")), self._infers))
+        checked = copy.deepcopy(dict(request))
+        with errors_as_http():
+            checked["image_id"] = require_known_image(request, datastore or self.datastore(), self.sessions())
+            checked["label_tag"] = _result_tag(task, request.get("label_tag"))
+        return dict(super().infer(checked, datastore))
+
+    def next_sample(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Refuse an unknown strategy with a sentence."""
+        strategy = request.get("strategy") or "random"
+        if strategy not in self._strategies:
+            raise HTTPException(404, self._no_such("strategy", strategy, self._strategies))
+        return dict(super().next_sample(request))
+
+    def on_init_complete(self) -> None:
+        """Warm up what the first DICOM label would wait for."""
+        super().on_init_complete()
+        if isinstance(self.datastore(), DICOMWebDatastore):
+            host_settings.warm_up_itk()
+
+    def on_save_label(self, image_id: str, label_id: str) -> None:
+        """Count a submitted label at once, also where the datastore remembers lists of its source."""
+        super().on_save_label(image_id, label_id)
+        look_again(self.datastore())
+
+    def _data_dir(self) -> Path:
+        """Where files beside the scans go: the studies folder, or the cache of a remote datastore."""
+        return Path(self._datastore._datastore_path)
+
+    def _download_dcmqi_tools(self) -> None:
+        """Never download: the package ``dcmqi`` brings ``itkimage2segimage``."""
+
+    @staticmethod
+    def _no_such(what: str, name: str, known: Mapping[str, Any]) -> str:
+        return f"There is no {what} '{name}'. {nearest_hint(name, known)} Allowed: {', '.join(known)}."
+
+
+def _published_labels(model_dir: Path) -> dict[str, int]:
+    """Names of the structures that a model knows, numbered from 1 as viewers need; without a card none."""
+    try:
+        card = json.loads((model_dir / "metadata.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        logger.warning(
+            "Model folder '%s' has no readable metadata.json: no structures are listed", model_dir.name
+        )
+        return {}
+    names = dict.fromkeys(vocabulary.find(name).name for name in card.get("structures", ()))
+    return {name: value for value, name in enumerate(names, start=1)}
+
+
+def _result_tag(task: EngineTask, tag: str | None) -> str:
+    """Tag under which a result is stored; a text gets its own, for it must not replace a mask."""
+    masks = (DefaultLabelTag.ORIGINAL.value, DefaultLabelTag.FINAL.value)
+    if isinstance(task, TextTask) and (tag is None or tag in masks):
+        return task.tag
+    return label_tag(tag if tag is not None else DefaultLabelTag.ORIGINAL.value)

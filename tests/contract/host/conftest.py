@@ -1,0 +1,118 @@
+"""Our app as the host's own loader builds it, around small fakes of what runs the model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+APP_DIR = Path(__file__).resolve().parents[3] / "apps" / "medvlsam2"
+SHAPE = (5, 7, 9)
+
+
+@dataclass
+class FakeObject:
+    name: str
+    present: bool = True
+    confidence: float = 0.75
+    volume_ml: float = 1.5
+
+
+@dataclass
+class FakeSegmentation:
+    label_map: np.ndarray
+    objects: tuple[FakeObject, ...]
+    warnings: tuple[str, ...] = ("seen once",)
+    latencies_s: dict[str, float] = field(default_factory=lambda: {"decode": 0.01})
+
+
+@dataclass
+class FakeText:
+    text: str
+    choice_index: int | None = None
+    findings: tuple[Any, ...] = ()
+    warnings: tuple[str, ...] = ()
+    latencies_s: dict[str, float] = field(default_factory=dict)
+
+
+def fake_segment(engine: Any, volume: Any, prompts: Any) -> FakeSegmentation:
+    """The n-th object is the n-th plane along i."""
+    label_map = np.zeros(volume.shape_ijk, np.uint8)
+    for number in range(1, len(prompts) + 1):
+        label_map[number] = number
+    return FakeSegmentation(label_map, tuple(FakeObject(prompt.name) for prompt in prompts))
+
+
+@pytest.fixture
+def affine() -> np.ndarray:
+    """Oblique, anisotropic, mirrored, far from the origin."""
+    turn = np.array([[0.96, -0.28, 0.0], [0.28, 0.96, 0.0], [0.0, 0.0, 1.0]])
+    affine = np.eye(4)
+    affine[:3, :3] = turn @ np.diag([-0.7, -0.9, 2.5])
+    affine[:3, 3] = (101.25, -40.5, 333.0)
+    return affine
+
+
+@pytest.fixture
+def studies(tmp_path: Path, affine: np.ndarray) -> Path:
+    folder = tmp_path / "studies"
+    folder.mkdir()
+    for number, name in enumerate(("alpha", "beta", "gamma")):
+        hu = np.linspace(-900, 300 + number, int(np.prod(SHAPE))).reshape(SHAPE).astype(np.int16)
+        nib.save(nib.Nifti1Image(hu, affine), folder / f"{name}.nii.gz")
+    return folder
+
+
+@pytest.fixture
+def model_dir(tmp_path: Path) -> Path:
+    """A model's card without its weights."""
+    folder = tmp_path / "card-only"
+    folder.mkdir()
+    (folder / "config.yaml").touch()
+    structures = ["liver", "spleen", "kidney_left", "kidney_right"]
+    (folder / "metadata.json").write_text(json.dumps({"structures": structures}))
+    return folder
+
+
+@pytest.fixture
+def app(studies: Path, model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Our app, found and built by the host's own loader."""
+    import monailabel.interfaces.utils.app as host
+    from label_tasks import language, segmentation
+    from monailabel.config import settings
+
+    monkeypatch.setattr(settings, "MONAI_LABEL_DATASTORE_AUTO_RELOAD", False)
+    monkeypatch.setattr(settings, "MONAI_LABEL_SESSION_PATH", str(tmp_path / "sessions"))
+    monkeypatch.setattr(settings, "MONAI_LABEL_APP_DIR", str(APP_DIR))
+    monkeypatch.setattr(settings, "MONAI_LABEL_STUDIES", str(studies))
+    monkeypatch.setattr(segmentation, "segment", fake_segment)
+    monkeypatch.setattr(language.converse, "report", lambda *_, **__: FakeText("Liver normal."))
+    monkeypatch.setattr(language.converse, "answer", lambda *_: FakeText("Yes.", 0))
+    host.clear_cache()
+    yield host.app_instance(str(APP_DIR), str(studies), {"model": str(model_dir), "device": "cpu"})
+    host.clear_cache()
+
+
+@pytest.fixture
+def ask(app: Any) -> Callable[..., dict[str, Any]]:
+    """One inference, as the host's endpoint passes it on."""
+
+    def infer(model: str, image: str = "alpha", **params: Any) -> dict[str, Any]:
+        return dict(app.infer({"model": model, "image": image, **params}))
+
+    return infer
+
+
+@pytest.fixture
+def server(app: Any) -> Any:
+    """The hardened server around that app; the lifespan's threads are not started."""
+    from fastapi.testclient import TestClient
+    from label_tasks.server import build
+
+    return TestClient(build(), raise_server_exceptions=False)

@@ -1,0 +1,92 @@
+"""The server around the app: what it refuses, and with which words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from label_tasks import language
+
+
+class TestServer:
+    def test_params_and_file_reach_slicer_together(self, server: TestClient) -> None:
+        reply = server.post("/infer/medvlsam2_report?image=alpha", data={"params": "{}"})
+        assert reply.status_code == 200
+        assert reply.headers["content-type"].startswith("multipart/form-data")
+        assert b"Liver normal." in reply.content
+
+    @pytest.mark.parametrize(
+        "case",
+        [
+            ("POST", "/infer/medvlsam2_report?image=alpha", {"params": "{bad"}, 400, "{bad"),
+            (
+                "POST",
+                "/infer/medvlsam2_report?image=alpha",
+                {"params": '{"image": "/etc/passwd"}'},
+                400,
+                "passwd",
+            ),
+            ("POST", "/infer/medvlsam2_report?image=/etc/passwd", {"params": "{}"}, 400, "/etc/passwd"),
+            ("POST", "/infer/medvlsam2_report?image=alfa", {"params": "{}"}, 404, "'alfa'"),
+            ("POST", "/infer/medvlsam2_reporter?image=alpha", {"params": "{}"}, 404, "medvlsam2_reporter"),
+            ("POST", "/infer/medvlsam2_report?session_id=gone", {"params": "{}"}, 404, "'gone'"),
+            ("POST", "/infer/medvlsam2_referring?image=alpha", {"params": "{}"}, 422, "'prompt'"),
+            ("POST", "/activelearning/randon", None, 404, "'randon'"),
+            ("GET", "/datastore/label?label=alpha&tag=../../x", None, 400, "../../x"),
+            ("GET", "/datastore/label/info?label=../x&tag=final", None, 400, "../x"),
+            ("DELETE", "/datastore/image?id=delta", None, 404, "delta"),
+        ],
+    )
+    def test_refusals_are_json_with_a_sentence(
+        self, server: TestClient, case: tuple[str, str, dict[str, str] | None, int, str]
+    ) -> None:
+        method, path, form, status, value = case
+        reply = server.request(method, path, data=form)
+        assert reply.status_code == status
+        assert value in reply.json()["detail"]
+        assert reply.json()["detail"].endswith(".")
+
+    @pytest.mark.parametrize(
+        ("path", "field", "filename"),
+        [
+            ("/datastore/image?image=../escaped", "file", "x.nii.gz"),
+            ("/datastore/image?image=escaped", "file", "x.py"),
+            ("/datastore/label?image=alpha&tag=../../outside", "label", "x.nii.gz"),
+            ("/datastore/label?image=alpha&tag=final", "label", "x.sh"),
+        ],
+    )
+    def test_nothing_is_written_outside_of_the_studies(
+        self, server: TestClient, studies: Path, path: str, field: str, filename: str
+    ) -> None:
+        before = sorted(studies.parent.rglob("*"))
+        reply = server.put(path, data={"params": "{}"}, files={field: (filename, b"content")})
+        assert reply.status_code == 400
+        assert sorted(studies.parent.rglob("*")) == before
+
+    def test_a_session_unpacks_no_archive_that_could_write_elsewhere(self, server: TestClient) -> None:
+        reply = server.put("/session/?uncompress=true", files={"files": ("slices.tar", b"content")})
+        assert (reply.status_code, "'slices.tar'" in reply.json()["detail"]) == (400, True)
+
+    def test_an_image_is_uploaded_and_a_label_submitted(self, server: TestClient, studies: Path) -> None:
+        scan = (studies / "beta.nii.gz").read_bytes()
+        reply = server.put("/datastore/image?image=delta", files={"file": ("d.nii.gz", scan)})
+        assert reply.json() == {"image": "delta"}
+        reply = server.put("/datastore/label?image=delta", files={"label": ("d.nii.gz", scan)})
+        assert reply.json() == {"image": "delta", "label": "delta"}
+        assert server.get("/datastore/").json()["completed"] == 1
+
+    def test_doors_that_stay_closed(self, server: TestClient) -> None:
+        assert server.post("/reload").status_code == 404
+        assert server.put("/model/medvlsam2_report").status_code == 404
+        allowed = server.get("/info/", headers={"Origin": "http://elsewhere.example"}).headers
+        assert "access-control-allow-origin" not in allowed
+
+    def test_a_bug_is_reported_without_its_details(
+        self, server: TestClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(language.converse, "report", lambda *_, **__: {}["secret"])
+        reply = server.post("/infer/medvlsam2_report?image=alpha", data={"params": "{}"})
+        assert reply.status_code == 500
+        assert "KeyError" in reply.json()["detail"]
+        assert "secret" not in reply.json()["detail"]

@@ -1,0 +1,185 @@
+"""A live server on a free port, with the tiny model and a studies folder of good and bad scans."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import requests
+from monailabel.client import MONAILabelClient
+
+ROOT = Path(__file__).resolve().parents[2]
+APP_DIR = ROOT / "apps" / "medvlsam2"
+STRUCTURES = ["liver", "spleen", "kidney_left", "kidney_right"]
+START_S = 120
+
+
+@dataclass(frozen=True)
+class LiveServer:
+    """Where a running server is, and how its two kinds of clients talk to it."""
+
+    url: str
+    studies: str
+    log: Path
+    folder: Path
+
+    def client(self) -> MONAILabelClient:
+        """The host's own Python client."""
+        (self.folder / "received").mkdir(exist_ok=True)
+        return MONAILabelClient(self.url, tmpdir=str(self.folder / "received"), client_id="e2e")
+
+    def infer(self, model: str, image: str, params: Any = None, **query: str) -> requests.Response:
+        """Any inference as raw HTTP; a string goes out as it is."""
+        text = params if isinstance(params, str) else json.dumps(params or {})
+        address = {"image": image, **query}
+        return requests.post(f"{self.url}/infer/{model}", params=address, data={"params": text}, timeout=180)
+
+    def json(self, model: str, image: str, params: Any = None) -> dict[str, Any]:
+        """The JSON of an inference that must succeed."""
+        reply = self.infer(model, image, params, output="json")
+        assert reply.status_code == 200, reply.text
+        return dict(reply.json())
+
+    def get(self, path: str) -> requests.Response:
+        """GET a path."""
+        return requests.get(self.url + path, timeout=60)
+
+
+@contextmanager
+def serving(
+    folder: Path, studies: str, model_dir: Path, *, host_command: bool = False, **environment: str
+) -> Iterator[LiveServer]:
+    """Run a server in a process of its own until the block ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = str(listener.getsockname()[1])
+    ours = [str(APP_DIR / "serve.py"), "--model", str(model_dir), "--device", "cpu"]
+    hosts = ["-m", "monailabel.main", "start_server", "--app", str(APP_DIR)]
+    hosts += ["--conf", "model", str(model_dir), "--conf", "device", "cpu"]
+    command = [sys.executable, *(hosts if host_command else ours), "--studies", studies]
+    command += ["--host", "127.0.0.1", "--port", port]
+    settings = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT / "lib"), os.environ.get("PYTHONPATH")))),
+        "MONAI_LABEL_SESSION_PATH": str(folder / "sessions"),
+        "MONAI_LABEL_DICOMWEB_CACHE_PATH": str(folder / "dicomweb"),
+        **environment,
+    }
+    log = folder / "server.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(command, cwd=folder, env=settings, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        server = LiveServer(f"http://127.0.0.1:{port}", studies, log, folder)
+        _wait_until_it_answers(server, process)
+        yield server
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_until_it_answers(server: LiveServer, process: subprocess.Popen[bytes]) -> None:
+    deadline_s = time.monotonic() + START_S
+    while time.monotonic() < deadline_s:
+        if process.poll() is not None:
+            break
+        try:
+            if server.get("/info/").ok:
+                return
+        except requests.ConnectionError:
+            time.sleep(0.3)
+    pytest.fail(f"The server did not start:\n{server.log.read_text()[-4000:]}")
+
+
+@pytest.fixture(scope="session")
+def start() -> Callable[..., Any]:
+    """The context manager that runs a server."""
+    return serving
+
+
+@pytest.fixture(scope="session")
+def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the smallest model, its weights drawn from a seed."""
+    from medvlsam2.data.language import corpus
+    from medvlsam2.data.language.tokenizer import train_tokenizer
+    from medvlsam2.model import builders, checkpoint
+
+    config = builders.preset("tiny_random")
+    tokenizer = train_tokenizer(corpus.sentences(seed=0, count=200), config.language.vocab_size)
+    model = builders.build(config, checkpoint.special_tokens(tokenizer), seed=0)
+    folder = tmp_path_factory.mktemp("models") / "medvlsam2-tiny-random"
+    checkpoint.save(folder, model, tokenizer, {"structures": STRUCTURES})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def phantom() -> Any:
+    """A small oblique abdomen with a finding, of which everything is known."""
+    from medvlsam2.data.phantom import PhantomConfig, generate
+
+    config = PhantomConfig(
+        shape_ijk=(72, 60, 40),
+        spacing_mm=(5.0, 5.5, 6.0),
+        orientation="LPS",
+        oblique_degrees=8.0,
+        region="abdomen",
+        num_lesions=1,
+    )
+    return generate(3, config)
+
+
+@pytest.fixture(scope="session")
+def studies(tmp_path_factory: pytest.TempPathFactory, phantom: Any) -> Path:
+    """A phantom, the real scans where they are, and every kind of file that is no CT volume."""
+    folder = tmp_path_factory.mktemp("studies")
+    affine = phantom.volume.affine
+    nib.save(nib.Nifti1Image(phantom.volume.hu, affine), folder / "phantom.nii.gz")
+    whole = (folder / "phantom.nii.gz").read_bytes()
+    (folder / "truncated.nii.gz").write_bytes(whole[: len(whole) // 2])
+    (folder / "unreadable.nii.gz").write_bytes(b"this is no image")
+    nib.save(nib.Nifti1Image(np.zeros((8, 8, 8, 2), np.int16), affine), folder / "four_d.nii.gz")
+    nib.save(nib.Nifti1Image(np.zeros((8, 8), np.int16), affine), folder / "two_d.nii.gz")
+    holes = phantom.volume.hu.astype(np.float32)
+    holes[3, 3, 3] = np.nan
+    nib.save(nib.Nifti1Image(holes, affine), folder / "holes.nii.gz")
+    nib.save(nib.Nifti1Image(np.full((9, 9, 9), -1024, np.int16), affine), folder / "empty.nii.gz")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_studies(studies: Path, shared_data: Path) -> Path:
+    """The same folder with a real abdomen, an MR and a folder of DICOM slices."""
+    shutil.copy(shared_data / "ct" / "TS_abdo" / "image.nii.gz", studies / "TS_abdo.nii.gz")
+    shutil.copy(shared_data / "mr" / "MR_TS_abdo" / "image.nii.gz", studies / "mr.nii.gz")
+    with tarfile.open(shared_data / "dicom" / "lung113_slab30.tar.gz") as archive:
+        archive.extractall(studies / "unpacked", filter="data")
+    (studies / "unpacked" / "lung113_slab30").rename(studies / "slab")
+    (studies / "unpacked").rmdir()
+    return studies
+
+
+@pytest.fixture(scope="session")
+def server(
+    tmp_path_factory: pytest.TempPathFactory, studies: Path, tiny_model_dir: Path
+) -> Iterator[LiveServer]:
+    """Our hardened server on those studies."""
+    with serving(tmp_path_factory.mktemp("server"), str(studies), tiny_model_dir) as live:
+        yield live
