@@ -8,13 +8,14 @@ is needed to go there and back, for voxels, masks, clicks and boxes, is in one :
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int, Integer, Num
+from jaxtyping import Bool, Float, Int, Integer, Num, UInt8
 from torch import Tensor
 
 from medvlsam2 import geometry
@@ -182,25 +183,39 @@ class SpatialRecord:
         Raises:
             GeometryMismatch: if the number of slices is not the scan's.
         """
-        if logits.shape[0] != self.num_slices:
-            raise GeometryMismatch(
-                f"Mask logits have {logits.shape[0]} slices, the scan has {self.num_slices} along its slice axis."
-            )
-        mask = np.zeros(self.oriented_shape_dhw, dtype=bool)
-        for d in torch.nonzero((logits > 0).flatten(1).any(dim=1)).flatten().tolist():
-            mask[d] = self._slice_to_source(logits[d])
-        return self.unorient(mask)
+        return self.label_map_to_source([logits]) > 0
 
-    def _slice_to_source(self, logits: Float[Tensor, "m m"]) -> Bool[np.ndarray, "h w"]:
+    def label_map_to_source(self, logits: Sequence[Float[Tensor, "d m m"]]) -> UInt8[np.ndarray, "i j k"]:
+        """One label map of several objects on exactly the scan's grid: value n where object n is likeliest.
+
+        Raises:
+            GeometryMismatch: if the number of slices is not the scan's.
+        """
+        label_map = np.zeros(self.oriented_shape_dhw, dtype=np.uint8)
+        for one in logits:
+            if one.shape[0] != self.num_slices:
+                raise GeometryMismatch(
+                    f"Mask logits have {one.shape[0]} slices, the scan has {self.num_slices} along its slice axis."
+                )
+        holds = torch.stack([(one > 0).flatten(1).any(dim=1) for one in logits]).cpu()
+        for d in torch.nonzero(holds.any(dim=0)).flatten().tolist():
+            numbers = torch.nonzero(holds[:, d]).flatten()
+            stack = torch.stack([logits[int(number)][d].float().cpu() for number in numbers])
+            label_map[d] = self._slice_to_source(stack, numbers + 1)
+        return self.unorient(label_map)
+
+    def _slice_to_source(
+        self, logits: Float[Tensor, "n m m"], values: Int[Tensor, " n"]
+    ) -> UInt8[np.ndarray, "h w"]:
         r0, r1, c0, c1 = self.crop_hw
         _, height, width = self.oriented_shape_dhw
-        full = F.interpolate(
-            logits[None, None].float(), size=(r1 - r0, c1 - c0), mode="bilinear", align_corners=False
-        )[0, 0]
-        slice_mask = np.zeros((height, width), dtype=bool)
+        full = F.interpolate(logits[None], size=(r1 - r0, c1 - c0), mode="bilinear", align_corners=False)[0]
+        best, index = full.max(dim=0)
+        labels = torch.where(best > 0, values[index], 0).to(torch.uint8).numpy()
+        slice_labels = np.zeros((height, width), dtype=np.uint8)
         top, bottom, left, right = max(r0, 0), min(r1, height), max(c0, 0), min(c1, width)
-        slice_mask[top:bottom, left:right] = (full[top - r0 : bottom - r0, left - c0 : right - c0] > 0).cpu().numpy()
-        return slice_mask
+        slice_labels[top:bottom, left:right] = labels[top - r0 : bottom - r0, left - c0 : right - c0]
+        return slice_labels
 
     def _crop(self, oriented: Float[Tensor, "n h w"], *, fill: float) -> Float[Tensor, "n ch cw"]:
         r0, r1, c0, c1 = self.crop_hw

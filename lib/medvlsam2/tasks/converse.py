@@ -1,0 +1,112 @@
+"""Reports and answers: text that the model writes about a scan, tied to the structures it names."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+
+from medvlsam2.data.language import chat
+from medvlsam2.data.language.chat import AnswerKind
+from medvlsam2.data.language.clinical import split_sentences, structures_in
+from medvlsam2.data.volume import CTVolume
+from medvlsam2.tasks.engine import Engine
+from medvlsam2.tasks.session import VolumeSession
+from medvlsam2.transforms.text import encode, turn_ids
+
+REPORT_TOKENS: Final = 256
+ANSWER_TOKENS: Final = 96
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence of a report."""
+
+    sentence: str
+    structures: tuple[str, ...]
+    """Vocabulary keys of the structures that the sentence names; prompts for masks of what it speaks of."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A draft report; for a radiologist to correct, not to sign."""
+
+    text: str
+    findings: tuple[Finding, ...]
+    warnings: tuple[str, ...]
+    latencies_s: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The model's answer to one question."""
+
+    text: str
+    choice_index: int | None
+    """Position of the chosen choice; None where none were given."""
+    warnings: tuple[str, ...]
+    latencies_s: dict[str, float]
+
+
+def report(engine: Engine, volume: CTVolume, *, max_new_tokens: int = REPORT_TOKENS) -> Report:
+    """Write a draft report.
+
+    Args:
+        engine: the model.
+        volume: the scan.
+        max_new_tokens: the longest report in tokens.
+    """
+    start = time.perf_counter()
+    with engine.lock, engine.precision():
+        text = _generate(engine.session(volume), chat.report_question(), max_new_tokens)
+    findings = tuple(Finding(sentence, structures_in(sentence)) for sentence in split_sentences(text))
+    return Report(text, findings, volume.warnings, {"total": time.perf_counter() - start})
+
+
+def answer(
+    engine: Engine,
+    volume: CTVolume,
+    question: str,
+    choices: Sequence[str] = (),
+    kind: AnswerKind | None = None,
+) -> Answer:
+    """Answer a question.
+
+    Args:
+        engine: the model.
+        volume: the scan.
+        question: in words.
+        choices: for multiple choice; the likeliest of them is the answer.
+        kind: style of the answer; None: multiple choice where choices are given, else short.
+
+    Raises:
+        InvalidPrompt: on an empty question, or multiple choice with fewer than 2 or more than 26 choices.
+    """
+    start = time.perf_counter()
+    asked = chat.answer_question(question, choices, kind)
+    with engine.lock, engine.precision():
+        session = engine.session(volume)
+        index = _choose(session, asked, choices) if choices else None
+        text = _generate(session, asked, ANSWER_TOKENS) if index is None else f"{chat.letter(index)}. {choices[index]}"
+    return Answer(text, index, volume.warnings, {"total": time.perf_counter() - start})
+
+
+def _generate(session: VolumeSession, question: str, max_new_tokens: int) -> str:
+    loaded = session.loaded
+    turn = turn_ids(loaded.tokenizer, question).to(session.device)
+    ids = loaded.model.language.generate(session.prefix, turn, max_new_tokens)
+    text = loaded.tokenizer.decode(ids, skip_special_tokens=True)
+    assert isinstance(text, str)
+    return text.strip()
+
+
+def _choose(session: VolumeSession, question: str, choices: Sequence[str]) -> int:
+    loaded = session.loaded
+    turn = turn_ids(loaded.tokenizer, question).to(session.device)
+    lines = [f"{chat.letter(n)}. {choice.strip()}" for n, choice in enumerate(choices)]
+    continuations = [encode(loaded.tokenizer, line + chat.TURN_END) for line in lines]
+    scores = loaded.model.language.score_choices(session.prefix, turn, continuations)
+    return int(torch.argmax(scores))

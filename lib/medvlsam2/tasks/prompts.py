@@ -1,0 +1,83 @@
+"""What an annotator asks for: one object by words, clicks, a box, or any mix of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from medvlsam2.data import vocabulary
+from medvlsam2.data.language.clinical import structures_in
+from medvlsam2.errors import InvalidPrompt, UnknownStructure, nearest_hint
+from medvlsam2.transforms.spatial import BoxIJK
+from medvlsam2.transforms.window import Window
+
+
+@dataclass(frozen=True)
+class ObjectPrompt:
+    """One object, named, described or pointed at.
+
+    Args:
+        text: a structure's name or a free phrase.
+        points_ijk: clicks, voxel indices on the scan's grid.
+        point_labels: 1 for a click on the object, 0 for one beside it.
+        box_ijk: half-open voxel box (i0, i1, j0, j1, k0, k1) round the object.
+        name: what to call the object; by default the text, or "object".
+
+    Raises:
+        InvalidPrompt: if there is no prompt at all, the text is blank, or points and labels do not fit.
+    """
+
+    text: str | None = None
+    points_ijk: tuple[tuple[float, float, float], ...] = ()
+    point_labels: tuple[int, ...] = ()
+    box_ijk: BoxIJK | None = None
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.text is not None and not self.text.strip():
+            raise InvalidPrompt(
+                f"The prompt {self.text!r} is empty. Name a structure, e.g. 'liver', or describe what to find."
+            )
+        if len(self.points_ijk) != len(self.point_labels):
+            raise InvalidPrompt(
+                f"{len(self.points_ijk)} points and {len(self.point_labels)} labels given. Give one label (1 or 0) "
+                "for each point."
+            )
+        if not set(self.point_labels) <= {0, 1}:
+            raise InvalidPrompt(f"Point labels {self.point_labels} given; allowed are 1 (object) and 0 (not object).")
+        if self.text is None and not self.points_ijk and self.box_ijk is None:
+            raise InvalidPrompt("The prompt is empty: it has no text, no point and no box. Give at least one of them.")
+        if self.text is None and self.box_ijk is None and 1 not in self.point_labels:
+            raise InvalidPrompt(
+                f"The prompt has {len(self.points_ijk)} points, all beside the object. Add a click on the object."
+            )
+
+    @property
+    def display_name(self) -> str:
+        """Name of the object in results."""
+        if self.name:
+            return self.name
+        if self.text is None:
+            return "object"
+        known = vocabulary.lookup(self.text)
+        return known.name if known else self.text.strip()
+
+    def window(self) -> Window | None:
+        """The window that the words call for; None without words.
+
+        Raises:
+            UnknownStructure: if the words name nothing that the vocabulary knows.
+        """
+        if self.text is None:
+            return None
+        known = vocabulary.lookup(self.text)
+        if known is not None:
+            return known.window
+        mentioned = [vocabulary.STRUCTURES[key] for key in structures_in(self.text)]
+        if not mentioned and not any(vocabulary.lookup(word) for word in self.text.split()):
+            names = vocabulary.names()
+            raise UnknownStructure(
+                f"'{self.text.strip()}' names no structure or finding that the model knows. "
+                f"{nearest_hint(self.text.strip().lower(), names)} Use a structure's name, or a phrase that holds one, "
+                "e.g. 'the cyst in the left kidney'."
+            )
+        return mentioned[0].window if mentioned else "soft"

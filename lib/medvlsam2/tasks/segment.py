@@ -1,0 +1,196 @@
+"""Segmentation: a list of prompts about one scan in, one label map on its grid out."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from medvlsam2.data.volume import CTVolume
+from medvlsam2.errors import InvalidPrompt
+from medvlsam2.geometry import voxel_volume_ml
+from medvlsam2.model.propagation import ObjectMasks, ObjectQuery, SlicePrompt, segment_objects
+from medvlsam2.tasks.engine import Engine
+from medvlsam2.tasks.prompts import ObjectPrompt
+from medvlsam2.tasks.session import VolumeSession
+from medvlsam2.transforms.window import Window, window_at
+
+MAX_OBJECTS = 255
+SEED_STRIDE_MM = 3.0
+"""Words alone are tried on slices about this far apart."""
+
+Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class ObjectResult:
+    """What was found for one prompt."""
+
+    name: str
+    present: bool
+    """False: the model says that it is not in this scan."""
+    confidence: float
+    """0..1: mean over the object's slices of object score x predicted IoU; where absent, of its absence."""
+    volume_ml: float
+    slice_confidence: dict[int, float]
+    """Confidence by slice index along the scan's own slice axis, for slices that hold the object."""
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Masks of all prompts of a request."""
+
+    label_map: UInt8[np.ndarray, "i j k"]
+    """Value n is the n-th prompt; 0 is none of them. On exactly the scan's grid."""
+    objects: tuple[ObjectResult, ...]
+    warnings: tuple[str, ...]
+    latencies_s: dict[str, float]
+
+
+def segment(
+    engine: Engine, volume: CTVolume, prompts: Sequence[ObjectPrompt], *, progress: Progress | None = None
+) -> Segmentation:
+    """Find the objects that prompts name or point at.
+
+    Args:
+        engine: the model.
+        volume: the scan.
+        prompts: one per object; up to 255.
+        progress: called with the share of work done, 0..1.
+
+    Raises:
+        InvalidPrompt: on no prompt or too many, a click outside the scan, an inverted or empty box.
+        UnknownStructure: if a text names nothing that the vocabulary knows.
+    """
+    if not 1 <= len(prompts) <= MAX_OBJECTS:
+        raise InvalidPrompt(f"{len(prompts)} prompts given; 1 to {MAX_OBJECTS} are allowed in one request.")
+    tell = progress or (lambda _: None)
+    with engine.lock, engine.precision():
+        clock = _Clock()
+        session = engine.session(volume)
+        geometric = [_slice_prompts(session, prompt) for prompt in prompts]
+        windows = [_window(volume, prompt) for prompt in prompts]
+        clock.lap("prepare")
+        tokens = _text_tokens(session, prompts)
+        clock.lap("language")
+        queries = [
+            ObjectQuery(text_token=token, prompts=slices, first_slice=limits[0], last_slice=limits[1])
+            for token, (slices, limits) in zip(tokens, geometric, strict=True)
+        ]
+        masks = _masks(session, queries, windows, tell, clock)
+        label_map = session.prepared.record.label_map_to_source([found.mask_logits for found in masks])
+        clock.lap("to_source_grid")
+        objects = tuple(
+            _result(session, prompt, found, label_map == number)
+            for number, (prompt, found) in enumerate(zip(prompts, masks, strict=True), start=1)
+        )
+    return Segmentation(label_map, objects, volume.warnings, clock.total())
+
+
+def _masks(
+    session: VolumeSession, queries: list[ObjectQuery], windows: list[Window], tell: Progress, clock: _Clock
+) -> list[ObjectMasks]:
+    by_window: dict[Window, list[int]] = defaultdict(list)
+    for number, window in enumerate(windows):
+        by_window[window].append(number)
+    stride = max(1, round(SEED_STRIDE_MM / session.prepared.record.slice_spacing_mm))
+    found: dict[int, ObjectMasks] = {}
+    for window, numbers in by_window.items():
+        features = session.features(window)
+        clock.lap("slice_features")
+        tell((len(found) + 0.5 * len(numbers)) / len(queries))
+        chosen = [queries[number] for number in numbers]
+        found |= dict(
+            zip(numbers, segment_objects(session.loaded.model.sam2, features, chosen, stride=stride), strict=True)
+        )
+        clock.lap("masks")
+        tell(len(found) / len(queries))
+    return [found[number] for number in range(len(queries))]
+
+
+def _text_tokens(session: VolumeSession, prompts: Sequence[ObjectPrompt]) -> list[Float[Tensor, " c"] | None]:
+    phrases = [prompt.text for prompt in prompts if prompt.text is not None]
+    tokens = iter(session.text_tokens(phrases)) if phrases else iter(())
+    return [next(tokens) if prompt.text is not None else None for prompt in prompts]
+
+
+def _slice_prompts(
+    session: VolumeSession, prompt: ObjectPrompt
+) -> tuple[dict[int, SlicePrompt], tuple[int, int | None]]:
+    """Clicks and box of a prompt on their slices, and the slices to which a box limits the object."""
+    record = session.prepared.record
+    points: dict[int, list[tuple[float, float]]] = defaultdict(list)
+    labels: dict[int, list[int]] = defaultdict(list)
+    limits: tuple[int, int | None] = (0, None)
+    if prompt.box_ijk is not None:
+        box = record.box_to_grid(prompt.box_ijk)
+        x0, y0, x1, y1 = box.xyxy
+        middle = (box.first + box.last) // 2
+        points[middle] += [(x0, y0), (x1, y1)]
+        labels[middle] += [2, 3]
+        limits = (box.first, box.last)
+    for number, (point, label) in enumerate(zip(prompt.points_ijk, prompt.point_labels, strict=True), start=1):
+        d, x, y = record.click_to_grid(point, f"Click {number}")
+        points[d].append((x, y))
+        labels[d].append(label)
+    conditioning = {d: SlicePrompt(tuple(points[d]), tuple(labels[d])) for d in points if set(labels[d]) - {0}}
+    if limits[1] is not None and conditioning:
+        limits = (min(limits[0], *conditioning), max(limits[1], *conditioning))
+    return conditioning, limits
+
+
+def _window(volume: CTVolume, prompt: ObjectPrompt) -> Window:
+    """From the words; without them, from the HU under the click or in the middle of the box."""
+    by_words = prompt.window()
+    if by_words is not None:
+        return by_words
+    if prompt.points_ijk:
+        place = prompt.points_ijk[prompt.point_labels.index(1) if 1 in prompt.point_labels else 0]
+    else:
+        assert prompt.box_ijk is not None
+        place = tuple((a + b - 1) / 2 for a, b in zip(prompt.box_ijk[0::2], prompt.box_ijk[1::2], strict=True))
+    i, j, k = (int(np.clip(round(p), 0, s - 1)) for p, s in zip(place, volume.shape_ijk, strict=True))
+    around = volume.hu[max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2, k]
+    return window_at(float(np.median(around)))
+
+
+def _result(
+    session: VolumeSession, prompt: ObjectPrompt, found: ObjectMasks, mask: np.ndarray
+) -> ObjectResult:
+    record = session.prepared.record
+    score = found.object_score_logits.float().sigmoid()
+    confidence = (score * found.iou.float().clamp(0, 1)).cpu()
+    holds = torch.nonzero((found.mask_logits > 0).flatten(1).any(dim=1)).flatten().tolist()
+    present = bool(mask.any())
+    mean = float(confidence[holds].mean()) if present and holds else float(1 - score.max())
+    return ObjectResult(
+        name=prompt.display_name,
+        present=present,
+        confidence=mean,
+        volume_ml=float(mask.sum()) * voxel_volume_ml(session.volume.affine),
+        slice_confidence={record.source_slice(d): float(confidence[d]) for d in holds},
+    )
+
+
+class _Clock:
+    """Seconds spent in each part of a request."""
+
+    def __init__(self) -> None:
+        self.start = self.last = time.perf_counter()
+        self.laps: dict[str, float] = {}
+
+    def lap(self, name: str) -> None:
+        """Add the time since the last lap to a part."""
+        now = time.perf_counter()
+        self.laps[name] = self.laps.get(name, 0.0) + now - self.last
+        self.last = now
+
+    def total(self) -> dict[str, float]:
+        """All parts and their sum."""
+        return {**self.laps, "total": time.perf_counter() - self.start}

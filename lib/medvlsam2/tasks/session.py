@@ -1,0 +1,77 @@
+"""What is computed once for a scan and used by every question about it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from medvlsam2.data.volume import CTVolume
+from medvlsam2.model.checkpoint import LoadedModel
+from medvlsam2.model.language import PrefixCache
+from medvlsam2.model.volume_sam2 import SliceFeatures
+from medvlsam2.transforms.prepare import PreparedVolume, prepare
+from medvlsam2.transforms.text import pad, prefix_ids, segmentation_turn_ids
+from medvlsam2.transforms.window import Window
+
+ENCODE_BATCH = 8
+
+
+class VolumeSession:
+    """One scan in the eyes of one model.
+
+    Args:
+        loaded: the model.
+        volume: the scan.
+        device: where the model is.
+    """
+
+    def __init__(self, loaded: LoadedModel, volume: CTVolume, device: str) -> None:
+        self.loaded = loaded
+        self.volume = volume
+        self.device = device
+        self.prepared: PreparedVolume = prepare(volume, loaded.config.sam2.image_size)
+        self._features: dict[Window, SliceFeatures] = {}
+
+    @property
+    def num_slices(self) -> int:
+        """Slices of the scan along the model's slice axis."""
+        return self.prepared.record.num_slices
+
+    @torch.no_grad()
+    def features(self, window: Window) -> SliceFeatures:
+        """Slice features of the whole scan in one window."""
+        if window not in self._features:
+            sam2 = self.loaded.model.sam2
+            neighbours = self.loaded.config.sam2.neighbour_slices
+            parts = []
+            for start in range(0, self.num_slices, ENCODE_BATCH):
+                numbers = range(start, min(start + ENCODE_BATCH, self.num_slices))
+                slices = self.prepared.sam2_slices(numbers, window, neighbour_slices=neighbours)
+                parts.append(sam2.encode_slices(slices.to(self.device)))
+            self._features[window] = SliceFeatures(
+                torch.cat([part.embedding for part in parts]),
+                torch.cat([part.high_res_0 for part in parts]),
+                torch.cat([part.high_res_1 for part in parts]),
+            )
+        return self._features[window]
+
+    @cached_property
+    def prefix(self) -> PrefixCache:
+        """Keys and values of the system turn and the scan's image tokens."""
+        model, config = self.loaded.model, self.loaded.config
+        with torch.no_grad():
+            whole = self.prepared.whole_volume(config.vit.image_size_dhw).to(self.device)
+            ids = prefix_ids(self.loaded.tokenizer, config.projector.num_tokens).to(self.device)
+            return model.language.prefill(ids, model.encode_volume(whole))
+
+    @torch.no_grad()
+    def text_tokens(self, phrases: list[str]) -> Float[Tensor, "k c"]:
+        """Prompt tokens of phrases: the answer "It is [SEG]." is given, so one pass serves all of them."""
+        model = self.loaded.model
+        rows = [segmentation_turn_ids(self.loaded.tokenizer, phrase) for phrase in phrases]
+        ids, attention_mask = (part.to(self.device) for part in pad(rows, model.language.token_ids.pad))
+        turns = model.language.extend(self.prefix, ids, attention_mask)
+        return model.text_tokens(turns.hidden_states_last, ids)

@@ -1,0 +1,41 @@
+"""How unsure the model is of a scan: the scan to label next is the one it is least sure of."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+
+from medvlsam2.data import vocabulary
+from medvlsam2.data.volume import CTVolume
+from medvlsam2.model.propagation import scan
+from medvlsam2.tasks.engine import Engine
+
+SLICES: Final = 24
+"""Slices that are looked at, spread over the scan."""
+STRUCTURES: Final = 12
+"""Structures that are asked for: the first that the model's metadata names, findings left out."""
+
+
+def uncertainty(engine: Engine, volume: CTVolume) -> float:
+    """Mean doubt over structures and slices: 0 sure, 1 unsure.
+
+    On a slice where the object score says "present" the confidence is score x predicted IoU, elsewhere it is the
+    confidence of absence; doubt is what is missing to 1.
+    """
+    with engine.lock, engine.precision():
+        session = engine.session(volume)
+        keys = [
+            key for key in session.loaded.metadata["structures"] if not vocabulary.STRUCTURES[key].is_finding
+        ][:STRUCTURES]
+        tokens = session.text_tokens([vocabulary.STRUCTURES[key].name for key in keys])
+        step = max(1, session.num_slices // SLICES)
+        found = scan(
+            session.loaded.model.sam2, session.features("soft"), tokens, list(range(0, session.num_slices, step))
+        )
+    doubts = []
+    for masks in found:
+        score = masks.object_score_logits[:, 0].float().sigmoid()
+        confidence = torch.where(score > 0.5, score * masks.iou[:, 0].float().clamp(0, 1), 1 - score)
+        doubts.append(1 - confidence)
+    return float(torch.cat(doubts).mean())

@@ -1,0 +1,212 @@
+"""What annotators corrected makes the model better: a short stage-3 fit, a gate, a new version.
+
+Only LoRA, the [SEG] projector and the mask decoder move. Every other step replays a phantom, so that what was known
+is not forgotten. A patient is held out for good or never (by a hash of the patient's id), so the hold-out stays the same
+while labels arrive; two fixed phantoms are part of it from the first label on. A version is published only if the
+hold-out's Dice is not worse; either way it is kept as a folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import medvlsam2
+from medvlsam2.config import ModelConfig
+from medvlsam2.errors import DatasetError
+from medvlsam2.model import checkpoint
+from medvlsam2.model.checkpoint import LoadedModel
+from medvlsam2.training.cases import Case, cache_phantom, cache_scan, load_case
+from medvlsam2.training.parts import set_trainable_for_finetuning
+from medvlsam2.training.samples import segmentation_sample
+from medvlsam2.training.step import segmentation_step
+from medvlsam2.training.validate import text_dice
+
+logger = logging.getLogger(__name__)
+
+HELD_OUT_IN = 5
+"""One patient in so many is held out."""
+HOLD_OUT_PHANTOMS = (900_001, 900_002)
+REPLAY_PHANTOMS = (910_001, 910_002, 910_003, 910_004)
+TOLERANCE = 0.005
+"""The hold-out's mean Dice may fall by this much (its own noise) and the version is still published."""
+
+
+@dataclass(frozen=True)
+class LabelledScan:
+    """One scan with the label map that an annotator submitted."""
+
+    image_path: Path
+    label_path: Path
+    names: dict[int, str]
+    """Name of each label value."""
+    patient_id: str
+    """Scans with one id are one patient; used for the split alone, never written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig:
+    """One fine-tuning run."""
+
+    epochs: int = 5
+    """Passes over the submitted scans."""
+    steps_per_scan: int = 4
+    """Steps on each scan in a pass."""
+    learning_rate: float = 2e-4
+    """AdamW's learning rate."""
+    seed: int = 0
+    """Seed of the sampling."""
+
+
+@dataclass(frozen=True)
+class PublishedVersion:
+    """What came of a run."""
+
+    version: str
+    published: bool
+    """Whether it answers from now on; False: the hold-out got worse and the old version stays."""
+    metrics: dict[str, float]
+
+
+EpochDone = Callable[[int, int, float], None]
+
+
+def finetune(
+    model_dir: Path, samples: Sequence[LabelledScan], config: FinetuneConfig, progress: EpochDone | None = None
+) -> PublishedVersion:
+    """Fit the model to submitted labels and publish a version.
+
+    Args:
+        model_dir: the model's folder; its current version is the start.
+        samples: the submitted scans.
+        config: how long and how fast.
+        progress: called after each epoch with its number, their count and the mean loss.
+
+    Raises:
+        DatasetError: if no sample has a structure that the vocabulary knows.
+    """
+    loaded = checkpoint.load(model_dir)
+    with tempfile.TemporaryDirectory(prefix="medvlsam2-finetune-") as folder:
+        cases = _Cases.prepare(samples, Path(folder), loaded.config)
+        before = _hold_out_dice(loaded, cases.held_out)
+        losses = _fit(loaded, cases, config, progress)
+        after = _hold_out_dice(loaded, cases.held_out)
+    published = after >= before - TOLERANCE
+    version = _next_version(model_dir)
+    metrics = {
+        "epoch": float(config.epochs),
+        "total_epochs": float(config.epochs),
+        "best_metric": max(after, before) if not published else after,
+        "hold_out_dice_before": before,
+        "hold_out_dice_after": after,
+        "first_loss": losses[0],
+        "last_loss": losses[-1],
+        "scans_trained": float(len(cases.train)),
+        "scans_held_out": float(len(cases.held_out) - len(HOLD_OUT_PHANTOMS)),
+    }
+    provenance = {
+        "version": version,
+        "parent_version": loaded.version,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "code_version": medvlsam2.__version__,
+        "published": published,
+        "metrics": metrics,
+        "data_sha256": cases.data_hash,
+    }
+    checkpoint.publish(model_dir, version, checkpoint.trainable_tensors(loaded.model), provenance, use=published)
+    logger.info("version %s: hold-out Dice %.3f -> %.3f, published: %s", version, before, after, published)
+    return PublishedVersion(version, published, metrics)
+
+
+@dataclass(frozen=True)
+class _Cases:
+    """Cached scans of one run."""
+
+    train: list[Case]
+    replay: list[Case]
+    held_out: list[Case]
+    data_hash: str
+
+    @classmethod
+    def prepare(cls, samples: Sequence[LabelledScan], cache: Path, config: ModelConfig) -> _Cases:
+        """Cache scans and phantoms, split by patient."""
+        train, held_out = [], []
+        digest = hashlib.sha256()
+        for sample in sorted(samples, key=lambda item: str(item.image_path)):
+            case = load_case(cache_scan(sample.image_path, sample.label_path, sample.names, cache, config))
+            digest.update(np.asarray(case.hu).tobytes() + np.asarray(case.labels).tobytes())
+            if not case.present_keys:
+                logger.warning("a submitted label holds no structure of the vocabulary and is left out")
+                continue
+            (held_out if _is_held_out(sample.patient_id) and len(samples) > 1 else train).append(case)
+        if not train:
+            raise DatasetError(
+                f"{len(samples)} submitted scans, none of them to train on ({len(held_out)} held out). Submit labels "
+                "with the names of known structures, for more patients."
+            )
+        phantoms = {
+            seed: load_case(cache_phantom(seed, cache, config)) for seed in (*HOLD_OUT_PHANTOMS, *REPLAY_PHANTOMS)
+        }
+        held_out += [phantoms[seed] for seed in HOLD_OUT_PHANTOMS]
+        return cls(train, [phantoms[seed] for seed in REPLAY_PHANTOMS], held_out, digest.hexdigest())
+
+
+def _fit(
+    loaded: LoadedModel, cases: _Cases, config: FinetuneConfig, progress: EpochDone | None
+) -> list[float]:
+    model = loaded.model
+    set_trainable_for_finetuning(model)
+    model.train()
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate)
+    rng = np.random.default_rng(config.seed)
+    torch.manual_seed(config.seed)
+    means = []
+    for epoch in range(1, config.epochs + 1):
+        losses = []
+        for case in cases.train * config.steps_per_scan:
+            replayed = cases.replay[int(rng.integers(len(cases.replay)))]
+            samples = [
+                segmentation_sample(
+                    drawn,
+                    rng,
+                    num_slices=3,
+                    num_objects=3,
+                    contiguous=False,
+                    neighbour_slices=loaded.config.sam2.neighbour_slices,
+                )
+                for drawn in (case, replayed)
+            ]
+            result = segmentation_step(model, loaded.tokenizer, samples, rng, with_memory=False)
+            optimizer.zero_grad()
+            result.loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            losses.append(float(result.loss.detach()))
+        means.append(float(np.mean(losses)))
+        if progress is not None:
+            progress(epoch, config.epochs, means[-1])
+    model.eval()
+    return means
+
+
+def _hold_out_dice(loaded: LoadedModel, cases: Sequence[Case]) -> float:
+    scores = text_dice(loaded.model, loaded.tokenizer, cases)
+    return float(np.mean(list(scores.values())))
+
+
+def _is_held_out(patient_id: str) -> bool:
+    return int(hashlib.sha256(patient_id.encode()).hexdigest(), 16) % HELD_OUT_IN == 0
+
+
+def _next_version(model_dir: Path) -> str:
+    numbers = [int(name[1:]) for name in checkpoint.versions(model_dir) if name != checkpoint.BASE_VERSION]
+    return f"v{max(numbers, default=0) + 1:04d}"

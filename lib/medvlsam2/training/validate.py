@@ -1,0 +1,70 @@
+"""A quick look at masks from words: mean Dice on the mask grid, for gates and progress, not for model cards' claims."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+from transformers import PreTrainedTokenizerBase
+
+from medvlsam2.data import vocabulary
+from medvlsam2.model.medvlsam2 import MedVLSAM2
+from medvlsam2.model.propagation import scan
+from medvlsam2.training.cases import Case
+from medvlsam2.transforms.prepare import three_channels
+from medvlsam2.transforms.text import pad, prefix_ids, segmentation_turn_ids
+
+MAX_SLICES = 24
+MAX_STRUCTURES = 8
+
+
+def dice(predicted: Bool[np.ndarray, "*shape"], truth: Bool[np.ndarray, "*shape"]) -> float:
+    """2 |A ∩ B| / (|A| + |B|); 1 where both are empty."""
+    total = int(predicted.sum()) + int(truth.sum())
+    return 1.0 if total == 0 else 2.0 * int((predicted & truth).sum()) / total
+
+
+@torch.no_grad()
+def text_dice(model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, cases: Sequence[Case]) -> dict[str, float]:
+    """Dice of each structure asked for by name, averaged over cases; slices are decoded without memory.
+
+    Args:
+        model: in evaluation mode.
+        tokenizer: the model's.
+        cases: scans with labels; up to 8 structures and 24 slices of each are looked at.
+    """
+    scores: dict[str, list[float]] = {}
+    for case in cases:
+        keys = [key for key in case.keys if key in case.present_keys][:MAX_STRUCTURES]
+        for key, score in zip(keys, _case_dice(model, tokenizer, case, keys), strict=True):
+            scores.setdefault(key, []).append(score)
+    return {key: float(np.mean(values)) for key, values in scores.items()}
+
+
+def _case_dice(
+    model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, case: Case, keys: Sequence[str]
+) -> list[float]:
+    device = next(model.parameters()).device
+    step = max(1, case.num_slices // MAX_SLICES)
+    numbers = np.arange(0, case.num_slices, step)
+    steps = np.array([-1, 0, 1]) if model.config.sam2.neighbour_slices else np.zeros(3, dtype=int)
+    rows = np.clip(numbers[:, None] + steps, 0, case.num_slices - 1)
+    hu = torch.from_numpy(np.array(case.hu[rows.ravel()])).reshape(len(numbers), 3, *case.hu.shape[1:])
+    prefix = model.language.prefill(
+        prefix_ids(tokenizer, model.config.projector.num_tokens).to(device),
+        model.encode_volume(torch.from_numpy(np.array(case.whole, dtype=np.float32))[None].to(device)),
+    )
+    turns = [segmentation_turn_ids(tokenizer, vocabulary.STRUCTURES[key].name) for key in keys]
+    ids, attention_mask = (part.to(device) for part in pad(turns, model.language.token_ids.pad))
+    hidden = model.language.extend(prefix, ids, attention_mask).hidden_states_last
+    tokens = model.text_tokens(hidden, ids)
+    found = []
+    for key, token in zip(keys, tokens, strict=True):
+        features = model.sam2.encode_slices(three_channels(hu, vocabulary.STRUCTURES[key].window).to(device))
+        masks = scan(model.sam2, features, token[None], list(range(len(numbers))))[0]
+        truth = case.structure_mask(key)
+        assert truth is not None
+        found.append(dice((masks.gated_logits()[:, 0] > 0).cpu().numpy(), truth[numbers]))
+    return found
