@@ -183,7 +183,11 @@ class _Stage:
 
     def _segmentation_steps(self, rng: np.random.Generator) -> Iterator[StepResult]:
         config = self.config
+        talks = self._conversation_steps(rng)
         while True:
+            if rng.random() < config.conversation_share:
+                yield next(talks)
+                continue
             with_memory = bool(rng.random() < config.memory_share)
             samples = [
                 segmentation_sample(
