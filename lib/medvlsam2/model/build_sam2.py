@@ -15,7 +15,6 @@ from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
 from sam2.modeling.memory_encoder import CXBlock, Fuser, MaskDownSampler, MemoryEncoder
 from sam2.modeling.position_encoding import PositionEmbeddingSine
 from sam2.modeling.sam.transformer import RoPEAttention
-from torch import nn
 
 from medvlsam2.config import Sam2Config
 from medvlsam2.errors import InvalidConfig
@@ -83,7 +82,7 @@ def build_sam2(config: Sam2Config) -> VolumeSAM2:
 
 
 def _image_encoder(config: Sam2Config) -> ImageEncoder:
-    trunk: nn.Module
+    trunk: Hiera | ConvTrunk
     if config.trunk == "hiera":
         trunk = Hiera(
             embed_dim=config.hiera_embed_dim,
@@ -95,7 +94,7 @@ def _image_encoder(config: Sam2Config) -> ImageEncoder:
         )
     else:
         trunk = ConvTrunk(config.conv_channels, config.conv_depths, stem_stride=config.backbone_stride // 4)
-    channels = list(trunk.channel_list)
+    channels: list[int] = trunk.channel_list
     neck = FpnNeck(
         position_encoding=PositionEmbeddingSine(config.hidden_dim, normalize=True),
         d_model=config.hidden_dim,
@@ -124,9 +123,7 @@ def _memory_attention(config: Sam2Config) -> MemoryAttention:
     )
 
 
-def _rope_attention(
-    config: Sam2Config, side: int, *, kv_in_dim: int, rope_k_repeat: bool = False
-) -> RoPEAttention:
+def _rope_attention(config: Sam2Config, side: int, *, kv_in_dim: int, rope_k_repeat: bool = False) -> RoPEAttention:
     return RoPEAttention(
         rope_theta=10000.0,
         feat_sizes=(side, side),
@@ -151,9 +148,14 @@ def _memory_encoder(config: Sam2Config) -> MemoryEncoder:
         in_dim=dim,
         position_encoding=PositionEmbeddingSine(config.memory_dim, normalize=True),
         mask_downsampler=MaskDownSampler(
-            embed_dim=dim, kernel_size=3, stride=2, padding=1, total_stride=2 ** int(math.log2(config.backbone_stride))
+            embed_dim=dim,
+            kernel_size=3,
+            stride=2,
+            padding=1,
+            total_stride=2 ** int(math.log2(config.backbone_stride)),
         ),
         fuser=Fuser(
-            CXBlock(dim=dim, kernel_size=7, padding=3, layer_scale_init_value=1e-6, use_dwconv=True), num_layers=2
+            CXBlock(dim=dim, kernel_size=7, padding=3, layer_scale_init_value=1e-6, use_dwconv=True),
+            num_layers=2,
         ),
     )

@@ -22,7 +22,12 @@ from medvlsam2.model.vit3d import ViT3D
 TINY_RANDOM = ModelConfig(
     model_id="medvlsam2-tiny-random",
     vit=ViT3DConfig(
-        image_size_dhw=(8, 32, 32), patch_size_dhw=(4, 8, 8), hidden_size=32, mlp_dim=64, num_layers=2, num_heads=2
+        image_size_dhw=(8, 32, 32),
+        patch_size_dhw=(4, 8, 8),
+        hidden_size=32,
+        mlp_dim=64,
+        num_layers=2,
+        num_heads=2,
     ),
     projector=ProjectorConfig(num_tokens=8, depth=2),
     language=LanguageConfig(
@@ -57,7 +62,12 @@ TINY_RANDOM = ModelConfig(
 NANO = ModelConfig(
     model_id="medvlsam2-nano",
     vit=ViT3DConfig(
-        image_size_dhw=(32, 128, 128), patch_size_dhw=(4, 16, 16), hidden_size=192, mlp_dim=768, num_layers=4, num_heads=4
+        image_size_dhw=(32, 128, 128),
+        patch_size_dhw=(4, 16, 16),
+        hidden_size=192,
+        mlp_dim=768,
+        num_layers=4,
+        num_heads=4,
     ),
     projector=ProjectorConfig(num_tokens=64, depth=2),
     language=LanguageConfig(
@@ -123,9 +133,7 @@ def preset(name: str) -> ModelConfig:
         InvalidConfig: on an unknown name.
     """
     if name not in PRESETS:
-        raise InvalidConfig(
-            f"Unknown preset '{name}'. {nearest_hint(name, PRESETS)} Allowed are {', '.join(PRESETS)}."
-        )
+        raise InvalidConfig(f"Unknown preset '{name}'. {nearest_hint(name, PRESETS)} Allowed are {', '.join(PRESETS)}.")
     return PRESETS[name]
 
 

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from medvlsam2.config import ModelConfig, from_dict, to_dict
-from medvlsam2.data.language import chat, tokenizer as tokenizers
+from medvlsam2.data.language import chat
+from medvlsam2.data.language import tokenizer as tokenizers
 from medvlsam2.errors import CheckpointMismatch, MissingCheckpoint
 from medvlsam2.model.builders import build
 from medvlsam2.model.language import SpecialTokens
@@ -52,7 +53,10 @@ def special_tokens(tokenizer: PreTrainedTokenizerBase) -> SpecialTokens:
     """The ids that the model itself must know."""
     ids = tokenizers.token_ids(tokenizer)
     return SpecialTokens(
-        image_context=ids[chat.IMAGE_CONTEXT], seg=ids[chat.SEG], eos=ids[chat.TURN_END], pad=ids[chat.END_OF_TEXT]
+        image_context=ids[chat.IMAGE_CONTEXT],
+        seg=ids[chat.SEG],
+        eos=ids[chat.TURN_END],
+        pad=ids[chat.END_OF_TEXT],
     )
 
 

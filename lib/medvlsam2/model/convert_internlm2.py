@@ -71,13 +71,9 @@ def _split_wqkv(wqkv: Float[Tensor, "rows hidden"], num_heads: int, num_kv_heads
             "key-value heads. Check num_heads and num_kv_heads in the configuration."
         )
     # [kv_heads * (queries + 2) * head_dim, hidden] -> [kv_heads, queries + 2, head_dim, hidden]
-    grouped = rearrange(
-        wqkv, "(kv group dim) hidden -> kv group dim hidden", kv=num_kv_heads, group=queries + 2
-    )
+    grouped = rearrange(wqkv, "(kv group dim) hidden -> kv group dim hidden", kv=num_kv_heads, group=queries + 2)
     return {
-        "q_proj": rearrange(
-            grouped[:, :queries], "kv queries dim hidden -> (kv queries dim) hidden"
-        ).contiguous(),
+        "q_proj": rearrange(grouped[:, :queries], "kv queries dim hidden -> (kv queries dim) hidden").contiguous(),
         "k_proj": rearrange(grouped[:, -2], "kv dim hidden -> (kv dim) hidden").contiguous(),
         "v_proj": rearrange(grouped[:, -1], "kv dim hidden -> (kv dim) hidden").contiguous(),
     }

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -206,10 +207,9 @@ class LanguageModel(nn.Module):
         # -> [1, s, hidden]
         embeddings = self.embed_prompt(prefix_ids[None], image_embeddings)
         self._read(embeddings, torch.ones_like(prefix_ids)[None], cache)
-        return PrefixCache(
-            keys=tuple(layer.keys for layer in cache.layers),
-            values=tuple(layer.values for layer in cache.layers),
-        )
+        # a cache iterates over (keys, values, sliding window) of its layers
+        layers = list(cache)
+        return PrefixCache(keys=tuple(layer[0] for layer in layers), values=tuple(layer[1] for layer in layers))
 
     @torch.no_grad()
     def extend(
@@ -229,9 +229,7 @@ class LanguageModel(nn.Module):
         return TurnOutput(logits=self._logits(hidden), hidden_states_last=hidden)
 
     @torch.no_grad()
-    def generate(
-        self, prefix_cache: PrefixCache, turn_ids: Int[Tensor, " t"], max_new_tokens: int
-    ) -> list[int]:
+    def generate(self, prefix_cache: PrefixCache, turn_ids: Int[Tensor, " t"], max_new_tokens: int) -> list[int]:
         """Continue a turn with the likeliest token, again and again.
 
         Args:
@@ -309,16 +307,16 @@ class LanguageModel(nn.Module):
             for key, value in self.decoder.state_dict().items()
             if ".lora_" not in key
         }
-        weights = fit_base_weights(
-            state_dict, {name: tuple(value.shape) for name, value in own.items()}, self.config
-        )
+        weights = fit_base_weights(state_dict, {name: tuple(value.shape) for name, value in own.items()}, self.config)
         with torch.no_grad():
             for name, value in own.items():
                 value.copy_(weights[name])
 
     @property
     def _base(self) -> Qwen2ForCausalLM | LlamaForCausalLM:
-        return self.decoder.base_model.model
+        base = self.decoder.get_base_model()
+        assert isinstance(base, Qwen2ForCausalLM | LlamaForCausalLM)
+        return base
 
     def _read(
         self,
@@ -369,9 +367,7 @@ class LanguageModel(nn.Module):
         return total / max(int(labelled.sum()), 1)
 
 
-def mean_token_entropy(
-    logits: Float[Tensor, "b s vocab"], attention_mask: Int[Tensor, "b s"]
-) -> Float[Tensor, " b"]:
+def mean_token_entropy(logits: Float[Tensor, "b s vocab"], attention_mask: Int[Tensor, "b s"]) -> Float[Tensor, " b"]:
     """Mean entropy of the next-token distributions of each row, in nats, padding left out."""
     log_probabilities = logits.float().log_softmax(dim=-1)
     entropy = -(log_probabilities.exp() * log_probabilities).sum(dim=-1)
@@ -379,7 +375,7 @@ def mean_token_entropy(
 
 
 def _build_base(config: LanguageConfig) -> Qwen2ForCausalLM | LlamaForCausalLM:
-    sizes = {
+    sizes: dict[str, Any] = {
         "vocab_size": config.vocab_size,
         "hidden_size": config.hidden_size,
         "intermediate_size": config.intermediate_size,

@@ -27,7 +27,13 @@ class MedVLSAM2(nn.Module):
     """
 
     def __init__(
-        self, config: ModelConfig, *, vit: ViT3D, projector: nn.Module, language: LanguageModel, sam2: VolumeSAM2
+        self,
+        config: ModelConfig,
+        *,
+        vit: ViT3D,
+        projector: nn.Module,
+        language: LanguageModel,
+        sam2: VolumeSAM2,
     ) -> None:
         super().__init__()
         self.config = config
@@ -45,9 +51,7 @@ class MedVLSAM2(nn.Module):
         tokens: Tensor = self.projector(self.vit(volume))
         return tokens
 
-    def text_tokens(
-        self, hidden: Float[Tensor, "b s hidden"], input_ids: Int[Tensor, "b s"]
-    ) -> Float[Tensor, "n c"]:
+    def text_tokens(self, hidden: Float[Tensor, "b s hidden"], input_ids: Int[Tensor, "b s"]) -> Float[Tensor, "n c"]:
         """Prompt tokens for SAM 2: the projected states at every [SEG], in order."""
         tokens: Tensor = self.seg_projector(self.language.seg_hidden(hidden, input_ids))
         return tokens

@@ -79,6 +79,4 @@ class ResidualMixerLayer(MixerLayer):
 
 
 def _mlp(in_features: int, out_features: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(in_features, out_features), nn.GELU(), nn.Linear(out_features, out_features)
-    )
+    return nn.Sequential(nn.Linear(in_features, out_features), nn.GELU(), nn.Linear(out_features, out_features))

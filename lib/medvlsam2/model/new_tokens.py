@@ -20,6 +20,9 @@ class NewTokens(nn.Module):
         tied: whether embedding and output layer share their rows, and so their offsets.
     """
 
+    token_ids: Tensor
+    output: nn.Parameter | None
+
     def __init__(self, token_ids: Sequence[int], hidden_size: int, *, tied: bool) -> None:
         super().__init__()
         self.enabled = True
@@ -35,7 +38,7 @@ class NewTokens(nn.Module):
         if not self.enabled:
             return embeddings
         # -> [b, s, n]
-        is_token = (input_ids[..., None] == self.token_ids).to(embeddings.dtype)
+        is_token = input_ids[..., None].eq(self.token_ids).to(embeddings.dtype)
         return embeddings + is_token @ self.embedding.to(embeddings.dtype)
 
     def add_to_logits(

@@ -155,7 +155,11 @@ class _Batch:
     """Objects of one signature, propagated in step."""
 
     def __init__(
-        self, sam2: VolumeSAM2, features: SliceFeatures, queries: list[ObjectQuery], results: list[ObjectMasks]
+        self,
+        sam2: VolumeSAM2,
+        features: SliceFeatures,
+        queries: list[ObjectQuery],
+        results: list[ObjectMasks],
     ) -> None:
         self.sam2 = sam2
         self.features = features
@@ -205,9 +209,7 @@ class _Batch:
             if rows and distance not in self.offsets:
                 self._track(rows, memory, distance, step, missed)
 
-    def _track(
-        self, rows: list[int], memory: SliceMemory, distance: int, step: int, missed: list[int]
-    ) -> None:
+    def _track(self, rows: list[int], memory: SliceMemory, distance: int, step: int, missed: list[int]) -> None:
         numbers = [self.starts[row] + distance for row in rows]
         part = self._select(numbers)
         reverse = step < 0

@@ -176,9 +176,7 @@ def load_m3d_clip(path: Path | str) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
         stored = load_file(path)
         vision = {
-            key.removeprefix(M3D_CLIP_PREFIX): value
-            for key, value in stored.items()
-            if key.startswith(M3D_CLIP_PREFIX)
+            key.removeprefix(M3D_CLIP_PREFIX): value for key, value in stored.items() if key.startswith(M3D_CLIP_PREFIX)
         }
     else:
         try:

@@ -227,7 +227,7 @@ class VolumeSAM2(SAM2Base):
 
 
 def _dot(token: Tensor, features: Tensor) -> Tensor:
-    """b c · b c h w -> b 1 h w, scaled as attention is."""
+    """B c · b c h w -> b 1 h w, scaled as attention is."""
     return torch.einsum("bc,bchw->bhw", token, features)[:, None] / token.shape[-1] ** 0.5
 
 

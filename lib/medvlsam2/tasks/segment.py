@@ -107,7 +107,11 @@ def _masks(
         tell((len(found) + 0.5 * len(numbers)) / len(queries))
         chosen = [queries[number] for number in numbers]
         found |= dict(
-            zip(numbers, segment_objects(session.loaded.model.sam2, features, chosen, stride=stride), strict=True)
+            zip(
+                numbers,
+                segment_objects(session.loaded.model.sam2, features, chosen, stride=stride),
+                strict=True,
+            )
         )
         clock.lap("masks")
         tell(len(found) / len(queries))
@@ -154,15 +158,14 @@ def _window(volume: CTVolume, prompt: ObjectPrompt) -> Window:
         place = prompt.points_ijk[prompt.point_labels.index(1) if 1 in prompt.point_labels else 0]
     else:
         assert prompt.box_ijk is not None
-        place = tuple((a + b - 1) / 2 for a, b in zip(prompt.box_ijk[0::2], prompt.box_ijk[1::2], strict=True))
+        i0, i1, j0, j1, k0, k1 = prompt.box_ijk
+        place = ((i0 + i1 - 1) / 2, (j0 + j1 - 1) / 2, (k0 + k1 - 1) / 2)
     i, j, k = (int(np.clip(round(p), 0, s - 1)) for p, s in zip(place, volume.shape_ijk, strict=True))
     around = volume.hu[max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2, k]
     return window_at(float(np.median(around)))
 
 
-def _result(
-    session: VolumeSession, prompt: ObjectPrompt, found: ObjectMasks, mask: np.ndarray
-) -> ObjectResult:
+def _result(session: VolumeSession, prompt: ObjectPrompt, found: ObjectMasks, mask: np.ndarray) -> ObjectResult:
     record = session.prepared.record
     score = found.object_score_logits.float().sigmoid()
     confidence = (score * found.iou.float().clamp(0, 1)).cpu()

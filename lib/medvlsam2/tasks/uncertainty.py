@@ -25,13 +25,16 @@ def uncertainty(engine: Engine, volume: CTVolume) -> float:
     """
     with engine.lock, engine.precision():
         session = engine.session(volume)
-        keys = [
-            key for key in session.loaded.metadata["structures"] if not vocabulary.STRUCTURES[key].is_finding
-        ][:STRUCTURES]
+        keys = [key for key in session.loaded.metadata["structures"] if not vocabulary.STRUCTURES[key].is_finding][
+            :STRUCTURES
+        ]
         tokens = session.text_tokens([vocabulary.STRUCTURES[key].name for key in keys])
         step = max(1, session.num_slices // SLICES)
         found = scan(
-            session.loaded.model.sam2, session.features("soft"), tokens, list(range(0, session.num_slices, step))
+            session.loaded.model.sam2,
+            session.features("soft"),
+            tokens,
+            list(range(0, session.num_slices, step)),
         )
     doubts = []
     for masks in found:

@@ -121,7 +121,16 @@ def cache_phantom(seed: int, cache: Path, config: ModelConfig) -> Path:
     drawn = phantom.generate(seed)
     keys = tuple(drawn.labels[value] for value in sorted(drawn.labels))
     values = _renumber(drawn.label_map, {value: keys.index(key) + 1 for value, key in drawn.labels.items()})
-    _write(folder, drawn.volume, values, drawn.lesion_map, keys, drawn.facts, config, is_phantom=True)
+    _write(
+        folder,
+        drawn.volume,
+        values,
+        drawn.lesion_map,
+        keys=keys,
+        facts=drawn.facts,
+        config=config,
+        is_phantom=True,
+    )
     return folder
 
 
@@ -149,7 +158,16 @@ def cache_scan(image: Path, label: Path, names: dict[int, str], cache: Path, con
     keys = tuple(sorted(set(known.values())))
     values = _renumber(label_map.values, {value: keys.index(key) + 1 for value, key in known.items()})
     facts = _facts_of_labels(values, keys, voxel_volume_ml(volume.affine))
-    _write(folder, volume, values, np.zeros_like(values), keys, facts, config, is_phantom=False)
+    _write(
+        folder,
+        volume,
+        values,
+        np.zeros_like(values),
+        keys=keys,
+        facts=facts,
+        config=config,
+        is_phantom=False,
+    )
     return folder
 
 
@@ -177,10 +195,10 @@ def _write(
     volume: CTVolume,
     labels_ijk: Num[np.ndarray, "i j k"],
     lesions_ijk: Num[np.ndarray, "i j k"],
+    *,
     keys: tuple[str, ...],
     facts: ScanFacts | None,
     config: ModelConfig,
-    *,
     is_phantom: bool,
 ) -> None:
     prepared = prepare(volume, config.sam2.image_size)
@@ -216,9 +234,7 @@ def _renumber(values: Num[np.ndarray, "i j k"], mapping: dict[int, int]) -> UInt
     return table[values]
 
 
-def _facts_of_labels(
-    values: UInt8[np.ndarray, "i j k"], keys: tuple[str, ...], voxel_ml: float
-) -> ScanFacts | None:
+def _facts_of_labels(values: UInt8[np.ndarray, "i j k"], keys: tuple[str, ...], voxel_ml: float) -> ScanFacts | None:
     counts = np.bincount(values.ravel(), minlength=len(keys) + 1)
     volumes_ml = {key: float(counts[n + 1] * voxel_ml) for n, key in enumerate(keys) if counts[n + 1]}
     anatomy = {key: ml for key, ml in volumes_ml.items() if not vocabulary.STRUCTURES[key].is_finding}

@@ -1,8 +1,8 @@
 """What annotators corrected makes the model better: a short stage-3 fit, a gate, a new version.
 
 Only LoRA, the [SEG] projector and the mask decoder move. Every other step replays a phantom, so that what was known
-is not forgotten. A patient is held out for good or never (by a hash of the patient's id), so the hold-out stays the same
-while labels arrive; two fixed phantoms are part of it from the first label on. A version is published only if the
+is not forgotten. A patient is held out for good or never (by a hash of the patient's id), so the hold-out stays the
+same while labels arrive; two fixed phantoms are part of it from the first label on. A version is published only if the
 hold-out's Dice is not worse; either way it is kept as a folder.
 """
 
@@ -80,7 +80,10 @@ EpochDone = Callable[[int, int, float], None]
 
 
 def finetune(
-    model_dir: Path, samples: Sequence[LabelledScan], config: FinetuneConfig, progress: EpochDone | None = None
+    model_dir: Path,
+    samples: Sequence[LabelledScan],
+    config: FinetuneConfig,
+    progress: EpochDone | None = None,
 ) -> PublishedVersion:
     """Fit the model to submitted labels and publish a version.
 
@@ -138,7 +141,8 @@ class _Cases:
     @classmethod
     def prepare(cls, samples: Sequence[LabelledScan], cache: Path, config: ModelConfig) -> _Cases:
         """Cache scans and phantoms, split by patient."""
-        train, held_out = [], []
+        train: list[Case] = []
+        held_out: list[Case] = []
         digest = hashlib.sha256()
         for sample in sorted(samples, key=lambda item: str(item.image_path)):
             case = load_case(cache_scan(sample.image_path, sample.label_path, sample.names, cache, config))
@@ -159,9 +163,7 @@ class _Cases:
         return cls(train, [phantoms[seed] for seed in REPLAY_PHANTOMS], held_out, digest.hexdigest())
 
 
-def _fit(
-    loaded: LoadedModel, cases: _Cases, config: FinetuneConfig, progress: EpochDone | None
-) -> list[float]:
+def _fit(loaded: LoadedModel, cases: _Cases, config: FinetuneConfig, progress: EpochDone | None) -> list[float]:
     model = loaded.model
     set_trainable_for_finetuning(model)
     model.train()
@@ -187,7 +189,7 @@ def _fit(
             ]
             result = segmentation_step(model, loaded.tokenizer, samples, rng, with_memory=False)
             optimizer.zero_grad()
-            result.loss.backward()
+            torch.autograd.backward(result.loss)
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
             losses.append(float(result.loss.detach()))

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from transformers import PreTrainedTokenizerBase
 
@@ -31,7 +32,7 @@ from medvlsam2.training.config import TrainConfig
 from medvlsam2.training.parts import set_trainable
 from medvlsam2.training.samples import conversations, segmentation_sample
 from medvlsam2.training.step import StepResult, conversation_step, segmentation_step, text_step
-from medvlsam2.transforms.text import encode
+from medvlsam2.transforms.text import Conversation, encode
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ def fit(
     tokenizer: PreTrainedTokenizerBase,
     cases: list[Case],
     config: TrainConfig,
+    *,
     run: Path,
     report: Callable[[Line], None],
 ) -> None:
@@ -89,15 +91,34 @@ def fit(
     model.to(accelerator.device)
     progress = _resume(model, run)
     with contextlib.closing(SummaryWriter(str(run))) as writer:
+        log = _Log(run, writer, report)
+        stages = _Stages(model, tokenizer, cases, config, accelerator)
         for index in range(progress.stage_index, len(config.stages)):
-            _Stage(model, tokenizer, cases, config, run, report, accelerator, writer, progress).run(index)
+            stages.run(index, progress, log)
             progress.stage_index, progress.stage_seconds = index + 1, 0.0
             _save(model, None, progress, run)
     model.eval()
 
 
-class _Stage:
-    """One stage of one run."""
+@dataclass(frozen=True)
+class _Log:
+    """Where progress is written."""
+
+    folder: Path
+    writer: SummaryWriter
+    report: Callable[[Line], None]
+
+    def write(self, line: Line, extra: dict[str, float]) -> None:
+        """One line to the file, to TensorBoard and to the caller."""
+        with (self.folder / "metrics.jsonl").open("a") as stream:
+            stream.write(json.dumps({**asdict(line), **extra}) + "\n")
+        for name, value in line.losses.items():
+            self.writer.add_scalar(f"stage{line.stage}/{name}", value, line.step)
+        self.report(line)
+
+
+class _Stages:
+    """The stages of one run."""
 
     def __init__(
         self,
@@ -105,24 +126,16 @@ class _Stage:
         tokenizer: PreTrainedTokenizerBase,
         cases: list[Case],
         config: TrainConfig,
-        run: Path,
-        report: Callable[[Line], None],
         accelerator: Accelerator,
-        writer: SummaryWriter,
-        progress: Progress,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.config = config
-        self.folder = run
-        self.report = report
         self.accelerator = accelerator
-        self.writer = writer
-        self.progress = progress
         self.phantoms = [case for case in cases if case.is_phantom]
         self.scans = [case for case in cases if not case.is_phantom and case.present_keys]
 
-    def run(self, index: int) -> None:
+    def run(self, index: int, progress: Progress, log: _Log) -> None:
         """Train until the stage's minutes are over."""
         stage, seconds = self.config.stages[index], self.config.minutes[index] * 60
         set_trainable(self.model, stage)
@@ -131,12 +144,12 @@ class _Stage:
         optimizer = self.accelerator.prepare(
             torch.optim.AdamW(parameters, lr=0.0, weight_decay=self.config.weight_decay, betas=(0.9, 0.98))
         )
-        _restore(optimizer, self.folder, index)
-        batches = self._steps(stage)
-        start, saved = time.monotonic() - self.progress.stage_seconds, time.monotonic()
-        first_step, first_time = self.progress.step, time.monotonic()
+        _restore(optimizer, log.folder, index)
+        batches = self._steps(stage, progress.step)
+        start, saved = time.monotonic() - progress.stage_seconds, time.monotonic()
+        first_step, first_time = progress.step, time.monotonic()
         while (elapsed := time.monotonic() - start) < seconds:
-            rate = self._rate(stage, self.progress.step - first_step, elapsed / seconds)
+            rate = self._rate(stage, progress.step - first_step, elapsed / seconds)
             for group in optimizer.param_groups:
                 group["lr"] = rate
             with self.accelerator.autocast():
@@ -145,19 +158,20 @@ class _Stage:
             self.accelerator.backward(result.loss)
             norm = self.accelerator.clip_grad_norm_(parameters, self.config.max_grad_norm)
             optimizer.step()
-            self.progress.step += 1
-            self.progress.stage_seconds = time.monotonic() - start
-            if self.progress.step % LOG_EVERY_STEPS == 0:
-                done = self.progress.step - first_step
-                speed = done / (time.monotonic() - first_time)
-                self._log(stage, elapsed / seconds, result, float(norm), rate, speed)
+            progress.step += 1
+            progress.stage_seconds = time.monotonic() - start
+            if progress.step % LOG_EVERY_STEPS == 0:
+                speed = (progress.step - first_step) / (time.monotonic() - first_time)
+                values = {"loss": float(result.loss.detach()), **result.parts}
+                line = Line(stage, progress.step, min(elapsed / seconds, 1.0), values, speed)
+                log.write(line, {"grad_norm": float(norm), "learning_rate": rate})
             if time.monotonic() - saved > self.config.checkpoint_minutes * 60:
-                _save(self.model, optimizer, self.progress, self.folder)
+                _save(self.model, optimizer, progress, log.folder)
                 saved = time.monotonic()
 
-    def _steps(self, stage: int) -> Iterator[StepResult]:
-        rng = np.random.default_rng([self.config.seed, stage, self.progress.step])
-        torch.manual_seed(self.config.seed + stage + self.progress.step)
+    def _steps(self, stage: int, step: int) -> Iterator[StepResult]:
+        rng = np.random.default_rng([self.config.seed, stage, step])
+        torch.manual_seed(self.config.seed + stage + step)
         if stage == 0:
             return self._text_steps(rng)
         if stage in (1, 2):
@@ -172,7 +186,8 @@ class _Stage:
 
     def _conversation_steps(self, rng: np.random.Generator) -> Iterator[StepResult]:
         while True:
-            chosen, talks = [], []
+            chosen: list[Tensor] = []
+            talks: list[list[Conversation]] = []
             while len(chosen) < self.config.volumes_per_step:
                 case = self._draw_case(rng, real_share=self.config.real_share / 2)
                 found = conversations(case, rng, self.config.conversations_per_volume)
@@ -204,7 +219,9 @@ class _Stage:
 
     def _draw_case(self, rng: np.random.Generator, *, real_share: float) -> Case:
         if not self.phantoms and not self.scans:
-            raise DatasetError("There is no case to train on: 0 phantoms and 0 labelled scans. Give --phantoms or --data.")
+            raise DatasetError(
+                "There is no case to train on: 0 phantoms and 0 labelled scans. Give --phantoms or --data."
+            )
         real = bool(self.scans) and (not self.phantoms or bool(rng.random() < real_share))
         pool = self.scans if real else self.phantoms
         return pool[int(rng.integers(len(pool)))]
@@ -215,18 +232,6 @@ class _Stage:
         warmup = min(1.0, (step + 1) / self.config.warmup_steps)
         return highest * warmup * (MIN_LEARNING_RATE + (1 - MIN_LEARNING_RATE) * cosine)
 
-    def _log(
-        self, stage: int, fraction: float, result: StepResult, norm: float, rate: float, steps_per_s: float
-    ) -> None:
-        values = {"loss": float(result.loss.detach()), **result.parts}
-        line = Line(stage, self.progress.step, min(fraction, 1.0), values, steps_per_s)
-        record = {**asdict(line), "grad_norm": norm, "learning_rate": rate}
-        with (self.folder / "metrics.jsonl").open("a") as stream:
-            stream.write(json.dumps(record) + "\n")
-        for name, value in values.items():
-            self.writer.add_scalar(f"stage{stage}/{name}", value, self.progress.step)
-        self.report(line)
-
 
 def _precision() -> str:
     """bf16 where the hardware computes in it, else full precision."""
@@ -235,9 +240,7 @@ def _precision() -> str:
     return "bf16" if torch.cpu._is_avx512_bf16_supported() else "no"
 
 
-def _save(
-    model: MedVLSAM2, optimizer: torch.optim.Optimizer | None, progress: Progress, run: Path
-) -> None:
+def _save(model: MedVLSAM2, optimizer: torch.optim.Optimizer | None, progress: Progress, run: Path) -> None:
     state = {
         "model": model.state_dict(),
         "optimizer": None if optimizer is None else optimizer.state_dict(),

@@ -33,6 +33,7 @@ TOKENIZER_TEXTS = 20_000
 
 def train(
     config: TrainConfig,
+    *,
     output: Path,
     run: Path,
     cache: Path,
@@ -55,7 +56,7 @@ def train(
     tokenizer = _tokenizer(model_config, config.seed, run)
     model = builders.build(model_config, checkpoint.special_tokens(tokenizer), seed=config.seed)
     cases = prepare_cases(config, model_config, cache, data, workers) if set(config.stages) != {0} else []
-    fit(model, tokenizer, cases, config, run, report)
+    fit(model, tokenizer, cases, config, run=run, report=report)
     checkpoint.save(output, model, tokenizer, _metadata(config, model_config, cases))
 
 
@@ -68,9 +69,7 @@ def prepare_cases(
         folders += cache_folder(data, _train_split(data), cache, model_config)
     seeds = range(config.phantom_seed, config.phantom_seed + config.phantoms)
     with ProcessPoolExecutor(max_workers=workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        folders += pool.map(
-            cache_phantom, seeds, [cache] * len(seeds), [model_config] * len(seeds), chunksize=1
-        )
+        folders += pool.map(cache_phantom, seeds, [cache] * len(seeds), [model_config] * len(seeds), chunksize=1)
     return [load_case(folder) for folder in folders]
 
 

@@ -56,7 +56,13 @@ class SegmentationSample:
 
 
 def segmentation_sample(
-    case: Case, rng: np.random.Generator, *, num_slices: int, num_objects: int, contiguous: bool, neighbour_slices: bool
+    case: Case,
+    rng: np.random.Generator,
+    *,
+    num_slices: int,
+    num_objects: int,
+    contiguous: bool,
+    neighbour_slices: bool,
 ) -> SegmentationSample:
     """Draw objects and slices of a case.
 
@@ -159,9 +165,9 @@ def _draw_object(case: Case, rng: np.random.Generator) -> tuple[str, Bool[np.nda
     keys = case.present_keys
     weights = np.array([NUMBERED_WEIGHT if _NUMBERED.match(key) else 1.0 for key in keys])
     key = keys[int(rng.choice(len(keys), p=weights / weights.sum()))]
-    mask = case.structure_mask(key)
-    assert mask is not None
-    return _request(key, rng), mask, vocabulary.STRUCTURES[key].window
+    truth = case.structure_mask(key)
+    assert truth is not None
+    return _request(key, rng), truth, vocabulary.STRUCTURES[key].window
 
 
 def _request(key: str, rng: np.random.Generator) -> str:
@@ -177,9 +183,7 @@ def _finding_window(case: Case, lesion_labels: Sequence[int]) -> Window:
     return vocabulary.STRUCTURES[lesion.structure].window
 
 
-def _draw_window(
-    chosen: Sequence[tuple[str, Bool[np.ndarray, "d m m"], Window]], rng: np.random.Generator
-) -> Window:
+def _draw_window(chosen: Sequence[tuple[str, Bool[np.ndarray, "d m m"], Window]], rng: np.random.Generator) -> Window:
     windows = [window for _, _, window in chosen]
     return windows[int(rng.integers(len(windows)))]
 
@@ -212,8 +216,7 @@ def _move(
     cosine, sine = np.cos(angle) / zoom, np.sin(angle) / zoom
     theta = torch.tensor([[cosine, -sine, shift[0]], [sine, cosine, shift[1]]], dtype=torch.float32)[None]
     grids = [
-        F.affine_grid(theta, [1, 1, side, side], align_corners=False)
-        for side in (slices.shape[-1], masks.shape[-1])
+        F.affine_grid(theta, [1, 1, side, side], align_corners=False) for side in (slices.shape[-1], masks.shape[-1])
     ]
     moved = F.grid_sample(
         slices.flatten(0, 1)[None], grids[0], mode="bilinear", padding_mode="border", align_corners=False
@@ -223,7 +226,12 @@ def _move(
 
 
 def _input_slices(
-    case: Case, numbers: Int[np.ndarray, " n"], window: Window, rng: np.random.Generator, *, neighbour_slices: bool
+    case: Case,
+    numbers: Int[np.ndarray, " n"],
+    window: Window,
+    rng: np.random.Generator,
+    *,
+    neighbour_slices: bool,
 ) -> Float[Tensor, "n 3 s s"]:
     steps = np.array([-1, 0, 1]) if neighbour_slices else np.zeros(3, dtype=int)
     rows = np.clip(numbers[:, None] + steps, 0, case.num_slices - 1)

@@ -96,9 +96,7 @@ def _text_tokens(
 ) -> tuple[Float[Tensor, "b k c"], Float[Tensor, ""]]:
     """Projected states at [SEG] for every object of every sample, and the language loss of the answers."""
     image_tokens = model.encode_volume(torch.stack([sample.whole for sample in samples]))
-    requests = [
-        Conversation(phrase, chat.SEGMENTATION_ANSWER) for sample in samples for phrase in sample.phrases
-    ]
+    requests = [Conversation(phrase, chat.SEGMENTATION_ANSWER) for sample in samples for phrase in sample.phrases]
     count = len(samples[0].phrases)
     batch = encode_conversations(tokenizer, requests, model.config.projector.num_tokens)
     output = model.language(
@@ -132,9 +130,7 @@ def _slice_losses(
         part = features.select(b * slices + n)
         prompts = _draw_prompts(kind, target, rng, model.sam2.image_size)
         token = tokens[b, k] if kind.startswith("text") else None
-        outputs.append(
-            model.sam2.predict(model.sam2.without_memory(part), part, prompts, token, multimask=False)
-        )
+        outputs.append(model.sam2.predict(model.sam2.without_memory(part), part, prompts, token, multimask=False))
         targets.append(target)
     return _masks_loss(outputs, targets)
 
@@ -156,7 +152,7 @@ def _clip_losses(
     target = truth[b, k]  # pairs n m m
     token = tokens[b, k] if kind.startswith("text") else None
     prompts = _draw_prompts(kind, target[:, 0], rng, model.sam2.image_size)
-    outputs = list(_track(model, features, b * truth.shape[2], truth.shape[2], prompts, token))
+    outputs = list(_track(model, features, b * truth.shape[2], length=truth.shape[2], prompts=prompts, token=token))
     return _masks_loss(outputs, [target[:, n] for n in range(truth.shape[2])])
 
 
@@ -164,6 +160,7 @@ def _track(
     model: MedVLSAM2,
     features: SliceFeatures,
     first: Int[Tensor, " p"],
+    *,
     length: int,
     prompts: SlicePrompts,
     token: Float[Tensor, "p c"] | None,

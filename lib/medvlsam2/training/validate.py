@@ -43,9 +43,7 @@ def text_dice(model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, cases: Seque
     return {key: float(np.mean(values)) for key, values in scores.items()}
 
 
-def _case_dice(
-    model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, case: Case, keys: Sequence[str]
-) -> list[float]:
+def _case_dice(model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, case: Case, keys: Sequence[str]) -> list[float]:
     device = next(model.parameters()).device
     step = max(1, case.num_slices // MAX_SLICES)
     numbers = np.arange(0, case.num_slices, step)

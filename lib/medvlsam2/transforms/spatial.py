@@ -163,7 +163,11 @@ class SpatialRecord:
         """Crop, pad with air and resize oriented slices of HU (antialiased)."""
         cropped = self._crop(oriented.float(), fill=float(HU_MIN))
         return F.interpolate(
-            cropped[:, None], size=(self.side, self.side), mode="bilinear", align_corners=False, antialias=True
+            cropped[:, None],
+            size=(self.side, self.side),
+            mode="bilinear",
+            align_corners=False,
+            antialias=True,
         )[:, 0]
 
     def resize_labels(self, oriented: Integer[np.ndarray, "n h w"], side: int) -> Integer[np.ndarray, "n s s"]:
@@ -204,9 +208,7 @@ class SpatialRecord:
             label_map[d] = self._slice_to_source(stack, numbers + 1)
         return self.unorient(label_map)
 
-    def _slice_to_source(
-        self, logits: Float[Tensor, "n m m"], values: Int[Tensor, " n"]
-    ) -> UInt8[np.ndarray, "h w"]:
+    def _slice_to_source(self, logits: Float[Tensor, "n m m"], values: Int[Tensor, " n"]) -> UInt8[np.ndarray, "h w"]:
         r0, r1, c0, c1 = self.crop_hw
         _, height, width = self.oriented_shape_dhw
         full = F.interpolate(logits[None], size=(r1 - r0, c1 - c0), mode="bilinear", align_corners=False)[0]
