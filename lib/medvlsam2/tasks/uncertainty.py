@@ -25,9 +25,8 @@ def uncertainty(engine: Engine, volume: CTVolume) -> float:
     """
     with engine.lock, engine.precision():
         session = engine.session(volume)
-        keys = [key for key in session.loaded.metadata["structures"] if not vocabulary.STRUCTURES[key].is_finding][
-            :STRUCTURES
-        ]
+        known = session.loaded.metadata["structures"] or list(vocabulary.STRUCTURES)
+        keys = [key for key in known if not vocabulary.STRUCTURES[key].is_finding][:STRUCTURES]
         tokens = session.text_tokens([vocabulary.STRUCTURES[key].name for key in keys])
         step = max(1, session.num_slices // SLICES)
         found = scan(
