@@ -15,6 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import HTTPException
+from monailabel.config import settings
+from monailabel.datastore.dicom import DICOMWebDatastore
+from monailabel.interfaces.app import MONAILabelApp
+from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
+from monailabel.interfaces.tasks.infer_v2 import InferTask
+from monailabel.interfaces.tasks.strategy import Strategy
+from monailabel.interfaces.tasks.train import TrainTask
+
 from label_tasks import host_settings, serve_config
 from label_tasks.base import EngineTask, ScanReader
 from label_tasks.datastores import SCAN_PATTERNS, ScanFolder
@@ -26,16 +34,9 @@ from label_tasks.requests import label_tag
 from label_tasks.score_book import SCORE_FILE
 from label_tasks.segmentation import InteractiveTask, PromptsTask, ReferringTask, SemanticTask
 from label_tasks.selection import UniformRandom, ValueStrategy
-from monailabel.config import settings
-from monailabel.datastore.dicom import DICOMWebDatastore
-from monailabel.interfaces.app import MONAILabelApp
-from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
-from monailabel.interfaces.tasks.infer_v2 import InferTask
-from monailabel.interfaces.tasks.strategy import Strategy
-from monailabel.interfaces.tasks.train import TrainTask
-
 from medvlsam2.data import vocabulary
 from medvlsam2.errors import nearest_hint
+from medvlsam2.model.registry import resolve_model
 from medvlsam2.tasks.engine import Engine
 
 logger = logging.getLogger(__name__)
@@ -50,8 +51,8 @@ class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
         host_settings.find_dcmqi()
         settings.MONAI_LABEL_AUTO_UPDATE_SCORING = False
         self._config = serve_config.parse(conf)
-        self._model_dir = self._config.model_dir()
-        self._engine = Engine(self._model_dir, self._config.torch_device)
+        self._model_dir = resolve_model(self._config.model)
+        self._engine = Engine(self._model_dir, self._config.device)
         self._scans = ScanReader()
         self._known = _published_labels(self._model_dir)
         super().__init__(
@@ -92,9 +93,7 @@ class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
 
     def init_strategies(self) -> dict[str, Strategy]:
         """What to label next; OHIF can only ask for ``random``, so the best strategy answers to it too."""
-        value = ValueStrategy(
-            self._engine, self._scans, self._config.candidates, self._data_dir() / SCORE_FILE
-        )
+        value = ValueStrategy(self._engine, self._scans, self._config.candidates, self._data_dir() / SCORE_FILE)
         return {"medvlsam2_value": value, "random": value, "uniform_random": UniformRandom()}
 
     def infer(self, request: Mapping[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
@@ -143,9 +142,7 @@ def _published_labels(model_dir: Path) -> dict[str, int]:
     try:
         card = json.loads((model_dir / "metadata.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        logger.warning(
-            "Model folder '%s' has no readable metadata.json: no structures are listed", model_dir.name
-        )
+        logger.warning("Model folder '%s' has no readable metadata.json: no structures are listed", model_dir.name)
         return {}
     names = dict.fromkeys(vocabulary.find(name).name for name in card.get("structures", ()))
     return {name: value for value, name in enumerate(names, start=1)}

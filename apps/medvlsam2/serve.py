@@ -35,17 +35,11 @@ def parser() -> argparse.ArgumentParser:
         prog="medvlsam2 serve", description="Serve scans to 3D Slicer, OHIF and programs."
     )
     options.add_argument("--studies", required=True, help="folder of scans, or address of a DICOMweb server")
-    options.add_argument(
-        "--model", default="nano", help="name of a folder under model/, or path of a model folder"
-    )
+    options.add_argument("--model", default="nano", help="name of a folder under model/, or path of a model folder")
     options.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    options.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 opens it to the network"
-    )
+    options.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 opens it to the network")
     options.add_argument("--port", default=8000, type=int, help="port to listen on")
-    options.add_argument(
-        "--conf", nargs=2, action="append", default=[], metavar=("KEY", "VALUE"), help="as the host's"
-    )
+    options.add_argument("--conf", nargs=2, action="append", default=[], metavar=("KEY", "VALUE"), help="as the host's")
     return options
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from label_tasks import guards, requests, serve_config
 from label_tasks.serve_config import ServeConfig
 from label_tasks.submitted import names_of_values
-
 from medvlsam2.errors import DatasetError, InvalidConfig, InvalidPrompt, InvalidRequest, UnknownStructure
 
 LABELS = {"liver": 1, "spleen": 2, "left kidney": 3, "right kidney": 4}
@@ -29,10 +29,7 @@ def named(targets: tuple[requests.Target, ...]) -> dict[str | None, int]:
 
 class TestSemantic:
     def test_all_that_the_model_knows_by_default(self) -> None:
-        assert (
-            named(requests.semantic({**SLICER, "label": None, "labels": [], "structures": ""}, LABELS))
-            == LABELS
-        )
+        assert named(requests.semantic({**SLICER, "label": None, "labels": [], "structures": ""}, LABELS)) == LABELS
 
     @pytest.mark.parametrize(
         "wish",
@@ -116,6 +113,12 @@ class TestInteractive:
         (target,) = requests.interactive({"label": placeholder, "foreground": [[1, 2, 3]]})
         assert target.prompt.text is None
 
+    def test_a_name_without_meaning_does_not_stand_in_the_way_of_a_click(self) -> None:
+        (target,) = requests.interactive({"label": "target 1", "foreground": [[1, 2, 3]]})
+        assert (target.prompt.text, target.prompt.name) == (None, "target 1")
+        (target,) = requests.interactive({"label": "target 1"})
+        assert target.prompt.text == "target 1"
+
     def test_the_segment_name_alone_is_a_phrase(self) -> None:
         (target,) = requests.interactive({"label": "left renal cyst", "foreground": [], "background": []})
         assert (target.prompt.text, target.prompt.points_ijk) == ("left renal cyst", ())
@@ -149,9 +152,7 @@ class TestClassAndPoints:
         assert (target.value, target.prompt.text, target.prompt.point_labels) == (1, None, (1,))
 
     def test_nothing_means_everything(self) -> None:
-        assert (
-            named(requests.class_and_points({**OHIF, "points": None, "label_prompt": None}, LABELS)) == LABELS
-        )
+        assert named(requests.class_and_points({**OHIF, "points": None, "label_prompt": None}, LABELS)) == LABELS
 
     @pytest.mark.parametrize("labels", [[1], [1, 2], [1, "0"], 1])
     def test_labels_that_do_not_fit_the_points(self, labels: object) -> None:
@@ -203,9 +204,7 @@ class TestGuards:
         with pytest.raises(InvalidRequest, match="label tag"):
             requests.label_tag(tag)
 
-    @pytest.mark.parametrize(
-        "name", ["../escaped", "/etc/passwd", "a\\b", ".hidden", "a\x00b", "..", "x" * 201]
-    )
+    @pytest.mark.parametrize("name", ["../escaped", "/etc/passwd", "a\\b", ".hidden", "a\x00b", "..", "x" * 201])
     def test_names_that_are_paths(self, name: str) -> None:
         with pytest.raises(InvalidRequest, match="is not allowed"):
             guards.require_plain_name("image", name)
@@ -229,13 +228,11 @@ class TestServeConfig:
     def test_strings_become_a_frozen_record(self) -> None:
         config = serve_config.parse({"model": "nano", "device": "cpu", "candidates": "2"})
         assert config == ServeConfig(model="nano", device="cpu", candidates=2)
-        assert config.torch_device == "cpu"
 
     @pytest.mark.parametrize(
         ("conf", "sentence"),
         [
             ({"devise": "nano"}, r"Unknown --conf key 'devise'. Did you mean device\?"),
-            ({"device": "tpu"}, "device 'tpu' is not known. Allowed: auto, cpu, cuda"),
             ({"candidates": "few"}, "candidates is 'few'; give a whole number"),
             ({"candidates": "0"}, "candidates is 0"),
         ],
@@ -243,15 +240,6 @@ class TestServeConfig:
     def test_what_is_not_understood(self, conf: dict[str, str], sentence: str) -> None:
         with pytest.raises(InvalidConfig, match=sentence):
             serve_config.parse(conf)
-
-    def test_models_by_short_name_name_and_path(self, tmp_path) -> None:
-        folder = tmp_path / "medvlsam2-nano"
-        folder.mkdir()
-        (folder / "config.yaml").touch()
-        for name in ("nano", "medvlsam2-nano", str(folder)):
-            assert ServeConfig(model=name).model_dir(tmp_path) == folder
-        with pytest.raises(InvalidConfig, match=r"model 'nanoo' is neither.*Models there: medvlsam2-nano"):
-            ServeConfig(model="nanoo").model_dir(tmp_path)
 
 
 class TestNamesOfSubmittedValues:

@@ -177,9 +177,7 @@ def real_studies(studies: Path, shared_data: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(
-    tmp_path_factory: pytest.TempPathFactory, studies: Path, tiny_model_dir: Path
-) -> Iterator[LiveServer]:
+def server(tmp_path_factory: pytest.TempPathFactory, studies: Path, tiny_model_dir: Path) -> Iterator[LiveServer]:
     """Our hardened server on those studies."""
     with serving(tmp_path_factory.mktemp("server"), str(studies), tiny_model_dir) as live:
         yield live

@@ -28,9 +28,7 @@ def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     program = shutil.which("Orthanc", path=os.environ["PATH"] + os.pathsep + "/usr/sbin")
     plugins = [path for folder in PLUGIN_FOLDERS for path in Path(folder).glob("*DicomWeb*.so*")]
     if program is None or not plugins:
-        pytest.skip(
-            "Orthanc and its DICOMweb plugin are not installed: apt-get install orthanc orthanc-dicomweb."
-        )
+        pytest.skip("Orthanc and its DICOMweb plugin are not installed: apt-get install orthanc orthanc-dicomweb.")
     folder = tmp_path_factory.mktemp("orthanc")
     http_port, dicom_port = _free_ports(2)
     configuration = {
@@ -45,9 +43,7 @@ def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     }
     (folder / "orthanc.json").write_text(json.dumps(configuration))
     with (folder / "orthanc.log").open("w") as log:
-        process = subprocess.Popen(
-            [program, str(folder / "orthanc.json")], stdout=log, stderr=subprocess.STDOUT
-        )
+        process = subprocess.Popen([program, str(folder / "orthanc.json")], stdout=log, stderr=subprocess.STDOUT)
     try:
         url = f"http://127.0.0.1:{http_port}"
         _wait(f"{url}/dicom-web/studies", folder / "orthanc.log")
@@ -79,9 +75,7 @@ def pacs_server(
 ) -> Iterator[Any]:
     """Our server with the PACS as its studies."""
     folder = tmp_path_factory.mktemp("pacs-server")
-    with start(
-        folder, f"{orthanc}/dicom-web", tiny_model_dir, MONAI_LABEL_DICOMWEB_READ_TIMEOUT="60"
-    ) as live:
+    with start(folder, f"{orthanc}/dicom-web", tiny_model_dir, MONAI_LABEL_DICOMWEB_READ_TIMEOUT="60") as live:
         yield live
 
 
@@ -129,9 +123,7 @@ def test_a_submitted_label_becomes_a_dicom_seg_at_once(
     label = tmp_path / "label.nii.gz"
     nib.save(nib.Nifti1Image(values, image.affine), label)
     client.save_label(series, str(label), params={"label_info": [{"name": "liver", "idx": 1}]})
-    modalities = [
-        item["MainDicomTags"]["Modality"] for item in requests.get(f"{orthanc}/series?expand").json()
-    ]
+    modalities = [item["MainDicomTags"]["Modality"] for item in requests.get(f"{orthanc}/series?expand").json()]
     assert sorted(modalities) == ["CT", "SEG"]
     assert client.info()["datastore"]["completed"] == 1
     assert client.next_sample("random", {}) == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+ROOT = Path(__file__).resolve().parents[2]
 TRAINING_S = 200
 IMAGES = ("first", "second", "third")
 
@@ -45,9 +47,7 @@ def corrected_label(phantom: Any, folder: Path) -> tuple[Path, list[dict[str, An
         values[phantom.label_map == keys[key]] = number
     path = folder / "corrected.nii.gz"
     nib.save(nib.Nifti1Image(values, phantom.volume.affine), path)
-    return path, [
-        {"name": key.replace("_", " "), "idx": number} for number, key in enumerate(chosen, start=1)
-    ]
+    return path, [{"name": key.replace("_", " "), "idx": number} for number, key in enumerate(chosen, start=1)]
 
 
 def test_the_loop(annotated: Any, phantom: Any, tmp_path: Path) -> None:
@@ -82,9 +82,9 @@ def test_export_is_accepted_by_monai(annotated: Any, phantom: Any, tmp_path: Pat
 
     command = [sys.executable, "-m", "medvlsam2.cli", "export", "--studies", annotated.studies]
     out = tmp_path / "dataset"
-    done = subprocess.run(
-        [*command, "--format", "nnunet", "-o", str(out)], capture_output=True, text=True, check=False
-    )
+    command += ["--format", "nnunet", "-o", str(out)]
+    paths = {"PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT / "lib"), os.environ.get("PYTHONPATH"))))}
+    done = subprocess.run(command, env={**os.environ, **paths}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (card,) = out.rglob("dataset.json")
     items = load_decathlon_datalist(str(card), is_segmentation=True, data_list_key="training")

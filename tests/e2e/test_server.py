@@ -72,9 +72,7 @@ class TestSlicer:
         assert_signed(reply)
 
     def test_phrase(self, server: Any, image: str) -> None:
-        file, reply = server.client().infer(
-            "medvlsam2_referring", image, {**self.SLICER, "prompt": "the liver"}
-        )
+        file, reply = server.client().infer("medvlsam2_referring", image, {**self.SLICER, "prompt": "the liver"})
         assert_same_grid(Path(server.studies) / f"{image}.nii.gz", file)
         assert reply["label_names"] == {"the liver": 1}
         (found,) = reply["objects"]
@@ -101,9 +99,7 @@ class TestSlicer:
         ("task", "request_"),
         [("report", {}), ("vqa", {"question": "Is the liver visible?", "kind": ["auto"]})],
     )
-    def test_texts_come_with_a_file(
-        self, server: Any, image: str, task: str, request_: dict[str, Any]
-    ) -> None:
+    def test_texts_come_with_a_file(self, server: Any, image: str, task: str, request_: dict[str, Any]) -> None:
         file, reply = server.client().infer(f"medvlsam2_{task}", image, {**self.SLICER, **request_})
         (markups,) = json.loads(Path(file).read_text())["markups"]
         said = reply["report"] if task == "report" else reply["answer"]
@@ -149,9 +145,7 @@ class TestPrograms:
         assert_signed(reply)
 
     def test_answer(self, server: Any, image: str) -> None:
-        reply = server.json(
-            "medvlsam2_vqa", image, {"question": "Which organ?", "choices": ["liver", "spleen"]}
-        )
+        reply = server.json("medvlsam2_vqa", image, {"question": "Which organ?", "choices": ["liver", "spleen"]})
         assert isinstance(reply["answer"], str)
         assert reply["choice_index"] in {0, 1, None}
 
@@ -170,9 +164,7 @@ class TestPrograms:
             path.write_bytes(reply.content)
             assert nrrd.read_header(str(path))["sizes"].tolist() == [512, 512, 30]
         assert server.json("medvlsam2_report", "slab")["report"] is not None
-        assert (
-            server.json("medvlsam2_vqa", "slab", {"question": "Is the liver visible?"})["answer"] is not None
-        )
+        assert server.json("medvlsam2_vqa", "slab", {"question": "Is the liver visible?"})["answer"] is not None
 
     def test_an_uploaded_session(self, server: Any, studies: Path) -> None:
         client = server.client()

@@ -44,9 +44,7 @@ def require_plain_name(key: str, value: str) -> None:
         InvalidRequest: if it holds a separator or a control character, or starts with a dot.
     """
     if not _NAME.match(value) or value.startswith("."):
-        raise InvalidRequest(
-            f"The {key} {value!r} is not allowed. Give an id without '/', '\\' or a leading dot."
-        )
+        raise InvalidRequest(f"The {key} {value!r} is not allowed. Give an id without '/', '\\' or a leading dot.")
 
 
 def parse_params(params: str) -> dict[str, Any]:
@@ -64,8 +62,7 @@ def parse_params(params: str) -> dict[str, Any]:
         ) from error
     if not isinstance(record, dict):
         raise InvalidRequest(
-            f"The field 'params' is {params[:80]!r}, not a JSON object. "
-            'Send one, e.g. {"prompt": "liver"}.'
+            f'The field \'params\' is {params[:80]!r}, not a JSON object. Send one, e.g. {{"prompt": "liver"}}.'
         )
     return record
 

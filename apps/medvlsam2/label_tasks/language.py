@@ -43,10 +43,9 @@ class ReportTask(TextTask):
         body = {
             "report": report.text,
             "findings": [
-                {"sentence": finding.sentence, "structure": finding.structure_key}
-                for finding in report.findings
+                {"sentence": finding.sentence, "structures": finding.structures} for finding in report.findings
             ],
-            "warnings": [*volume.warnings, *report.warnings],
+            "warnings": report.warnings,
         }
         return Reply(text_file(report.text, "Draft report", volume), body)
 
@@ -78,6 +77,6 @@ class AnswerTask(TextTask):
             "answer": answer.text,
             "choices": list(asked.choices),
             "choice_index": answer.choice_index,
-            "warnings": [*volume.warnings, *answer.warnings],
+            "warnings": answer.warnings,
         }
         return Reply(text_file(f"{asked.text} {answer.text}", "Answer", volume), body)

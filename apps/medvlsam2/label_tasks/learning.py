@@ -11,16 +11,18 @@ import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.train import TrainTask
 
 from label_tasks.submitted import submitted_labels
-from medvlsam2.errors import DatasetError
+from medvlsam2.errors import DatasetError, InvalidRequest
 from medvlsam2.training.finetune import FinetuneConfig, LabelledScan, finetune
 
 logger = logging.getLogger(__name__)
+
+DEFAULT_EPOCHS: Final = FinetuneConfig().epochs
 
 
 class FineTuneTask(TrainTask):  # type: ignore[misc]
@@ -33,7 +35,7 @@ class FineTuneTask(TrainTask):  # type: ignore[misc]
 
     def config(self) -> dict[str, Any]:
         """Options that the clients show."""
-        return {"max_epochs": 5}
+        return {"max_epochs": DEFAULT_EPOCHS}
 
     def stats(self) -> dict[str, Any]:
         """Progress of the newest run, as the clients' bars read it."""
@@ -48,6 +50,7 @@ class FineTuneTask(TrainTask):  # type: ignore[misc]
 
         Raises:
             DatasetError: if no submitted label can be used.
+            InvalidRequest: on a number of epochs below 1.
         """
         labels, left_out = submitted_labels(datastore)
         if not labels:
@@ -55,20 +58,25 @@ class FineTuneTask(TrainTask):  # type: ignore[misc]
                 f"0 submitted labels can be used of {len(left_out)} that there are. Submit a corrected "
                 "label for at least one scan, with a name for each of its values."
             )
-        scans = [
-            LabelledScan(label.image_path, label.label_path, label.names, label.patient_id)
-            for label in labels
-        ]
+        scans = [LabelledScan(label.image_path, label.label_path, label.names, label.patient_id) for label in labels]
         start_s = time.monotonic()
-        config = FinetuneConfig(epochs=int(request.get("max_epochs") or 5))
-        published = finetune(self._model_dir, scans, config, None)
+
+        def tell(epoch: int, total_epochs: int, loss: float) -> None:
+            seconds = round(time.monotonic() - start_s)
+            self._write({"epoch": epoch, "total_epochs": total_epochs, "total_time": seconds, "loss": loss})
+            logger.info("epoch %d of %d: loss %.4f after %d s", epoch, total_epochs, loss, seconds)
+
+        config = FinetuneConfig(epochs=_epochs(request.get("max_epochs")))
+        published = finetune(self._model_dir, scans, config, tell)
         stats = {
+            **published.metrics,
+            "epoch": config.epochs,
+            "total_epochs": config.epochs,
             "total_time": round(time.monotonic() - start_s),
             "version": published.version,
             "published": published.published,
             "scans": len(scans),
             "left_out": left_out,
-            **published.metrics,
         }
         self._write(stats)
         return stats
@@ -77,3 +85,11 @@ class FineTuneTask(TrainTask):  # type: ignore[misc]
         partial = self._stats_path.with_suffix(".partial")
         partial.write_text(json.dumps(stats), encoding="utf-8")
         partial.replace(self._stats_path)
+
+
+def _epochs(value: Any) -> int:
+    if value is None:
+        return DEFAULT_EPOCHS
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidRequest(f"max_epochs is {value!r}; give a whole number of at least 1.")
+    return value

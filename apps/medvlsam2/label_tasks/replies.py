@@ -102,9 +102,7 @@ def text_file(text: str, title: str, volume: CTVolume) -> Path:
         "measurements": [],
     }
     path = _new_file(".json")
-    path.write_text(
-        json.dumps({"@schema": _MARKUPS_SCHEMA, "markups": [markups]}, indent=1), encoding="utf-8"
-    )
+    path.write_text(json.dumps({"@schema": _MARKUPS_SCHEMA, "markups": [markups]}, indent=1), encoding="utf-8")
     return path
 
 

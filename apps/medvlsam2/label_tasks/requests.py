@@ -97,6 +97,8 @@ def referring(request: Request) -> tuple[Target, ...]:
 def interactive(request: Request) -> tuple[Target, ...]:
     """Clicks (``foreground``, ``background``), a box (``roi``) and the segment's name (``label``).
 
+    A name that says nothing to the model ("target 1") does not stand in the way of clicks or a box.
+
     Raises:
         InvalidPrompt: if none of them says anything.
     """
@@ -111,7 +113,7 @@ def interactive(request: Request) -> tuple[Target, ...]:
             "Click into the object, draw a box, or name the segment after what it should hold."
         )
     prompt = ObjectPrompt(
-        text=phrase,
+        text=phrase if not (foreground or box) or _is_understood(phrase) else None,
         points_ijk=foreground + background,
         point_labels=(1,) * len(foreground) + (0,) * len(background),
         box_ijk=box,
@@ -175,9 +177,7 @@ def result_form(request: Request, image_path: str) -> ResultForm:
     default = ".nii.gz" if image_path.endswith((".nii", ".nii.gz")) else ".nrrd"
     extension = text_option(request, "result_extension") or default
     if extension not in EXTENSIONS:
-        raise InvalidRequest(
-            f"result_extension '{extension}' cannot be written. Allowed: {', '.join(EXTENSIONS)}."
-        )
+        raise InvalidRequest(f"result_extension '{extension}' cannot be written. Allowed: {', '.join(EXTENSIONS)}.")
     return ResultForm(extension, bool(request.get("result_compress")))
 
 
@@ -232,6 +232,13 @@ def slicer_box(roi: Any) -> BoxIJK | None:
     return i0, i1 + 1, j0, j1 + 1, k0, k1 + 1
 
 
+def _is_understood(phrase: str | None) -> bool:
+    try:
+        return phrase is not None and ObjectPrompt(text=phrase).window() is not None
+    except UnknownStructure:
+        return False
+
+
 def _named(name: str, value: int) -> Target:
     return Target(value, ObjectPrompt(text=name, name=name))
 
@@ -244,9 +251,7 @@ def _names(value: Any) -> list[str]:
     if isinstance(value, str):
         value = re.split(r"[;,\n]", value)
     if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
-        raise InvalidRequest(
-            f"Labels {value!r} are not names. Give a name or a list of names, e.g. ['liver']."
-        )
+        raise InvalidRequest(f"Labels {value!r} are not names. Give a name or a list of names, e.g. ['liver'].")
     return [name.strip() for name in value if name.strip()]
 
 
@@ -292,11 +297,7 @@ def _point(key: str, number: int, point: Any) -> PointIJK:
 
 def _point_labels(value: Any, count: int) -> tuple[int, ...]:
     given = (1,) * count if value is None else value
-    if (
-        not isinstance(given, list | tuple)
-        or len(given) != count
-        or any(flag not in (0, 1) for flag in given)
-    ):
+    if not isinstance(given, list | tuple) or len(given) != count or any(flag not in (0, 1) for flag in given):
         raise InvalidPrompt(
             f"point_labels is {value!r} for {count} points; give a 1 (inside) or 0 (outside) for each point."
         )
@@ -306,13 +307,9 @@ def _point_labels(value: Any, count: int) -> tuple[int, ...]:
 def _choices(value: Any) -> tuple[str, ...]:
     if value is None:
         return ()
-    items: Iterable[Any] = (
-        re.split(r"[;|\n]", value) if isinstance(value, str) else cast("Sequence[Any]", value)
-    )
+    items: Iterable[Any] = re.split(r"[;|\n]", value) if isinstance(value, str) else cast("Sequence[Any]", value)
     if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
-        raise InvalidRequest(
-            f"The option 'choices' is {value!r}; give a list of strings, or one with ';' between."
-        )
+        raise InvalidRequest(f"The option 'choices' is {value!r}; give a list of strings, or one with ';' between.")
     return tuple(item.strip() for item in items if item.strip())
 
 
@@ -321,9 +318,7 @@ def _kind(request: Request) -> QuestionKind | None:
     if kind in ("", "auto"):
         return None
     if kind not in get_args(QuestionKind):
-        raise InvalidRequest(
-            f"The option 'kind' is '{kind}'. Allowed: auto, {', '.join(get_args(QuestionKind))}."
-        )
+        raise InvalidRequest(f"The option 'kind' is '{kind}'. Allowed: auto, {', '.join(get_args(QuestionKind))}.")
     return cast(QuestionKind, kind)
 
 

@@ -49,7 +49,7 @@ class MaskTask(EngineTask):
                 }
                 for target, item in zip(targets, result.objects, strict=True)
             ],
-            "warnings": [*volume.warnings, *result.warnings],
+            "warnings": result.warnings,
         }
         return Reply(file, body)
 
@@ -132,8 +132,7 @@ def _inside(prompt: ObjectPrompt, volume: CTVolume) -> ObjectPrompt:
     if box is None:
         return prompt
     edges = [
-        (max(0, low), min(size, high))
-        for low, high, size in zip(box[::2], box[1::2], volume.shape_ijk, strict=True)
+        (max(0, low), min(size, high)) for low, high, size in zip(box[::2], box[1::2], volume.shape_ijk, strict=True)
     ]
     if any(low >= high for low, high in edges):
         raise InvalidPrompt(

@@ -110,7 +110,6 @@ def _not_offered_lately(image_ids: list[str], strategy: str, datastore: Datastor
     free = [
         image_id
         for image_id in image_ids
-        if now_s - datastore.get_image_info(image_id).get("strategy", {}).get(strategy, {}).get("ts", 0)
-        > RECENT_S
+        if now_s - datastore.get_image_info(image_id).get("strategy", {}).get(strategy, {}).get("ts", 0) > RECENT_S
     ]
     return free or image_ids

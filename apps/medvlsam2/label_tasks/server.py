@@ -73,9 +73,7 @@ async def infer(
         _require_session(session_id)
     else:
         await _beside(_require_image, image)
-    work = partial(
-        host_infer.run_inference, background_tasks, model, image, session_id, params, file, label, output
-    )
+    work = partial(host_infer.run_inference, background_tasks, model, image, session_id, params, file, label, output)
     return await _beside(work, limiter=_MODEL_QUEUE)
 
 
@@ -174,9 +172,7 @@ async def _our_error(_: Request, error: Exception) -> Response:
 
 
 async def _not_found(_: Request, error: Exception) -> Response:
-    return JSONResponse(
-        {"detail": f"{error}. GET /datastore/?output=all lists what there is."}, status_code=404
-    )
+    return JSONResponse({"detail": f"{error}. GET /datastore/?output=all lists what there is."}, status_code=404)
 
 
 async def _bug(request: Request, error: Exception) -> Response:

@@ -51,9 +51,7 @@ def submitted_labels(datastore: Datastore) -> tuple[list[SubmittedLabel], list[s
     return labels, left_out
 
 
-def names_of_values(
-    image_id: str, present: Iterable[int], label_info: list[Mapping[str, Any]]
-) -> dict[int, str]:
+def names_of_values(image_id: str, present: Iterable[int], label_info: list[Mapping[str, Any]]) -> dict[int, str]:
     """What the values of a label file mean.
 
     Args:
@@ -70,13 +68,9 @@ def names_of_values(
     """
     values = sorted(set(present))
     by_place = {place: str(item.get("name", "")) for place, item in enumerate(label_info, start=1)}
-    by_index = {
-        _index(item, place): str(item.get("name", "")) for place, item in enumerate(label_info, start=1)
-    }
+    by_index = {_index(item, place): str(item.get("name", "")) for place, item in enumerate(label_info, start=1)}
     readings = [
-        {value: names[value] for value in values}
-        for names in (by_index, by_place)
-        if all(map(names.get, values))
+        {value: names[value] for value in values} for names in (by_index, by_place) if all(map(names.get, values))
     ]
     if not readings or any(reading != readings[0] for reading in readings):
         raise DatasetError(
@@ -113,9 +107,7 @@ def _submitted(image_id: str, datastore: Datastore) -> SubmittedLabel:
 def _label_path(image_id: str, datastore: Datastore) -> Path:
     tag = DefaultLabelTag.FINAL.value
     if isinstance(datastore, DICOMWebDatastore):
-        return Path(
-            LocalDatastore.get_label_uri(datastore, image_id, tag)
-        )  # the cached file, not the DICOM SEG
+        return Path(LocalDatastore.get_label_uri(datastore, image_id, tag))  # the cached file, not the DICOM SEG
     return Path(datastore.get_label_uri(image_id, tag))
 
 

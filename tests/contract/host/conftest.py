@@ -84,8 +84,9 @@ def model_dir(tmp_path: Path) -> Path:
 def app(studies: Path, model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Our app, found and built by the host's own loader."""
     import monailabel.interfaces.utils.app as host
-    from label_tasks import language, segmentation
     from monailabel.config import settings
+
+    from label_tasks import language, segmentation
 
     monkeypatch.setattr(settings, "MONAI_LABEL_DATASTORE_AUTO_RELOAD", False)
     monkeypatch.setattr(settings, "MONAI_LABEL_SESSION_PATH", str(tmp_path / "sessions"))
@@ -113,6 +114,7 @@ def ask(app: Any) -> Callable[..., dict[str, Any]]:
 def server(app: Any) -> Any:
     """The hardened server around that app; the lifespan's threads are not started."""
     from fastapi.testclient import TestClient
+
     from label_tasks.server import build
 
     return TestClient(build(), raise_server_exceptions=False)

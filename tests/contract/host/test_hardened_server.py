@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+
 from label_tasks import language
 
 
@@ -82,9 +83,7 @@ class TestServer:
         allowed = server.get("/info/", headers={"Origin": "http://elsewhere.example"}).headers
         assert "access-control-allow-origin" not in allowed
 
-    def test_a_bug_is_reported_without_its_details(
-        self, server: TestClient, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_bug_is_reported_without_its_details(self, server: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(language.converse, "report", lambda *_, **__: {}["secret"])
         reply = server.post("/infer/medvlsam2_report?image=alpha", data={"params": "{}"})
         assert reply.status_code == 500

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from fastapi import HTTPException
-from label_tasks import segmentation
-from label_tasks.failures import errors_as_http
 from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
 
+from label_tasks import segmentation
+from label_tasks.failures import errors_as_http
 from medvlsam2 import errors
 
 APP_DIR = Path(__file__).resolve().parents[3] / "apps" / "medvlsam2"
@@ -75,16 +75,22 @@ class TestWhatTheHostLists:
         assert again is not app
         assert again.info()["models"] == app.info()["models"]
 
-    def test_a_wrong_conf_key_stops_the_start_with_a_sentence(
-        self, app: MONAILabelApp, studies: Path
-    ) -> None:
+    def test_a_wrong_conf_key_stops_the_start_with_a_sentence(self, app: MONAILabelApp, studies: Path) -> None:
         host.clear_cache()
         with pytest.raises(errors.InvalidConfig, match=r"'devise'. Did you mean device"):
             host.app_instance(str(APP_DIR), str(studies), {"devise": "cpu"})
 
-    def test_nothing_is_downloaded_at_start(
-        self, app: MONAILabelApp, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_model_that_is_not_there_stops_the_start(self, app: MONAILabelApp, studies: Path) -> None:
+        host.clear_cache()
+        with pytest.raises(errors.MissingCheckpoint, match=r"'nanoo' is neither a model"):
+            host.app_instance(str(APP_DIR), str(studies), {"model": "nanoo"})
+
+    def test_a_device_that_is_not_there_stops_the_start(self, app: MONAILabelApp, studies: Path) -> None:
+        host.clear_cache()
+        with pytest.raises(errors.InvalidConfig, match=r"'tpu'"):
+            host.app_instance(str(APP_DIR), str(studies), {**app.conf, "device": "tpu"})
+
+    def test_nothing_is_downloaded_at_start(self, app: MONAILabelApp, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("monailabel.interfaces.app.download_and_extract", pytest.fail)
         app._download_dcmqi_tools()
         assert shutil.which("itkimage2segimage")
@@ -138,9 +144,7 @@ class TestMasks:
     ) -> None:
         seen: list[Any] = []
         fake = segmentation.segment
-        monkeypatch.setattr(
-            segmentation, "segment", lambda e, v, prompts: seen.extend(prompts) or fake(e, v, prompts)
-        )
+        monkeypatch.setattr(segmentation, "segment", lambda e, v, prompts: seen.extend(prompts) or fake(e, v, prompts))
         ask("medvlsam2_interactive", roi=[9, -3, 2, 4, 8, 8])
         assert seen[0].box_ijk == (0, 5, 2, 5, 8, 9)
         with pytest.raises(HTTPException) as refusal:
@@ -168,9 +172,7 @@ class TestTexts:
         assert (params["answer"], params["choice_index"], params["choices"]) == ("Yes.", 0, ["yes", "no"])
 
     @pytest.mark.parametrize("tag", [None, "original", "final"])
-    def test_a_stored_text_does_not_replace_a_mask(
-        self, app: MONAILabelApp, ask: Ask, tag: str | None
-    ) -> None:
+    def test_a_stored_text_does_not_replace_a_mask(self, app: MONAILabelApp, ask: Ask, tag: str | None) -> None:
         ask("medvlsam2_semantic", label="liver", save_label=True)
         ask("medvlsam2_report", save_label=True, label_tag=tag)
         store = app.datastore()
@@ -216,9 +218,7 @@ class TestRefusals:
         assert refusal.value.status_code == 404
 
     def test_unknown_model_and_strategy(self, app: MONAILabelApp, ask: Ask) -> None:
-        with pytest.raises(
-            HTTPException, match=r"no model 'medvlsam2_reports'. Did you mean medvlsam2_report"
-        ):
+        with pytest.raises(HTTPException, match=r"no model 'medvlsam2_reports'. Did you mean medvlsam2_report"):
             ask("medvlsam2_reports")
         with pytest.raises(HTTPException, match=r"no strategy 'randon'. Did you mean random"):
             app.next_sample({"strategy": "randon"})

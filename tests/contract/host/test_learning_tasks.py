@@ -11,10 +11,10 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from label_tasks import learning, selection
-from label_tasks.score_book import SCORE_FILE
 from monailabel.interfaces.app import MONAILabelApp
 
+from label_tasks import learning, selection
+from label_tasks.score_book import SCORE_FILE
 from medvlsam2 import errors
 
 SHAPE = (5, 7, 9)
@@ -45,27 +45,21 @@ class TestNextSample:
         assert sorted(looked_at) == ["alpha", "beta", "gamma"]
         assert (studies / SCORE_FILE).is_file()
 
-    def test_a_call_looks_at_a_bounded_number_of_scans(
-        self, app: MONAILabelApp, looked_at: list[str]
-    ) -> None:
+    def test_a_call_looks_at_a_bounded_number_of_scans(self, app: MONAILabelApp, looked_at: list[str]) -> None:
         app._strategies["random"]._candidates = 1
         for number in (1, 2, 3):
             assert app.next_sample({"strategy": "random"})["scored"] == number
             assert len(looked_at) == number
         assert app.next_sample({"strategy": "random"})["id"] == "beta"
 
-    def test_a_changed_scan_is_looked_at_again(
-        self, app: MONAILabelApp, looked_at: list[str], studies: Path
-    ) -> None:
+    def test_a_changed_scan_is_looked_at_again(self, app: MONAILabelApp, looked_at: list[str], studies: Path) -> None:
         app.next_sample({"strategy": "random"})
         shutil.copy(studies / "gamma.nii.gz", studies / "alpha.nii.gz")
         looked_at.clear()
         app.next_sample({"strategy": "random"})
         assert looked_at == ["alpha"]
 
-    def test_labelled_and_just_offered_scans_come_last(
-        self, app: MONAILabelApp, looked_at: list[str]
-    ) -> None:
+    def test_labelled_and_just_offered_scans_come_last(self, app: MONAILabelApp, looked_at: list[str]) -> None:
         store = app.datastore()
         store.update_image_info("beta", {"strategy": {"random": {"ts": int(time.time())}}})
         assert app.next_sample({"strategy": "random"})["id"] == "gamma"
@@ -102,9 +96,7 @@ class TestFineTuning:
         )
         store.save_label("beta", str(label), "final", {"label_info": []})
         seen: dict[str, Any] = {}
-        monkeypatch.setattr(
-            learning, "finetune", lambda *arguments: seen.update(arguments=arguments) or Published()
-        )
+        monkeypatch.setattr(learning, "finetune", lambda *arguments: seen.update(arguments=arguments) or Published())
         stats = app.train({"model": "medvlsam2_finetune", "max_epochs": 2})
         (scan,) = seen["arguments"][1]
         assert scan.names == {1: "liver", 2: "cyst"}
