@@ -89,8 +89,27 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def tiny_model() -> MedVLSAM2:
-    """The whole model at its smallest size, with seeded random weights; tests must not change it."""
-    from medvlsam2.model import builders
+def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole model folder at the smallest size, random from a seed; tests copy it before they change it."""
+    from medvlsam2.data.language import tokenizer as tokenizers
+    from medvlsam2.data.language.corpus import sentences
+    from medvlsam2.model import builders, checkpoint
 
-    return builders.build(builders.preset("tiny_random"), seed=0).eval()
+    folder = tmp_path_factory.mktemp("models") / builders.TINY_RANDOM.model_id
+    tokenizer = tokenizers.train_tokenizer(sentences(0, 300), builders.TINY_RANDOM.language.vocab_size)
+    model = builders.build(builders.TINY_RANDOM, checkpoint.special_tokens(tokenizer), seed=0)
+    metadata = {
+        "model_id": builders.TINY_RANDOM.model_id,
+        "version": "0",
+        "structures": ["liver", "spleen", "kidney_right", "kidney_left", "aorta", "heart"],
+    }
+    checkpoint.save(folder, model, tokenizer, metadata)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_model_dir: Path) -> MedVLSAM2:
+    """The whole model at its smallest size, with seeded random weights; tests must not change it."""
+    from medvlsam2.model import checkpoint
+
+    return checkpoint.load(tiny_model_dir).model

@@ -112,8 +112,8 @@ class Sam2Config:
     """Width of the hidden layer in the memory attention."""
     num_maskmem: int = 7
     """Spatial memories a slice can attend to: conditioning slices plus the nearest others."""
-    max_cond_frames_in_attn: int = 4
-    """At most this many prompted slices are attended to, the nearest first."""
+    max_cond_frames_in_attn: int = -1
+    """At most this many prompted slices are attended to, the nearest first; -1: all of them."""
     hiera_embed_dim: int = 96
     """Hiera: width of its first stage."""
     hiera_num_heads: int = 1

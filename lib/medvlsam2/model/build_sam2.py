@@ -42,6 +42,7 @@ _SAM21_ARGUMENTS: dict[str, object] = {
     "multimask_min_pt_num": 0,
     "multimask_max_pt_num": 1,
     "use_mlp_for_obj_ptr_proj": True,
+    "binarize_mask_from_pts_for_mem_enc": True,
     "compile_image_encoder": False,
 }
 _STABILITY = {
