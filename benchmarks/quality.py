@@ -42,7 +42,7 @@ Rows = dict[str, list[float]]
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--model", type=Path, default=Path("model/medvlsam2-nano"))
     parser.add_argument("--data", type=Path, help="folder with ct/ and split.json; without it, phantoms alone")
     parser.add_argument("--head-and-neck", type=int, default=18, help="scans of the head-and-neck set to measure")
     parser.add_argument("-o", "--output", type=Path)
