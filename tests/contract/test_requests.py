@@ -8,7 +8,7 @@ import pytest
 
 from label_tasks import guards, requests, serve_config
 from label_tasks.serve_config import ServeConfig
-from label_tasks.submitted import names_of_values
+from medvlsam2.data.label_info import names_of_values
 from medvlsam2.errors import DatasetError, InvalidConfig, InvalidPrompt, InvalidRequest, UnknownStructure
 
 LABELS = {"liver": 1, "spleen": 2, "left kidney": 3, "right kidney": 4}

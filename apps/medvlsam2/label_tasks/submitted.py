@@ -1,24 +1,21 @@
 """Labels that annotators submitted, with the name of each value: what fine-tuning and export start from.
 
 Names, not values, carry the meaning: two scans may use value 1 for different structures. They come from the
-label file's own header, else from the ``label_info`` that the client sent along. There, Slicer counts the
-segments that it left out, while the file counts only those it holds; a client of the API usually sends the
-file's values. Where both readings are possible and disagree, the label is left out rather than mislearned.
+label file's own header, else from the ``label_info`` that the client sent along.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from monailabel.datastore.dicom import DICOMWebDatastore
 from monailabel.datastore.local import LocalDatastore
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 
+from medvlsam2.data.label_info import names_of_values
 from medvlsam2.data.label_maps import read_label_map
 from medvlsam2.errors import DatasetError, MedVLSAM2Error
 
@@ -51,36 +48,6 @@ def submitted_labels(datastore: Datastore) -> tuple[list[SubmittedLabel], list[s
     return labels, left_out
 
 
-def names_of_values(image_id: str, present: Iterable[int], label_info: list[Mapping[str, Any]]) -> dict[int, str]:
-    """What the values of a label file mean.
-
-    Args:
-        image_id: for the message.
-        present: values in the file, without 0.
-        label_info: what the client sent: ``name`` and ``idx`` (or ``labelID``, ``id``) per segment, in order.
-
-    Raises:
-        DatasetError: if they cannot be named for certain.
-
-    Example:
-        >>> names_of_values("a", [1, 2], [{"name": "liver", "idx": 2}, {"name": "spleen", "idx": 3}])
-        {1: 'liver', 2: 'spleen'}
-    """
-    values = sorted(set(present))
-    by_place = {place: str(item.get("name", "")) for place, item in enumerate(label_info, start=1)}
-    by_index = {_index(item, place): str(item.get("name", "")) for place, item in enumerate(label_info, start=1)}
-    readings = [
-        {value: names[value] for value in values} for names in (by_index, by_place) if all(map(names.get, values))
-    ]
-    if not readings or any(reading != readings[0] for reading in readings):
-        raise DatasetError(
-            f"The label of image '{image_id}' holds the values {values}, and its label_info "
-            f"{[dict(item) for item in label_info]} does not say for certain what they mean. Submit it "
-            "again with one name per value, e.g. [{'name': 'liver', 'idx': 1}]."
-        )
-    return readings[0]
-
-
 def _submitted(image_id: str, datastore: Datastore) -> SubmittedLabel:
     path = _label_path(image_id, datastore)
     label_map = read_label_map(path)
@@ -109,10 +76,3 @@ def _label_path(image_id: str, datastore: Datastore) -> Path:
     if isinstance(datastore, DICOMWebDatastore):
         return Path(LocalDatastore.get_label_uri(datastore, image_id, tag))  # the cached file, not the DICOM SEG
     return Path(datastore.get_label_uri(image_id, tag))
-
-
-def _index(item: Mapping[str, Any], place: int) -> int:
-    for key in ("idx", "labelID", "id"):
-        if isinstance(item.get(key), int):
-            return int(item[key])
-    return place
