@@ -42,7 +42,7 @@ class TrainConfig:
     """Stage 3: structures or findings of each of them."""
     memory_share: float = 0.25
     """Stage 3: share of steps on a clip of neighbouring slices of one scan, with memory."""
-    conversation_share: float = 0.12
+    conversation_share: float = 0.25
     """Stage 3: share of steps that answer questions, so that language is not forgotten."""
     clip_slices: int = 5
     """Stage 3: slices of such a clip."""

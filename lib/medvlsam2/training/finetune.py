@@ -1,7 +1,7 @@
 """What annotators corrected makes the model better: a short stage-3 fit, a gate, a new version.
 
 Only LoRA, the [SEG] projector and the mask decoder move. Every other step replays a phantom, so that what was known
-is not forgotten. A patient is held out for good or never (by a hash of the patient's id), so the hold-out stays the
+is not forgotten. A patient is held out or not by a hash of the patient's id, so the hold-out stays the
 same while labels arrive; two fixed phantoms are part of it from the first label on. A version is published only if the
 hold-out's Dice is not worse; either way it is kept as a folder.
 """
@@ -150,11 +150,14 @@ class _Cases:
             if not case.present_keys:
                 logger.warning("a submitted label holds no structure of the vocabulary and is left out")
                 continue
-            (held_out if _is_held_out(sample.patient_id) and len(samples) > 1 else train).append(case)
+            (held_out if _is_held_out(sample.patient_id) else train).append(case)
+        if not train and held_out:
+            logger.warning("all %d submitted scans are of held-out patients; this run trains on them", len(held_out))
+            train, held_out = held_out, []
         if not train:
             raise DatasetError(
-                f"{len(samples)} submitted scans, none of them to train on ({len(held_out)} held out). Submit labels "
-                "with the names of known structures, for more patients."
+                f"{len(samples)} submitted scans, none of them to train on. Submit labels with the names of "
+                "known structures."
             )
         phantoms = {
             seed: load_case(cache_phantom(seed, cache, config)) for seed in (*HOLD_OUT_PHANTOMS, *REPLAY_PHANTOMS)
