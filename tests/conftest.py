@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,10 @@ import torch
 
 # The package itself is imported late: the shape checks hook its imports only after this file was read.
 if TYPE_CHECKING:
+    from medvlsam2.data.phantom import Phantom
+    from medvlsam2.model.checkpoint import LoadedModel
     from medvlsam2.model.medvlsam2 import MedVLSAM2
+    from medvlsam2.training.cases import Case
 
 ROOT = Path(__file__).resolve().parents[1]
 NO_SHARED_DATA = "The real scans are not here: set MEDVLSAM2_DATA, or put them into ../shared/data."
@@ -108,8 +112,49 @@ def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tiny_model_dir: Path) -> MedVLSAM2:
-    """The whole model at its smallest size, with seeded random weights; tests must not change it."""
+def tiny_loaded(tiny_model_dir: Path) -> LoadedModel:
+    """The tiny model in memory with its tokenizer; tests must not change it."""
     from medvlsam2.model import checkpoint
 
-    return checkpoint.load(tiny_model_dir).model
+    return checkpoint.load(tiny_model_dir)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_loaded: LoadedModel) -> MedVLSAM2:
+    """The whole model at its smallest size, with seeded random weights; tests must not change it."""
+    return tiny_loaded.model
+
+
+@pytest.fixture
+def model_dir(tiny_model_dir: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny model's folder, to be changed."""
+    return Path(shutil.copytree(tiny_model_dir, tmp_path / tiny_model_dir.name))
+
+
+@pytest.fixture(scope="session")
+def small_phantom() -> Phantom:
+    """A coarse oblique abdomen with findings, of which everything is known."""
+    from medvlsam2.data.phantom import PhantomConfig, generate
+
+    return generate(
+        5,
+        PhantomConfig(
+            shape_ijk=(64, 56, 36),
+            spacing_mm=(6.0, 6.0, 5.0),
+            orientation="LPS",
+            oblique_degrees=6.0,
+            region="abdomen",
+            num_lesions=2,
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_case(small_phantom: Phantom, tmp_path_factory: pytest.TempPathFactory) -> Case:
+    """The small phantom, cached for the tiny model."""
+    from medvlsam2.model.builders import TINY_RANDOM
+    from medvlsam2.training import cases
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cases.phantom, "generate", lambda _: small_phantom)
+        return cases.load_case(cases.cache_phantom(5, tmp_path_factory.mktemp("cases"), TINY_RANDOM))

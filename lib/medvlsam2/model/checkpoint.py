@@ -74,7 +74,7 @@ def load(folder: Path, device: str = "cpu") -> LoadedModel:
 
     Raises:
         MissingCheckpoint: if a file that a model needs is not there.
-        CheckpointMismatch: if weights do not fit the configuration.
+        CheckpointMismatch: if a file is damaged, or weights do not fit the configuration.
         InvalidConfig: if ``config.yaml`` holds an unknown key.
     """
     for name in (CONFIG, METADATA, WEIGHTS):
@@ -83,17 +83,17 @@ def load(folder: Path, device: str = "cpu") -> LoadedModel:
                 f"Model folder '{folder}' has no {name}; a model needs {CONFIG}, {METADATA}, {WEIGHTS} and its "
                 "tokenizer. Give another folder, or train one with 'medvlsam2 train'."
             )
-    config = from_dict(ModelConfig, yaml.safe_load((folder / CONFIG).read_text()))
+    config = from_dict(ModelConfig, _read_record(folder / CONFIG))
     tokenizer = tokenizers.load(folder)
     model = build(config, special_tokens(tokenizer))
-    metadata = json.loads((folder / METADATA).read_text())
+    metadata = _read_record(folder / METADATA)
     tensors = _read(folder / WEIGHTS)
     version = current_version(folder)
     if version != BASE_VERSION:
         changed = _read(version_folder(folder, version) / ADAPTER)
         require_fit(changed.keys() & tensors.keys(), changed.keys(), f"{version}/{ADAPTER}")
         tensors |= changed
-        metadata |= json.loads((version_folder(folder, version) / METADATA).read_text())
+        metadata |= _read_record(version_folder(folder, version) / METADATA)
     load_tensors(model, tensors, str(folder / WEIGHTS))
     return LoadedModel(model.to(device).eval(), tokenizer, config, metadata, version)
 
@@ -191,7 +191,7 @@ def set_current(folder: Path, version: str) -> None:
 
 def versions(folder: Path) -> list[str]:
     """All versions, "base" first, then by name."""
-    found = sorted(p.name for p in (folder / "versions").glob("*") if (p / ADAPTER).is_file())
+    found = sorted(p.name for p in (folder / "versions").glob("[!.]*") if (p / ADAPTER).is_file())
     return [BASE_VERSION, *found]
 
 
@@ -216,6 +216,18 @@ def _compact(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         key: (tensor.half() if tensor.is_floating_point() else tensor).cpu().contiguous()
         for key, tensor in tensors.items()
     }
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    """A YAML or JSON file that holds one mapping."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        record = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise CheckpointMismatch(f"'{path}' cannot be read ({error}). Copy the file again.") from error
+    if not isinstance(record, dict):
+        raise CheckpointMismatch(f"'{path}' holds {record!r}; a mapping of names is allowed. Copy the file again.")
+    return record
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -1,0 +1,65 @@
+"""Mask losses: values by hand, and objects that are not on their slice."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from medvlsam2.training.losses import mask_loss
+
+
+def test_values_by_hand() -> None:
+    # Two of four pixels are the object; every logit is 0, so every probability is one half.
+    target = torch.tensor([[[True, True], [False, False]]])
+    loss = mask_loss(torch.zeros(1, 2, 2), torch.tensor([0.4]), torch.tensor([0.0]), target)
+    focal = 0.25 * math.log(2) * (0.25 + 0.75) / 2
+    assert math.isclose(float(loss.focal), focal, rel_tol=1e-5)
+    assert math.isclose(float(loss.dice), 1 - (2 * 1 + 1) / (2 + 2 + 1), rel_tol=1e-5)
+    assert math.isclose(float(loss.iou), 0.4, rel_tol=1e-5), "no logit is above 0, so the true IoU is 0"
+    assert math.isclose(float(loss.object_score), math.log(2), rel_tol=1e-5)
+    total = 20 * float(loss.focal) + float(loss.dice) + float(loss.iou) + float(loss.object_score)
+    assert math.isclose(float(loss.total), total, rel_tol=1e-5)
+
+
+def test_a_perfect_answer_costs_nothing() -> None:
+    target = torch.zeros(2, 8, 8, dtype=torch.bool)
+    target[0, 2:6, 3:7] = True
+    logits = torch.where(target, 30.0, -30.0)
+    loss = mask_loss(logits, torch.tensor([1.0, 0.3]), torch.tensor([30.0, -30.0]), target)
+    assert float(loss.total) < 1e-4
+
+
+def test_an_absent_object_trains_the_object_score_alone() -> None:
+    logits = torch.randn(2, 8, 8, requires_grad=True)
+    iou, score = torch.rand(2, requires_grad=True), torch.zeros(2, requires_grad=True)
+    target = torch.zeros(2, 8, 8, dtype=torch.bool)
+    target[1, :4] = True
+    mask_loss(logits, iou, score, target).total.backward()
+    assert logits.grad is not None
+    assert iou.grad is not None
+    assert score.grad is not None
+    assert not logits.grad[0].any()
+    assert not iou.grad[0].any()
+    assert logits.grad[1].any()
+    assert score.grad[0] > 0 > score.grad[1]
+
+
+def test_a_batch_of_absent_objects_has_no_mask_loss() -> None:
+    loss = mask_loss(torch.randn(3, 4, 4), torch.rand(3), torch.zeros(3), torch.zeros(3, 4, 4, dtype=torch.bool))
+    assert float(loss.focal) == float(loss.dice) == float(loss.iou) == 0
+    assert torch.isfinite(loss.total)
+
+
+def test_absent_objects_do_not_thin_out_the_others() -> None:
+    target = torch.zeros(1, 4, 4, dtype=torch.bool)
+    target[0, :2] = True
+    logits = torch.randn(1, 4, 4)
+    alone = mask_loss(logits, torch.tensor([0.5]), torch.zeros(1), target)
+    empty = torch.zeros(3, 4, 4)
+    among = mask_loss(
+        torch.cat([logits, empty]), torch.full((4,), 0.5), torch.zeros(4), torch.cat([target, empty.bool()])
+    )
+    torch.testing.assert_close(alone.focal, among.focal)
+    torch.testing.assert_close(alone.dice, among.dice)
+    torch.testing.assert_close(alone.iou, among.iou)
