@@ -1,0 +1,85 @@
+"""What people and programs see: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+NOTICE: Final = "Research only; not a medical device."
+_PIPE_WIDTH: Final = 1000
+
+
+def stdout() -> Console:
+    """Results go here; a file or pipe gets whole lines."""
+    console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = _PIPE_WIDTH
+    return console
+
+
+def stderr() -> Console:
+    """Progress, warnings and errors go here."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def show_json(record: Mapping[str, Any]) -> None:
+    """Print one JSON object."""
+    print(json.dumps(record, indent=2, ensure_ascii=False))
+
+
+def show_text(text: str) -> None:
+    """Print words of a result as they are."""
+    print(text)
+
+
+def show_notice(*facts: str) -> None:
+    """Print the last line of a result: which model, how long, and that it is research."""
+    stdout().print(" · ".join((*facts, NOTICE)), style="dim", markup=False)
+
+
+def show_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    """Print a small table."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    stdout().print(table, soft_wrap=False)
+
+
+def warn(sentences: Iterable[str]) -> None:
+    """Print warnings."""
+    for sentence in sentences:
+        stderr().print(f"warning: {sentence}", style="yellow", markup=False)
+
+
+def fail(sentence: str) -> None:
+    """Print why nothing came of it."""
+    stderr().print(f"error: {sentence}", style="red", markup=False)
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """A sign of life while work of unknown length goes on, in a terminal only."""
+    console = stderr()
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(what):
+        yield
+
+
+@contextmanager
+def bar(what: str) -> Iterator[Callable[[float], None]]:
+    """A progress bar, in a terminal only; gives a function that takes the share of work done, 0..1."""
+    console = stderr()
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=1.0)
+        yield lambda share: progress.update(task, completed=share)

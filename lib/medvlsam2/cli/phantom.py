@@ -1,0 +1,58 @@
+"""``medvlsam2 phantom``: a procedural CT of a patient who never was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from jsonargparse import ArgumentParser, Namespace
+
+from medvlsam2.cli import console, values
+from medvlsam2.cli.verb import Verb, add_json
+
+SCAN_SUFFIXES: Final = (".nii.gz", ".nii")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Options of the verb."""
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same scan")
+    parser.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="PATH",
+        help="a .nii.gz file for the scan alone, or a folder for scan, label maps and facts",
+    )
+    add_json(parser)
+
+
+def run(arguments: Namespace) -> int:
+    """Write one phantom."""
+    is_file = arguments.output.lower().endswith(SCAN_SUFFIXES)
+    if is_file:
+        values.output_path(arguments.output, "--output", SCAN_SUFFIXES)
+    else:
+        values.output_folder(arguments.output, "--output")
+
+    from medvlsam2.data import phantom
+    from medvlsam2.data.volume_files import write_volume
+
+    path = Path(arguments.output).expanduser()
+    with console.working("Drawing"):
+        made = phantom.generate(arguments.seed, phantom.PhantomConfig())
+    if is_file:
+        write_volume(path, made.volume)
+    else:
+        phantom.write(made, path)
+    if arguments.json:
+        console.show_json({"output": str(path), "seed": arguments.seed, "facts": made.facts.to_json()})
+    else:
+        lesions = ", ".join(
+            f"{item.kind} of {item.diameter_mm:.0f} mm in {item.structure}" for item in made.facts.lesions
+        )
+        console.show_text(f"{path}: {made.volume!r}")
+        console.show_text(f"{len(made.facts.volumes_ml)} structures; findings: {lesions or 'none'}")
+    return 0
+
+
+VERB = Verb("Draw a synthetic CT of which everything is known.", add_arguments, run)

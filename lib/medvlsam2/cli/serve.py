@@ -1,0 +1,104 @@
+"""``medvlsam2 serve``: start the MONAI Label server with our app.
+
+The app lives beside the package in the checkout and knows the host; this verb only checks what was given, says where
+to connect, and lets the app's own start script take this process over, so that signals reach the server.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Final
+
+from jsonargparse import ArgumentParser, Namespace
+
+from medvlsam2.cli import console
+from medvlsam2.cli.verb import Verb, add_model
+from medvlsam2.errors import InvalidConfig
+from medvlsam2.model.registry import checkout, resolve_model
+
+MAX_PORT: Final = 65535
+EVERYWHERE: Final = ("0.0.0.0", "::")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Options of the verb."""
+    parser.add_argument("--studies", required=True, metavar="DIR_OR_URL", help="folder of scans, or DICOMweb address")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 opens it to the network")
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on")
+    add_model(parser)
+
+
+def run(arguments: Namespace) -> int:
+    """Become the server."""
+    script = start_script()
+    is_remote = arguments.studies.startswith(("http://", "https://"))
+    studies = arguments.studies if is_remote else str(_studies_folder(arguments.studies))
+    model_dir = resolve_model(arguments.model)
+    _require_free(arguments.host, arguments.port)
+    _say_where(arguments.host, arguments.port, studies, is_remote=is_remote)
+    options = {
+        "--studies": studies,
+        "--host": arguments.host,
+        "--port": str(arguments.port),
+        "--model": str(model_dir),
+        "--device": arguments.device,
+    }
+    command = [sys.executable, str(script), *(part for option in options.items() for part in option)]
+    os.execv(sys.executable, command)
+    return 0
+
+
+VERB = Verb("Serve scans to 3D Slicer, OHIF and programs.", add_arguments, run)
+
+
+def start_script() -> Path:
+    """The app's start script.
+
+    Raises:
+        InvalidConfig: if the package does not run from a checkout.
+    """
+    script = checkout() / "apps" / "medvlsam2" / "serve.py"
+    if not script.is_file():
+        raise InvalidConfig(
+            f"The server's app is not at '{script.parent}'. Serving needs the source checkout: clone the repository "
+            "and run 'make serve' there."
+        )
+    return script
+
+
+def _studies_folder(text: str) -> Path:
+    folder = Path(text).expanduser()
+    if not folder.is_dir():
+        raise InvalidConfig(
+            f"--studies '{text}' is no folder. Give a folder of scans, or a DICOMweb address that starts with "
+            "http:// or https://."
+        )
+    return folder.resolve()
+
+
+def _require_free(host: str, port: int) -> None:
+    if not 1 <= port <= MAX_PORT:
+        raise InvalidConfig(f"--port {port} given; allowed are 1 to {MAX_PORT}.")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise InvalidConfig(
+            f"The server cannot listen on {host}:{port} ({error.strerror}). Choose another --port or --host."
+        ) from error
+
+
+def _say_where(host: str, port: int, studies: str, *, is_remote: bool) -> None:
+    address = f"http://{'127.0.0.1' if host in EVERYWHERE else host}:{port}"
+    console.show_text(f"Serving {studies}")
+    console.show_text(f"  3D Slicer (MONAI Label module)  {address}")
+    if is_remote:
+        console.show_text(f"  OHIF viewer                     {address}/ohif/")
+    console.show_text(f"  API, to try in a browser        {address}/docs/")
+    console.show_notice("Stop with Ctrl-C")
+    sys.stdout.flush()

@@ -1,0 +1,119 @@
+"""``medvlsam2 train``: from a preset to a model folder."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from jsonargparse import ArgumentParser, Namespace
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from medvlsam2.cli import console
+from medvlsam2.cli.verb import Verb
+from medvlsam2.errors import DatasetError, InvalidConfig
+from medvlsam2.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from medvlsam2.training.loop import Line
+
+STAGES: Final = ("language", "projector", "vision and LoRA", "joint with masks")
+LINE_EVERY_S: Final = 30.0
+"""Without a terminal, one line of progress at most this often."""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Options of the verb: where things go, and every field of TrainConfig."""
+    folders = parser.add_argument_group("Folders")
+    folders.add_argument("--output", metavar="DIR", help="model folder to write (default: runs/PRESET/model)")
+    folders.add_argument(
+        "--run", metavar="DIR", help="logs and checkpoint; it resumes from them (default: runs/PRESET)"
+    )
+    folders.add_argument("--cache", metavar="DIR", help="prepared scans, kept between runs (default: cache/PRESET)")
+    folders.add_argument("--data", metavar="DIR", help="real scans: ct/ and split.json (default: phantoms alone)")
+    folders.add_argument("--workers", type=int, default=1, help="processes that draw phantoms")
+    parser.add_class_arguments(TrainConfig)
+
+
+def run(arguments: Namespace) -> int:
+    """Train a model."""
+    config = TrainConfig(**{field.name: arguments[field.name] for field in fields(TrainConfig)})
+    run_dir = Path(arguments.run or f"runs/{config.preset}")
+    output = Path(arguments.output or run_dir / "model")
+    cache = Path(arguments.cache or f"cache/{config.preset}")
+    data = Path(arguments.data) if arguments.data else None
+    if data is not None and not data.is_dir():
+        raise DatasetError(f"--data '{data}' is no folder. Give one with ct/ and split.json, or leave it out.")
+    if arguments.workers < 1:
+        raise InvalidConfig(f"--workers {arguments.workers} given; at least 1 is needed.")
+
+    from medvlsam2.training import run as training_run
+
+    with TrainBar(config) as bar:
+        training_run.train(
+            config,
+            output=output,
+            run=run_dir,
+            cache=cache,
+            data=data,
+            workers=arguments.workers,
+            report=bar.update,
+        )
+    console.show_text(f"model: {output}")
+    console.show_text(f"logs:  {run_dir} (tensorboard --logdir {run_dir})")
+    console.show_notice()
+    return 0
+
+
+VERB = Verb("Train a model from a preset.", add_arguments, run)
+
+
+class TrainBar:
+    """One bar per stage with losses, speed and time left; without a terminal, a line now and then."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        self._config = config
+        self._console = console.stderr()
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}  {task.fields[losses]}"),
+        )
+        self._progress = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
+        self._tasks: dict[int, TaskID] = {}
+        self._spoken_s = 0.0
+
+    def __enter__(self) -> TrainBar:
+        self._progress.start()
+        self._task("preparing scans", left="")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def update(self, line: Line) -> None:
+        """Show one line of progress."""
+        index = self._config.stages.index(line.stage)
+        name = f"stage {line.stage} {STAGES[line.stage]}"
+        left_min = (1 - line.fraction) * self._config.minutes[index] + sum(self._config.minutes[index + 1 :])
+        left = f"{left_min:.0f} min left"
+        losses = " ".join(f"{key} {value:.3f}" for key, value in line.losses.items())
+        if not self._console.is_terminal:
+            self._say(f"{name} {line.fraction:4.0%} step {line.step} {line.steps_per_s:.2f}/s {left} {losses}")
+            return
+        if line.stage not in self._tasks:
+            for task in self._progress.task_ids:
+                self._progress.update(task, total=1.0, completed=1.0, left="")
+            self._tasks[line.stage] = self._task(name, left=left)
+        self._progress.update(self._tasks[line.stage], completed=line.fraction, left=left, losses=losses)
+
+    def _task(self, name: str, *, left: str) -> TaskID:
+        return self._progress.add_task(name, total=1.0, left=left, losses="")
+
+    def _say(self, text: str) -> None:
+        if time.monotonic() - self._spoken_s >= LINE_EVERY_S:
+            self._spoken_s = time.monotonic()
+            self._console.print(text, markup=False)

@@ -1,0 +1,102 @@
+"""The two verbs that hand over to long work: their options arrive, and nonsense is refused before it starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from medvlsam2.cli import serve
+
+
+def test_train_hands_over_its_options(run, tmp_path, monkeypatch):
+    from medvlsam2.training import run as training_run
+    from medvlsam2.training.loop import Line
+
+    seen = {}
+
+    def fake(config, *, output, run, cache, data, workers, report):
+        seen.update(config=config, output=output, run=run, cache=cache, data=data, workers=workers)
+        report(Line(stage=3, step=20, fraction=0.5, losses={"dice": 0.25}, steps_per_s=2.0))
+
+    monkeypatch.setattr(training_run, "train", fake)
+    code, out, err = run(
+        *("train", "--preset", "tiny_random", "--stages", "0,3", "--minutes", "1,8", "--seed", "5"),
+        *("--data", tmp_path, "--output", tmp_path / "m"),
+    )
+    assert code == 0
+    assert seen["config"].stages == (0, 3)
+    assert seen["config"].minutes == (1.0, 8.0)
+    assert seen["config"].seed == 5
+    assert seen["config"].slices_per_case == 6
+    assert (seen["output"], seen["data"]) == (tmp_path / "m", tmp_path)
+    assert (seen["run"], seen["cache"]) == (Path("runs/tiny_random"), Path("cache/tiny_random"))
+    assert str(tmp_path / "m") in out
+    assert "stage 3" in err
+    assert "4 min left dice 0.250" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--stages", "0,9", "--minutes", "1,1"], "(0, 9)"),
+        (["--stages", "0,1"], "4 values of minutes for 2 stages"),
+        (["--stages", "one"], "one"),
+        (["--preset", "huge"], "huge"),
+        (["--data", "/no/such/data"], "/no/such/data"),
+        (["--workers", "0"], "--workers 0"),
+    ],
+)
+def test_train_refuses_what_makes_no_sense(run, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run("train", *arguments)
+    assert code == 2
+    assert words in err
+
+
+@pytest.fixture
+def executed(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Commands that would have taken the process over."""
+    commands: list[list[str]] = []
+    monkeypatch.setattr(serve.os, "execv", lambda _, command: commands.append(command))
+    return commands
+
+
+def test_serve_starts_the_apps_script(run, executed, tmp_path, tiny_model_dir, free_port):
+    code, out, _ = run("serve", "--studies", tmp_path, "--port", free_port, "--model", "tiny-random", "--device", "cpu")
+    assert code == 0
+    assert f"http://127.0.0.1:{free_port}" in out
+    (command,) = executed
+    assert Path(command[1]).read_text().startswith('"""Start the host with our server')
+    options = dict(zip(command[2::2], command[3::2], strict=True))
+    assert options == {
+        "--studies": str(tmp_path),
+        "--host": "127.0.0.1",
+        "--port": str(free_port),
+        "--model": str(tiny_model_dir),
+        "--device": "cpu",
+    }
+
+
+def test_serve_takes_a_dicomweb_address(run, executed, free_port):
+    url = "http://pacs.example/dicom-web"
+    code, out, _ = run("serve", "--studies", url, "--port", free_port, "--model", "tiny-random")
+    assert code == 0
+    assert executed[0][3] == url
+    assert "/ohif/" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--studies", "/no/such/studies"], "/no/such/studies"),
+        (["--studies", ".", "--port", "99999"], "99999"),
+        (["--studies", ".", "--model", "nothing"], "'nothing'"),
+        (["--studies", ".", "--host", "256.1.1.1"], "256.1.1.1"),
+    ],
+)
+def test_serve_refuses_before_it_starts(run, executed, arguments, words):
+    code, _, err = run("serve", "--model", "tiny-random", *arguments)
+    assert code == 2
+    assert words in err
+    assert executed == []
