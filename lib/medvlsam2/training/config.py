@@ -20,7 +20,7 @@ class TrainConfig:
     """Stages to run, in order: 0 language, 1 projector, 2 vision and LoRA, 3 joint with masks."""
     minutes: tuple[float, ...] = (4.0, 3.0, 8.0, 45.0)
     """Minutes for each of the stages; the learning rate reaches its end with them."""
-    learning_rates: tuple[float, ...] = (2e-3, 1e-3, 6e-4, 8e-4)
+    learning_rates: tuple[float, ...] = (2e-3, 1e-3, 6e-4, 1e-3)
     """Highest learning rate of each of the stages 0 to 3."""
     phantoms: int = 200
     """Number of phantoms to draw and to train on."""
@@ -42,6 +42,10 @@ class TrainConfig:
     """Stage 3: structures or findings of each of them."""
     memory_share: float = 0.25
     """Stage 3: share of steps on a clip of neighbouring slices of one scan, with memory."""
+    alignment_shares: tuple[float, float] = (0.5, 0.05)
+    """Stages 2 and 3: share of steps in which the [SEG] state learns to tell requests apart."""
+    requests_per_alignment: int = 16
+    """Structures in such a step, each in two wordings."""
     conversation_share: float = 0.25
     """Stage 3: share of steps that answer questions, so that language is not forgotten."""
     clip_slices: int = 5

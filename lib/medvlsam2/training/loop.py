@@ -32,8 +32,8 @@ from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.training.cases import Case
 from medvlsam2.training.config import TrainConfig
 from medvlsam2.training.parts import set_trainable
-from medvlsam2.training.samples import conversations, segmentation_sample
-from medvlsam2.training.step import StepResult, conversation_step, segmentation_step, text_step
+from medvlsam2.training.samples import conversations, paired_requests, segmentation_sample
+from medvlsam2.training.step import StepResult, alignment_step, conversation_step, segmentation_step, text_step
 from medvlsam2.transforms.text import Conversation, encode
 
 logger = logging.getLogger(__name__)
@@ -176,9 +176,10 @@ class _Stages:
         torch.manual_seed(self.config.seed + stage + step)
         if stage == 0:
             return self._text_steps(rng)
-        if stage in (1, 2):
+        if stage == 1:
             return self._conversation_steps(rng)
-        return self._segmentation_steps(rng)
+        steps = self._conversation_steps(rng) if stage == 2 else self._segmentation_steps(rng)
+        return self._with_alignment(steps, self.config.alignment_shares[stage - 2], rng)
 
     def _text_steps(self, rng: np.random.Generator) -> Iterator[StepResult]:
         texts = sentences(int(rng.integers(2**31)), 10**9)
@@ -197,6 +198,18 @@ class _Stages:
                     chosen.append(torch.from_numpy(np.array(case.whole, dtype=np.float32)))
                     talks.append(found)
             yield conversation_step(self.model, self.tokenizer, torch.stack(chosen), talks)
+
+    def _with_alignment(
+        self, steps: Iterator[StepResult], share: float, rng: np.random.Generator
+    ) -> Iterator[StepResult]:
+        while True:
+            if rng.random() >= share:
+                yield next(steps)
+                continue
+            case = self._draw_case(rng, real_share=self.config.real_share)
+            whole = torch.from_numpy(np.array(case.whole, dtype=np.float32))
+            wordings = paired_requests(case, rng, self.config.requests_per_alignment)
+            yield alignment_step(self.model, self.tokenizer, whole, wordings)
 
     def _segmentation_steps(self, rng: np.random.Generator) -> Iterator[StepResult]:
         config = self.config

@@ -1,8 +1,9 @@
 """Which parts of the model a stage trains.
 
 A model with parents (Hiera trunk) follows the paper: 1 projector; 2 vision encoder, LoRA and projector; 3 LoRA, [SEG]
-projector, mask decoder and memory. A model without parents (``nano``) learns its language in stage 0, its vision
-encoder already in stage 1, and its image encoder in stage 3.
+projector, mask decoder and memory. The [SEG] projector moves in stage 2 already, where requests are told apart. A
+model without parents (``nano``) learns its language in stage 0, its vision encoder from stage 1 on, and its image
+encoder in stage 3.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def set_trainable(model: MedVLSAM2, stage: int) -> None:
     model.language.set_trainable(base=stage == 0, lora=stage >= 2, new_tokens=stage >= 2)
     model.projector.requires_grad_(stage >= 1)
     model.vit.requires_grad_(stage == 2 or (stage >= 1 and from_scratch))
-    model.seg_projector.requires_grad_(stage == 3)
+    model.seg_projector.requires_grad_(stage >= 2)
     for name, parameter in model.sam2.named_parameters():
         parameter.requires_grad_(stage == 3 and (from_scratch or name.startswith(_SAM2_WITH_PARENT)))
 

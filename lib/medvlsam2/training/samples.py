@@ -31,8 +31,29 @@ ABSENT_SHARE = 0.15
 """Share of objects that are asked for and not there."""
 FINDING_SHARE = 0.3
 """Share of findings among the objects of a scan that has some."""
-NUMBERED_WEIGHT = 0.15
-"""Single ribs and vertebrae are drawn this much less often than other structures, since there are 50 of them."""
+COMMON = frozenset(
+    (
+        *(
+            "liver",
+            "spleen",
+            "kidney_left",
+            "kidney_right",
+            "kidneys",
+            "aorta",
+            "stomach",
+            "pancreas",
+            "urinary_bladder",
+        ),
+        *("lung_left", "lung_right", "lungs", "heart", "spinal_cord", "hip_left", "hip_right", "vertebrae"),
+        *("femur_left", "femur_right", "gallbladder", "colon", "inferior_vena_cava", "trachea", "sacrum"),
+        *("brainstem", "parotid_gland_left", "parotid_gland_right", "esophagus", "larynx", "mandible"),
+        *("soft_tissue_sarcoma", "lung_tumor"),
+    )
+)
+"""What annotators ask for most; drawn most often."""
+OTHER_WEIGHT = 0.2
+NUMBERED_WEIGHT = 0.03
+"""Single ribs and vertebrae are drawn least often, since there are 50 of them."""
 _NUMBERED = re.compile(r"rib_|vertebrae_")
 MAX_CLICKS = 3
 BOX_JITTER = 0.08
@@ -107,6 +128,13 @@ def conversations(case: Case, rng: np.random.Generator, count: int) -> list[Conv
     return chosen
 
 
+def paired_requests(case: Case, rng: np.random.Generator, count: int) -> list[str]:
+    """Two wordings each for some of a case's structures, their mirror images among them, since sides are hardest."""
+    drawn = [str(key) for key in rng.permutation(case.present_keys)[:count]]
+    keys = list(dict.fromkeys(key for one in drawn for key in (one, vocabulary.mirror(one))))[:count]
+    return [_request(key, rng) for key in keys for _ in range(2)]
+
+
 def draw_clicks(
     mask: Bool[Tensor, "m m"], rng: np.random.Generator, count: int, scale: float
 ) -> tuple[list[tuple[float, float]], list[int]]:
@@ -163,17 +191,23 @@ def _draw_object(case: Case, rng: np.random.Generator) -> tuple[str, Bool[np.nda
             window = _finding_window(case, phrase.lesion_labels)
             return chat.segmentation_questions(phrase.phrase, rng), mask, window
     keys = case.present_keys
-    weights = np.array([NUMBERED_WEIGHT if _NUMBERED.match(key) else 1.0 for key in keys])
+    weights = np.array([_weight(key) for key in keys])
     key = keys[int(rng.choice(len(keys), p=weights / weights.sum()))]
     truth = case.structure_mask(key)
     assert truth is not None
     return _request(key, rng), truth, vocabulary.STRUCTURES[key].window
 
 
+def _weight(key: str) -> float:
+    if key in COMMON:
+        return 1.0
+    return NUMBERED_WEIGHT if _NUMBERED.match(key) else OTHER_WEIGHT
+
+
 def _request(key: str, rng: np.random.Generator) -> str:
     structure = vocabulary.STRUCTURES[key]
     names = (structure.name, *structure.synonyms)
-    name = structure.name if rng.random() < 0.6 else str(names[int(rng.integers(len(names)))])
+    name = structure.name if rng.random() < 0.7 else str(names[int(rng.integers(len(names)))])
     return chat.segmentation_questions(name, rng)
 
 

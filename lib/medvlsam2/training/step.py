@@ -15,7 +15,7 @@ from medvlsam2.data.language import chat
 from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.model.slice_memory import SliceMemory
 from medvlsam2.model.volume_sam2 import SliceFeatures, SliceMasks, SlicePrompts
-from medvlsam2.training.losses import MaskLoss, mask_loss
+from medvlsam2.training.losses import MaskLoss, alignment_loss, mask_loss
 from medvlsam2.training.samples import (
     MAX_CLICKS,
     PromptKind,
@@ -37,7 +37,7 @@ class StepResult:
     parts: dict[str, float]
 
 
-def text_step(model: MedVLSAM2, rows: Sequence[Int[Tensor, " n"]]) -> StepResult:
+def text_step(model: MedVLSAM2, rows: Sequence[Int[Tensor, " _"]]) -> StepResult:
     """Stage 0: predict every token of texts without an image."""
     ids, attention_mask = pad(rows, model.language.token_ids.pad)
     labels = ids.masked_fill(attention_mask == 0, -100)
@@ -59,6 +59,26 @@ def conversation_step(
     )
     loss = _language_loss(model, batch, image_tokens.repeat_interleave(counts, dim=0))
     return StepResult(loss, {"language": float(loss.detach())})
+
+
+def alignment_step(
+    model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, whole: Float[Tensor, "1 d h w"], wordings: Sequence[str]
+) -> StepResult:
+    """Stages 2 and 3: the [SEG] state tells requests apart.
+
+    Args:
+        model: the model.
+        tokenizer: the model's.
+        whole: one volume, which all requests are about.
+        wordings: requests; entries 2n and 2n + 1 are two wordings for one structure.
+    """
+    image_tokens = model.encode_volume(whole[None]).expand(len(wordings), -1, -1)
+    requests = [Conversation(wording, chat.SEGMENTATION_ANSWER) for wording in wordings]
+    batch = encode_conversations(tokenizer, requests, model.config.projector.num_tokens)
+    output = model.language(batch.input_ids, batch.attention_mask, image_tokens, batch.labels)
+    tokens = model.text_tokens(output.hidden_states_last, batch.input_ids).float()
+    loss = alignment_loss(tokens[0::2], tokens[1::2])
+    return StepResult(loss + output.loss, {"alignment": float(loss.detach())})
 
 
 def segmentation_step(
@@ -195,7 +215,7 @@ def _draw_prompts(
     )
 
 
-def _masks_loss(outputs: Sequence[SliceMasks], targets: Sequence[Bool[Tensor, "p m m"]]) -> MaskLoss:
+def _masks_loss(outputs: Sequence[SliceMasks], targets: Sequence[Bool[Tensor, "_ m m"]]) -> MaskLoss:
     return mask_loss(
         torch.cat([output.mask_logits[:, 0] for output in outputs]).float(),
         torch.cat([output.iou[:, 0] for output in outputs]).float(),
