@@ -46,8 +46,9 @@ class MedVLSAM2(nn.Module):
             nn.Linear(width, width), nn.ReLU(inplace=True), nn.Linear(width, config.sam2.hidden_dim)
         )
         # SAM 2's own prompt tokens have unit variance; a token much smaller than they are is not heard
-        for layer in (self.seg_projector[0], self.seg_projector[2]):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        for layer in self.seg_projector:
+            if isinstance(layer, nn.Linear):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
 
     def encode_volume(self, volume: Float[Tensor, "b 1 d h w"]) -> Float[Tensor, "b tokens hidden"]:
         """Image tokens for the language model."""
