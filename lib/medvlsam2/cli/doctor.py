@@ -116,7 +116,7 @@ def _device_name(device: str) -> str:
     import torch
 
     if device == "cpu":
-        return f"cpu ({torch.get_num_threads()} threads)"
+        return f"cpu (threads: {torch.get_num_threads()})"
     properties = torch.cuda.get_device_properties(device)
     return f"{device} ({properties.name}, {properties.total_memory / GIB:.0f} GiB)"
 

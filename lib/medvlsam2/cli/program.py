@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from argparse import ArgumentError
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -43,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if argv is None else argv)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     try:
         name, arguments = _parse(given)
         return VERBS[name].run(arguments)

@@ -49,7 +49,7 @@ def run(arguments: Namespace) -> int:
             }
         )
         return 0
-    console.show_text(report.text)
+    console.show_text(report.text or "(The model wrote nothing.)")
     console.show_notice(
         "Draft for a radiologist to correct",
         f"{engine.model_id} {engine.version}",
