@@ -42,11 +42,11 @@ class TrainConfig:
     """Stage 3: structures or findings of each of them."""
     memory_share: float = 0.25
     """Stage 3: share of steps on a clip of neighbouring slices of one scan, with memory."""
-    alignment_shares: tuple[float, float] = (0.5, 0.05)
+    alignment_shares: tuple[float, float] = (0.5, 0.2)
     """Stages 2 and 3: share of steps in which the [SEG] state learns to tell requests apart."""
     requests_per_alignment: int = 16
     """Structures in such a step, each in two wordings."""
-    conversation_share: float = 0.25
+    conversation_share: float = 0.2
     """Stage 3: share of steps that answer questions, so that language is not forgotten."""
     clip_slices: int = 5
     """Stage 3: slices of such a clip."""

@@ -2,8 +2,8 @@
 
 Only LoRA, the [SEG] projector and the mask decoder move. Every other step replays a phantom, so that what was known
 is not forgotten. A patient is held out or not by a hash of the patient's id, so the hold-out stays the
-same while labels arrive; two fixed phantoms are part of it from the first label on. A version is published only if the
-hold-out's Dice is not worse; either way it is kept as a folder.
+same while labels arrive; two fixed phantoms are part of it from the first label on. A version is published only if its
+weights are finite and the hold-out's Dice is not worse; either way it is kept as a folder.
 """
 
 from __future__ import annotations
@@ -102,7 +102,9 @@ def finetune(
         before = _hold_out_dice(loaded, cases.held_out)
         losses = _fit(loaded, cases, config, progress)
         after = _hold_out_dice(loaded, cases.held_out)
-    published = after >= before - TOLERANCE
+    tensors = checkpoint.trainable_tensors(loaded.model)
+    finite = all(bool(tensor.half().isfinite().all()) for tensor in tensors.values())
+    published = finite and after >= before - TOLERANCE
     version = _next_version(model_dir)
     metrics = {
         "epoch": float(config.epochs),
@@ -124,7 +126,7 @@ def finetune(
         "metrics": metrics,
         "data_sha256": cases.data_hash,
     }
-    checkpoint.publish(model_dir, version, checkpoint.trainable_tensors(loaded.model), provenance, use=published)
+    checkpoint.publish(model_dir, version, tensors, provenance, use=published)
     logger.info("version %s: hold-out Dice %.3f -> %.3f, published: %s", version, before, after, published)
     return PublishedVersion(version, published, metrics)
 

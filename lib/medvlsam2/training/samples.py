@@ -130,7 +130,9 @@ def conversations(case: Case, rng: np.random.Generator, count: int) -> list[Conv
 
 def paired_requests(case: Case, rng: np.random.Generator, count: int) -> list[str]:
     """Two wordings each for some of a case's structures, their mirror images among them, since sides are hardest."""
-    drawn = [str(key) for key in rng.permutation(case.present_keys)[:count]]
+    weights = np.array([_weight(key) for key in case.present_keys])
+    size = min(count, len(weights))
+    drawn = [str(key) for key in rng.choice(case.present_keys, size, replace=False, p=weights / weights.sum())]
     keys = list(dict.fromkeys(key for one in drawn for key in (one, vocabulary.mirror(one))))[:count]
     return [_request(key, rng) for key in keys for _ in range(2)]
 
