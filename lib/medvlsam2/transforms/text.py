@@ -55,7 +55,7 @@ def segmentation_turn_ids(tokenizer: PreTrainedTokenizerBase, phrase: str) -> In
     return torch.tensor(encode(tokenizer, text))
 
 
-def pad(rows: Sequence[Int[Tensor, " n"]], padding_value: int) -> tuple[Int[Tensor, "b t"], Int[Tensor, "b t"]]:
+def pad(rows: Sequence[Int[Tensor, " _"]], padding_value: int) -> tuple[Int[Tensor, "b t"], Int[Tensor, "b t"]]:
     """Rows of different length as one batch, and its attention mask."""
     ids = torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=padding_value)
     lengths = torch.tensor([len(row) for row in rows])

@@ -1,0 +1,169 @@
+"""Cached cases: what is known of a scan, and what a missing label does not say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from _pytest.logging import LogCaptureFixture
+
+from medvlsam2.data import vocabulary
+from medvlsam2.data.phantom import Phantom
+from medvlsam2.data.phantom.files import write
+from medvlsam2.errors import DatasetError, GeometryMismatch
+from medvlsam2.model.builders import TINY_RANDOM
+from medvlsam2.training import cases
+from medvlsam2.training.cases import Case, cache_folder, cache_phantom, cache_scan, load_case
+from medvlsam2.training.samples import conversations
+
+MASK_SIDE = 4 * TINY_RANDOM.sam2.image_size // TINY_RANDOM.sam2.backbone_stride
+
+
+@pytest.fixture
+def phantom_files(small_phantom: Phantom, tmp_path: Path) -> Path:
+    """The phantom as files."""
+    write(small_phantom, tmp_path / "scans" / "phantom")
+    return tmp_path / "scans" / "phantom"
+
+
+def test_a_phantom_is_cached_with_everything_that_is_known(
+    small_phantom: Phantom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+    monkeypatch.setattr(cases.phantom, "generate", lambda seed: drawn.append(seed) or small_phantom)
+    case = load_case(cache_phantom(5, tmp_path, TINY_RANDOM))
+    cache_phantom(5, tmp_path, TINY_RANDOM)
+    assert drawn == [5], "what is cached is not drawn again"
+    assert case.is_phantom
+    assert case.facts == small_phantom.facts
+    assert case.hu.dtype == np.int16
+    assert case.hu.shape[1:] == (64, 64)
+    assert case.labels.shape == case.lesions.shape == (case.num_slices, MASK_SIDE, MASK_SIDE)
+    assert case.whole.shape == (1, *TINY_RANDOM.vit.image_size_dhw)
+    assert set(np.unique(case.lesions)) <= {0, *(lesion.label_value for lesion in small_phantom.facts.lesions)}
+    for key, volume_ml in small_phantom.facts.volumes_ml.items():
+        mask = case.structure_mask(key)
+        assert mask is not None, key
+        if volume_ml > 300:
+            assert mask.any(), key
+            assert key in case.present_keys, key
+    liver = case.structure_mask("liver")
+    assert liver is not None
+    inside_hu = case.hu[:, ::2, ::2][:, :MASK_SIDE, :MASK_SIDE][liver]
+    assert 20 < np.median(inside_hu) < 200, "labels lie on the tissue that they name"
+
+
+def write_case(root: Path, case_id: str, files: Path, labels: dict[int, str]) -> None:
+    """A case in the layout of the project's data set."""
+    target = root / "ct" / case_id
+    target.mkdir(parents=True)
+    for name in ("image.nii.gz", "label.nii.gz"):
+        (target / name).write_bytes((files / name).read_bytes())
+    (target / "meta.json").write_text(json.dumps({"labels": {str(value): name for value, name in labels.items()}}))
+
+
+class TestLabelledScan:
+    def scan(self, files: Path, cache: Path, small_phantom: Phantom, *keys: str) -> Case:
+        names = {value: key for value, key in small_phantom.labels.items() if key in keys}
+        folder = cache_scan(files / "image.nii.gz", files / "label.nii.gz", names, cache, TINY_RANDOM)
+        return load_case(folder)
+
+    def test_not_contoured_is_not_absent(self, phantom_files: Path, tmp_path: Path, small_phantom: Phantom) -> None:
+        case = self.scan(phantom_files, tmp_path / "cache", small_phantom, "liver", "kidney_left")
+        assert case.keys == ("kidney_left", "liver")
+        assert case.structure_mask("liver") is not None
+        assert case.structure_mask("spleen") is None
+        assert case.facts is not None
+        assert case.facts.absent == ()
+        assert set(case.facts.volumes_ml) == {"liver", "kidney_left"}
+        assert not case.facts.lesions_known
+        assert not case.is_phantom
+        expected_ml = small_phantom.facts.volumes_ml["liver"]
+        assert case.facts.volumes_ml["liver"] == pytest.approx(expected_ml, rel=1e-3)
+        talks = conversations(case, np.random.default_rng(0), 50)
+        assert talks
+        assert not any("spleen" in talk.answer.lower() and "not" in talk.answer.lower() for talk in talks)
+
+    def test_a_whole_needs_all_of_its_parts(self, phantom_files: Path, tmp_path: Path, small_phantom: Phantom) -> None:
+        whole = next(
+            key
+            for key, structure in vocabulary.STRUCTURES.items()
+            if set(structure.parts) == {"kidney_left", "kidney_right"}
+        )
+        one = self.scan(phantom_files, tmp_path / "one", small_phantom, "kidney_left")
+        both = self.scan(phantom_files, tmp_path / "both", small_phantom, "kidney_left", "kidney_right")
+        assert one.structure_mask(whole) is None
+        assert whole not in one.present_keys
+        mask, left, right = (both.structure_mask(key) for key in (whole, "kidney_left", "kidney_right"))
+        assert mask is not None
+        assert left is not None
+        assert right is not None
+        np.testing.assert_array_equal(mask, left | right)
+        assert left.any()
+        assert right.any()
+        assert whole in both.present_keys
+
+    def test_the_left_kidney_is_on_the_right_of_the_image(
+        self, phantom_files: Path, tmp_path: Path, small_phantom: Phantom
+    ) -> None:
+        case = self.scan(phantom_files, tmp_path / "both", small_phantom, "kidney_left", "kidney_right")
+        left, right = case.structure_mask("kidney_left"), case.structure_mask("kidney_right")
+        assert left is not None
+        assert right is not None
+        assert np.nonzero(left)[2].mean() > MASK_SIDE / 2 > np.nonzero(right)[2].mean()
+
+    def test_unknown_names_are_left_out_with_a_line(
+        self, phantom_files: Path, tmp_path: Path, caplog: LogCaptureFixture
+    ) -> None:
+        folder = cache_scan(
+            phantom_files / "image.nii.gz",
+            phantom_files / "label.nii.gz",
+            {1: "Liver", 2: "zzz of nothing", 3: "Liver"},
+            tmp_path / "cache",
+            TINY_RANDOM,
+        )
+        case = load_case(folder)
+        assert case.keys == ("liver",)
+        assert set(np.unique(case.labels)) <= {0, 1}
+        assert "label 2 of phantom is not in the vocabulary" in caplog.text
+
+    def test_a_label_on_another_grid_is_refused(
+        self, phantom_files: Path, tmp_path: Path, small_phantom: Phantom
+    ) -> None:
+        from medvlsam2.data.label_maps import write_label_map
+
+        moved = small_phantom.volume.affine.copy()
+        moved[0, 3] += 1
+        write_label_map(tmp_path / "moved.nii.gz", small_phantom.label_map, moved, {})
+        with pytest.raises(GeometryMismatch, match=r"moved\.nii\.gz"):
+            cache_scan(phantom_files / "image.nii.gz", tmp_path / "moved.nii.gz", {1: "liver"}, tmp_path, TINY_RANDOM)
+
+
+def test_partly_contoured_labels_are_left_out(phantom_files: Path, tmp_path: Path) -> None:
+    labels = {1: "vertebra", 2: "lymph node", 3: "liver"}
+    root = tmp_path / "data"
+    for case_id in ("4DLung_113", "other"):
+        write_case(root, case_id, phantom_files, labels)
+    (root / "ct" / "unlabelled").mkdir()
+    folders = cache_folder(root, ["4DLung_113", "other", "unlabelled"], tmp_path / "cache", TINY_RANDOM)
+    assert [load_case(folder).keys for folder in folders] == [("liver",), ("liver", "lymph_node", "vertebrae")]
+
+
+def test_a_real_scan(shared_data: Path, tmp_path: Path) -> None:
+    folder = cache_folder(shared_data, ["TS_abdo_sm"], tmp_path, TINY_RANDOM)[0]
+    case = load_case(folder)
+    assert case.num_slices == 30
+    assert {"liver", "spleen", "aorta"} <= set(case.present_keys)
+    assert case.facts is not None
+    assert 100 < case.facts.volumes_ml["liver"] < 3000
+
+
+def test_what_is_no_case_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match="'empty' is no cached case"):
+        load_case(tmp_path / "empty")
+    (tmp_path / "empty" / "case.json").write_text(json.dumps({"cache_version": 0}))
+    with pytest.raises(DatasetError, match="has version 0; 1 is allowed"):
+        load_case(tmp_path / "empty")

@@ -1,0 +1,71 @@
+"""The engine: nothing is loaded before it is asked, and what is current answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from medvlsam2.data.phantom import Phantom
+from medvlsam2.data.volume import CTVolume
+from medvlsam2.errors import InvalidConfig, MissingCheckpoint
+from medvlsam2.model import checkpoint
+from medvlsam2.tasks import engine as engines
+from medvlsam2.tasks.engine import Engine
+
+
+def test_the_constructor_loads_nothing(tmp_path: Path) -> None:
+    engine = Engine(tmp_path / "nowhere")
+    assert (engine.model_id, engine.version, engine.device) == ("nowhere", "base", "cpu")
+    with pytest.raises(MissingCheckpoint, match="nowhere"):
+        engine.loaded()
+
+
+def test_the_model_is_read_once(model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    load = checkpoint.load
+    monkeypatch.setattr(engines.checkpoint, "load", lambda *given: read.append(given) or load(*given))
+    engine = Engine(model_dir)
+    assert read == []
+    assert engine.loaded() is engine.loaded()
+    assert len(read) == 1
+
+
+def test_a_new_current_version_is_read_and_old_sessions_are_dropped(model_dir: Path, small_phantom: Phantom) -> None:
+    engine = Engine(model_dir)
+    session = engine.session(small_phantom.volume)
+    assert engine.session(small_phantom.volume) is session
+    checkpoint.publish(model_dir, "v0001", {"seg_projector.2.bias": torch.ones(32)}, {}, use=True)
+    assert engine.version == "v0001"
+    assert engine.loaded().version == "v0001"
+    assert (engine.loaded().model.seg_projector[2].bias == 1).all()
+    assert engine.session(small_phantom.volume) is not session
+    checkpoint.set_current(model_dir, "base")
+    assert engine.loaded().version == "base"
+
+
+def test_sessions_are_kept_by_content_the_last_ones_only(tiny_model_dir: Path) -> None:
+    engine = Engine(tiny_model_dir)
+    scans = [CTVolume(np.full((6, 6, 6), n, dtype=np.int16), np.eye(4), "same name") for n in range(3)]
+    first = engine.session(scans[0])
+    assert engine.session(CTVolume(scans[0].hu.copy(), np.eye(4), "other name")) is first
+    engine.session(scans[1])
+    engine.session(scans[0])
+    engine.session(scans[2])
+    assert engine.session(scans[0]) is first
+    assert len(engine._sessions) == engines.KEPT_SESSIONS
+
+
+@pytest.mark.parametrize("device", ["gpu", "mps", ""])
+def test_an_unknown_device_is_refused(tmp_path: Path, device: str) -> None:
+    with pytest.raises(InvalidConfig, match=f"'{device}' given; allowed are cpu, cuda"):
+        Engine(tmp_path, device)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="This machine has a GPU.")
+def test_a_gpu_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfig, match="'cuda:1' given, but this machine has no usable GPU"):
+        Engine(tmp_path, "cuda:1")
+    assert Engine(tmp_path, "auto").device == "cpu"

@@ -1,0 +1,128 @@
+"""What a training step sees of a case: objects, slices, clicks and boxes."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from medvlsam2.training import samples
+from medvlsam2.training.cases import Case
+from medvlsam2.training.samples import conversations, draw_box, draw_clicks, draw_prompt_kind, segmentation_sample
+
+
+def draw(case: Case, seed: int, *, contiguous: bool = False, slices: int = 5) -> samples.SegmentationSample:
+    rng = np.random.default_rng(seed)
+    return segmentation_sample(
+        case, rng, num_slices=slices, num_objects=3, contiguous=contiguous, neighbour_slices=True
+    )
+
+
+def test_shapes_and_reach(tiny_case: Case) -> None:
+    sample = draw(tiny_case, 0)
+    assert sample.slices.shape == (5, 3, 64, 64)
+    assert sample.masks.shape == (3, 5, 32, 32)
+    assert len(sample.phrases) == 3
+    assert sample.whole.shape == tiny_case.whole.shape
+    torch.manual_seed(1)
+    first = draw(tiny_case, 0)
+    torch.manual_seed(1)
+    again = draw(tiny_case, 0)
+    assert torch.equal(first.slices, again.slices)
+    assert torch.equal(first.masks, again.masks)
+    assert first.phrases == again.phrases
+
+
+def test_objects_and_absent_ones(tiny_case: Case) -> None:
+    seen = [mask.any() for seed in range(60) for mask in draw(tiny_case, seed, slices=2).masks]
+    share = 1 - float(torch.stack(seen).float().mean())
+    assert 0.1 < share < 0.6, "some objects are not on the drawn slices, most are"
+
+
+def test_masks_move_with_their_slices(tiny_case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the mask painted into the scan, whatever moves the slice moves the mask alike."""
+    liver = tiny_case.structure_mask("liver")
+    assert liver is not None
+    painted = np.where(liver.repeat(2, 1).repeat(2, 2), 3000, -1000).astype(np.int16)
+    case = Case(tiny_case.folder, "painted", tiny_case.keys, None, True)
+    case.__dict__["hu"] = painted
+    monkeypatch.setattr(samples, "_draw_object", lambda *_: ("liver", liver, "soft"))
+    agreements, moved = [], 0
+    for seed in range(8):
+        sample = draw(case, seed)
+        bright = torch.nn.functional.avg_pool2d(sample.slices[:, 1], 2) > 0
+        mask = sample.masks[0]
+        if mask.any():
+            agreements.append(2 * float((bright & mask).sum()) / float(bright.sum() + mask.sum()))
+        slices_as_stored = {row.tobytes() for row in liver}
+        moved += sum(row.numpy().tobytes() not in slices_as_stored for row in mask)
+    assert min(agreements) > 0.85
+    assert moved > 20
+
+
+def test_never_mirrored(tiny_case: Case) -> None:
+    """The liver stays on the left of the image, whatever the augmentation."""
+    liver = tiny_case.structure_mask("liver")
+    assert liver is not None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(samples, "_draw_object", lambda *_: ("liver", liver, "soft"))
+        for seed in range(12):
+            mask = draw(tiny_case, seed).masks[0]
+            columns = torch.nonzero(mask)[:, 2].float()
+            assert float(columns.mean()) < 16
+
+
+def test_clips_are_neighbouring_slices(tiny_case: Case) -> None:
+    depth = tiny_case.num_slices
+    masks = np.zeros((1, depth, 4, 4), dtype=bool)
+    masks[:, depth // 2] = True
+    steps = set()
+    for seed in range(40):
+        numbers = samples._draw_slices(masks, np.random.default_rng(seed), 4, contiguous=True)
+        assert numbers[0] == depth // 2
+        steps |= set(np.diff(numbers).tolist())
+        assert len(set(np.diff(numbers).tolist())) == 1
+    assert steps == {-2, -1, 1, 2}
+
+
+def test_clicks_are_on_their_side_of_the_rim() -> None:
+    mask = torch.zeros(32, 32, dtype=torch.bool)
+    mask[5:9, 20:30] = True
+    for seed in range(30):
+        points, labels = draw_clicks(mask, np.random.default_rng(seed), 3, 8.0)
+        assert labels[0] == 1
+        for (x, y), label in zip(points, labels, strict=True):
+            column, row = ((x + 0.5) / 8 - 0.5), ((y + 0.5) / 8 - 0.5)
+            assert column == round(column)
+            assert bool(mask[round(row), round(column)]) == bool(label)
+    points, labels = draw_clicks(torch.ones(4, 4, dtype=torch.bool), np.random.default_rng(0), 5, 2.0)
+    assert labels == [1] * 5, "where all is object no click can be beside it"
+
+
+def test_boxes_are_round_the_object() -> None:
+    mask = torch.zeros(32, 32, dtype=torch.bool)
+    mask[4:8, 10:20] = True
+    for seed in range(20):
+        points, labels = draw_box(mask, np.random.default_rng(seed), 4.0)
+        assert labels == [2, 3]
+        (x0, y0), (x1, y1) = points
+        expected = np.array([10, 4, 20, 8]) * 4 - 0.5
+        allowed = np.array([10, 4, 10, 4]) * 4 * samples.BOX_JITTER
+        assert (np.abs(np.array([x0, y0, x1, y1]) - expected) <= allowed).all()
+
+
+def test_prompts_come_in_their_shares() -> None:
+    rng = np.random.default_rng(0)
+    counts = Counter(draw_prompt_kind(rng) for _ in range(2000))
+    for kind, share in samples.PROMPT_MIX.items():
+        assert abs(counts[kind] / 2000 - share) < 0.04
+
+
+def test_conversations_end_with_a_report_where_all_is_known(tiny_case: Case) -> None:
+    talks = conversations(tiny_case, np.random.default_rng(0), 4)
+    assert len(talks) == 4
+    assert "report" in talks[-1].question
+    unknown = Case(tiny_case.folder, "unknown", tiny_case.keys, None, False)
+    assert conversations(unknown, np.random.default_rng(0), 4) == []
