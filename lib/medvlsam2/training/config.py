@@ -42,16 +42,20 @@ class TrainConfig:
     """Stage 3: structures or findings of each of them."""
     memory_share: float = 0.25
     """Stage 3: share of steps on a clip of neighbouring slices of one scan, with memory."""
-    alignment_shares: tuple[float, float] = (0.5, 0.2)
+    alignment_shares: tuple[float, float] = (0.5, 0.08)
     """Stages 2 and 3: share of steps in which the [SEG] state learns to tell requests apart."""
     requests_per_alignment: int = 16
     """Structures in such a step, each in two wordings."""
-    conversation_share: float = 0.2
+    dense_share: float = 0.55
+    """Stage 3: share of the steps with masks that compare words with pixels, for models with the similarity term."""
+    structures_per_dense: int = 20
+    """Stage 3: structures of each scan in such a step."""
+    conversation_share: float = 0.15
     """Stage 3: share of steps that answer questions, so that language is not forgotten."""
     clip_slices: int = 5
     """Stage 3: slices of such a clip."""
-    real_share: float = 0.6
-    """Stage 3: share of real scans among the cases, where there are any."""
+    real_share: float = 0.5
+    """Stage 3: share of real scans among the cases, where there are any; those with more structures come more often."""
     warmup_steps: int = 50
     """Steps until the highest learning rate."""
     weight_decay: float = 0.02

@@ -32,8 +32,15 @@ from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.training.cases import Case
 from medvlsam2.training.config import TrainConfig
 from medvlsam2.training.parts import set_trainable
-from medvlsam2.training.samples import conversations, paired_requests, segmentation_sample
-from medvlsam2.training.step import StepResult, alignment_step, conversation_step, segmentation_step, text_step
+from medvlsam2.training.samples import DenseSample, conversations, dense_sample, paired_requests, segmentation_sample
+from medvlsam2.training.step import (
+    StepResult,
+    alignment_step,
+    conversation_step,
+    dense_step,
+    segmentation_step,
+    text_step,
+)
 from medvlsam2.transforms.text import Conversation, encode
 
 logger = logging.getLogger(__name__)
@@ -218,6 +225,9 @@ class _Stages:
             if rng.random() < config.conversation_share:
                 yield next(talks)
                 continue
+            if self.model.sam2.text_similarity is not None and rng.random() < config.dense_share:
+                yield dense_step(self.model, self.tokenizer, self._dense_samples(rng))
+                continue
             with_memory = bool(rng.random() < config.memory_share)
             samples = [
                 segmentation_sample(
@@ -232,14 +242,28 @@ class _Stages:
             ]
             yield segmentation_step(self.model, self.tokenizer, samples, rng, with_memory=with_memory)
 
+    def _dense_samples(self, rng: np.random.Generator) -> list[DenseSample]:
+        return [
+            dense_sample(
+                self._draw_case(rng, real_share=self.config.real_share),
+                rng,
+                num_slices=self.config.slices_per_case,
+                num_structures=self.config.structures_per_dense,
+                neighbour_slices=self.model.config.sam2.neighbour_slices,
+            )
+            for _ in range(self.config.cases_per_step)
+        ]
+
     def _draw_case(self, rng: np.random.Generator, *, real_share: float) -> Case:
         if not self.phantoms and not self.scans:
             raise DatasetError(
                 "There is no case to train on: 0 phantoms and 0 labelled scans. Give --phantoms or --data."
             )
         real = bool(self.scans) and (not self.phantoms or bool(rng.random() < real_share))
-        pool = self.scans if real else self.phantoms
-        return pool[int(rng.integers(len(pool)))]
+        if not real:
+            return self.phantoms[int(rng.integers(len(self.phantoms)))]
+        shares = np.array([len(scan.keys) for scan in self.scans], dtype=float)
+        return self.scans[int(rng.choice(len(self.scans), p=shares / shares.sum()))]
 
     def _rate(self, stage: int, step: int, fraction: float) -> float:
         highest = self.config.learning_rates[stage]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 FOCAL_WEIGHT = 20.0
@@ -64,6 +64,24 @@ def mask_loss(
     iou_error = ((iou - _true_iou(mask_logits, target)).abs() * present).sum() / count
     score = F.binary_cross_entropy_with_logits(object_score_logits, present)
     return MaskLoss(focal, dice, iou_error, score)
+
+
+def dense_loss(similarity: Float[Tensor, "n k m m"], label_map: Int[Tensor, "n m m"]) -> Float[Tensor, ""]:
+    """Each pixel belongs to the structure whose words are most similar to it, or to none of them.
+
+    Cross-entropy over the structures and a background of constant logit 0, plus the structures' mean dice: the
+    similarity is positive inside a structure and negative elsewhere, as a mask logit is.
+
+    Args:
+        similarity: similarity of the k-th structure's [SEG] token to every pixel.
+        label_map: 0 for none, k + 1 for the k-th structure.
+    """
+    logits = F.pad(similarity, (0, 0, 0, 0, 1, 0))
+    entropy = F.cross_entropy(logits, label_map)
+    truth = F.one_hot(label_map, logits.shape[1])[..., 1:].movedim(-1, 1).float()
+    seen = truth.flatten(2).any(dim=2).flatten().float()
+    dice = _dice(logits.softmax(dim=1)[:, 1:].flatten(0, 1).logit(eps=1e-6), truth.flatten(0, 1))
+    return entropy + (dice * seen).sum() / seen.sum().clamp(min=1.0)
 
 
 def alignment_loss(first: Float[Tensor, "k c"], second: Float[Tensor, "k c"]) -> Float[Tensor, ""]:

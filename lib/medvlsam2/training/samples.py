@@ -76,6 +76,53 @@ class SegmentationSample:
     """The request for each object, in words."""
 
 
+@dataclass(frozen=True)
+class DenseSample:
+    """Slices of one scan with the labels of many structures at once."""
+
+    slices: Float[Tensor, "n 3 s s"]
+    whole: Float[Tensor, "1 d h w"]
+    label_map: Int[Tensor, "n m m"]
+    """0 none of them, value k the k-th request's structure."""
+    phrases: tuple[str, ...]
+
+
+def dense_sample(
+    case: Case, rng: np.random.Generator, *, num_slices: int, num_structures: int, neighbour_slices: bool
+) -> DenseSample:
+    """Draw slices of a case and many of its structures, all of one window.
+
+    Args:
+        case: the scan.
+        rng: source of every choice.
+        num_slices: slices to draw.
+        num_structures: at most so many structures.
+        neighbour_slices: whether channels are slices z-1, z, z+1.
+    """
+    present = [key for key in case.keys if key in case.present_keys]
+    first = present[int(rng.choice(len(present), p=_shares(present)))]
+    window = vocabulary.STRUCTURES[first].window
+    alike = [key for key in present if vocabulary.STRUCTURES[key].window == window]
+    size = min(num_structures, len(alike))
+    keys = [str(key) for key in rng.choice(alike, size, replace=False, p=_shares(alike))]
+    table = np.zeros(len(case.keys) + 1, dtype=np.int64)
+    for number, key in enumerate(keys, start=1):
+        table[case.keys.index(key) + 1] = number
+    values = table[case.labels]
+    numbers = _draw_slices((values > 0)[None], rng, num_slices, contiguous=False)
+    one_hot = np.stack([values[numbers] == number for number in range(1, size + 1)])
+    slices, moved = _move(
+        _input_slices(case, numbers, window, rng, neighbour_slices=neighbour_slices), torch.from_numpy(one_hot), rng
+    )
+    order = torch.arange(1, size + 1).view(-1, 1, 1, 1)
+    return DenseSample(
+        slices=slices,
+        whole=torch.from_numpy(np.array(case.whole, dtype=np.float32)),
+        label_map=(moved * order).amax(dim=0),
+        phrases=tuple(_request(key, rng) for key in keys),
+    )
+
+
 def segmentation_sample(
     case: Case,
     rng: np.random.Generator,
@@ -130,9 +177,8 @@ def conversations(case: Case, rng: np.random.Generator, count: int) -> list[Conv
 
 def paired_requests(case: Case, rng: np.random.Generator, count: int) -> list[str]:
     """Two wordings each for some of a case's structures, their mirror images among them, since sides are hardest."""
-    weights = np.array([_weight(key) for key in case.present_keys])
-    size = min(count, len(weights))
-    drawn = [str(key) for key in rng.choice(case.present_keys, size, replace=False, p=weights / weights.sum())]
+    size = min(count, len(case.present_keys))
+    drawn = [str(key) for key in rng.choice(case.present_keys, size, replace=False, p=_shares(case.present_keys))]
     keys = list(dict.fromkeys(key for one in drawn for key in (one, vocabulary.mirror(one))))[:count]
     return [_request(key, rng) for key in keys for _ in range(2)]
 
@@ -193,11 +239,15 @@ def _draw_object(case: Case, rng: np.random.Generator) -> tuple[str, Bool[np.nda
             window = _finding_window(case, phrase.lesion_labels)
             return chat.segmentation_questions(phrase.phrase, rng), mask, window
     keys = case.present_keys
-    weights = np.array([_weight(key) for key in keys])
-    key = keys[int(rng.choice(len(keys), p=weights / weights.sum()))]
+    key = keys[int(rng.choice(len(keys), p=_shares(keys)))]
     truth = case.structure_mask(key)
     assert truth is not None
     return _request(key, rng), truth, vocabulary.STRUCTURES[key].window
+
+
+def _shares(keys: Sequence[str]) -> Float[np.ndarray, " n"]:
+    weights = np.array([_weight(key) for key in keys])
+    return weights / weights.sum()
 
 
 def _weight(key: str) -> float:

@@ -15,9 +15,10 @@ from medvlsam2.data.language import chat
 from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.model.slice_memory import SliceMemory
 from medvlsam2.model.volume_sam2 import SliceFeatures, SliceMasks, SlicePrompts
-from medvlsam2.training.losses import MaskLoss, alignment_loss, mask_loss
+from medvlsam2.training.losses import MaskLoss, alignment_loss, dense_loss, mask_loss
 from medvlsam2.training.samples import (
     MAX_CLICKS,
+    DenseSample,
     PromptKind,
     SegmentationSample,
     draw_box,
@@ -72,13 +73,31 @@ def alignment_step(
         whole: one volume, which all requests are about.
         wordings: requests; entries 2n and 2n + 1 are two wordings for one structure.
     """
-    image_tokens = model.encode_volume(whole[None]).expand(len(wordings), -1, -1)
-    requests = [Conversation(wording, chat.SEGMENTATION_ANSWER) for wording in wordings]
-    batch = encode_conversations(tokenizer, requests, model.config.projector.num_tokens)
-    output = model.language(batch.input_ids, batch.attention_mask, image_tokens, batch.labels)
-    tokens = model.text_tokens(output.hidden_states_last, batch.input_ids).float()
-    loss = alignment_loss(tokens[0::2], tokens[1::2])
-    return StepResult(loss + output.loss, {"alignment": float(loss.detach())})
+    tokens, language_loss = _request_tokens(model, tokenizer, whole, wordings)
+    loss = alignment_loss(tokens[0::2].float(), tokens[1::2].float())
+    return StepResult(loss + language_loss, {"alignment": float(loss.detach())})
+
+
+def dense_step(model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, samples: Sequence[DenseSample]) -> StepResult:
+    """Stage 3: the words of many structures against every pixel, without the mask decoder.
+
+    One such step compares some hundred pairs of structure and slice, where the mask decoder affords some dozen, so
+    the image encoder and the [SEG] tokens learn to meet. Only for models with the similarity term.
+    """
+    assert model.sam2.text_similarity is not None
+    features = model.sam2.encode_slices(torch.cat([sample.slices for sample in samples]))
+    losses, language = [], []
+    for number, sample in enumerate(samples):
+        tokens, language_loss = _request_tokens(model, tokenizer, sample.whole, sample.phrases)
+        count, slices = len(tokens), len(sample.slices)
+        index = torch.arange(slices, device=tokens.device) + number * slices
+        part = features.select(index.repeat_interleave(count))
+        similarity = model.sam2.text_similarity(tokens.repeat(slices, 1), part)
+        side = similarity.shape[-1]
+        losses.append(dense_loss(similarity.reshape(slices, count, side, side).float(), sample.label_map))
+        language.append(language_loss)
+    dense, spoken = torch.stack(losses).mean(), torch.stack(language).mean()
+    return StepResult(dense + spoken, {"dense": float(dense.detach()), "language": float(spoken.detach())})
 
 
 def segmentation_step(
@@ -109,6 +128,18 @@ def _language_loss(model: MedVLSAM2, batch: TokenBatch, image_tokens: Tensor) ->
     loss = model.language(batch.input_ids, batch.attention_mask, image_tokens, batch.labels).loss
     assert isinstance(loss, Tensor)
     return loss
+
+
+def _request_tokens(
+    model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, whole: Float[Tensor, "1 d h w"], phrases: Sequence[str]
+) -> tuple[Float[Tensor, "k c"], Float[Tensor, ""]]:
+    """Projected states at [SEG] of requests about one volume, and the language loss of their answers."""
+    image_tokens = model.encode_volume(whole[None]).expand(len(phrases), -1, -1)
+    requests = [Conversation(phrase, chat.SEGMENTATION_ANSWER) for phrase in phrases]
+    batch = encode_conversations(tokenizer, requests, model.config.projector.num_tokens)
+    output = model.language(batch.input_ids, batch.attention_mask, image_tokens, batch.labels)
+    assert isinstance(output.loss, Tensor)
+    return model.text_tokens(output.hidden_states_last, batch.input_ids), output.loss
 
 
 def _text_tokens(
