@@ -39,9 +39,7 @@ class ViT3DConfig:
                     f"{self.patch_size_dhw} on every axis. Change one of them."
                 )
         if self.hidden_size % self.num_heads:
-            raise InvalidConfig(
-                f"hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}."
-            )
+            raise InvalidConfig(f"hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}.")
 
     @property
     def num_patches(self) -> int:

@@ -28,16 +28,12 @@ RAS_TO_LPS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 _AXIS_NAMES: Final = (("L", "R"), ("P", "A"), ("I", "S"))
 
 
-def ijk_to_ras(
-    points_ijk: Num[np.ndarray, "n 3"], affine: Float[np.ndarray, "4 4"]
-) -> Float[np.ndarray, "n 3"]:
+def ijk_to_ras(points_ijk: Num[np.ndarray, "n 3"], affine: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "n 3"]:
     """World positions in mm of voxel indices (voxel centres at integers)."""
     return np.asarray(points_ijk, dtype=np.float64) @ affine[:3, :3].T + affine[:3, 3]
 
 
-def ras_to_ijk(
-    points_ras: Num[np.ndarray, "n 3"], affine: Float[np.ndarray, "4 4"]
-) -> Float[np.ndarray, "n 3"]:
+def ras_to_ijk(points_ras: Num[np.ndarray, "n 3"], affine: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "n 3"]:
     """Continuous voxel indices of world positions in mm; the inverse of :func:`ijk_to_ras`."""
     return ijk_to_ras(np.asarray(points_ras, dtype=np.float64), np.linalg.inv(affine))
 
@@ -81,9 +77,7 @@ def orientation_codes(affine: Float[np.ndarray, "4 4"]) -> str:
     return "".join(_AXIS_NAMES[world][(sign + 1) // 2] for world, sign in closest_axes(affine))
 
 
-def reoriented_affine(
-    affine: Float[np.ndarray, "4 4"], shape_ijk: tuple[int, int, int]
-) -> Float[np.ndarray, "4 4"]:
+def reoriented_affine(affine: Float[np.ndarray, "4 4"], shape_ijk: tuple[int, int, int]) -> Float[np.ndarray, "4 4"]:
     """Affine of the same voxels after the array was turned to the nearest RAS order."""
     turn = np.zeros((4, 4))
     turn[3, 3] = 1.0

@@ -149,6 +149,5 @@ def _numbers(places: list[Dataset], name: str, count: int) -> Float[np.ndarray, 
 def _damaged(path: Path, reason: str) -> UnreadableVolume:
     text = " ".join(reason.split())[:120].replace(str(path), path.name)
     return UnreadableVolume(
-        f"DICOM file '{path.name}' is damaged or truncated ({text}). "
-        "Send the series again, or remove the file."
+        f"DICOM file '{path.name}' is damaged or truncated ({text}). Send the series again, or remove the file."
     )

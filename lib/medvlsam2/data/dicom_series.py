@@ -26,9 +26,7 @@ STACK_TOLERANCE: Final = 1e-3
 def is_dicom(path: Path) -> bool:
     """Whether the path is for this module: a folder, or a file with DICOM's suffix or mark."""
     suffix = known_suffix(path)
-    return path.is_dir() or (
-        path.is_file() and (suffix in DICOM_SUFFIXES or (not suffix and has_preamble(path)))
-    )
+    return path.is_dir() or (path.is_file() and (suffix in DICOM_SUFFIXES or (not suffix and has_preamble(path))))
 
 
 def read_series(path: Path) -> StoredArray:
@@ -54,9 +52,7 @@ def read_series(path: Path) -> StoredArray:
     if len(stacks) > 1 and path.is_dir():
         warnings.append(_left_out(chosen, stacks))
     if chosen[0].modality != "CT":
-        warnings.append(
-            f"DICOM says the modality is '{chosen[0].modality[:16]}', not CT: results may be wrong."
-        )
+        warnings.append(f"DICOM says the modality is '{chosen[0].modality[:16]}', not CT: results may be wrong.")
     first = slices[0]
     places = np.stack([header.position_lps for header in slices])
     grid = slice_lattice.lattice(places, first.orientation, first.pixel_spacing_mm)
@@ -84,9 +80,7 @@ def _sibling_headers(path: Path) -> list[SliceHeader]:
     own = slice_headers(path)
     if not own or len(own) > 1:
         return own
-    files = sorted(
-        file for file in path.parent.iterdir() if file != path and file.is_file() and is_dicom(file)
-    )
+    files = sorted(file for file in path.parent.iterdir() if file != path and file.is_file() and is_dicom(file))
     others = [header for file in files for header in slice_headers(file)]
     return own + [header for header in others if header.series_uid == own[0].series_uid]
 
@@ -130,9 +124,7 @@ def _left_out(chosen: list[SliceHeader], stacks: Sequence[list[SliceHeader]]) ->
 
 def _sorted_slices(stack: list[SliceHeader]) -> tuple[list[SliceHeader], list[str]]:
     """Slices by place, without copies of one file; two different slices at one place are refused."""
-    unique = list(
-        {(header.instance_uid or str(header.path), header.frame): header for header in stack}.values()
-    )
+    unique = list({(header.instance_uid or str(header.path), header.frame): header for header in stack}.values())
     copies = len(stack) - len(unique)
     positions = np.stack([header.position_lps for header in unique])
     depths = slice_lattice.depths_mm(positions, unique[0].orientation)

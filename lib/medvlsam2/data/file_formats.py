@@ -82,9 +82,7 @@ def read_array(path: Path) -> StoredArray:
         UnreadableVolume: if the file is absent, of another format, damaged, truncated or not 3-D.
     """
     if not path.is_file():
-        raise UnreadableVolume(
-            f"'{path.name}' is not there. Give the path of an existing file or DICOM folder."
-        )
+        raise UnreadableVolume(f"'{path.name}' is not there. Give the path of an existing file or DICOM folder.")
     suffix = known_suffix(path)
     if suffix in NIFTI_SUFFIXES:
         return _read_nifti(path)
@@ -101,9 +99,7 @@ def unreadable(path: Path, error: BaseException) -> UnreadableVolume:
     text = str(error) or type(error).__name__
     text = re.split(r"ITK ERROR:|sitk::ERROR:", text)[-1]
     text = re.sub(r"Reason: .*", "", text, flags=re.DOTALL)
-    text = (
-        re.sub(r"\w+\(0x[0-9a-f]+\):", "", text).replace(str(path), path.name).replace(f"{path.parent}/", "")
-    )
+    text = re.sub(r"\w+\(0x[0-9a-f]+\):", "", text).replace(str(path), path.name).replace(f"{path.parent}/", "")
     text = " ".join(text.split()).rstrip(".: ")
     if len(text) > _REASON_LENGTH:
         text = "… " + text[-_REASON_LENGTH:]
@@ -124,11 +120,7 @@ def squeezed_shape(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
     if len(sizes) != 3:
         raise UnreadableVolume(
             f"'{path.name}' is {len(sizes)}-D with shape {shape}; one 3-D volume is needed. "
-            + (
-                "Give the whole series."
-                if len(sizes) < 3
-                else "Save one of its volumes as a file of its own."
-            )
+            + ("Give the whole series." if len(sizes) < 3 else "Save one of its volumes as a file of its own.")
         )
     if not 0 < prod(sizes) <= MAX_VOXELS:
         raise UnreadableVolume(
@@ -166,9 +158,7 @@ def _nifti_warnings(image: nib.Nifti1Pair, shape: tuple[int, int, int]) -> tuple
         by_qform = geometry.ijk_to_ras(corners, np.asarray(image.get_qform(), dtype=np.float64))
         gap_mm = float(np.linalg.norm(by_sform - by_qform, axis=1).max())
         if gap_mm > QFORM_TOLERANCE_MM:
-            return (
-                f"The NIfTI header's sform and qform differ by up to {gap_mm:.1f} mm: the sform is used.",
-            )
+            return (f"The NIfTI header's sform and qform differ by up to {gap_mm:.1f} mm: the sform is used.",)
     return ()
 
 

@@ -71,9 +71,7 @@ def ct_warning(hu: Int16[np.ndarray, "i j k"]) -> str | None:
     if lowest >= 0 and highest <= GREY_LEVELS:
         return _sentence(f"{found}: it looks like an 8-bit picture or MR")
     if lowest >= 0:
-        return _sentence(
-            f"{found}, none negative: it looks like MR, or CT stored without its rescale intercept"
-        )
+        return _sentence(f"{found}, none negative: it looks like MR, or CT stored without its rescale intercept")
     dark = float(np.mean(hu < DARK_HU))
     if dark < MIN_DARK_SHARE:
         return _sentence(f"{found}, {dark:.1%} below {DARK_HU}: air, lung and fat are missing, as in MR")

@@ -85,14 +85,10 @@ def write_label_map(
     path = Path(path)
     suffix = next((s for s in WRITABLE_SUFFIXES if path.name.lower().endswith(s)), None)
     if suffix is None:
-        raise DatasetError(
-            f"'{path.name}' cannot be written; a label map ends in {', '.join(WRITABLE_SUFFIXES)}."
-        )
+        raise DatasetError(f"'{path.name}' cannot be written; a label map ends in {', '.join(WRITABLE_SUFFIXES)}.")
     low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
     if low < 0 or high > MAX_LABEL:
-        raise DatasetError(
-            f"Label values from {low} to {high} cannot be written; 0 to {MAX_LABEL} are allowed."
-        )
+        raise DatasetError(f"Label values from {low} to {high} cannot be written; 0 to {MAX_LABEL} are allowed.")
     packed = values.astype(np.uint8 if high <= np.iinfo(np.uint8).max else np.uint16)
     partial = path.with_name(f".{os.getpid()}-{path.name}")
     try:

@@ -61,9 +61,7 @@ def normal_lps(orientation: Float[np.ndarray, " 6"]) -> Float[np.ndarray, " 3"]:
     return np.asarray(normal / np.linalg.norm(normal))
 
 
-def depths_mm(
-    positions_lps: Float[np.ndarray, "n 3"], orientation: Float[np.ndarray, " 6"]
-) -> Float[np.ndarray, " n"]:
+def depths_mm(positions_lps: Float[np.ndarray, "n 3"], orientation: Float[np.ndarray, " 6"]) -> Float[np.ndarray, " n"]:
     """Place of each slice along the normal, by which slices are sorted."""
     return np.asarray(positions_lps @ normal_lps(orientation))
 

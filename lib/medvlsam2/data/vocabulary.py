@@ -140,9 +140,7 @@ _CARDINALS = (
     *("one", "two", "three", "four", "five", "six"),
     *("seven", "eight", "nine", "ten", "eleven", "twelve"),
 )
-_NUMBERS = {
-    word: str(number) for words in (ORDINALS, _CARDINALS) for number, word in enumerate(words, start=1)
-}
+_NUMBERS = {word: str(number) for words in (ORDINALS, _CARDINALS) for number, word in enumerate(words, start=1)}
 _PLURALS = {
     "atria": "atrium",
     "bronchi": "bronchus",

@@ -47,6 +47,8 @@ class ObjectQuery:
     """Projected state at [SEG]; None without words."""
     prompts: dict[int, SlicePrompt] = field(default_factory=dict)
     """Geometric prompts by slice number; empty: the words alone must find it."""
+    corrections: dict[int, SlicePrompt] = field(default_factory=dict)
+    """Clicks beside the object on slices without any other prompt; they act where propagation passes."""
     first_slice: int = 0
     """Nothing is looked for below this slice …"""
     last_slice: int | None = None
@@ -134,10 +136,12 @@ def _seed_words(
         if float(scores.max()) <= 0:
             seeded[number] = None
             continue
+        best = numbers[int(scores.argmax())]
         present = [numbers[i] for i in torch.nonzero(scores > 0).flatten().tolist()]
         seeded[number] = ObjectQuery(
             text_token=query.text_token,
-            prompts={numbers[int(scores.argmax())]: SlicePrompt((), ())},
+            prompts={best: query.corrections.get(best, SlicePrompt((), ()))},
+            corrections={number: prompt for number, prompt in query.corrections.items() if number != best},
             first_slice=max(query.first_slice, present[0] - stride),
             last_slice=min(last, present[-1] + stride),
         )
@@ -167,6 +171,7 @@ class _Batch:
         self.results = results
         self.starts = [min(query.prompts) for query in queries]
         self.offsets = sorted(number - self.starts[0] for number in queries[0].prompts)
+        self.corrected = {number - self.starts[0] for number in queries[0].corrections}
         self.origin = len(features) + KEPT_SLICES
         self.memory = SliceMemory(self.origin)
 
@@ -181,7 +186,7 @@ class _Batch:
 
     def _condition(self, offset: int) -> None:
         numbers = [start + offset for start in self.starts]
-        prompts = self._prompts(numbers)
+        prompts = self._gather([query.prompts[n] for query, n in zip(self.queries, numbers, strict=True)])
         part = self._select(numbers)
         masks = self.sam2.predict(
             self.sam2.without_memory(part),
@@ -215,6 +220,8 @@ class _Batch:
         reverse = step < 0
         index = self.origin + distance
         prompts = SlicePrompts()
+        if distance in self.corrected:
+            prompts = self._gather([self.queries[row].corrections[n] for row, n in zip(rows, numbers, strict=True)])
         masks = self.sam2.predict(
             self.sam2.with_memory(part, memory, index, reverse=reverse),
             part,
@@ -233,12 +240,11 @@ class _Batch:
         last = len(self.features) - 1 if query.last_slice is None else query.last_slice
         if not query.first_slice <= number <= last:
             return False
-        words_alone = all(not prompt.point_labels for prompt in query.prompts.values())
+        words_alone = all(not set(prompt.point_labels) - {0} for prompt in query.prompts.values())
         ahead = distance > 0 and distance <= self.offsets[-1]
         return words_alone or ahead or missed < PATIENCE_SLICES
 
-    def _prompts(self, numbers: list[int]) -> SlicePrompts:
-        chosen = [query.prompts[number] for query, number in zip(self.queries, numbers, strict=True)]
+    def _gather(self, chosen: Sequence[SlicePrompt]) -> SlicePrompts:
         if not chosen[0].point_labels:
             return SlicePrompts()
         device = self.features.embedding.device
@@ -258,8 +264,11 @@ class _Batch:
 def _signature(query: ObjectQuery) -> object:
     """What two queries must share to run as one batch."""
     start = min(query.prompts)
-    shape = tuple((number - start, len(prompt.point_labels)) for number, prompt in sorted(query.prompts.items()))
-    return shape, query.text_token is None
+    shapes = (
+        tuple((number - start, len(prompt.point_labels)) for number, prompt in sorted(prompts.items()))
+        for prompts in (query.prompts, query.corrections)
+    )
+    return (*shapes, query.text_token is None)
 
 
 def _empty(sam2: VolumeSAM2, features: SliceFeatures) -> ObjectMasks:

@@ -13,6 +13,7 @@ from medvlsam2.data.language import chat
 from medvlsam2.data.language.chat import AnswerKind
 from medvlsam2.data.language.clinical import split_sentences, structures_in
 from medvlsam2.data.volume import CTVolume
+from medvlsam2.errors import InvalidPrompt
 from medvlsam2.tasks.engine import Engine
 from medvlsam2.tasks.session import VolumeSession
 from medvlsam2.transforms.text import encode, turn_ids
@@ -83,9 +84,12 @@ def answer(
         kind: style of the answer; None: multiple choice where choices are given, else short.
 
     Raises:
-        InvalidPrompt: on an empty question, or multiple choice with fewer than 2 or more than 26 choices.
+        InvalidPrompt: on an empty question, multiple choice with fewer than 2 or more than 26 choices, or choices
+            together with another kind.
     """
     start = time.perf_counter()
+    if choices and kind not in (None, "multiple_choice"):
+        raise InvalidPrompt(f"Kind '{kind}' given with {len(choices)} choices. Leave out the choices, or the kind.")
     asked = chat.answer_question(question, choices, kind)
     with engine.lock, engine.precision():
         session = engine.session(volume)
@@ -106,7 +110,7 @@ def _generate(session: VolumeSession, question: str, max_new_tokens: int) -> str
 def _choose(session: VolumeSession, question: str, choices: Sequence[str]) -> int:
     loaded = session.loaded
     turn = turn_ids(loaded.tokenizer, question).to(session.device)
-    lines = [f"{chat.letter(n)}. {choice.strip()}" for n, choice in enumerate(choices)]
-    continuations = [encode(loaded.tokenizer, line + chat.TURN_END) for line in lines]
+    # an answer begins with its letter, which settles the rest; whole texts would favour the shorter ones
+    continuations = [encode(loaded.tokenizer, chat.letter(n)) for n in range(len(choices))]
     scores = loaded.model.language.score_choices(session.prefix, turn, continuations)
     return int(torch.argmax(scores))

@@ -80,8 +80,14 @@ def segment(
         tokens = _text_tokens(session, prompts)
         clock.lap("language")
         queries = [
-            ObjectQuery(text_token=token, prompts=slices, first_slice=limits[0], last_slice=limits[1])
-            for token, (slices, limits) in zip(tokens, geometric, strict=True)
+            ObjectQuery(
+                text_token=token,
+                prompts=drawn.prompts,
+                corrections=drawn.corrections,
+                first_slice=drawn.first_slice,
+                last_slice=drawn.last_slice,
+            )
+            for token, drawn in zip(tokens, geometric, strict=True)
         ]
         masks = _masks(session, queries, windows, tell, clock)
         label_map = session.prepared.record.label_map_to_source([found.mask_logits for found in masks])
@@ -90,7 +96,12 @@ def segment(
             _result(session, prompt, found, label_map == number)
             for number, (prompt, found) in enumerate(zip(prompts, masks, strict=True), start=1)
         )
-    return Segmentation(label_map, objects, volume.warnings, clock.total())
+    outside = tuple(
+        f"A click for '{prompt.display_name}' lies in the air beside the body, where the model does not look."
+        for prompt, drawn in zip(prompts, geometric, strict=True)
+        if drawn.outside
+    )
+    return Segmentation(label_map, objects, (*volume.warnings, *outside), clock.total())
 
 
 def _masks(
@@ -124,10 +135,19 @@ def _text_tokens(session: VolumeSession, prompts: Sequence[ObjectPrompt]) -> lis
     return [next(tokens) if prompt.text is not None else None for prompt in prompts]
 
 
-def _slice_prompts(
-    session: VolumeSession, prompt: ObjectPrompt
-) -> tuple[dict[int, SlicePrompt], tuple[int, int | None]]:
-    """Clicks and box of a prompt on their slices, and the slices to which a box limits the object."""
+@dataclass(frozen=True)
+class _Geometric:
+    """Clicks and box of a prompt on their slices."""
+
+    prompts: dict[int, SlicePrompt]
+    corrections: dict[int, SlicePrompt]
+    first_slice: int
+    last_slice: int | None
+    outside: bool
+    """Whether a click lies in the air beside the body, which the model does not see."""
+
+
+def _slice_prompts(session: VolumeSession, prompt: ObjectPrompt) -> _Geometric:
     record = session.prepared.record
     points: dict[int, list[tuple[float, float]]] = defaultdict(list)
     labels: dict[int, list[int]] = defaultdict(list)
@@ -143,10 +163,21 @@ def _slice_prompts(
         d, x, y = record.click_to_grid(point, f"Click {number}")
         points[d].append((x, y))
         labels[d].append(label)
-    conditioning = {d: SlicePrompt(tuple(points[d]), tuple(labels[d])) for d in points if set(labels[d]) - {0}}
+    drawn = {d: SlicePrompt(tuple(points[d]), tuple(labels[d])) for d in points}
+    conditioning = {d: prompt for d, prompt in drawn.items() if set(prompt.point_labels) - {0}}
     if limits[1] is not None and conditioning:
         limits = (min(limits[0], *conditioning), max(limits[1], *conditioning))
-    return conditioning, limits
+    return _Geometric(
+        prompts=conditioning,
+        corrections={d: prompt for d, prompt in drawn.items() if d not in conditioning},
+        first_slice=limits[0],
+        last_slice=limits[1],
+        outside=any(
+            label in (0, 1) and not record.in_crop(x, y)
+            for prompt in drawn.values()
+            for (x, y), label in zip(prompt.points_xy, prompt.point_labels, strict=True)
+        ),
+    )
 
 
 def _window(volume: CTVolume, prompt: ObjectPrompt) -> Window:

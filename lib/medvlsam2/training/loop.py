@@ -141,6 +141,7 @@ class _Stages:
         self.tokenizer = tokenizer
         self.config = config
         self.accelerator = accelerator
+        self.talkative = any(case.facts is not None for case in cases)
         self.phantoms = [case for case in cases if case.is_phantom]
         self.scans = [case for case in cases if not case.is_phantom and case.present_keys]
 
@@ -195,6 +196,8 @@ class _Stages:
             yield text_step(self.model, rows)
 
     def _conversation_steps(self, rng: np.random.Generator) -> Iterator[StepResult]:
+        if not self.talkative:
+            raise DatasetError("No case to talk about: nothing is known of any of them. Give --phantoms or --data.")
         while True:
             chosen: list[Tensor] = []
             talks: list[list[Conversation]] = []
@@ -222,7 +225,7 @@ class _Stages:
         config = self.config
         talks = self._conversation_steps(rng)
         while True:
-            if rng.random() < config.conversation_share:
+            if self.talkative and rng.random() < config.conversation_share:
                 yield next(talks)
                 continue
             if self.model.sam2.text_similarity is not None and rng.random() < config.dense_share:

@@ -136,6 +136,10 @@ class SpatialRecord:
         d, h, w = self.ijk_to_dhw(np.array([point_ijk], dtype=np.float64))[0]
         return int(np.clip(round(d), 0, self.num_slices - 1)), float(w), float(h)
 
+    def in_crop(self, x: float, y: float) -> bool:
+        """Whether a position on a slice lies in what the model sees."""
+        return -0.5 <= x <= self.side - 0.5 and -0.5 <= y <= self.side - 0.5
+
     def box_to_grid(self, box_ijk: BoxIJK) -> GridBox:
         """A half-open voxel box on the model grid.
 

@@ -165,12 +165,7 @@ def pair(key: str) -> str | None:
 
 @cache
 def _pairs() -> dict[str, str]:
-    return {
-        part: key
-        for key in vocabulary.STRUCTURES
-        if is_pair(key)
-        for part in vocabulary.STRUCTURES[key].parts
-    }
+    return {part: key for key in vocabulary.STRUCTURES if is_pair(key) for part in vocabulary.STRUCTURES[key].parts}
 
 
 def descriptions(key: str) -> tuple[str, ...]:
@@ -196,9 +191,7 @@ def in_region(region: Region) -> tuple[str, ...]:
 
 def is_covered(key: str, region: Region) -> bool:
     """Whether scans of this region are meant to show a structure whole, not just at their ends."""
-    return key in in_region(region) or (
-        is_pair(key) and vocabulary.STRUCTURES[key].parts[0] in in_region(region)
-    )
+    return key in in_region(region) or (is_pair(key) and vocabulary.STRUCTURES[key].parts[0] in in_region(region))
 
 
 @cache
@@ -206,9 +199,7 @@ def outside(region: Region) -> tuple[str, ...]:
     """Keys of single anatomical structures that a scan of this region cannot show, not even at its ends."""
     edges = re.compile("|".join(_EDGE_PATTERNS[part] for part in _REGION_PARTS[region]))
     shown = in_region(region)
-    return tuple(
-        key for key in single_structures() if key not in shown and key != "body" and not edges.search(key)
-    )
+    return tuple(key for key in single_structures() if key not in shown and key != "body" and not edges.search(key))
 
 
 def is_numbered(key: str) -> bool:

@@ -175,7 +175,6 @@ def _checked(text: str) -> str:
     for token in SPECIAL_TOKENS:
         if token in stripped:
             raise InvalidPrompt(
-                f"The text holds {token}, which is reserved for the model; plain words are allowed. "
-                "Leave it out."
+                f"The text holds {token}, which is reserved for the model; plain words are allowed. Leave it out."
             )
     return stripped

@@ -53,9 +53,7 @@ def finish(draft: Draft, rng: np.random.Generator) -> QuestionAnswer:
         choices = tuple(shuffled(rng, [draft.short, *shuffled(rng, draft.wrong)[:NUM_WRONG]]))
         answer = f"{letter(choices.index(draft.short))}. {draft.short}"
         return QuestionAnswer(draft.question, answer, kind, choices, draft.topic)
-    return QuestionAnswer(
-        draft.question, draft.short if kind == "short" else draft.long, kind, (), draft.topic
-    )
+    return QuestionAnswer(draft.question, draft.short if kind == "short" else draft.long, kind, (), draft.topic)
 
 
 def yes_no(truth: bool) -> str:

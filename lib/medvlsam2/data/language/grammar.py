@@ -49,9 +49,7 @@ def with_article(noun_phrase: str) -> str:
     if number:
         vowel = number.group().startswith("8") or number.group() in ("11", "18")
     else:
-        vowel = noun_phrase[0].lower() in "aeio" or noun_phrase.lower().startswith(
-            ("ulc", "unus", "umb", "unr")
-        )
+        vowel = noun_phrase[0].lower() in "aeio" or noun_phrase.lower().startswith(("ulc", "unus", "umb", "unr"))
     return f"{'an' if vowel else 'a'} {noun_phrase}"
 
 

@@ -117,9 +117,7 @@ def _denials(facts: ScanFacts, rng: np.random.Generator) -> Iterator[Draft]:
     most = min(_MAX_DENIALS, len(facts.lesions) + 1)
     for kind, key in shuffled(rng, lesions.denials(facts, rng, per_kind=1))[:most]:
         noun = pick(rng, lesions.nouns_of(kind, key))
-        yield Draft(
-            "lesion presence", _is_there(noun, kind, rng), yes_no(False), sentence(f"no, there is no {noun}")
-        )
+        yield Draft("lesion presence", _is_there(noun, kind, rng), yes_no(False), sentence(f"no, there is no {noun}"))
 
 
 def _overall(facts: ScanFacts) -> Iterator[Draft]:
@@ -128,9 +126,7 @@ def _overall(facts: ScanFacts) -> Iterator[Draft]:
         told = sorted(lesions.groups(facts), key=lambda group: -group[0].diameter_mm)[:_MAX_NAMED]
         named = [_counted(lesions.nouns(group[0])[0], group) for group in told]
         verb = "are" if len(told[0]) > 1 else "is"
-        yield Draft(
-            "abnormality", "Is any abnormality seen?", "Yes", sentence(f"yes, there {verb} {join(named)}")
-        )
+        yield Draft("abnormality", "Is any abnormality seen?", "Yes", sentence(f"yes, there {verb} {join(named)}"))
     elif facts.lesions_known:
         yield Draft("abnormality", "Is any abnormality seen?", "No", "No, no focal abnormality is seen.")
 

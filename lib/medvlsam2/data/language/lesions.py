@@ -49,12 +49,8 @@ _OWN_NOUNS = {
     ("fracture", "vertebrae"): "vertebral fracture",
 }
 _SOLID = frozenset({"nodule", "mass", "metastasis", "tumor"})
-_WITH_ADJECTIVE = frozenset(
-    {"cyst", "stone", "nodule", "mass", "metastasis", "aneurysm", "abscess", "hemangioma"}
-)
-_MIDLINE = frozenset(
-    {"body", "muscle", "fat", "subcutaneous_fat", "brain", "thyroid_gland", "prostate", "sacrum"}
-)
+_WITH_ADJECTIVE = frozenset({"cyst", "stone", "nodule", "mass", "metastasis", "aneurysm", "abscess", "hemangioma"})
+_MIDLINE = frozenset({"body", "muscle", "fat", "subcutaneous_fat", "brain", "thyroid_gland", "prostate", "sacrum"})
 
 
 def host_family(key: str) -> str:

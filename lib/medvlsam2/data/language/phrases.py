@@ -157,9 +157,7 @@ def _by_size(noun: str, group: Sequence[Lesion]) -> Iterator[ReferringPhrase]:
 def _whole_scan(facts: ScanFacts) -> Iterator[ReferringPhrase]:
     """All findings of one kind, wherever they are, and the largest of them."""
     for kind in dict.fromkeys(lesion.kind for lesion in facts.lesions):
-        same = sorted(
-            (each for each in facts.lesions if each.kind == kind), key=lambda each: -each.diameter_mm
-        )
+        same = sorted((each for each in facts.lesions if each.kind == kind), key=lambda each: -each.diameter_mm)
         if len(same) > 1 and kind not in lesions.UNCOUNTABLE:
             yield _finding(lesions.plural_kind(kind), same)
             yield _finding(f"all {lesions.plural_kind(kind)}", same)

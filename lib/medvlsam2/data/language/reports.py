@@ -113,9 +113,7 @@ def _single(lesion: Lesion, rng: np.random.Generator) -> str:
     dimension = lesions.size(lesion)
     if dimension is None:
         with_article = lesions.measured(lesion, noun)
-        return pick(
-            rng, (f"there is {with_article}", f"{with_article} is seen", f"{with_article} is present")
-        )
+        return pick(rng, (f"there is {with_article}", f"{with_article} is seen", f"{with_article} is present"))
     bare = pick(rng, ("there is {}", "{} is seen", "{} is present")).format(lesions.measured(lesion, noun))
     across = f"there is {lesions.measured(lesion, noun).replace(f'{dimension} ', '', 1)}"
     if lesions.is_pleural(lesion):
@@ -124,9 +122,7 @@ def _single(lesion: Lesion, rng: np.random.Generator) -> str:
         return bare
     holder = anatomy.the(lesion.structure)
     holds = f"{holder} {'contain' if is_plural(anatomy.name(lesion.structure)) else 'contains'}"
-    return pick(
-        rng, (bare, f"{holds} {lesions.measured(lesion, lesion.kind)}", f"a {noun} measures {dimension}")
-    )
+    return pick(rng, (bare, f"{holds} {lesions.measured(lesion, lesion.kind)}", f"a {noun} measures {dimension}"))
 
 
 def _several(group: Sequence[Lesion], rng: np.random.Generator) -> str:
@@ -156,9 +152,7 @@ def _missing(facts: ScanFacts, rng: np.random.Generator) -> list[FindingText]:
         if key in facts.absent and near in facts.volumes_ml and anatomy.is_covered(key, facts.region)
     ]
     return [
-        FindingText(
-            sentence(pick(rng, ("{} is not seen", "{} is absent")).format(anatomy.the(key))), key, None
-        )
+        FindingText(sentence(pick(rng, ("{} is not seen", "{} is absent")).format(anatomy.the(key))), key, None)
         for key in gone
     ]
 
@@ -178,11 +172,7 @@ def _seen(facts: ScanFacts, rng: np.random.Generator) -> list[FindingText]:
         spoken = [item for item, _ in chosen]
         subject = f"the {join(spoken)}"
         verb = "are" if len(spoken) > 1 else be(spoken[0])
-        return [
-            FindingText(
-                sentence(f"{subject} {verb} {word}"), chosen[0][1] if len(chosen) == 1 else None, None
-            )
-        ]
+        return [FindingText(sentence(f"{subject} {verb} {word}"), chosen[0][1] if len(chosen) == 1 else None, None)]
     return [FindingText(sentence(f"the {item} {be(item)} {word}"), key, None) for item, key in chosen]
 
 
@@ -204,9 +194,7 @@ def _impression(facts: ScanFacts, told: Sequence[Sequence[Lesion]], rng: np.rand
     if not told:
         if facts.lesions_known:
             return pick(rng, ("No focal lesion.", "No focal abnormality.", "No abnormality detected."))
-        return pick(
-            rng, ("Visible anatomy as described.", "Anatomy as described; lesions were not assessed.")
-        )
+        return pick(rng, ("Visible anatomy as described.", "Anatomy as described; lesions were not assessed."))
     items = [_impression_item(group, rng) for group in sorted(told, key=lambda group: -group[0].diameter_mm)]
     if rng.random() < 0.5:
         return " ".join(sentence(item) for item in items)

@@ -93,9 +93,7 @@ def _paint_bowel(scene: Scene) -> None:
         height = 92.0 - 27.0 * row + rng.normal(0.0, 4.0)
         for depth in (42.0, 62.0, 82.0):
             xs = np.linspace(-66.0, 66.0, 7)
-            points = [
-                (x, depth + rng.normal(0.0, 7.0), height + rng.normal(0.0, 9.0) - 0.1 * abs(x)) for x in xs
-            ]
+            points = [(x, depth + rng.normal(0.0, 7.0), height + rng.normal(0.0, 9.0) - 0.1 * abs(x)) for x in xs]
             loop = Tube(points, [small * rng.uniform(0.75, 1.2) for _ in xs], bump_mm=1.2)
             tissue = tissues.hollow("bowel_content", 2.5, depth + rng.uniform(4.0, 30.0), 0.0)
             scene.paint("small_bowel", InsideWall(scene.patient, loop), tissue)

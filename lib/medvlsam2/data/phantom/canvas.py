@@ -120,16 +120,13 @@ class Canvas:
         starts, stops = np.floor(middle - half), np.ceil(middle + half) + 1.0
         limits = within or self.whole
         slices = [
-            slice(max(int(a), s.start), min(int(b), s.stop))
-            for a, b, s in zip(starts, stops, limits, strict=True)
+            slice(max(int(a), s.start), min(int(b), s.stop)) for a, b, s in zip(starts, stops, limits, strict=True)
         ]
         if any(s.stop <= s.start for s in slices):
             return None
         return slices[0], slices[1], slices[2]
 
-    def paint(
-        self, shape: Shape, tissue: Tissue, label: int | None = None, within_label: int | None = None
-    ) -> None:
+    def paint(self, shape: Shape, tissue: Tissue, label: int | None = None, within_label: int | None = None) -> None:
         """Paint one structure over what is there.
 
         Args:

@@ -51,13 +51,9 @@ class PhantomConfig:
     def __post_init__(self) -> None:
         self._check_grid()
         if self.region is not None and self.region not in REGION_RANGE_MM:
-            raise InvalidConfig(
-                f"region '{self.region}' is not made. Choose one of {', '.join(REGION_RANGE_MM)}."
-            )
+            raise InvalidConfig(f"region '{self.region}' is not made. Choose one of {', '.join(REGION_RANGE_MM)}.")
         if self.phase is not None and self.phase not in get_args(ContrastPhase):
-            raise InvalidConfig(
-                f"phase '{self.phase}' is unknown. Choose one of {', '.join(get_args(ContrastPhase))}."
-            )
+            raise InvalidConfig(f"phase '{self.phase}' is unknown. Choose one of {', '.join(get_args(ContrastPhase))}.")
         if self.num_lesions is not None and not 0 <= self.num_lesions <= 8:
             raise InvalidConfig(f"num_lesions {self.num_lesions} is outside 0 to 8. Choose a value inside.")
         if self.noise_hu is not None and not 0.0 <= self.noise_hu <= 100.0:
@@ -69,15 +65,11 @@ class PhantomConfig:
         if self.spacing_mm is not None and not all(0.3 <= s <= 10.0 for s in self.spacing_mm):
             raise InvalidConfig(f"spacing_mm {self.spacing_mm} must lie within 0.3 to 10 mm on every axis.")
         if self.oblique_degrees is not None and not 0.0 <= self.oblique_degrees <= 30.0:
-            raise InvalidConfig(
-                f"oblique_degrees {self.oblique_degrees} is outside 0 to 30. Choose a value inside."
-            )
+            raise InvalidConfig(f"oblique_degrees {self.oblique_degrees} is outside 0 to 30. Choose a value inside.")
         if self.max_voxels < 100_000:
             raise InvalidConfig(f"max_voxels {self.max_voxels} is below 100000. Choose a larger value.")
         code = self.orientation
-        if code is not None and (
-            len(code) != 3 or not all(any(letter in axis for letter in code) for axis in _AXES)
-        ):
+        if code is not None and (len(code) != 3 or not all(any(letter in axis for letter in code) for axis in _AXES)):
             raise InvalidConfig(
                 f"orientation '{code}' is not three letters, one each of L/R, P/A and I/S. Use e.g. 'RAS'."
             )

@@ -83,9 +83,7 @@ def generate(seed: int, config: PhantomConfig = _DEFAULT) -> Phantom:
     volume = CTVolume(hu, grid.affine, f"phantom-{seed:06d}")
     facts = _facts(scene, volume, lesion_map, findings, absent)
     labels = {LABEL_VALUES[key]: key for key in facts.volumes_ml}
-    return Phantom(
-        volume, scene.canvas.label_map, labels, lesion_map, replace(facts, region=region, phase=phase)
-    )
+    return Phantom(volume, scene.canvas.label_map, labels, lesion_map, replace(facts, region=region, phase=phase))
 
 
 def _draw_protocol(rng: np.random.Generator, config: PhantomConfig) -> tuple[Region, ContrastPhase, float]:
@@ -169,9 +167,7 @@ def _facts(
 ) -> ScanFacts:
     counts = np.bincount(scene.canvas.label_map.ravel(), minlength=len(STRUCTURE_KEYS) + 1)
     voxel_ml = geometry.voxel_volume_ml(volume.affine)
-    volumes = {
-        key: round(float(counts[value]) * voxel_ml, 3) for key, value in LABEL_VALUES.items() if counts[value]
-    }
+    volumes = {key: round(float(counts[value]) * voxel_ml, 3) for key, value in LABEL_VALUES.items() if counts[value]}
     return ScanFacts(
         region="trunk",
         sex=scene.patient.sex,

@@ -15,9 +15,7 @@ from medvlsam2.data.phantom.canvas import Block, Canvas
 from medvlsam2.data.phantom.scene import LABEL_VALUES, Scene
 
 Mask = Bool[np.ndarray, "i j k"]
-_VERTEBRAE: Final = tuple(
-    f"vertebrae_{v}" for v in ("L5", "L4", "L3", "L2", "L1", "T12", "T11", "T10", "T9", "T8")
-)
+_VERTEBRAE: Final = tuple(f"vertebrae_{v}" for v in ("L5", "L4", "L3", "L2", "L1", "T12", "T11", "T10", "T9", "T8"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,9 +85,7 @@ def implant_focal(scene: Scene, lesion_map: UInt8[np.ndarray, "i j k"], value: i
     return None
 
 
-def mark_whole(
-    canvas: Canvas, lesion_map: UInt8[np.ndarray, "i j k"], value: int, mask: Mask, min_voxels: int
-) -> bool:
+def mark_whole(canvas: Canvas, lesion_map: UInt8[np.ndarray, "i j k"], value: int, mask: Mask, min_voxels: int) -> bool:
     """Mark voxels as one lesion; False where the field of view holds too few of them."""
     free = mask & (lesion_map == 0)
     if int(free.sum()) < min_voxels:
@@ -137,9 +133,7 @@ def measure(
     )
 
 
-def largest_diameter_mm(
-    at_ijk: np.ndarray, affine: Float[np.ndarray, "4 4"], *, transverse: bool = False
-) -> float:
+def largest_diameter_mm(at_ijk: np.ndarray, affine: Float[np.ndarray, "4 4"], *, transverse: bool = False) -> float:
     """Largest extent of a set of voxels, half a voxel added at both ends.
 
     Args:
@@ -161,9 +155,7 @@ def largest_diameter_mm(
     return max(float((np.ptp(mm[slabs == s] @ directions, axis=0) + voxel).max()) for s in np.unique(slabs))
 
 
-def _implant(
-    scene: Scene, kind: FocalKind, structure: str, lesion_map: UInt8[np.ndarray, "i j k"], value: int
-) -> bool:
+def _implant(scene: Scene, kind: FocalKind, structure: str, lesion_map: UInt8[np.ndarray, "i j k"], value: int) -> bool:
     canvas, rng = scene.canvas, scene.rng
     organ = LABEL_VALUES[structure]
     spacing = np.asarray(geometry.spacing_mm(canvas.affine))

@@ -100,9 +100,7 @@ class Patient:
             half, front, back = (self.profile(f"{surface}_{s}", z_mm) for s in ("half", "front", "back"))
             u, v = np.sin(theta), -np.cos(theta)
             level = (u**4 + v**4 + _ROUNDNESS * u * u * v * v) ** 0.25
-            corners.append(
-                np.array([half * u / level, 0.5 * (front + back) + 0.5 * (front - back) * v / level])
-            )
+            corners.append(np.array([half * u / level, 0.5 * (front + back) + 0.5 * (front - back) * v / level]))
         x, y = corners[0] + depth * (corners[1] - corners[0])
         return float(x), float(y), z_mm
 
@@ -111,9 +109,7 @@ def draw_patient(rng: np.random.Generator) -> Patient:
     """Draw one person."""
     sex: Literal["female", "male"] = "female" if rng.random() < 0.5 else "male"
     fat_mm = float(np.clip(rng.gamma(4.0, 4.5), 5.0, 42.0))
-    profiles = {
-        name: np.interp(_TABLE, _HEIGHTS, values).astype(np.float32) for name, values in _PROFILES.items()
-    }
+    profiles = {name: np.interp(_TABLE, _HEIGHTS, values).astype(np.float32) for name, values in _PROFILES.items()}
     thickness = (1.2, 1.25, 1.2, 1.15, 1.0, 0.95, 0.85, 0.75, 0.65, 0.6, 0.55, 0.5, 0.5, 0.5)
     profiles["fat"] = (fat_mm * np.interp(_TABLE, _HEIGHTS, thickness)).astype(np.float32)
     smooth = np.hanning(81)

@@ -53,8 +53,7 @@ class Ellipsoid:
     def distance(self, canvas: Canvas, block: Block) -> Field:
         """Signed distance in mm at the voxels of a block."""
         x, y, z = (
-            field[block] - np.float32(c)
-            for field, c in zip((canvas.x, canvas.y, canvas.z), self.center, strict=True)
+            field[block] - np.float32(c) for field, c in zip((canvas.x, canvas.y, canvas.z), self.center, strict=True)
         )
         near = np.zeros(x.shape, np.float32)
         slope = np.full(x.shape, 1e-12, np.float32)
@@ -109,9 +108,7 @@ class Tube:
             part = canvas.block(np.minimum(a, b) - reach, np.maximum(a, b) + reach, block)
             if part is None:
                 continue
-            inside = tuple(
-                slice(p.start - s.start, p.stop - s.start) for p, s in zip(part, block, strict=True)
-            )
+            inside = tuple(slice(p.start - s.start, p.stop - s.start) for p, s in zip(part, block, strict=True))
             piece = _capsule(canvas, part, a, b - a, (float(ra), float(rb - ra)))
             out[inside] = np.minimum(out[inside], piece)
         return out + np.float32(self.bump_mm) * canvas.bumps[block] if self.bump_mm else out
@@ -124,9 +121,7 @@ def _capsule(
     along: Float[np.ndarray, " 3"],
     radius: tuple[float, float],
 ) -> Field:
-    x, y, z = (
-        field[block] - np.float32(c) for field, c in zip((canvas.x, canvas.y, canvas.z), start, strict=True)
-    )
+    x, y, z = (field[block] - np.float32(c) for field, c in zip((canvas.x, canvas.y, canvas.z), start, strict=True))
     u, v, w = along.astype(np.float32)
     t = np.clip((x * u + y * v + z * w) / np.float32(max(float(along @ along), 1e-9)), 0.0, 1.0)
     x -= t * u
@@ -163,8 +158,7 @@ class Plate:
     def distance(self, canvas: Canvas, block: Block) -> Field:
         """Signed distance in mm at the voxels of a block."""
         x, y, z = (
-            field[block] - np.float32(c)
-            for field, c in zip((canvas.x, canvas.y, canvas.z), self.center, strict=True)
+            field[block] - np.float32(c) for field, c in zip((canvas.x, canvas.y, canvas.z), self.center, strict=True)
         )
         u, v, n = (axis[0] * x + axis[1] * y + axis[2] * z for axis in self._axes)
         half_u, half_v, half_n = self.half_mm

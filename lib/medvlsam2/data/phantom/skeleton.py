@@ -70,9 +70,7 @@ def _arch(scene: Scene, z: float, depth: float, *, lumbar: bool) -> Union:
         pedicle = [(sign * 11, back + 4, z + 3), (sign * 14, back - 9, z + 2), (sign * 11, back - 17, z)]
         parts.append(Tube(pedicle, (5.0, 5.0, 5.0), samples=4))
         parts.append(Tube([(sign * 12, back - 15, z), (sign * 1, back - 22, z - 3)], (4.0, 4.5), samples=2))
-        parts.append(
-            Tube([(sign * 14, back - 9, z), (sign * reach, back - 16, z + drop)], (4.5, 3.0), samples=3)
-        )
+        parts.append(Tube([(sign * 14, back - 9, z), (sign * reach, back - 16, z + drop)], (4.5, 3.0), samples=3))
     spinous = [(0, back - 20, z - 3), (0, back - 33, z - 9 + drop), (0, back - 43, z - 14 + drop)]
     parts.append(Tube(spinous, (4.0, 3.2, 3.8), samples=5))
     return Union(*parts, blend_mm=1.5)
@@ -112,13 +110,9 @@ def _paint_shoulders(scene: Scene) -> None:
     wings = [Tube([(s * 3, y, z) for _, y, z in points], (6, 9, 9, 13), samples=12) for s in (-3.0, 3.0)]
     scene.paint("sternum", Union(plate, *wings, blend_mm=4.0), bone)
     for sign, side in SIDES:
-        blade = Plate(
-            (sign * 102, -84, 362), (sign * 0.8, 0.55, 0.2), (0.0, 0.15, 1.0), (40, 62, 3.2), sign * 0.003
-        )
+        blade = Plate((sign * 102, -84, 362), (sign * 0.8, 0.55, 0.2), (0.0, 0.15, 1.0), (40, 62, 3.2), sign * 0.003)
         scene.paint(f"scapula_{side}", blade, bone)
-        collar = Tube(
-            [(sign * 18, 58, 392), (sign * 62, 44, 404), (sign * 118, 4, 424)], (7, 5.5, 6), samples=10
-        )
+        collar = Tube([(sign * 18, 58, 392), (sign * 62, 44, 404), (sign * 118, 4, 424)], (7, 5.5, 6), samples=10)
         scene.paint(f"clavicula_{side}", collar, bone)
 
 
@@ -143,13 +137,9 @@ def _femur(sign: float) -> Union:
 
 
 def _hip(sign: float) -> Without:
-    wing = Plate(
-        (sign * 92, -4, -4), (sign * 0.52, 0.85, 0.0), (sign * 0.22, -0.1, 1.0), (74, 56, 5.0), -sign * 0.0016
-    )
+    wing = Plate((sign * 92, -4, -4), (sign * 0.52, 0.85, 0.0), (sign * 0.22, -0.1, 1.0), (74, 56, 5.0), -sign * 0.0016)
     socket = Ellipsoid((sign * 82, 8, -78), (33, 36, 36))
-    seat = Tube(
-        [(sign * 74, -14, -92), (sign * 62, -38, -122), (sign * 58, -40, -136)], (13, 14, 12), samples=8
-    )
+    seat = Tube([(sign * 74, -14, -92), (sign * 62, -38, -122), (sign * 58, -40, -136)], (13, 14, 12), samples=8)
     upper = Tube([(sign * 76, 26, -84), (sign * 40, 52, -96), (sign * 7, 54, -110)], (10, 8, 10), samples=10)
     lower = Tube([(sign * 58, -36, -136), (sign * 32, 12, -136), (sign * 8, 48, -120)], (8, 7, 8), samples=8)
     neck = Tube([(sign * 84, 6, -62), (sign * 86, 0, -30), (sign * 68, -36, -12)], (18, 13, 10), samples=8)

@@ -120,10 +120,6 @@ def _vessels(rng: np.random.Generator, sign: float) -> list[Tube]:
         for _ in range(4):
             share = rng.uniform(0.3, 0.8)
             branch = start + share * (tip - start) if share > 0.55 else middle
-            end = (
-                branch + rng.normal(0.0, 1.0, 3) * np.array([18.0, 26.0, 26.0]) + sign * np.array([14, 0, 0])
-            )
-            tubes.append(
-                Tube([branch, 0.5 * (branch + end) + 3.0, end], (0.55 * radius, 1.6, 1.0), samples=4)
-            )
+            end = branch + rng.normal(0.0, 1.0, 3) * np.array([18.0, 26.0, 26.0]) + sign * np.array([14, 0, 0])
+            tubes.append(Tube([branch, 0.5 * (branch + end) + 3.0, end], (0.55 * radius, 1.6, 1.0), samples=4))
     return tubes

@@ -21,9 +21,7 @@ def domes(patient: Patient) -> Union:
 class InsideWall:
     """A shape kept inside the muscle wall by some gap, and optionally below the diaphragm."""
 
-    def __init__(
-        self, patient: Patient, shape: Shape, *, gap_mm: float = 3.0, below_diaphragm: bool = False
-    ) -> None:
+    def __init__(self, patient: Patient, shape: Shape, *, gap_mm: float = 3.0, below_diaphragm: bool = False) -> None:
         self.patient = patient
         self.shape = shape
         self.gap_mm = gap_mm

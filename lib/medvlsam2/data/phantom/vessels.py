@@ -27,9 +27,7 @@ def paint_vessels(scene: Scene) -> None:
     )
     scene.paint("portal_vein_and_splenic_vein", portal, tissues.solid("portal"))
     for sign, side in SIDES:
-        renal = Tube(
-            [(sign * 12, 24, 134), (sign * 34, 14, 130), (sign * 58, 0, 127)], (5, 4.5, 4), samples=8
-        )
+        renal = Tube([(sign * 12, 24, 134), (sign * 34, 14, 130), (sign * 58, 0, 127)], (5, 4.5, 4), samples=8)
         scene.paint_unlabelled(renal, vein)
         iliac = [(17 if sign > 0 else 8, 24, 44), (sign * 36, 12, 4), (sign * 52, 0, -25),
                  (sign * 76, 38, -82), (sign * 80, 50, -150)]  # fmt: skip
@@ -43,9 +41,7 @@ def paint_vessels(scene: Scene) -> None:
             (sign * 80, 50, -80),
             (sign * 86, 60, -150),
         ]
-        scene.paint(
-            f"iliac_artery_{side}", Tube(iliac, scene.vary((6.0, 5.5, 5.0, 5.0, 4.5))), _arterial(scene)
-        )
+        scene.paint(f"iliac_artery_{side}", Tube(iliac, scene.vary((6.0, 5.5, 5.0, 5.0, 4.5))), _arterial(scene))
 
 
 def aorta(scene: Scene) -> Tube:
