@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import socket
-import subprocess
 import tarfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,39 +12,6 @@ import nrrd
 import numpy as np
 import pytest
 import requests
-
-PLUGIN_FOLDERS = ("/usr/share/orthanc/plugins", "/usr/lib/orthanc", "/usr/local/share/orthanc/plugins")
-
-
-@pytest.fixture(scope="module")
-def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of an empty Orthanc with DICOMweb; skips where it is not installed."""
-    program = shutil.which("Orthanc", path=os.environ["PATH"] + os.pathsep + "/usr/sbin")
-    plugins = [path for folder in PLUGIN_FOLDERS for path in Path(folder).glob("*DicomWeb*.so*")]
-    if program is None or not plugins:
-        pytest.skip("Orthanc and its DICOMweb plugin are not installed: apt-get install orthanc orthanc-dicomweb.")
-    folder = tmp_path_factory.mktemp("orthanc")
-    http_port, dicom_port = _free_ports(2)
-    configuration = {
-        "StorageDirectory": str(folder / "storage"),
-        "IndexDirectory": str(folder / "storage"),
-        "HttpPort": http_port,
-        "DicomPort": dicom_port,
-        "RemoteAccessAllowed": False,
-        "AuthenticationEnabled": False,
-        "Plugins": [str(plugins[0])],
-        "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
-    }
-    (folder / "orthanc.json").write_text(json.dumps(configuration))
-    with (folder / "orthanc.log").open("w") as log:
-        process = subprocess.Popen([program, str(folder / "orthanc.json")], stdout=log, stderr=subprocess.STDOUT)
-    try:
-        url = f"http://127.0.0.1:{http_port}"
-        _wait(f"{url}/dicom-web/studies", folder / "orthanc.log")
-        yield url
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
 
 
 @pytest.fixture(scope="module")
@@ -127,23 +88,3 @@ def test_a_submitted_label_becomes_a_dicom_seg_at_once(
     assert sorted(modalities) == ["CT", "SEG"]
     assert client.info()["datastore"]["completed"] == 1
     assert client.next_sample("random", {}) == {}
-
-
-def _free_ports(count: int) -> list[int]:
-    listeners = [socket.socket() for _ in range(count)]
-    for listener in listeners:
-        listener.bind(("127.0.0.1", 0))
-    ports = [int(listener.getsockname()[1]) for listener in listeners]
-    for listener in listeners:
-        listener.close()
-    return ports
-
-
-def _wait(url: str, log: Path) -> None:
-    for _ in range(100):
-        try:
-            if requests.get(url, timeout=5).ok:
-                return
-        except requests.ConnectionError:
-            time.sleep(0.2)
-    pytest.fail(f"Orthanc did not start:\n{log.read_text()[-3000:]}")

@@ -65,6 +65,9 @@ class ResultForm:
 def semantic(request: Request, labels: Mapping[str, int]) -> tuple[Target, ...]:
     """Structures chosen by ``label_prompt`` (ids), ``label``, ``labels`` or ``structures`` (names); else all.
 
+    Slicer reads the values 1..N as the names that the reply lists; OHIF, which alone sends
+    ``restore_label_idx``, reads any value as a published id.
+
     Raises:
         UnknownStructure: on a name that the vocabulary or the model does not know.
         InvalidPrompt: on an id that is not published.
@@ -76,6 +79,8 @@ def semantic(request: Request, labels: Mapping[str, int]) -> tuple[Target, ...]:
     if not wanted:
         return tuple(_named(name, value) for name, value in labels.items())
     known = dict.fromkeys(_published_name(name, labels) for name in wanted)
+    if "restore_label_idx" in request:
+        return tuple(_named(name, labels[name]) for name in known)
     return tuple(_named(name, value) for value, name in enumerate(known, start=1))
 
 

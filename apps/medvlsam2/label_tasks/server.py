@@ -27,8 +27,6 @@ from monailabel.endpoints import (
     datastore,
     info,
     logs,
-    ohif,
-    proxy,
     scoring,
     session,
     train,
@@ -37,7 +35,7 @@ from monailabel.endpoints import infer as host_infer
 from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException
 from monailabel.interfaces.utils.app import app_instance
 
-from label_tasks import guards
+from label_tasks import guards, viewer
 from label_tasks.failures import errors_as_http, status_of
 from label_tasks.images import require_image_id
 from medvlsam2.errors import MedVLSAM2Error, UnknownImage
@@ -134,7 +132,7 @@ def build() -> FastAPI:
     application = FastAPI(title="MedVL-SAM2 for MONAI Label", lifespan=lifespan)
     checked = [Depends(guards.check_names)]
     application.include_router(router, dependencies=checked)
-    for part in (info, batch_infer, train, activelearning, scoring, datastore, logs, ohif, proxy, session):
+    for part in (info, batch_infer, train, activelearning, scoring, datastore, logs, session, viewer):
         application.include_router(part.router, dependencies=checked)
     static = Path(monailabel.__file__).parent / "endpoints" / "static"
     application.mount("/static", StaticFiles(directory=static), name="static")
