@@ -8,6 +8,8 @@ from typing import Any
 from label_tasks import requests
 from label_tasks.base import EngineTask, ScanReader
 from label_tasks.replies import Reply, Stopwatch, text_file
+from medvlsam2.data.volume import CTVolume
+from medvlsam2.errors import InvalidRequest
 from medvlsam2.tasks import converse
 from medvlsam2.tasks.engine import Engine
 
@@ -16,6 +18,19 @@ class TextTask(EngineTask):
     """A task whose stored result must not take the place of a mask: it has a tag of its own."""
 
     tag: str
+
+    def read_scan(self, request: Mapping[str, Any], watch: Stopwatch) -> CTVolume:
+        """The scan that the request is about.
+
+        Raises:
+            InvalidRequest: if OHIF asks (it alone sends ``restore_label_idx``), which would read text as a mask.
+        """
+        if "restore_label_idx" in request:
+            raise InvalidRequest(
+                f"The task '{self.tag}' answers with text, and OHIF's panel shows masks alone. Ask over HTTP with "
+                "output=json, in 3D Slicer, or with 'medvlsam2 report' and 'medvlsam2 ask'."
+            )
+        return super().read_scan(request, watch)
 
 
 class ReportTask(TextTask):

@@ -171,6 +171,13 @@ class TestTexts:
         params = ask("medvlsam2_vqa", question="Liver?", choices="yes; no")["params"]
         assert (params["answer"], params["choice_index"], params["choices"]) == ("Yes.", 0, ["yes", "no"])
 
+    @pytest.mark.parametrize("task", ["report", "vqa"])
+    def test_ohif_which_shows_masks_alone_is_told_so(self, ask: Ask, task: str) -> None:
+        with pytest.raises(HTTPException) as refusal:
+            ask(f"medvlsam2_{task}", question="Liver?", **OHIF)
+        assert refusal.value.status_code == 400
+        assert f"'{task}'" in refusal.value.detail and "output=json" in refusal.value.detail
+
     @pytest.mark.parametrize("tag", [None, "original", "final"])
     def test_a_stored_text_does_not_replace_a_mask(self, app: MONAILabelApp, ask: Ask, tag: str | None) -> None:
         ask("medvlsam2_semantic", label="liver", save_label=True)
