@@ -2,8 +2,8 @@
 
     python benchmarks/quality.py --model model/medvlsam2-nano --data DIR -o quality.json
 
-Dice is computed on each scan's own grid. Words: the structure's name alone. Click: one click at the point deepest inside
-the structure, without words. Questions: multiple choice about phantoms that were not trained on. Prints one JSON
+Dice is computed on each scan's own grid. Words: the structure's name alone. Click: one click at the point deepest
+inside the structure, without words. Questions: multiple choice about phantoms that were not trained on. Prints one JSON
 object with n and the mean of each row, the device and the date. This is a first look; it has no intervals.
 """
 
@@ -30,7 +30,7 @@ from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import segment
 from medvlsam2.training.validate import dice
 
-PHANTOM_SEEDS = range(500_000, 500_006)
+FIRST_PHANTOM_SEED = 500_000
 ABDOMEN = ("liver", "spleen", "kidney_left", "kidney_right", "aorta", "stomach", "vertebrae_T12", "pancreas")
 PHANTOM_STRUCTURES = ("liver", "spleen", "kidney_left", "kidney_right", "aorta", "lung_left", "lung_right", "heart")
 MIN_VOXELS = 200
@@ -45,13 +45,14 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=Path("model/medvlsam2-nano"))
     parser.add_argument("--data", type=Path, help="folder with ct/ and split.json; without it, phantoms alone")
     parser.add_argument("--head-and-neck", type=int, default=18, help="scans of the head-and-neck set to measure")
+    parser.add_argument("--phantoms", type=int, default=6, help="phantoms to measure; none of them was trained on")
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
     engine = Engine(options.model)
     rows: Rows = defaultdict(list)
     if options.data is not None:
         _measure_scans(engine, options.data, options.head_and_neck, rows)
-    _measure_phantoms(engine, rows)
+    _measure_phantoms(engine, options.phantoms, rows)
     result = {
         "model": engine.model_id,
         "version": engine.version,
@@ -87,12 +88,10 @@ def _measure_scan(engine: Engine, folder: Path, wanted: tuple[str, ...] | None, 
     _measure_masks(engine, volume, truth, group, rows)
 
 
-def _measure_phantoms(engine: Engine, rows: Rows) -> None:
-    for seed in PHANTOM_SEEDS:
+def _measure_phantoms(engine: Engine, count: int, rows: Rows) -> None:
+    for seed in range(FIRST_PHANTOM_SEED, FIRST_PHANTOM_SEED + count):
         drawn = phantom.generate(seed)
-        truth = {
-            key: drawn.label_map == value for value, key in drawn.labels.items() if key in PHANTOM_STRUCTURES
-        }
+        truth = {key: drawn.label_map == value for value, key in drawn.labels.items() if key in PHANTOM_STRUCTURES}
         _measure_masks(engine, drawn.volume, truth, "phantom", rows)
         rng = np.random.default_rng(seed)
         asked = [item for item in questions(drawn.facts, rng) if item.kind == "multiple_choice"]
@@ -101,9 +100,7 @@ def _measure_phantoms(engine: Engine, rows: Rows) -> None:
             rows["phantom | multiple choice, accuracy"].append(float(given.text == item.answer))
 
 
-def _measure_masks(
-    engine: Engine, volume: CTVolume, truth: dict[str, np.ndarray], group: str, rows: Rows
-) -> None:
+def _measure_masks(engine: Engine, volume: CTVolume, truth: dict[str, np.ndarray], group: str, rows: Rows) -> None:
     present = {key: mask for key, mask in truth.items() if int(mask.sum()) >= MIN_VOXELS}
     if not present:
         return

@@ -53,9 +53,7 @@ def merged_weights(model: LanguageModel) -> dict[str, Tensor]:
     rows = torch.tensor([291, 294])
     merged["model.embed_tokens.weight"][rows] += model.new_tokens.embedding.detach()
     tied = model.new_tokens.output is None
-    merged["lm_head.weight"][rows] += (
-        model.new_tokens.embedding if tied else model.new_tokens.output
-    ).detach()
+    merged["lm_head.weight"][rows] += (model.new_tokens.embedding if tied else model.new_tokens.output).detach()
     return merged
 
 
@@ -75,9 +73,7 @@ def take_steps(model: LanguageModel, input_ids: Tensor) -> None:
     model.eval()
 
 
-@pytest.fixture(
-    params=[("qwen2", True), ("qwen2", False), ("llama", False)], ids=["qwen2-tied", "qwen2", "llama"]
-)
+@pytest.fixture(params=[("qwen2", True), ("qwen2", False), ("llama", False)], ids=["qwen2-tied", "qwen2", "llama"])
 def model(request) -> LanguageModel:
     torch.manual_seed(3)
     architecture, tied = request.param

@@ -25,7 +25,7 @@ from monailabel.client import MONAILabelClient
 ROOT = Path(__file__).resolve().parents[2]
 APP_DIR = ROOT / "apps" / "medvlsam2"
 STRUCTURES = ["liver", "spleen", "kidney_left", "kidney_right"]
-START_S = 120
+START_S = 240
 PLUGIN_FOLDERS = ("/usr/share/orthanc/plugins", "/usr/lib/orthanc", "/usr/local/share/orthanc/plugins")
 
 

@@ -82,9 +82,7 @@ def test_facts_fit_the_voxels_of_any_draw(seed: int) -> None:
     assert phantom.volume.hu.size <= 200_000
     counts = np.bincount(phantom.label_map.ravel(), minlength=256)
     for value, key in phantom.labels.items():
-        assert facts.volumes_ml[key] == pytest.approx(
-            counts[value] * geometry.voxel_volume_ml(affine), abs=1e-3
-        )
+        assert facts.volumes_ml[key] == pytest.approx(counts[value] * geometry.voxel_volume_ml(affine), abs=1e-3)
     assert set(np.flatnonzero(counts)) - {0} == set(phantom.labels)
     for lesion in facts.lesions:
         mask = phantom.lesion_map == lesion.label_value

@@ -67,9 +67,7 @@ def write_series(small_hu: np.ndarray) -> SeriesWriter:
                 continue
             dataset = ct_slice(np.round((hu[:, :, k].T - intercept) / slope).astype(np.int16), series_uid)
             dataset.Modality = modality
-            dataset.ImagePositionPatient = [
-                round(p + k * s, 6) for p, s in zip(first_lps, step_lps, strict=True)
-            ]
+            dataset.ImagePositionPatient = [round(p + k * s, 6) for p, s in zip(first_lps, step_lps, strict=True)]
             dataset.ImageOrientationPatient = [round(value, 9) for value in orientation]
             dataset.RescaleSlope, dataset.RescaleIntercept = slope, intercept
             path = folder / f"{series_uid[-6:]}_{order[k]:03d}.dcm"

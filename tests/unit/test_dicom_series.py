@@ -42,9 +42,7 @@ def test_shuffled_file_names_give_the_slices_in_order(tmp_path, write_series, sm
     assert volume.orientation == "LPS"
 
 
-def test_slices_are_counted_along_the_normal_whatever_the_order_of_acquisition(
-    tmp_path, write_series, small_hu
-):
+def test_slices_are_counted_along_the_normal_whatever_the_order_of_acquisition(tmp_path, write_series, small_hu):
     write_series(tmp_path / "head_first", step_lps=(0.0, 0.0, -2.5))
     volume = read_volume(tmp_path / "head_first")
     np.testing.assert_array_equal(volume.hu, small_hu[:, :, ::-1])

@@ -114,9 +114,7 @@ def test_too_few_or_too_many_choices_are_refused(count: int) -> None:
 
 
 def test_grammar() -> None:
-    assert [
-        with_article(text) for text in ("abscess", "8 mm cyst", "11 mm cyst", "80 mm mass", "1 mm stone")
-    ] == [
+    assert [with_article(text) for text in ("abscess", "8 mm cyst", "11 mm cyst", "80 mm mass", "1 mm stone")] == [
         "an abscess",
         "an 8 mm cyst",
         "an 11 mm cyst",
@@ -170,9 +168,7 @@ def test_every_number_in_a_report_is_a_measurement() -> None:
 def test_a_report_is_read_back_as_it_was_meant() -> None:
     for facts, rng in scans():
         written = report(facts, rng)
-        found = {
-            each for each in clinical.parse_findings(written.text) if each[0] not in ("normal", "absent")
-        }
+        found = {each for each in clinical.parse_findings(written.text) if each[0] not in ("normal", "absent")}
         assert found == clinical.stated_findings(facts), written.text
         for finding in written.findings:
             if finding.lesion_label is not None:
@@ -281,9 +277,7 @@ def test_nothing_is_denied_or_counted_where_lesions_are_not_known() -> None:
         assert not {each.topic for each in asked} & {"count", "size", "side", "place"}
         assert all(each.answer[:2] != "No" for each in asked if "lesion" in each.topic)
         found = phrases(facts, rng)
-        assert all(
-            each.phrase not in ("cyst in the right kidney", "cysts in the left kidney") for each in found
-        )
+        assert all(each.phrase not in ("cyst in the right kidney", "cysts in the left kidney") for each in found)
 
 
 def test_multiple_choice_answers_are_letter_and_choice() -> None:
@@ -300,9 +294,7 @@ def test_multiple_choice_answers_are_letter_and_choice() -> None:
 
 
 def test_phrases_mean_what_they_say() -> None:
-    found = {
-        each.phrase: each for seed in range(60) for each in phrases(two_cysts(), np.random.default_rng(seed))
-    }
+    found = {each.phrase: each for seed in range(60) for each in phrases(two_cysts(), np.random.default_rng(seed))}
     assert found["cysts in the left kidney"].lesion_labels == (1, 2)
     assert found["largest left renal cyst"].lesion_labels == (1,)
     assert found["smallest cyst in the left kidney"].lesion_labels == (2,)

@@ -93,9 +93,7 @@ def test_loss_is_the_mean_over_labelled_next_tokens(model):
     labels = torch.tensor([[-100, -100, 3, 4, 5], [-100, 7, 8, 9, -100]])
     output = model(ids, attention_mask, None, labels=labels)
     log_probabilities = model(ids, attention_mask, None).logits.log_softmax(dim=-1)
-    chosen = [
-        log_probabilities[row, column - 1, labels[row, column]] for row, column in (labels >= 0).nonzero()
-    ]
+    chosen = [log_probabilities[row, column - 1, labels[row, column]] for row, column in (labels >= 0).nonzero()]
     torch.testing.assert_close(output.loss, -torch.stack(chosen).mean())
     assert output.logits is None
 
@@ -140,9 +138,7 @@ def test_turns_after_a_shared_prefix_equal_full_passes(model, prefix_ids, image)
     for row, turn in enumerate(turns):
         logits, hidden = run(model, torch.cat([prefix_ids, turn])[None], image)
         torch.testing.assert_close(output.logits[row, : len(turn)], logits[0, 8:], rtol=1e-5, atol=1e-5)
-        torch.testing.assert_close(
-            output.hidden_states_last[row, : len(turn)], hidden[0, 8:], rtol=1e-5, atol=1e-5
-        )
+        torch.testing.assert_close(output.hidden_states_last[row, : len(turn)], hidden[0, 8:], rtol=1e-5, atol=1e-5)
 
 
 def test_a_prefix_is_never_written(model, prefix_ids, image):
@@ -153,9 +149,7 @@ def test_a_prefix_is_never_written(model, prefix_ids, image):
     first = model.extend(prefix, turn, torch.ones_like(turn)).logits
     model.generate(prefix, turn[0], max_new_tokens=4)
     model.score_choices(prefix, turn[0], [[1], [2, 3]])
-    torch.testing.assert_close(
-        model.extend(prefix, turn, torch.ones_like(turn)).logits, first, rtol=0, atol=0
-    )
+    torch.testing.assert_close(model.extend(prefix, turn, torch.ones_like(turn)).logits, first, rtol=0, atol=0)
     assert prefix.length == 8
     for tensor, copy in zip((*prefix.keys, *prefix.values), before, strict=True):
         torch.testing.assert_close(tensor, copy, rtol=0, atol=0)

@@ -66,9 +66,7 @@ def test_training_a_tokenizer_is_deterministic() -> None:
     assert first.backend_tokenizer.to_str() == second.backend_tokenizer.to_str()
 
 
-def test_a_tokenizer_is_saved_and_loaded(
-    tokenizer: tokenizers.PreTrainedTokenizerFast, tmp_path: Path
-) -> None:
+def test_a_tokenizer_is_saved_and_loaded(tokenizer: tokenizers.PreTrainedTokenizerFast, tmp_path: Path) -> None:
     tokenizers.save(tokenizer, tmp_path)
     assert {"tokenizer.json", "tokenizer_config.json"} <= {path.name for path in tmp_path.iterdir()}
     loaded = tokenizers.load(tmp_path)

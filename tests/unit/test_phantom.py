@@ -237,9 +237,7 @@ def test_config_is_kept() -> None:
 
 
 def test_noise_is_as_asked() -> None:
-    quiet, loud = (
-        generate(2, PhantomConfig(**{**vars(PLAIN), "noise_hu": noise_hu})) for noise_hu in (0.0, 20.0)
-    )
+    quiet, loud = (generate(2, PhantomConfig(**{**vars(PLAIN), "noise_hu": noise_hu})) for noise_hu in (0.0, 20.0))
     difference = loud.volume.hu.astype(float) - quiet.volume.hu
     assert difference[(quiet.volume.hu > -900)].std() == pytest.approx(20.0, rel=0.05)
 

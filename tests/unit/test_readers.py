@@ -76,9 +76,7 @@ def test_nrrd_in_ras_space_lies_where_it_says(tmp_path, small_hu):
 def test_a_trailing_axis_of_one_is_dropped(tmp_path, small_hu, name):
     path = tmp_path / name
     if name.endswith(".mha"):
-        sitk.WriteImage(
-            sitk.GetImageFromArray(np.ascontiguousarray(small_hu[..., None].T), isVector=False), str(path)
-        )
+        sitk.WriteImage(sitk.GetImageFromArray(np.ascontiguousarray(small_hu[..., None].T), isVector=False), str(path))
     else:
         nib.save(nib.Nifti1Image(small_hu[..., None, None], np.diag([-1.0, -1, 1, 1])), path)
     volume = read_volume(path)
@@ -87,9 +85,7 @@ def test_a_trailing_axis_of_one_is_dropped(tmp_path, small_hu, name):
 
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
-@pytest.mark.parametrize(
-    ("shape", "said"), [((5, 7), "2-D"), ((5, 7, 9, 2), "4-D"), ((5, 7, 9, 1, 2), "5-D")]
-)
+@pytest.mark.parametrize(("shape", "said"), [((5, 7), "2-D"), ((5, 7, 9, 2), "4-D"), ((5, 7, 9, 1, 2), "5-D")])
 def test_other_dimensions_are_refused_with_the_shape(tmp_path, shape, said, suffix):
     values = np.arange(np.prod(shape), dtype=np.int16).reshape(shape)
     path = tmp_path / f"scan{suffix}"
@@ -138,9 +134,7 @@ def test_nan_and_infinite_voxels_are_counted(tmp_path, small_hu):
     assert "'holes'" in message
 
 
-@pytest.mark.parametrize(
-    ("value", "said"), [(0, "every voxel is 0 HU"), (-3000, "stored values -3000 to -3000")]
-)
+@pytest.mark.parametrize(("value", "said"), [(0, "every voxel is 0 HU"), (-3000, "stored values -3000 to -3000")])
 def test_an_empty_volume_is_refused_with_its_value(tmp_path, value, said):
     assert said in error_of(write(tmp_path / "empty.nii.gz", np.full((5, 7, 9), value, np.int16), np.eye(4)))
 

@@ -61,9 +61,7 @@ def test_requirements_hold_every_dependency_of_the_project() -> None:
     extras = project["optional-dependencies"]
     wanted = project["dependencies"] + extras["dev"] + extras["e2e"]
     names = {re.match(r"[A-Za-z0-9._-]+", line)[0].lower().replace("_", "-") for line in wanted}
-    locked = set(
-        re.findall(r"^([a-z0-9._-]+)(?:\[.*?\])?==", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
-    )
+    locked = set(re.findall(r"^([a-z0-9._-]+)(?:\[.*?\])?==", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
     assert names - locked == set()
 
 

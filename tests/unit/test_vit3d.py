@@ -64,9 +64,7 @@ def test_tokens_are_normed(encoder):
 
 def test_every_parameter_learns(encoder):
     output = encoder.encode(torch.rand(1, 1, 8, 32, 48))
-    (output.patches.square() * torch.rand(24)).sum().add(
-        (output.cls.square() * torch.rand(24)).sum()
-    ).backward()
+    (output.patches.square() * torch.rand(24)).sum().add((output.cls.square() * torch.rand(24)).sum()).backward()
     assert [name for name, p in encoder.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 

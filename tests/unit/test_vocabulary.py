@@ -76,11 +76,7 @@ TOTALSEGMENTATOR_KEYS = (
         ]
         for side in SIDES
     ),
-    *(
-        f"vertebrae_{letter}{n + 1}"
-        for letter, count in (("C", 7), ("T", 12), ("L", 5))
-        for n in range(count)
-    ),
+    *(f"vertebrae_{letter}{n + 1}" for letter, count in (("C", 7), ("T", 12), ("L", 5)) for n in range(count)),
     *(f"rib_{side}_{n + 1}" for side in SIDES for n in range(12)),
 )
 MAIN_ORGANS = [
@@ -201,9 +197,7 @@ def test_what_is_no_name_is_unknown(text: str) -> None:
 
 
 def test_unknown_name_says_the_text_and_the_nearest_names() -> None:
-    with pytest.raises(
-        UnknownStructure, match=r'Unknown structure "left kidny"\..* Did you mean left kidney, '
-    ):
+    with pytest.raises(UnknownStructure, match=r'Unknown structure "left kidny"\..* Did you mean left kidney, '):
         find("left kidny")
     with pytest.raises(UnknownStructure, match='name "" is empty'):
         find("  ")
@@ -247,9 +241,7 @@ def test_parts_and_sites_are_structures_and_parts_end() -> None:
     assert leaves("kidneys") == {"kidney_left", "kidney_right"}
     assert len(leaves("lungs")) == 5
     assert len(leaves("ribs")) == 24
-    assert leaves("vertebrae") == {key for key in STRUCTURES if key.startswith("vertebrae_")} - {
-        "vertebrae_S1"
-    }
+    assert leaves("vertebrae") == {key for key in STRUCTURES if key.startswith("vertebrae_")} - {"vertebrae_S1"}
 
 
 def test_colors_are_distinct_and_main_organs_can_be_told_apart() -> None:
@@ -328,9 +320,7 @@ def test_codes_that_dicom_lists_mean_what_dicom_says() -> None:
     assert len(listed) > 150
     for structure in listed:
         words = set(structure.snomed.meaning.lower().replace(",", "").split())
-        assert any(words <= set(m.replace(",", "").split()) for m in meanings[structure.snomed.value]), (
-            structure.key
-        )
+        assert any(words <= set(m.replace(",", "").split()) for m in meanings[structure.snomed.value]), structure.key
 
 
 def test_findings_are_abnormal_and_anatomy_is_not() -> None:

@@ -2,7 +2,8 @@
 
 Built from the ``sam2`` package's own ``SAM2Base``: encoders, memory and weights are SAM 2's. Two things are ours:
 the [SEG] token is appended to the sparse prompts of a slice (as Sa2VA does), and, where a preset asks for it, the
-similarity of that token to the pixel features is added to the mask logits (as SegVol's decoder does). Without a
+similarity of that token to the pixel features is added to the mask logits (as SegVol's decoder does) and, where it
+is highest, to the object score. Without a
 text token neither happens and the result is SAM 2's own (``tests/contract/test_sam2_identity.py``).
 
 In this module a position in a slice is ``_xy`` in pixels of SAM 2's square input. The half pixel is added by SAM 2's
@@ -20,6 +21,9 @@ from sam2.modeling.sam2_base import NO_OBJ_SCORE, SAM2Base
 from torch import Tensor, nn
 
 from medvlsam2.model.slice_memory import SliceMemory
+
+EVIDENCE_PIXELS = 16
+"""Mask pixels whose mean similarity to the words votes on whether the object is on a slice."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +150,9 @@ class VolumeSAM2(SAM2Base):
             high_res_features=[features.high_res_0, features.high_res_1],
         )
         if text_token is not None and self.text_similarity is not None:
-            masks = masks + self.text_similarity(text_token, features)
+            similarity = self.text_similarity(text_token, features)
+            masks = masks + similarity
+            score = score + _evidence(similarity)
         best = ious.argmax(dim=-1) if multimask else torch.zeros_like(score[:, 0], dtype=torch.long)
         rows = torch.arange(len(best), device=best.device)
         token = tokens[rows, best] if tokens.shape[1] > 1 else tokens[:, 0]
@@ -224,6 +230,12 @@ class VolumeSAM2(SAM2Base):
         present = (score > 0).float()
         pointer = self.obj_ptr_proj(token)
         return present * pointer + (1 - present) * self.no_obj_ptr
+
+
+def _evidence(similarity: Tensor) -> Tensor:
+    """How similar the most similar pixels are; the same evidence that the mask gets."""
+    flat = similarity.flatten(1)
+    return flat.topk(min(EVIDENCE_PIXELS, flat.shape[1]), dim=1).values.mean(dim=1, keepdim=True)
 
 
 def _dot(token: Tensor, features: Tensor) -> Tensor:

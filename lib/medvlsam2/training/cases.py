@@ -9,6 +9,7 @@ structure that is not in ``keys`` is not known to be absent and is never used as
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -115,7 +116,7 @@ def load_case(folder: Path) -> Case:
 
 def cache_phantom(seed: int, cache: Path, config: ModelConfig) -> Path:
     """Draw one phantom and cache it; nothing is done if it is there."""
-    folder = cache / f"phantom_{seed:06d}"
+    folder = cache / f"phantom_{seed:06d}_{_grids(config)}"
     if (folder / "case.json").exists():
         return folder
     drawn = phantom.generate(seed)
@@ -144,11 +145,11 @@ def cache_scan(image: Path, label: Path, names: dict[int, str], cache: Path, con
         cache: folder of all cached cases.
         config: the model, for its grid sizes.
     """
-    volume = read_volume(image)
-    folder = cache / f"scan_{volume.content_hash[:16]}_{image.parent.name}"
+    volume, label_map = read_volume(image), read_label_map(label)
+    labels_hash = hashlib.sha256(label_map.values.tobytes() + json.dumps(sorted(names.items())).encode()).hexdigest()
+    folder = cache / f"scan_{volume.content_hash[:16]}_{labels_hash[:8]}_{_grids(config)}"
     if (folder / "case.json").exists():
         return folder
-    label_map = read_label_map(label)
     require_same_grid(
         f"Label map '{label.name}'", volume.shape_ijk, volume.affine, label_map.values.shape, label_map.affine
     )
@@ -185,6 +186,15 @@ def cache_folder(data: Path, case_ids: Sequence[str], cache: Path, config: Model
     return folders
 
 
+def _grids(config: ModelConfig) -> str:
+    """The sizes that a cached case depends on, for its folder's name."""
+    return f"{config.sam2.image_size}-{_mask_side(config)}-{'x'.join(map(str, config.vit.image_size_dhw))}"
+
+
+def _mask_side(config: ModelConfig) -> int:
+    return 4 * config.sam2.image_size // config.sam2.backbone_stride
+
+
 def _is_covered(key: str, seen: set[str]) -> bool:
     parts = vocabulary.STRUCTURES[key].parts
     return key in seen or (bool(parts) and all(_is_covered(part, seen) for part in parts))
@@ -202,7 +212,7 @@ def _write(
     is_phantom: bool,
 ) -> None:
     prepared = prepare(volume, config.sam2.image_size)
-    mask_side = 4 * config.sam2.image_size // config.sam2.backbone_stride
+    mask_side = _mask_side(config)
     hu = prepared.hu_slices(range(prepared.record.num_slices)).round().to(torch.int16).numpy()
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "hu.npy", hu)

@@ -24,6 +24,7 @@ from medvlsam2.model import builders, checkpoint
 from medvlsam2.training.cases import Case, cache_folder, cache_phantom, load_case
 from medvlsam2.training.config import TrainConfig
 from medvlsam2.training.loop import Line, fit
+from medvlsam2.training.samples import COMMON
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +103,8 @@ def _metadata(config: TrainConfig, model_config: ModelConfig, cases: list[Case])
         "licence": "Apache-2.0",
         "supported_prompts": ["text", "points", "box", "text+points", "text+box"],
         "supported_tasks": ["segment", "report", "answer"],
-        "structures": [key for key in vocabulary.STRUCTURES if key in keys],
+        "structures": [key for key in vocabulary.STRUCTURES if key in keys & COMMON],
+        "trained_on": [key for key in vocabulary.STRUCTURES if key in keys],
         "input": {"modality": "CT", "format": "hounsfield", "dimensions": 3},
         "base_models": [],
         "training": {

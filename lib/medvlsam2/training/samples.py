@@ -25,8 +25,8 @@ from medvlsam2.transforms.window import Window
 
 PromptKind = Literal["text", "text+click", "box", "click"]
 
-PROMPT_MIX: dict[PromptKind, float] = {"text": 0.5, "text+click": 0.2, "box": 0.15, "click": 0.15}
-"""Share of each way of prompting (design, section 7)."""
+PROMPT_MIX: dict[PromptKind, float] = {"text": 0.3, "text+click": 0.2, "box": 0.25, "click": 0.25}
+"""Share of each way of prompting the mask decoder; words alone are also what dense steps train."""
 ABSENT_SHARE = 0.15
 """Share of objects that are asked for and not there."""
 FINDING_SHARE = 0.3

@@ -176,7 +176,8 @@ class TestTexts:
         with pytest.raises(HTTPException) as refusal:
             ask(f"medvlsam2_{task}", question="Liver?", **OHIF)
         assert refusal.value.status_code == 400
-        assert f"'{task}'" in refusal.value.detail and "output=json" in refusal.value.detail
+        assert f"'{task}'" in refusal.value.detail
+        assert "output=json" in refusal.value.detail
 
     @pytest.mark.parametrize("tag", [None, "original", "final"])
     def test_a_stored_text_does_not_replace_a_mask(self, app: MONAILabelApp, ask: Ask, tag: str | None) -> None:
