@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def _measure_scans(engine: Engine, data: Path, head_and_neck: int, rows: Rows) -> None:
-    validation = json.loads((data / "split.json").read_text())["val"]
+    validation = json.loads((data / "split.json").read_text(encoding="utf-8"))["val"]
     chosen = [case for case in validation if case.startswith("OKBP_")][:head_and_neck]
     for case in chosen:
         _measure_scan(engine, data / "ct" / case, None, "head and neck (val)", rows)
@@ -78,7 +78,7 @@ def _measure_scans(engine: Engine, data: Path, head_and_neck: int, rows: Rows) -
 def _measure_scan(engine: Engine, folder: Path, wanted: tuple[str, ...] | None, group: str, rows: Rows) -> None:
     volume = read_volume(folder / "image.nii.gz", image_id=folder.name)
     values = read_label_map(folder / "label.nii.gz").values
-    names = json.loads((folder / "meta.json").read_text())["labels"]
+    names = json.loads((folder / "meta.json").read_text(encoding="utf-8"))["labels"]
     found = {int(value): vocabulary.lookup(name) for value, name in names.items()}
     truth = {
         structure.key: values == value

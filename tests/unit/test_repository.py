@@ -34,51 +34,55 @@ def shipped(*patterns: str) -> list[Path]:
 
 
 def make_targets() -> set[str]:
-    return set(re.findall(r"^([a-z][a-z0-9-]*):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    return set(re.findall(r"^([a-z][a-z0-9-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
 
 
 def test_every_yaml_file_loads() -> None:
     paths = shipped("*.yaml", "*.yml")
     assert paths
     for path in paths:
-        assert list(yaml.safe_load_all(path.read_text())) != [None], f"{path} is empty"
+        assert list(yaml.safe_load_all(path.read_text(encoding="utf-8"))) != [None], f"{path} is empty"
 
 
 def test_every_json_file_loads() -> None:
     for path in shipped("*.json"):
-        json.loads(path.read_text())
+        json.loads(path.read_text(encoding="utf-8"))
 
 
 def test_requirements_are_all_pinned() -> None:
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     requirements = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
     assert len(requirements) > 100
     assert [line for line in requirements if not PINNED.fullmatch(line)] == []
 
 
 def test_requirements_hold_every_dependency_of_the_project() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     wanted = project["dependencies"] + extras["dev"] + extras["e2e"]
     names = {re.match(r"[A-Za-z0-9._-]+", line)[0].lower().replace("_", "-") for line in wanted}
-    locked = set(re.findall(r"^([a-z0-9._-]+)(?:\[.*?\])?==", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
+    locked = set(
+        re.findall(
+            r"^([a-z0-9._-]+)(?:\[.*?\])?==", (ROOT / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE
+        )
+    )
     assert names - locked == set()
 
 
 def test_requirements_name_no_machine_and_no_index() -> None:
-    text = (ROOT / "requirements.txt").read_text()
+    text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
     assert re.findall(r"://|file:|--index|--find-links|/(?:home|root|tmp)/", text) == []
     assert "make lock" in text.splitlines()[1]
 
 
 def test_version_is_the_same_in_both_places() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["version"] == medvlsam2.__version__
 
 
 @pytest.mark.parametrize("command", ["make serve", "make test"])
 def test_readme_shows_the_two_commands(command: str) -> None:
-    assert command in (ROOT / "README.md").read_text()
+    assert command in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_makefile_targets_exist() -> None:
@@ -87,7 +91,7 @@ def test_makefile_targets_exist() -> None:
 
 
 def test_readme_names_only_make_targets_that_exist() -> None:
-    named = set(re.findall(r"`make ([a-z][a-z0-9-]*)", (ROOT / "README.md").read_text()))
+    named = set(re.findall(r"`make ([a-z][a-z0-9-]*)", (ROOT / "README.md").read_text(encoding="utf-8")))
     assert named - make_targets() == set()
 
 
@@ -105,4 +109,4 @@ def test_source_roots_are_not_packages(folder: str) -> None:
 def test_ci_runs_the_tests() -> None:
     script = ROOT / ".ci" / "run"
     assert script.stat().st_mode & 0o111
-    assert "make test" in script.read_text()
+    assert "make test" in script.read_text(encoding="utf-8")

@@ -161,7 +161,7 @@ def test_it_learns_one_phantom(model: MedVLSAM2, tiny_loaded: LoadedModel, tiny_
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         history.append({"loss": float(result.loss.detach()), **result.parts})
-    for part, share in (("loss", 0.75), ("dice", 0.85), ("focal", 0.8), ("language", 0.9)):
+    for part, share in (("loss", 0.75), ("dice", 0.85), ("focal", 0.8), ("language", 0.95)):
         assert history[-1][part] < share * history[0][part], (part, history[0], history[-1])
 
 

@@ -14,10 +14,13 @@ from medvlsam2.tasks.uncertainty import uncertainty
 
 
 def doubt(model_dir: Path, small_phantom: Phantom, score: float) -> float:
+    """Doubt of a model whose object score is ``score`` everywhere: the words' similarity to pixels has no vote."""
+    state = checkpoint.load(model_dir).model.state_dict()
+    silent = {key: torch.zeros_like(value) for key, value in state.items() if "text_similarity" in key}
     name = "sam2.sam_mask_decoder.pred_obj_score_head.layers.2"
     tensors = {f"{name}.bias": torch.tensor([score]), f"{name}.weight": torch.zeros(1, 32)}
     version = f"v{len(checkpoint.versions(model_dir)):04d}"
-    checkpoint.publish(model_dir, version, tensors, {}, use=True)
+    checkpoint.publish(model_dir, version, {**silent, **tensors}, {}, use=True)
     return uncertainty(Engine(model_dir), small_phantom.volume)
 
 

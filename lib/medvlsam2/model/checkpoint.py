@@ -147,7 +147,7 @@ def version_folder(folder: Path, version: str) -> Path:
 def current_version(folder: Path) -> str:
     """Name of the version in use; "base" where nothing was fine-tuned."""
     pointer = folder / CURRENT
-    return pointer.read_text().strip() if pointer.is_file() else BASE_VERSION
+    return pointer.read_text(encoding="utf-8").strip() if pointer.is_file() else BASE_VERSION
 
 
 def publish(folder: Path, version: str, tensors: dict[str, Tensor], metadata: dict[str, Any], *, use: bool) -> None:

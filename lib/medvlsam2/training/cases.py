@@ -102,7 +102,7 @@ def load_case(folder: Path) -> Case:
         DatasetError: if it is not one, or of another version.
     """
     try:
-        record = json.loads((folder / "case.json").read_text())
+        record = json.loads((folder / "case.json").read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
         raise DatasetError(f"'{folder.name}' is no cached case ({error}). Delete it; it is made anew.") from error
     if record["cache_version"] != CACHE_VERSION:
@@ -179,7 +179,7 @@ def cache_folder(data: Path, case_ids: Sequence[str], cache: Path, config: Model
         source = data / "ct" / case_id
         if not (source / "label.nii.gz").exists():
             continue
-        labels = json.loads((source / "meta.json").read_text())["labels"]
+        labels = json.loads((source / "meta.json").read_text(encoding="utf-8"))["labels"]
         partly = PARTLY_CONTOURED.get(case_id, ())
         names = {int(value): name for value, name in labels.items() if name not in partly}
         folders.append(cache_scan(source / "image.nii.gz", source / "label.nii.gz", names, cache, config))

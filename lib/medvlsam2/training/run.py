@@ -78,7 +78,7 @@ def _train_split(data: Path) -> list[str]:
     path = data / "split.json"
     if not path.is_file():
         raise DatasetError(f"'{data}' has no split.json that names the training cases. Add one, or leave out --data.")
-    case_ids: list[str] = json.loads(path.read_text())["train"]
+    case_ids: list[str] = json.loads(path.read_text(encoding="utf-8"))["train"]
     return case_ids
 
 
