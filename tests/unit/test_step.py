@@ -154,14 +154,14 @@ def test_it_learns_one_phantom(model: MedVLSAM2, tiny_loaded: LoadedModel, tiny_
     optimizer = torch.optim.AdamW(parameters, lr=3e-3)
     samples = [sample_of(tiny_case, seed) for seed in (1, 2)]
     history = []
-    for _ in range(30):
+    for _ in range(40):
         result = segmentation_step(model, tiny_loaded.tokenizer, samples, np.random.default_rng(7), with_memory=False)
         optimizer.zero_grad()
         result.loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         history.append({"loss": float(result.loss.detach()), **result.parts})
-    for part, share in (("loss", 0.75), ("dice", 0.85), ("focal", 0.8), ("language", 0.95)):
+    for part, share in (("loss", 0.75), ("dice", 0.85), ("focal", 0.8), ("language", 0.9)):
         assert history[-1][part] < share * history[0][part], (part, history[0], history[-1])
 
 
