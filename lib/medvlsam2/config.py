@@ -132,6 +132,10 @@ class Sam2Config:
     """True: the three input channels are slices z-1, z, z+1; False: grey repeated, as SAM 2's weights need."""
     multimask_output: bool = True
     """Whether one click gives three candidate masks, the best of which is taken."""
+    standardised_features: bool = False
+    """Whether slice features have mean 0 and deviation 1 over the channels of each pixel; needs training."""
+    drawn_prompts: bool = False
+    """Whether clicks and boxes are also drawn as a mask prompt; needs training."""
     text_similarity: bool = False
     """Whether [SEG] · pixel features is added to the mask logits (SegVol's decoder); needs training."""
 

@@ -12,13 +12,15 @@ from medvlsam2.training.losses import mask_loss
 def test_values_by_hand() -> None:
     # Two of four pixels are the object; every logit is 0, so every probability is one half.
     target = torch.tensor([[[True, True], [False, False]]])
-    loss = mask_loss(torch.zeros(1, 2, 2), torch.tensor([0.4]), torch.tensor([0.0]), target)
+    loss = mask_loss(torch.full((1, 2, 2), 1e-9), torch.tensor([0.9]), torch.tensor([0.0]), target)
     focal = 0.25 * math.log(2) * (0.25 + 0.75) / 2
     assert math.isclose(float(loss.focal), focal, rel_tol=1e-5)
     assert math.isclose(float(loss.dice), 1 - (2 * 1 + 1) / (2 + 2 + 1), rel_tol=1e-5)
-    assert math.isclose(float(loss.iou), 0.4, rel_tol=1e-5), "no logit is above 0, so the true IoU is 0"
+    assert math.isclose(float(loss.balanced), math.log(2), rel_tol=1e-5)
+    assert math.isclose(float(loss.iou), 0.4, rel_tol=1e-5), "every logit is above 0, so the true IoU is a half"
     assert math.isclose(float(loss.object_score), math.log(2), rel_tol=1e-5)
-    total = 20 * float(loss.focal) + float(loss.dice) + float(loss.iou) + float(loss.object_score)
+    rest = loss.dice + loss.balanced + loss.iou + loss.object_score
+    total = 20 * float(loss.focal) + float(rest)
     assert math.isclose(float(loss.total), total, rel_tol=1e-5)
 
 
@@ -41,13 +43,32 @@ def test_an_absent_object_trains_the_object_score_alone() -> None:
     assert score.grad is not None
     assert not logits.grad[0].any()
     assert not iou.grad[0].any()
+    assert iou.grad[1].any()
     assert logits.grad[1].any()
     assert score.grad[0] > 0 > score.grad[1]
 
 
+def test_the_balanced_term_does_not_depend_on_the_size_of_the_object() -> None:
+    targets = torch.zeros(2, 32, 32, dtype=torch.bool)
+    targets[0, 0, 0] = True
+    targets[1, :16] = True
+    losses = [mask_loss(torch.full((1, 32, 32), -3.0), torch.zeros(1), torch.zeros(1), t[None]) for t in targets]
+    torch.testing.assert_close(losses[0].balanced, losses[1].balanced)
+    assert losses[0].focal < 0.01 * losses[1].focal
+
+
+def test_empty_masks_do_not_train_the_predicted_iou() -> None:
+    target = torch.ones(2, 4, 4, dtype=torch.bool)
+    logits = torch.stack([torch.full((4, 4), -1.0), torch.full((4, 4), 1.0)])
+    iou = torch.full((2,), 0.5, requires_grad=True)
+    mask_loss(logits, iou, torch.zeros(2), target).iou.backward()
+    assert iou.grad is not None
+    assert iou.grad[0] == 0 > iou.grad[1]
+
+
 def test_a_batch_of_absent_objects_has_no_mask_loss() -> None:
     loss = mask_loss(torch.randn(3, 4, 4), torch.rand(3), torch.zeros(3), torch.zeros(3, 4, 4, dtype=torch.bool))
-    assert float(loss.focal) == float(loss.dice) == float(loss.iou) == 0
+    assert float(loss.focal) == float(loss.dice) == float(loss.balanced) == float(loss.iou) == 0
     assert torch.isfinite(loss.total)
 
 
@@ -62,4 +83,5 @@ def test_absent_objects_do_not_thin_out_the_others() -> None:
     )
     torch.testing.assert_close(alone.focal, among.focal)
     torch.testing.assert_close(alone.dice, among.dice)
+    torch.testing.assert_close(alone.balanced, among.balanced)
     torch.testing.assert_close(alone.iou, among.iou)

@@ -136,7 +136,7 @@ def test_every_way_of_prompting(
     result = segmentation_step(
         model, tiny_loaded.tokenizer, [sample], np.random.default_rng(1), with_memory=with_memory
     )
-    assert set(result.parts) == {"focal", "dice", "iou", "object_score", "language"}
+    assert set(result.parts) == {"focal", "dice", "balanced", "iou", "object_score", "language"}
     assert all(np.isfinite(value) for value in result.parts.values())
     weighted = 20 * result.parts["focal"] + sum(v for k, v in result.parts.items() if k != "focal")
     assert float(result.loss.detach()) == pytest.approx(weighted, rel=1e-4)

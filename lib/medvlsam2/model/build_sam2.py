@@ -19,6 +19,7 @@ from sam2.modeling.sam.transformer import RoPEAttention
 from medvlsam2.config import Sam2Config
 from medvlsam2.errors import InvalidConfig
 from medvlsam2.model.conv_trunk import ConvTrunk
+from medvlsam2.model.position_init import attend_to_own_place
 from medvlsam2.model.volume_sam2 import VolumeSAM2
 
 _SAM21_ARGUMENTS: dict[str, object] = {
@@ -66,6 +67,8 @@ def build_sam2(config: Sam2Config) -> VolumeSAM2:
         )
     model = VolumeSAM2(
         text_similarity=config.text_similarity,
+        drawn_prompts=config.drawn_prompts,
+        standardised_features=config.standardised_features,
         sam2_arguments={
             **_SAM21_ARGUMENTS,
             "image_encoder": _image_encoder(config),
@@ -79,6 +82,8 @@ def build_sam2(config: Sam2Config) -> VolumeSAM2:
             "sam_mask_decoder_extra_args": _STABILITY if config.multimask_output else None,
         },
     )
+    if config.trunk == "conv":
+        attend_to_own_place(model.sam_mask_decoder)
     return model
 
 

@@ -56,6 +56,8 @@ TINY_RANDOM = ModelConfig(
         conv_depths=(1, 1, 1, 1),
         neighbour_slices=True,
         multimask_output=False,
+        standardised_features=True,
+        drawn_prompts=True,
         text_similarity=True,
     ),
 )
@@ -95,6 +97,8 @@ NANO = ModelConfig(
         max_cond_frames_in_attn=4,
         neighbour_slices=True,
         multimask_output=False,
+        standardised_features=True,
+        drawn_prompts=True,
         text_similarity=True,
     ),
 )

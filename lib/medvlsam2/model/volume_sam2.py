@@ -1,10 +1,10 @@
 """SAM 2 for the slices of a volume, with a text token among its sparse prompts.
 
-Built from the ``sam2`` package's own ``SAM2Base``: encoders, memory and weights are SAM 2's. Two things are ours:
-the [SEG] token is appended to the sparse prompts of a slice (as Sa2VA does), and, where a preset asks for it, the
-similarity of that token to the pixel features is added to the mask logits (as SegVol's decoder does) and, where it
-is highest, to the object score. Without a
-text token neither happens and the result is SAM 2's own (``tests/contract/test_sam2_identity.py``).
+Built from the ``sam2`` package's own ``SAM2Base``: encoders, memory and weights are SAM 2's. One thing is ours: the
+[SEG] token is appended to the sparse prompts of a slice (as Sa2VA does). Where a preset asks for it, there are two
+more: the similarity of that token to the pixel features is added to the mask logits (as SegVol's decoder does) and,
+where it is highest, to the object score; and clicks and boxes are also drawn as a mask prompt. Without them, and
+without a text token, the result is SAM 2's own (``tests/contract/test_sam2_identity.py``).
 
 In this module a position in a slice is ``_xy`` in pixels of SAM 2's square input. The half pixel is added by SAM 2's
 prompt encoder itself (sam2: modeling/sam/prompt_encoder.py), so pixel centres are integers here.
@@ -20,6 +20,7 @@ from jaxtyping import Float, Int
 from sam2.modeling.sam2_base import NO_OBJ_SCORE, SAM2Base
 from torch import Tensor, nn
 
+from medvlsam2.model.drawn_prompts import draw_prompts
 from medvlsam2.model.slice_memory import SliceMemory
 
 EVIDENCE_PIXELS = 16
@@ -101,12 +102,24 @@ class VolumeSAM2(SAM2Base):
 
     Args:
         text_similarity: whether the similarity term is part of this model.
+        standardised_features: whether slice features keep one scale. A trunk that learns from scratch lets them grow,
+            and they drown what the mask decoder adds to them.
+        drawn_prompts: whether clicks and boxes are also drawn as a mask prompt, where none is given.
         sam2_arguments: keyword arguments of ``sam2``'s ``SAM2Base``, its sub-modules among them.
     """
 
-    def __init__(self, *, text_similarity: bool, sam2_arguments: dict[str, object]) -> None:
+    def __init__(
+        self,
+        *,
+        text_similarity: bool,
+        drawn_prompts: bool,
+        standardised_features: bool,
+        sam2_arguments: dict[str, object],
+    ) -> None:
         super().__init__(**sam2_arguments)
         self.text_similarity = TextSimilarity(self.hidden_dim) if text_similarity else None
+        self.drawn_prompts = drawn_prompts
+        self.standardised_features = standardised_features
 
     @property
     def mask_size(self) -> int:
@@ -116,6 +129,8 @@ class VolumeSAM2(SAM2Base):
     def encode_slices(self, slices: Float[Tensor, "n 3 s s"]) -> SliceFeatures:
         """Image features of normalised slices."""
         fpn = self.forward_image(slices)["backbone_fpn"]
+        if self.standardised_features:
+            fpn = [_standardised(level) for level in fpn]
         return SliceFeatures(embedding=fpn[-1], high_res_0=fpn[0], high_res_1=fpn[1])
 
     def predict(
@@ -223,7 +238,10 @@ class VolumeSAM2(SAM2Base):
             labels = -torch.ones(batch, 1, dtype=torch.int32, device=embedding.device)
         else:
             coords, labels = points["point_coords"], points["point_labels"]
-        sparse, dense = self.sam_prompt_encoder(points=(coords, labels), boxes=None, masks=prompts.mask_logits)
+        masks = prompts.mask_logits
+        if masks is None and points is not None and self.drawn_prompts:
+            masks = draw_prompts(coords, labels, image_size=self.image_size, mask_size=self.mask_size)
+        sparse, dense = self.sam_prompt_encoder(points=(coords, labels), boxes=None, masks=masks)
         return sparse, dense
 
     def _object_pointer(self, token: Tensor, score: Tensor) -> Tensor:
@@ -241,6 +259,11 @@ def _evidence(similarity: Tensor) -> Tensor:
 def _dot(token: Tensor, features: Tensor) -> Tensor:
     """B c · b c h w -> b 1 h w, scaled as attention is."""
     return torch.einsum("bc,bchw->bhw", token, features)[:, None] / token.shape[-1] ** 0.5
+
+
+def _standardised(features: Tensor) -> Tensor:
+    """Mean 0 and deviation 1 over the channels of each pixel."""
+    return F.layer_norm(features.movedim(1, -1), features.shape[1:2]).movedim(-1, 1)
 
 
 def _resize(logits: Tensor, size: int) -> Tensor:

@@ -18,9 +18,9 @@ class TrainConfig:
     """Size of the model (tiny_random, nano, base, large)."""
     stages: tuple[int, ...] = (0, 1, 2, 3)
     """Stages to run, in order: 0 language, 1 projector, 2 vision and LoRA, 3 joint with masks."""
-    minutes: tuple[float, ...] = (4.0, 3.0, 8.0, 45.0)
+    minutes: tuple[float, ...] = (3.0, 1.0, 6.0, 60.0)
     """Minutes for each of the stages; the learning rate reaches its end with them."""
-    learning_rates: tuple[float, ...] = (2e-3, 1e-3, 6e-4, 1e-3)
+    learning_rates: tuple[float, ...] = (2e-3, 1e-3, 6e-4, 8e-4)
     """Highest learning rate of each of the stages 0 to 3."""
     phantoms: int = 200
     """Number of phantoms to draw and to train on."""
@@ -38,7 +38,7 @@ class TrainConfig:
     """Stage 3: scans in a step."""
     slices_per_case: int = 6
     """Stage 3: slices of each of them."""
-    objects_per_case: int = 4
+    objects_per_case: int = 6
     """Stage 3: structures or findings of each of them."""
     memory_share: float = 0.25
     """Stage 3: share of steps on a clip of neighbouring slices of one scan, with memory."""
@@ -46,11 +46,11 @@ class TrainConfig:
     """Stages 2 and 3: share of steps in which the [SEG] state learns to tell requests apart."""
     requests_per_alignment: int = 16
     """Structures in such a step, each in two wordings."""
-    dense_share: float = 0.55
+    dense_share: float = 0.3
     """Stage 3: share of the steps with masks that compare words with pixels, for models with the similarity term."""
     structures_per_dense: int = 20
     """Stage 3: structures of each scan in such a step."""
-    conversation_share: float = 0.15
+    conversation_share: float = 0.1
     """Stage 3: share of steps that answer questions, so that language is not forgotten."""
     clip_slices: int = 5
     """Stage 3: slices of such a clip."""

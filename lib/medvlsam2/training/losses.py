@@ -1,7 +1,9 @@
-"""SAM 2's mask losses with its weights, for batches in which some objects are not on their slice.
+"""SAM 2's mask losses with its weights and one more, for batches in which some objects are not on their slice.
 
 Mask and IoU terms count only where the object is; the object score is trained everywhere. Reference: sam2,
-training/loss_fns.py (weights: configs/sam2.1_training).
+training/loss_fns.py (weights: configs/sam2.1_training). Most structures cover a hundredth of a slice, and focal and
+dice together leave a decoder that learns from scratch at the empty mask; the balanced cross-entropy, in which the
+object has a fixed share whatever its size, leads it out (docs/design.md, section 7).
 """
 
 from __future__ import annotations
@@ -15,10 +17,13 @@ from torch import Tensor
 
 FOCAL_WEIGHT = 20.0
 DICE_WEIGHT = 1.0
+BALANCED_WEIGHT = 1.0
 IOU_WEIGHT = 1.0
 OBJECT_SCORE_WEIGHT = 1.0
 FOCAL_ALPHA = 0.25
 FOCAL_GAMMA = 2.0
+OBJECT_SHARE = 0.3
+"""The object's share of the balanced cross-entropy; the rest of the slice has the other part."""
 ALIGNMENT_TEMPERATURE = 0.07
 
 
@@ -28,6 +33,7 @@ class MaskLoss:
 
     focal: Float[Tensor, ""]
     dice: Float[Tensor, ""]
+    balanced: Float[Tensor, ""]
     iou: Float[Tensor, ""]
     object_score: Float[Tensor, ""]
 
@@ -37,6 +43,7 @@ class MaskLoss:
         return (
             FOCAL_WEIGHT * self.focal
             + DICE_WEIGHT * self.dice
+            + BALANCED_WEIGHT * self.balanced
             + IOU_WEIGHT * self.iou
             + OBJECT_SCORE_WEIGHT * self.object_score
         )
@@ -52,7 +59,7 @@ def mask_loss(
 
     Args:
         mask_logits: mask logits, not gated by the object score.
-        iou: predicted IoU of each mask.
+        iou: predicted IoU of each mask; empty masks do not train it, since its sigmoid never leaves 0 again.
         object_score_logits: positive where the model thinks the object is on the slice.
         target: true masks; all False where the object is absent.
     """
@@ -61,9 +68,11 @@ def mask_loss(
     count = present.sum().clamp(min=1.0)
     focal = (_focal(mask_logits, truth) * present).sum() / count
     dice = (_dice(mask_logits, truth) * present).sum() / count
-    iou_error = ((iou - _true_iou(mask_logits, target)).abs() * present).sum() / count
+    balanced = (_balanced(mask_logits, truth) * present).sum() / count
+    drawn = (mask_logits > 0).flatten(1).any(dim=1).float() * present
+    iou_error = ((iou - _true_iou(mask_logits, target)).abs() * drawn).sum() / drawn.sum().clamp(min=1.0)
     score = F.binary_cross_entropy_with_logits(object_score_logits, present)
-    return MaskLoss(focal, dice, iou_error, score)
+    return MaskLoss(focal, dice, balanced, iou_error, score)
 
 
 def dense_loss(similarity: Float[Tensor, "n k m m"], label_map: Int[Tensor, "n m m"]) -> Float[Tensor, ""]:
@@ -107,6 +116,14 @@ def _dice(logits: Float[Tensor, "b m m"], truth: Float[Tensor, "b m m"]) -> Floa
     probability = logits.sigmoid().flatten(1)
     flat = truth.flatten(1)
     return 1 - (2 * (probability * flat).sum(dim=1) + 1) / (probability.sum(dim=1) + flat.sum(dim=1) + 1)
+
+
+def _balanced(logits: Float[Tensor, "b m m"], truth: Float[Tensor, "b m m"]) -> Float[Tensor, " b"]:
+    cross_entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    inside = (cross_entropy * truth).flatten(1).sum(dim=1) / truth.flatten(1).sum(dim=1).clamp(min=1.0)
+    outside = 1 - truth
+    beside = (cross_entropy * outside).flatten(1).sum(dim=1) / outside.flatten(1).sum(dim=1).clamp(min=1.0)
+    return OBJECT_SHARE * inside + (1 - OBJECT_SHARE) * beside
 
 
 @torch.no_grad()

@@ -117,6 +117,7 @@ def segmentation_step(
     parts = {
         "focal": float(loss.focal.detach()),
         "dice": float(loss.dice.detach()),
+        "balanced": float(loss.balanced.detach()),
         "iou": float(loss.iou.detach()),
         "object_score": float(loss.object_score.detach()),
         "language": float(language_loss.detach()),
