@@ -154,7 +154,7 @@ def test_it_learns_one_phantom(model: MedVLSAM2, tiny_loaded: LoadedModel, tiny_
     optimizer = torch.optim.AdamW(parameters, lr=3e-3)
     samples = [sample_of(tiny_case, seed) for seed in (1, 2)]
     history = []
-    for _ in range(40):
+    for _ in range(50):
         result = segmentation_step(model, tiny_loaded.tokenizer, samples, np.random.default_rng(7), with_memory=False)
         optimizer.zero_grad()
         result.loss.backward()

@@ -81,13 +81,19 @@ class SliceMasks:
 
 
 class TextSimilarity(nn.Module):
-    """Adds ``linear(token) · pixel features`` of three resolutions to mask logits (SegVol: mask_decoder.py)."""
+    """Adds ``linear(token) · pixel features`` of three resolutions to mask logits (SegVol: mask_decoder.py).
+
+    The two biases say how much similarity is enough, for a pixel and for a slice; they are fitted after training
+    (``training/calibrate.py``).
+    """
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.to_embedding = nn.Linear(dim, dim)
         self.to_high_res_1 = nn.Linear(dim, dim // 4)
         self.to_high_res_0 = nn.Linear(dim, dim // 8)
+        self.mask_bias = nn.Parameter(torch.zeros(1))
+        self.score_bias = nn.Parameter(torch.zeros(1))
 
     def forward(self, token: Float[Tensor, "b c"], features: SliceFeatures) -> Float[Tensor, "b 1 m m"]:
         """Similarity map at the resolution of the masks."""
@@ -166,8 +172,8 @@ class VolumeSAM2(SAM2Base):
         )
         if text_token is not None and self.text_similarity is not None:
             similarity = self.text_similarity(text_token, features)
-            masks = masks + similarity
-            score = score + _evidence(similarity)
+            masks = masks + similarity + self.text_similarity.mask_bias
+            score = score + _evidence(similarity) + self.text_similarity.score_bias
         best = ious.argmax(dim=-1) if multimask else torch.zeros_like(score[:, 0], dtype=torch.long)
         rows = torch.arange(len(best), device=best.device)
         token = tokens[rows, best] if tokens.shape[1] > 1 else tokens[:, 0]

@@ -29,6 +29,7 @@ from transformers import PreTrainedTokenizerBase
 from medvlsam2.data.language.corpus import sentences
 from medvlsam2.errors import DatasetError
 from medvlsam2.model.medvlsam2 import MedVLSAM2
+from medvlsam2.training.calibrate import calibrate
 from medvlsam2.training.cases import Case
 from medvlsam2.training.config import TrainConfig
 from medvlsam2.training.parts import set_trainable
@@ -104,6 +105,8 @@ def fit(
         stages = _Stages(model, tokenizer, cases, config, accelerator)
         for index in range(progress.stage_index, len(config.stages)):
             stages.run(index, progress, log)
+            if config.stages[index] == 3 and model.sam2.text_similarity is not None:
+                calibrate(model, tokenizer, cases, seed=config.seed)
             progress.stage_index, progress.stage_seconds = index + 1, 0.0
             _save(model, None, progress, run)
     model.eval()

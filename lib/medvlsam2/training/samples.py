@@ -25,7 +25,7 @@ from medvlsam2.transforms.window import Window
 
 PromptKind = Literal["text", "text+click", "box", "click"]
 
-PROMPT_MIX: dict[PromptKind, float] = {"text": 0.3, "text+click": 0.2, "box": 0.25, "click": 0.25}
+PROMPT_MIX: dict[PromptKind, float] = {"text": 0.4, "text+click": 0.2, "box": 0.2, "click": 0.2}
 """Share of each way of prompting the mask decoder; words alone are also what dense steps train."""
 ABSENT_SHARE = 0.15
 """Share of objects that are asked for and not there."""

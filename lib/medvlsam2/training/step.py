@@ -109,7 +109,7 @@ def segmentation_step(
     with_memory: bool,
 ) -> StepResult:
     """Stage 3: masks for words, clicks and boxes, on single slices or along a clip with memory."""
-    tokens, language_loss = _text_tokens(model, tokenizer, samples)
+    tokens, language_loss = text_tokens(model, tokenizer, samples)
     features = model.sam2.encode_slices(torch.cat([sample.slices for sample in samples]))
     truth = torch.stack([sample.masks for sample in samples])  # b k n m m
     run = _clip_losses if with_memory else _slice_losses
@@ -143,7 +143,7 @@ def _request_tokens(
     return model.text_tokens(output.hidden_states_last, batch.input_ids), output.loss
 
 
-def _text_tokens(
+def text_tokens(
     model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, samples: Sequence[SegmentationSample]
 ) -> tuple[Float[Tensor, "b k c"], Float[Tensor, ""]]:
     """Projected states at [SEG] for every object of every sample, and the language loss of the answers."""
