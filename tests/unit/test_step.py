@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -132,7 +133,7 @@ def test_every_way_of_prompting(
     monkeypatch.setattr(steps, "draw_prompt_kind", lambda _: kind)
     set_trainable(model, 3)
     drawn = (sample_of(tiny_case, seed, contiguous=with_memory) for seed in range(99))
-    sample = next(sample for sample in drawn if sample.masks[:, 0].any())
+    sample = next(sample for sample in drawn if sample.masks[:, 0].any(dim=(1, 2)).all())
     result = segmentation_step(
         model, tiny_loaded.tokenizer, [sample], np.random.default_rng(1), with_memory=with_memory
     )
@@ -145,6 +146,29 @@ def test_every_way_of_prompting(
     assert any(name.startswith("seg_projector.") for name in names) == kind.startswith("text")
     assert any("point_embeddings" in name for name in names) == (kind != "text")
     assert any(name.startswith("sam2.memory_attention.") for name in names) == with_memory
+
+
+@pytest.mark.parametrize("prompting", PROMPTINGS, ids=str)
+def test_what_is_on_no_slice_is_asked_for_in_words(
+    model: MedVLSAM2,
+    tiny_loaded: LoadedModel,
+    tiny_case: Case,
+    prompting: tuple[str, bool],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing to click on, whatever way of prompting was drawn: only the object score has something to learn."""
+    kind, with_memory = prompting
+    monkeypatch.setattr(steps, "draw_prompt_kind", lambda _: kind)
+    sample = sample_of(tiny_case, 1, contiguous=with_memory)
+    absent = replace(sample, masks=torch.zeros_like(sample.masks))
+    result = segmentation_step(
+        model, tiny_loaded.tokenizer, [absent], np.random.default_rng(1), with_memory=with_memory
+    )
+    assert {name for name, value in result.parts.items() if value} == {"object_score", "language"}
+    result.loss.backward()
+    names = moved(model)
+    assert any("pred_obj_score_head" in name for name in names)
+    assert not any("point_embeddings" in name for name in names)
 
 
 def test_it_learns_one_phantom(model: MedVLSAM2, tiny_loaded: LoadedModel, tiny_case: Case) -> None:

@@ -165,18 +165,19 @@ def _slice_losses(
     truth: Bool[Tensor, "b k n m m"],
     rng: np.random.Generator,
 ) -> MaskLoss:
-    """Every object on every slice by itself, each object with a way of prompting of its own."""
+    """Every object on every slice by itself, each object with a way of prompting of its own.
+
+    What is on none of the slices can only be asked for in words.
+    """
     batch, count, slices = truth.shape[:3]
     groups: dict[PromptKind, list[tuple[int, int, int]]] = {}
     for b in range(batch):
         for k in range(count):
-            kind = draw_prompt_kind(rng)
+            kind = draw_prompt_kind(rng) if bool(truth[b, k].any()) else "text"
             pairs = [(b, k, n) for n in range(slices) if kind == "text" or bool(truth[b, k, n].any())]
             groups.setdefault(kind, []).extend(pairs)
     outputs, targets = [], []
     for kind, pairs in groups.items():
-        if not pairs:
-            continue
         b, k, n = torch.tensor(pairs).T
         target = truth[b, k, n]
         part = features.select(b * slices + n)
