@@ -38,6 +38,7 @@ def test_a_phantom_is_cached_with_everything_that_is_known(
     assert drawn == [5], "what is cached is not drawn again"
     assert case.is_phantom
     assert case.facts == small_phantom.facts
+    assert case.slice_spacing_mm == pytest.approx(small_phantom.volume.spacing_mm[2])
     assert case.hu.dtype == np.int16
     assert case.hu.shape[1:] == (64, 64)
     assert case.labels.shape == case.lesions.shape == (case.num_slices, MASK_SIDE, MASK_SIDE)
@@ -155,6 +156,7 @@ def test_a_real_scan(shared_data: Path, tmp_path: Path) -> None:
     folder = cache_folder(shared_data, ["TS_abdo_sm"], tmp_path, TINY_RANDOM)[0]
     case = load_case(folder)
     assert case.num_slices == 30
+    assert case.slice_spacing_mm == pytest.approx(3.0)
     assert {"liver", "spleen", "aorta"} <= set(case.present_keys)
     assert case.facts is not None
     assert 100 < case.facts.volumes_ml["liver"] < 3000
@@ -165,5 +167,5 @@ def test_what_is_no_case_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="'empty' is no cached case"):
         load_case(tmp_path / "empty")
     (tmp_path / "empty" / "case.json").write_text(json.dumps({"cache_version": 0}))
-    with pytest.raises(DatasetError, match="has version 0; 1 is allowed"):
+    with pytest.raises(DatasetError, match="has version 0; 2 is allowed"):
         load_case(tmp_path / "empty")

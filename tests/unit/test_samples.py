@@ -46,7 +46,7 @@ def test_masks_move_with_their_slices(tiny_case: Case, monkeypatch: pytest.Monke
     liver = tiny_case.structure_mask("liver")
     assert liver is not None
     painted = np.where(liver.repeat(2, 1).repeat(2, 2), 3000, -1000).astype(np.int16)
-    case = Case(tiny_case.folder, "painted", tiny_case.keys, None, True)
+    case = Case(tiny_case.folder, "painted", tiny_case.keys, None, True, tiny_case.slice_spacing_mm)
     case.__dict__["hu"] = painted
     monkeypatch.setattr(samples, "_draw_object", lambda *_: ("liver", liver, "soft"))
     agreements, moved = [], 0
@@ -124,5 +124,5 @@ def test_conversations_end_with_a_report_where_all_is_known(tiny_case: Case) -> 
     talks = conversations(tiny_case, np.random.default_rng(0), 4)
     assert len(talks) == 4
     assert "report" in talks[-1].question
-    unknown = Case(tiny_case.folder, "unknown", tiny_case.keys, None, False)
+    unknown = Case(tiny_case.folder, "unknown", tiny_case.keys, None, False, tiny_case.slice_spacing_mm)
     assert conversations(unknown, np.random.default_rng(0), 4) == []

@@ -34,7 +34,7 @@ from medvlsam2.transforms.prepare import PreparedVolume, prepare
 
 logger = logging.getLogger(__name__)
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 PARTLY_CONTOURED = {"4DLung_113": ("vertebra", "lymph node")}
 """Labels that cover one of several such structures in a scan; they would teach that the others are background."""
 
@@ -50,6 +50,8 @@ class Case:
     facts: ScanFacts | None
     """What is known of it; None where too little is known to talk about it."""
     is_phantom: bool
+    slice_spacing_mm: float
+    """Distance of neighbouring slices of ``hu`` and ``labels``."""
 
     @cached_property
     def hu(self) -> Int16[np.ndarray, "d s s"]:
@@ -111,7 +113,14 @@ def load_case(folder: Path) -> Case:
             "Delete the cache folder; it is made anew."
         )
     facts = None if record["facts"] is None else ScanFacts.from_json(record["facts"])
-    return Case(folder, record["case_id"], tuple(record["keys"]), facts, record["is_phantom"])
+    return Case(
+        folder=folder,
+        case_id=record["case_id"],
+        keys=tuple(record["keys"]),
+        facts=facts,
+        is_phantom=record["is_phantom"],
+        slice_spacing_mm=record["slice_spacing_mm"],
+    )
 
 
 def cache_phantom(seed: int, cache: Path, config: ModelConfig) -> Path:
@@ -187,8 +196,9 @@ def cache_folder(data: Path, case_ids: Sequence[str], cache: Path, config: Model
 
 
 def _grids(config: ModelConfig) -> str:
-    """The sizes that a cached case depends on, for its folder's name."""
-    return f"{config.sam2.image_size}-{_mask_side(config)}-{'x'.join(map(str, config.vit.image_size_dhw))}"
+    """The sizes and the version that a cached case depends on, for its folder's name."""
+    whole_dhw = "x".join(map(str, config.vit.image_size_dhw))
+    return f"v{CACHE_VERSION}-{config.sam2.image_size}-{_mask_side(config)}-{whole_dhw}"
 
 
 def _mask_side(config: ModelConfig) -> int:
@@ -225,6 +235,7 @@ def _write(
         "keys": keys,
         "facts": None if facts is None else facts.to_json(),
         "is_phantom": is_phantom,
+        "slice_spacing_mm": prepared.record.slice_spacing_mm,
     }
     temporary = folder / "case.json.part"
     temporary.write_text(json.dumps(record))
