@@ -65,23 +65,38 @@ def prefix(num_image_tokens: int, system: str = SYSTEM) -> str:
     return f"{TURN_START}system\n{system}{TURN_END}\n{TURN_START}user\n{image}\n"
 
 
-def turn(question: str) -> str:
+def turn(question: str, measured: str | None = None) -> str:
     """The part after the image, up to where the answer begins.
 
+    Args:
+        question: What is asked.
+        measured: What the masks measure, as ``measurements.measured_text`` writes it; stands before the question.
+
     Raises:
-        InvalidPrompt: The question is empty or holds one of the special tokens.
+        InvalidPrompt: A text is empty or holds one of the special tokens.
     """
-    return f"{_checked(question)}{TURN_END}\n{TURN_START}assistant\n"
+    asked = with_measurements(question, measured)
+    return f"{asked}{TURN_END}\n{TURN_START}assistant\n"
 
 
-def prompt(question: str, num_image_tokens: int, system: str = SYSTEM) -> str:
+def with_measurements(question: str, measured: str | None) -> str:
+    r"""The question as the user's turn holds it: after what the masks measure, or alone.
+
+    Example:
+        >>> with_measurements("Is the liver visible?", "Measured: region chest.")
+        'Measured: region chest.\nIs the liver visible?'
+    """
+    return _checked(question) if measured is None else f"{_checked(measured)}\n{_checked(question)}"
+
+
+def prompt(question: str, num_image_tokens: int, system: str = SYSTEM, measured: str | None = None) -> str:
     """The whole prompt: ``prefix`` followed by ``turn``."""
-    return prefix(num_image_tokens, system) + turn(question)
+    return prefix(num_image_tokens, system) + turn(question, measured)
 
 
-def conversation(question: str, answer: str, num_image_tokens: int) -> str:
+def conversation(question: str, answer: str, num_image_tokens: int, measured: str | None = None) -> str:
     """A prompt with its answer and the token that ends it: one training text."""
-    return f"{prompt(question, num_image_tokens)}{answer}{TURN_END}"
+    return f"{prompt(question, num_image_tokens, measured=measured)}{answer}{TURN_END}"
 
 
 def segmentation_question(phrase: str) -> str:
