@@ -139,7 +139,8 @@ def test_every_way_of_prompting(
     )
     assert set(result.parts) == {"focal", "dice", "balanced", "iou", "object_score", "language"}
     assert all(np.isfinite(value) for value in result.parts.values())
-    weighted = 20 * result.parts["focal"] + sum(v for k, v in result.parts.items() if k != "focal")
+    assert not any(value.requires_grad for value in result.parts.values())
+    weighted = float(20 * result.parts["focal"] + sum(v for k, v in result.parts.items() if k != "focal"))
     assert float(result.loss.detach()) == pytest.approx(weighted, rel=1e-4)
     result.loss.backward()
     names = moved(model)
@@ -184,7 +185,7 @@ def test_it_learns_one_phantom(model: MedVLSAM2, tiny_loaded: LoadedModel, tiny_
         result.loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
-        history.append({"loss": float(result.loss.detach()), **result.parts})
+        history.append({"loss": float(result.loss.detach()), **{k: float(v) for k, v in result.parts.items()}})
     for part, share in (("loss", 0.75), ("dice", 0.85), ("focal", 0.8), ("language", 0.9)):
         assert history[-1][part] < share * history[0][part], (part, history[0], history[-1])
 

@@ -175,7 +175,7 @@ class _Stages:
             progress.stage_seconds = time.monotonic() - start
             if progress.step % LOG_EVERY_STEPS == 0:
                 speed = (progress.step - first_step) / (time.monotonic() - first_time)
-                values = {"loss": float(result.loss.detach()), **result.parts}
+                values = {name: float(value) for name, value in {"loss": result.loss.detach(), **result.parts}.items()}
                 line = Line(stage, progress.step, min(elapsed / seconds, 1.0), values, speed)
                 log.write(line, {"grad_norm": float(norm), "learning_rate": rate})
             if time.monotonic() - saved > self.config.checkpoint_minutes * 60:

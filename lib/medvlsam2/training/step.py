@@ -35,15 +35,16 @@ class StepResult:
     """What one step yields."""
 
     loss: Float[Tensor, ""]
-    parts: dict[str, float]
+    parts: dict[str, Float[Tensor, ""]]
+    """Terms of the loss for the log, detached and still on the device: reading one would make the host wait."""
 
 
 def text_step(model: MedVLSAM2, rows: Sequence[Int[Tensor, " _"]]) -> StepResult:
     """Stage 0: predict every token of texts without an image."""
-    ids, attention_mask = pad(rows, model.language.token_ids.pad)
+    ids, attention_mask = (part.to(_device(model)) for part in pad(rows, model.language.token_ids.pad))
     labels = ids.masked_fill(attention_mask == 0, -100)
     loss = model.language(ids, attention_mask, None, labels).loss
-    return StepResult(loss, {"language": float(loss.detach())})
+    return StepResult(loss, {"language": loss.detach()})
 
 
 def conversation_step(
@@ -54,12 +55,10 @@ def conversation_step(
 ) -> StepResult:
     """Stages 1 and 2: answer questions about volumes; each volume is encoded once for all of its questions."""
     image_tokens = model.encode_volume(whole)
-    counts = torch.tensor([len(items) for items in conversations])
-    batch = encode_conversations(
-        tokenizer, [c for items in conversations for c in items], model.config.projector.num_tokens
-    )
-    loss = _language_loss(model, batch, image_tokens.repeat_interleave(counts, dim=0))
-    return StepResult(loss, {"language": float(loss.detach())})
+    volume = torch.repeat_interleave(torch.tensor([len(items) for items in conversations])).to(image_tokens.device)
+    batch = _encode(model, tokenizer, [c for items in conversations for c in items])
+    loss = _language_loss(model, batch, image_tokens[volume])
+    return StepResult(loss, {"language": loss.detach()})
 
 
 def alignment_step(
@@ -75,7 +74,7 @@ def alignment_step(
     """
     tokens, language_loss = _request_tokens(model, tokenizer, whole, wordings)
     loss = alignment_loss(tokens[0::2].float(), tokens[1::2].float())
-    return StepResult(loss + language_loss, {"alignment": float(loss.detach())})
+    return StepResult(loss + language_loss, {"alignment": loss.detach()})
 
 
 def dense_step(model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, samples: Sequence[DenseSample]) -> StepResult:
@@ -94,10 +93,11 @@ def dense_step(model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, samples: Se
         part = features.select(index.repeat_interleave(count))
         similarity = model.sam2.text_similarity(tokens.repeat(slices, 1), part)
         side = similarity.shape[-1]
-        losses.append(dense_loss(similarity.reshape(slices, count, side, side).float(), sample.label_map))
+        label_map = sample.label_map.to(similarity.device)
+        losses.append(dense_loss(similarity.reshape(slices, count, side, side).float(), label_map))
         language.append(language_loss)
     dense, spoken = torch.stack(losses).mean(), torch.stack(language).mean()
-    return StepResult(dense + spoken, {"dense": float(dense.detach()), "language": float(spoken.detach())})
+    return StepResult(dense + spoken, {"dense": dense.detach(), "language": spoken.detach()})
 
 
 def segmentation_step(
@@ -108,21 +108,35 @@ def segmentation_step(
     *,
     with_memory: bool,
 ) -> StepResult:
-    """Stage 3: masks for words, clicks and boxes, on single slices or along a clip with memory."""
+    """Stage 3: masks for words, clicks and boxes, on single slices or along a clip with memory.
+
+    The samples' masks stay in the host's memory, where prompts are drawn from them; targets follow to the device.
+    """
     tokens, language_loss = text_tokens(model, tokenizer, samples)
     features = model.sam2.encode_slices(torch.cat([sample.slices for sample in samples]))
     truth = torch.stack([sample.masks for sample in samples])  # b k n m m
     run = _clip_losses if with_memory else _slice_losses
     loss = run(model, features, tokens, truth, rng)
     parts = {
-        "focal": float(loss.focal.detach()),
-        "dice": float(loss.dice.detach()),
-        "balanced": float(loss.balanced.detach()),
-        "iou": float(loss.iou.detach()),
-        "object_score": float(loss.object_score.detach()),
-        "language": float(language_loss.detach()),
+        "focal": loss.focal.detach(),
+        "dice": loss.dice.detach(),
+        "balanced": loss.balanced.detach(),
+        "iou": loss.iou.detach(),
+        "object_score": loss.object_score.detach(),
+        "language": language_loss.detach(),
     }
     return StepResult(loss.total + language_loss, parts)
+
+
+def _device(model: MedVLSAM2) -> torch.device:
+    return next(model.parameters()).device
+
+
+def _encode(model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Conversation]) -> TokenBatch:
+    """Conversations on the model's device."""
+    batch = encode_conversations(tokenizer, conversations, model.config.projector.num_tokens)
+    device = _device(model)
+    return TokenBatch(batch.input_ids.to(device), batch.attention_mask.to(device), batch.labels.to(device))
 
 
 def _language_loss(model: MedVLSAM2, batch: TokenBatch, image_tokens: Tensor) -> Float[Tensor, ""]:
@@ -137,7 +151,7 @@ def _request_tokens(
     """Projected states at [SEG] of requests about one volume, and the language loss of their answers."""
     image_tokens = model.encode_volume(whole[None]).expand(len(phrases), -1, -1)
     requests = [Conversation(phrase, chat.SEGMENTATION_ANSWER) for phrase in phrases]
-    batch = encode_conversations(tokenizer, requests, model.config.projector.num_tokens)
+    batch = _encode(model, tokenizer, requests)
     output = model.language(batch.input_ids, batch.attention_mask, image_tokens, batch.labels)
     assert isinstance(output.loss, Tensor)
     return model.text_tokens(output.hidden_states_last, batch.input_ids), output.loss
@@ -150,7 +164,7 @@ def text_tokens(
     image_tokens = model.encode_volume(torch.stack([sample.whole for sample in samples]))
     requests = [Conversation(phrase, chat.SEGMENTATION_ANSWER) for sample in samples for phrase in sample.phrases]
     count = len(samples[0].phrases)
-    batch = encode_conversations(tokenizer, requests, model.config.projector.num_tokens)
+    batch = _encode(model, tokenizer, requests)
     output = model.language(
         batch.input_ids, batch.attention_mask, image_tokens.repeat_interleave(count, dim=0), batch.labels
     )
@@ -178,11 +192,12 @@ def _slice_losses(
             groups.setdefault(kind, []).extend(pairs)
     outputs, targets = [], []
     for kind, pairs in groups.items():
-        b, k, n = torch.tensor(pairs).T
-        target = truth[b, k, n]
-        part = features.select(b * slices + n)
-        prompts = _draw_prompts(kind, target, rng, model.sam2.image_size)
-        token = tokens[b, k] if kind.startswith("text") else None
+        index = torch.tensor(pairs).T
+        target = truth[tuple(index)]
+        prompts = _draw_prompts(kind, target, rng, model.sam2.image_size, tokens.device)
+        index, target = index.to(tokens.device), target.to(tokens.device)
+        part = features.select(index[0] * slices + index[2])
+        token = tokens[index[0], index[1]] if kind.startswith("text") else None
         outputs.append(model.sam2.predict(model.sam2.without_memory(part), part, prompts, token, multimask=False))
         targets.append(target)
     return _masks_loss(outputs, targets)
@@ -203,8 +218,9 @@ def _clip_losses(
     pairs = visible if kind != "text" else torch.nonzero(torch.ones(truth.shape[:2], dtype=torch.bool))
     b, k = pairs.T
     target = truth[b, k]  # pairs n m m
+    prompts = _draw_prompts(kind, target[:, 0], rng, model.sam2.image_size, tokens.device)
+    b, k, target = (part.to(tokens.device) for part in (b, k, target))
     token = tokens[b, k] if kind.startswith("text") else None
-    prompts = _draw_prompts(kind, target[:, 0], rng, model.sam2.image_size)
     outputs = list(_track(model, features, b * truth.shape[2], length=truth.shape[2], prompts=prompts, token=token))
     return _masks_loss(outputs, [target[:, n] for n in range(truth.shape[2])])
 
@@ -233,18 +249,16 @@ def _track(
 
 
 def _draw_prompts(
-    kind: PromptKind, target: Bool[Tensor, "p m m"], rng: np.random.Generator, image_size: int
+    kind: PromptKind, target: Bool[Tensor, "p m m"], rng: np.random.Generator, image_size: int, device: torch.device
 ) -> SlicePrompts:
     if kind == "text":
         return SlicePrompts()
     scale = image_size / target.shape[-1]
     clicks = int(rng.integers(1, MAX_CLICKS + 1))
-    drawn = [
-        draw_box(mask, rng, scale) if kind == "box" else draw_clicks(mask, rng, clicks, scale) for mask in target.cpu()
-    ]
+    drawn = [draw_box(mask, rng, scale) if kind == "box" else draw_clicks(mask, rng, clicks, scale) for mask in target]
     return SlicePrompts(
-        points_xy=torch.tensor([points for points, _ in drawn], device=target.device),
-        point_labels=torch.tensor([labels for _, labels in drawn], device=target.device),
+        points_xy=torch.tensor([points for points, _ in drawn], device=device),
+        point_labels=torch.tensor([labels for _, labels in drawn], device=device),
     )
 
 
