@@ -10,12 +10,14 @@ import pytest
 from _pytest.logging import LogCaptureFixture
 
 from medvlsam2.data import vocabulary
+from medvlsam2.data.manifest import ScanRecord
 from medvlsam2.data.phantom import Phantom
 from medvlsam2.data.phantom.files import write
+from medvlsam2.data.synthesis import SynthesisConfig
 from medvlsam2.errors import DatasetError, GeometryMismatch
 from medvlsam2.model.builders import TINY_RANDOM
 from medvlsam2.training import cases
-from medvlsam2.training.cases import Case, cache_folder, cache_phantom, cache_scan, load_case
+from medvlsam2.training.cases import Case, cache_folder, cache_phantom, cache_scan, cache_synthetic, load_case
 from medvlsam2.training.samples import conversations
 
 MASK_SIDE = 4 * TINY_RANDOM.sam2.image_size // TINY_RANDOM.sam2.backbone_stride
@@ -160,6 +162,48 @@ def test_a_real_scan(shared_data: Path, tmp_path: Path) -> None:
     assert {"liver", "spleen", "aorta"} <= set(case.present_keys)
     assert case.facts is not None
     assert 100 < case.facts.volumes_ml["liver"] < 3000
+
+
+class TestSyntheticScan:
+    def record(self, files: Path, small_phantom: Phantom) -> ScanRecord:
+        names = {value: key for value, key in small_phantom.labels.items() if key in ("liver", "spleen", "aorta")}
+        return ScanRecord(
+            case_id="a",
+            patient_id="a",
+            image=files / "image.nii.gz",
+            label=files / "label.nii.gz",
+            names=names,
+            partly_contoured=("aorta",),
+        )
+
+    def test_each_seed_is_a_case_of_its_own(self, phantom_files: Path, tmp_path: Path, small_phantom: Phantom) -> None:
+        record = self.record(phantom_files, small_phantom)
+        whole = SynthesisConfig(slab_share=0.0)
+        folders = [cache_synthetic(record, seed, tmp_path, TINY_RANDOM, whole) for seed in (1, 2, 1)]
+        assert folders[0] == folders[2] != folders[1]
+        first, second = load_case(folders[0]), load_case(folders[1])
+        assert first.keys == ("liver", "spleen"), "what is only partly contoured is no truth"
+        assert "liver" in first.present_keys
+        assert not first.is_phantom
+        assert first.facts is not None
+        assert not first.facts.lesions_known
+        assert first.hu.shape != second.hu.shape or not np.array_equal(first.hu, second.hu)
+        liver = first.structure_mask("liver")
+        assert liver is not None
+        inside_hu = first.hu[:, ::2, ::2][:, :MASK_SIDE, :MASK_SIDE][liver]
+        assert 0 < np.median(inside_hu) < 200, "labels lie on the tissue that they name"
+
+    def test_another_setting_is_another_case(self, phantom_files: Path, tmp_path: Path, small_phantom: Phantom) -> None:
+        record = self.record(phantom_files, small_phantom)
+        one, other = (
+            cache_synthetic(record, 1, tmp_path, TINY_RANDOM, SynthesisConfig(scale=scale)) for scale in (0.0, 0.1)
+        )
+        assert one != other
+
+    def test_what_cannot_be_trained_on_is_refused(self, tmp_path: Path) -> None:
+        unlabelled = ScanRecord(case_id="b", patient_id="b", image=tmp_path / "b.nii.gz")
+        with pytest.raises(DatasetError, match="'b' has no label map"):
+            cache_synthetic(unlabelled, 1, tmp_path, TINY_RANDOM)
 
 
 def test_what_is_no_case_is_refused(tmp_path: Path) -> None:

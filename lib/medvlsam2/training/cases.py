@@ -13,8 +13,8 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -25,8 +25,10 @@ from jaxtyping import Bool, Int16, Num, UInt8
 from medvlsam2.config import ModelConfig
 from medvlsam2.data import phantom, vocabulary
 from medvlsam2.data.facts import Region, ScanFacts
-from medvlsam2.data.label_maps import read_label_map
+from medvlsam2.data.label_maps import LabelMap, read_label_map
+from medvlsam2.data.manifest import ScanRecord
 from medvlsam2.data.readers import read_volume
+from medvlsam2.data.synthesis import SynthesisConfig, synthesise
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import DatasetError
 from medvlsam2.geometry import require_same_grid, voxel_volume_ml
@@ -144,7 +146,7 @@ def cache_phantom(seed: int, cache: Path, config: ModelConfig) -> Path:
     return folder
 
 
-def cache_scan(image: Path, label: Path, names: dict[int, str], cache: Path, config: ModelConfig) -> Path:
+def cache_scan(image: Path, label: Path, names: Mapping[int, str], cache: Path, config: ModelConfig) -> Path:
     """Cache one labelled scan.
 
     Args:
@@ -162,22 +164,38 @@ def cache_scan(image: Path, label: Path, names: dict[int, str], cache: Path, con
     require_same_grid(
         f"Label map '{label.name}'", volume.shape_ijk, volume.affine, label_map.values.shape, label_map.affine
     )
-    known = {value: found.key for value, name in names.items() if (found := vocabulary.lookup(name)) is not None}
-    for value in sorted(set(names) - set(known)):
-        logger.warning("label %d of %s is not in the vocabulary and is left out", value, image.parent.name)
-    keys = tuple(sorted(set(known.values())))
-    values = _renumber(label_map.values, {value: keys.index(key) + 1 for value, key in known.items()})
-    facts = _facts_of_labels(values, keys, voxel_volume_ml(volume.affine))
-    _write(
-        folder,
-        volume,
-        values,
-        np.zeros_like(values),
-        keys=keys,
-        facts=facts,
-        config=config,
-        is_phantom=False,
-    )
+    _write_labelled(folder, volume, label_map, _known_keys(names, image.parent.name), config)
+    return folder
+
+
+def cache_record(record: ScanRecord, cache: Path, config: ModelConfig) -> Path:
+    """Cache one labelled scan of a manifest."""
+    return cache_scan(record.image, _label_of(record), record.known_names, cache, config)
+
+
+def cache_synthetic(
+    record: ScanRecord, seed: int, cache: Path, config: ModelConfig, synthesis: SynthesisConfig | None = None
+) -> Path:
+    """Cache a new scan that is made of a labelled one; nothing is done if it is there.
+
+    Args:
+        record: the labelled scan.
+        seed: each gives another scan.
+        cache: folder of all cached cases.
+        config: the model, for its grid sizes.
+        synthesis: how far the new scan goes from its source.
+    """
+    synthesis, label = synthesis or SynthesisConfig(), _label_of(record)
+    settings = json.dumps([str(record.image.absolute()), sorted(record.known_names.items()), asdict(synthesis)])
+    source_hash = hashlib.sha256(settings.encode()).hexdigest()[:12]
+    folder = cache / f"synthetic_{source_hash}_{seed:06d}_{_grids(config)}"
+    if (folder / "case.json").exists():
+        return folder
+    volume = read_volume(record.image, record.case_id)
+    rng = np.random.default_rng([seed, int(volume.content_hash[:8], 16)])
+    keys = _known_keys(record.known_names, record.case_id)
+    new_volume, new_labels = synthesise(volume, read_label_map(label), keys, rng, synthesis)
+    _write_labelled(folder, new_volume, new_labels, keys, config)
     return folder
 
 
@@ -193,6 +211,41 @@ def cache_folder(data: Path, case_ids: Sequence[str], cache: Path, config: Model
         names = {int(value): name for value, name in labels.items() if name not in partly}
         folders.append(cache_scan(source / "image.nii.gz", source / "label.nii.gz", names, cache, config))
     return folders
+
+
+def _label_of(record: ScanRecord) -> Path:
+    if record.label is None or not record.in_hounsfield:
+        what = "has no label map" if record.label is None else "is no longer in Hounsfield units"
+        raise DatasetError(
+            f"Scan '{record.case_id}' {what}: it cannot be trained on. Leave it out, or name the original "
+            "scan and its label map in the manifest."
+        )
+    return record.label
+
+
+def _known_keys(names: Mapping[int, str], case_id: str) -> dict[int, str]:
+    """Vocabulary key of each label value that has one."""
+    known = {value: found.key for value, name in names.items() if (found := vocabulary.lookup(name)) is not None}
+    for value in sorted(set(names) - set(known)):
+        logger.warning("label %d of %s is not in the vocabulary and is left out", value, case_id)
+    return known
+
+
+def _write_labelled(
+    folder: Path, volume: CTVolume, label_map: LabelMap, known: Mapping[int, str], config: ModelConfig
+) -> None:
+    keys = tuple(sorted(set(known.values())))
+    values = _renumber(label_map.values, {value: keys.index(key) + 1 for value, key in known.items()})
+    _write(
+        folder,
+        volume,
+        values,
+        np.zeros_like(values),
+        keys=keys,
+        facts=_facts_of_labels(values, keys, voxel_volume_ml(volume.affine)),
+        config=config,
+        is_phantom=False,
+    )
 
 
 def _grids(config: ModelConfig) -> str:
