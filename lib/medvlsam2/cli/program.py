@@ -16,7 +16,20 @@ from typing import Final
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
 from medvlsam2 import __version__
-from medvlsam2.cli import ask, console, doctor, export, phantom, report, segment, serve, train, values, versions
+from medvlsam2.cli import (
+    ask,
+    console,
+    doctor,
+    evaluate,
+    export,
+    phantom,
+    report,
+    segment,
+    serve,
+    train,
+    values,
+    versions,
+)
 from medvlsam2.cli.verb import HelpFormatter, Verb
 from medvlsam2.errors import InvalidRequest, MedVLSAM2Error, nearest_hint
 
@@ -26,6 +39,7 @@ VERBS: Final[Mapping[str, Verb]] = {
     "ask": ask.VERB,
     "serve": serve.VERB,
     "train": train.VERB,
+    "evaluate": evaluate.VERB,
     "export": export.VERB,
     "versions": versions.VERB,
     "phantom": phantom.VERB,

@@ -38,6 +38,7 @@ def test_help_lists_every_verb(capsys):
         ("ask", ["--choices", "--kind", "{short,long,multiple_choice}"]),
         ("serve", ["--studies", "--host", "--port", "default: 8000"]),
         ("train", ["--data", "--workers", "--stages", "Stage 3: slices of each of them.", "runs/PRESET"]),
+        ("evaluate", ["--data", "--split", "--tasks", "segment, interactive", "--limit", "default: val"]),
         ("phantom", ["--seed", "--output"]),
         ("export", ["--format", "nnunet", "--id"]),
         ("doctor", ["--model"]),

@@ -1,0 +1,81 @@
+"""What to evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+from medvlsam2.errors import InvalidRequest
+
+Task = Literal["segment", "interactive", "referring", "report", "vqa"]
+TASKS: Final[tuple[Task, ...]] = get_args(Task)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluationConfig:
+    """Which scans and which tasks.
+
+    Raises:
+        InvalidRequest: on no task, or nothing to look at.
+    """
+
+    data: Path | None = None
+    """Folder with ct/ and split.json; None: phantoms alone."""
+    split: str = "val"
+    """Split of it, by patient."""
+    tasks: tuple[Task, ...] = TASKS
+    """What to measure."""
+    phantoms: int = 12
+    """Phantoms to measure; none of them was trained on."""
+    groups: tuple[str, ...] = ()
+    """Sources of real scans (the part of a case's id before "_"); empty: all of them."""
+    limit: int | None = None
+    """Real scans of each source, for a quick look; None: all of them."""
+
+    def __post_init__(self) -> None:
+        if not self.tasks:
+            raise InvalidRequest(f"No task given. Choose from {', '.join(TASKS)}.")
+        if self.limit is not None and self.limit < 1:
+            raise InvalidRequest(f"A limit of {self.limit} scans given; at least 1 is needed.")
+        if self.phantoms < 0:
+            raise InvalidRequest(f"{self.phantoms} phantoms given; 0 or more are allowed.")
+        if self.data is None and self.phantoms == 0:
+            raise InvalidRequest("Neither a data folder nor phantoms given: nothing to look at. Give one of them.")
+
+
+def parse_tasks(text: str) -> tuple[Task, ...]:
+    """Tasks from a list such as "segment,vqa", or "all"; in their own order, each once.
+
+    Raises:
+        InvalidRequest: on a task that does not exist.
+
+    Example:
+        >>> parse_tasks("vqa, segment")
+        ('segment', 'vqa')
+    """
+    given = {part.strip() for part in text.split(",") if part.strip()}
+    unknown = given - {*TASKS, "all"}
+    if unknown or not given:
+        raise InvalidRequest(f"Tasks '{text}' given; allowed are {', '.join(TASKS)}, or all. Separate them by commas.")
+    return TASKS if "all" in given else tuple(task for task in TASKS if task in given)
+
+
+def chosen_cases(case_ids: Iterable[str], groups: tuple[str, ...], limit: int | None) -> list[str]:
+    """Cases of the wanted sources, up to a number of each source.
+
+    Raises:
+        InvalidRequest: if a wanted source has no case.
+
+    Example:
+        >>> chosen_cases(["A_1", "A_2", "B_1"], (), 1)
+        ['A_1', 'B_1']
+    """
+    by_source: dict[str, list[str]] = {}
+    for case_id in case_ids:
+        by_source.setdefault(case_id.split("_")[0], []).append(case_id)
+    for group in groups:
+        if group not in by_source:
+            raise InvalidRequest(f"There are no scans of '{group}'. Choose from {', '.join(by_source)}.")
+    return [case for source in groups or by_source for case in by_source[source][:limit]]

@@ -1,0 +1,63 @@
+"""What an evaluation leaves behind: one JSON for programs, one table for people, every measurement for who asks why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from medvlsam2.evaluation.measurement import Measurement, Row
+
+JSON_FILE: Final = "evaluation.json"
+TABLE_FILE: Final = "evaluation.md"
+MEASUREMENTS_FILE: Final = "measurements.jsonl"
+DIGITS: Final = 4
+_HEAD: Final = ("| scans | what | metric | n | patients | mean | 95 % |", "|---|---|---|--:|--:|--:|---|")
+
+
+def write(folder: Path, run: dict[str, Any], rows: Sequence[Row], measurements: Sequence[Measurement]) -> None:
+    """Write all files into a folder, which is made.
+
+    Args:
+        folder: where to.
+        run: what was run on what: model, version, device, date, seconds, seeds.
+        rows: the figures.
+        measurements: what they were made of.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {"run": run, "rows": [_rounded(asdict(row)) for row in rows]}
+    (folder / JSON_FILE).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / TABLE_FILE).write_text(markdown(run, rows), encoding="utf-8")
+    lines = (json.dumps(_rounded(asdict(each)), ensure_ascii=False) for each in measurements)
+    (folder / MEASUREMENTS_FILE).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def markdown(run: dict[str, Any], rows: Sequence[Row]) -> str:
+    """A table per task."""
+    lines = [
+        f"# {run['model_id']} {run['version']}",
+        "",
+        f"{run['date']}, {run['device']}. 95 % intervals: bootstrap over patients.",
+    ]
+    for task in dict.fromkeys(row.task for row in rows):
+        lines += [
+            "",
+            f"## {task}",
+            "",
+            "| scans | what | metric | n | patients | mean | 95 % |",
+            "|---|---|---|--:|--:|--:|---|",
+        ]
+        lines += [_line(row) for row in rows if row.task == task]
+    return "\n".join(lines) + "\n"
+
+
+def _line(row: Row) -> str:
+    interval = "" if row.low is None or row.high is None else f"{row.low:.3f} – {row.high:.3f}"
+    cells = (row.group, row.subject, row.metric, row.n, row.patients, f"{row.mean:.3f}", interval)
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def _rounded(record: dict[str, Any]) -> dict[str, Any]:
+    return {key: round(value, DIGITS) if isinstance(value, float) else value for key, value in record.items()}

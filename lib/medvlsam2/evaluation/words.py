@@ -1,0 +1,52 @@
+"""Segmentation by words alone: every contoured structure asked for by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from medvlsam2.data import vocabulary
+from medvlsam2.evaluation.measurement import Measurement
+from medvlsam2.evaluation.metrics import Mask, dice, surface_dice
+from medvlsam2.evaluation.scans import LabelledScan
+from medvlsam2.geometry import spacing_mm
+from medvlsam2.tasks.engine import Engine
+from medvlsam2.tasks.prompts import ObjectPrompt
+from medvlsam2.tasks.segment import segment
+
+TASK: Final = "segment"
+MIN_VOXELS: Final = 50
+"""Below this a structure is a sliver at the scan's edge: it is counted, not measured."""
+
+
+def measure_words(engine: Engine, scan: LabelledScan) -> Iterator[Measurement]:
+    """Dice, NSD at 2 mm and swaps of sides of every contoured structure, and of unions such as all vertebrae."""
+    for truth in (scan.truth, scan.wholes):
+        measured = {key: mask for key, mask in truth.items() if mask.sum() >= MIN_VOXELS}
+        for key in truth:
+            if key not in measured:
+                yield _measurement(scan, key, "too small" if truth[key].any() else "empty truth", 1.0)
+        yield from _measure(engine, scan, measured)
+
+
+def find_by_name(engine: Engine, scan: LabelledScan, keys: list[str]) -> dict[str, Mask]:
+    """Masks of structures asked for by name in one request, as an annotator asks for a list."""
+    found = segment(engine, scan.volume, [ObjectPrompt(vocabulary.STRUCTURES[key].name) for key in keys])
+    return {key: found.label_map == number for number, key in enumerate(keys, start=1)}
+
+
+def _measure(engine: Engine, scan: LabelledScan, truth: Mapping[str, Mask]) -> Iterator[Measurement]:
+    if not truth:
+        return
+    spacing = spacing_mm(scan.volume.affine)
+    for key, mask in find_by_name(engine, scan, list(truth)).items():
+        yield _measurement(scan, key, "dice", dice(mask, truth[key]))
+        yield _measurement(scan, key, "nsd", surface_dice(mask, truth[key], spacing))
+        opposite = scan.truth.get(vocabulary.mirror(key))
+        if vocabulary.mirror(key) != key and opposite is not None:
+            swapped = (mask & opposite).sum() > (mask & truth[key]).sum()
+            yield _measurement(scan, key, "swapped sides", float(swapped))
+
+
+def _measurement(scan: LabelledScan, key: str, metric: str, value: float) -> Measurement:
+    return Measurement(TASK, scan.group, key, metric, scan.patient, value)
