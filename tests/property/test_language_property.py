@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -60,9 +62,12 @@ def test_any_drawn_scan_is_reported_truly(seed: int) -> None:
     rng = np.random.default_rng(seed)
     facts = corpus.random_facts(rng)
     assert not set(facts.volumes_ml) & set(facts.absent)
-    text = report(facts, rng).text
-    found = {each for each in clinical.parse_findings(text) if each[0] not in ("normal", "absent")}
-    assert found == clinical.stated_findings(facts)
+    for style in get_args(chat.ReportStyle):
+        text = report(facts, rng, style).text
+        found = {each for each in clinical.parse_findings(text) if each[0] not in ("normal", "absent")}
+        assert found == clinical.stated_findings(facts), text
+        assert "  " not in text
+        assert not re.search(r"[{}▪⟨]|\.\.|\b([Aa]n? ){2}", text), text
     for asked in questions(facts, rng):
         assert chat.answer_question(asked.question, asked.choices, asked.kind)
 

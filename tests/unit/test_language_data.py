@@ -10,7 +10,16 @@ import pytest
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.facts import Lesion, ScanFacts
-from medvlsam2.data.language import anatomy, chat, clinical, corpus, lesions, phrases, questions, report
+from medvlsam2.data.language import (
+    anatomy,
+    chat,
+    clinical,
+    corpus,
+    lesions,
+    phrases,
+    questions,
+    report,
+)
 from medvlsam2.data.language.grammar import is_plural, join, plural, with_article
 from medvlsam2.errors import InvalidPrompt
 
@@ -158,7 +167,7 @@ def test_sentences_are_clean() -> None:
 
 def test_every_number_in_a_report_is_a_measurement() -> None:
     for facts, rng in scans():
-        text = report(facts, rng).text
+        text = re.sub(r"\b[CTLS]\d+ vertebral\b", "", report(facts, rng).text)
         for name in sorted(vocabulary.names(), key=len, reverse=True):
             text = text.replace(name, "")
         measured = {str(max(1, round(each.diameter_mm))) for each in facts.lesions}
@@ -331,26 +340,6 @@ def test_a_look_alike_is_not_denied() -> None:
     denied = lesions.denials(facts, np.random.default_rng(0), per_kind=9)
     assert ("nodule", "lung_right") in denied
     assert ("nodule", "lung_left") not in denied
-
-
-@pytest.mark.parametrize(
-    ("text", "finding"),
-    [
-        ("A 12 mm left renal cyst is seen.", ("cyst", "kidney_left", "left")),
-        ("Two hepatic metastases are present.", ("metastasis", "liver", None)),
-        ("There is a gallstone.", ("stone", "gallbladder", None)),
-        ("Right pleural effusion.", ("effusion", "lung_right", "right")),
-        ("There is a fracture of left rib 7.", ("fracture", "rib_left_7", "left")),
-        ("The gallbladder is not seen.", ("absent", "gallbladder", None)),
-        ("The kidneys and spleen are normal.", ("normal", "kidney_right", "right")),
-    ],
-)
-def test_findings_are_read(text: str, finding: tuple[str, str, str | None]) -> None:
-    assert finding in clinical.parse_findings(text)
-
-
-def test_a_denied_finding_is_none() -> None:
-    assert not clinical.parse_findings("There is no left renal stone. No fracture. No cyst in the liver.")
 
 
 def test_every_structure_is_asked_for_in_the_corpus() -> None:

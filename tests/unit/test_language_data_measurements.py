@@ -12,10 +12,22 @@ from medvlsam2.data import vocabulary
 from medvlsam2.data.facts import Lesion, ScanFacts
 from medvlsam2.data.language import anatomy, chat, corpus, measurements
 from medvlsam2.data.language import tokenizer as tokenizers
-from medvlsam2.data.phantom import PhantomConfig, generate
 from medvlsam2.errors import InvalidPrompt
 
-MAX_TOKENS_OF_A_TRUNK = 240
+MAX_TOKENS_OF_A_TRUNK = 220
+PAIRS = (
+    *("lung", "kidney", "adrenal_gland", "clavicula", "scapula", "autochthon", "iliopsoas", "iliac_artery"),
+    *("iliac_vena", "hip", "femur", "gluteus_maximus", "gluteus_medius", "gluteus_minimus"),
+)
+TRUNK = (
+    *(f"{name}_{side}" for name in PAIRS for side in ("left", "right")),
+    *(f"rib_{side}_{number}" for side in ("left", "right") for number in range(1, 13)),
+    *(f"vertebrae_{name}" for name in ("T2", "T3", "T4", "T5", "T6", "T7", "T8", "T9", "T10", "T11", "T12", "L1")),
+    *("heart", "aorta", "liver", "gallbladder", "spleen", "pancreas", "stomach", "urinary_bladder", "prostate"),
+    *("spinal_cord", "trachea", "sternum", "superior_vena_cava", "esophagus", "duodenum", "small_bowel", "colon"),
+    *("inferior_vena_cava", "portal_vein_and_splenic_vein", "sacrum", "costal_cartilages"),
+)
+"""What a phantom of the trunk holds."""
 
 
 def lesion(kind: str, structure: str, diameter_mm: float, label_value: int) -> Lesion:
@@ -100,8 +112,13 @@ def test_the_order_of_the_facts_does_not_matter() -> None:
 
 def test_a_whole_trunk_is_short() -> None:
     tokenizer = tokenizers.train_tokenizer(corpus.sentences(seed=0, count=4000), 3072)
-    facts = generate(3, PhantomConfig(region="trunk", max_voxels=300_000)).facts
-    assert len(facts.volumes_ml) > 60
+    facts = ScanFacts(
+        region="trunk",
+        volumes_ml=dict.fromkeys(TRUNK, 123.0),
+        absent=("uterus",),
+        lesions=(lesion("cyst", "liver", 24.0, 1), lesion("nodule", "lung_left", 11.0, 2)),
+    )
+    assert len(TRUNK) > 80
     text = measurements.measured_text(facts)
     assert len(tokenizer(text)["input_ids"]) <= MAX_TOKENS_OF_A_TRUNK
 
@@ -132,6 +149,18 @@ def test_a_model_measures_nearly_the_truth() -> None:
     for each in drawn:
         assert not set(each.volumes_ml) & set(each.absent)
         assert {*each.volumes_ml, *each.absent} == {*facts.volumes_ml, *facts.absent}
+
+
+def test_what_is_said_of_a_size_is_what_was_measured() -> None:
+    facts = abdomen()
+    for seed in range(20):
+        measured = measurements.corrupted(facts, np.random.default_rng(seed))
+        told = measurements.as_measured(facts, measured)
+        assert set(told.volumes_ml) == set(facts.volumes_ml)
+        assert [each.label_value for each in told.lesions] == [each.label_value for each in facts.lesions]
+        assert {*measured.lesions} <= {*told.lesions}
+        assert all(told.volumes_ml[key] == ml for key, ml in measured.volumes_ml.items() if key in facts.volumes_ml)
+        assert (told.phase, told.absent) == (facts.phase, facts.absent)
 
 
 def test_the_same_state_corrupts_alike() -> None:

@@ -24,6 +24,9 @@ ADJECTIVES = {
     "lung": "lung",
     "aorta": "aortic",
     "prostate": "prostatic",
+    "heart": "cardiac",
+    "larynx": "laryngeal",
+    "parotid_gland": "parotid",
 }
 
 DESCRIPTIONS = {
@@ -67,6 +70,30 @@ DESCRIPTIONS = {
     "autochthon": ("muscle along the spine",),
     "iliopsoas": ("muscle that bends the hip",),
 }
+
+RELATIONS = {
+    "gallbladder": ("organ below the liver on the right",),
+    "spleen": ("organ lateral to the stomach", "organ above the left kidney"),
+    "stomach": ("organ between the liver and the spleen",),
+    "pancreas": ("organ behind the stomach",),
+    "adrenal_gland_left": ("gland above the left kidney",),
+    "adrenal_gland_right": ("gland above the right kidney",),
+    "heart": ("organ between the lungs",),
+    "trachea": ("airway in front of the esophagus",),
+    "esophagus": ("tube behind the trachea",),
+    "inferior_vena_cava": ("large vein to the right of the aorta",),
+    "aorta": ("large artery to the left of the inferior vena cava",),
+    "urinary_bladder": ("organ behind the pubic bones",),
+    "rectum": ("bowel in front of the sacrum",),
+    "sacrum": ("bone between the hip bones",),
+    "sternum": ("bone in front of the heart",),
+    "thyroid_gland": ("gland in front of the trachea",),
+    "parotid_gland_left": ("gland in front of the left ear",),
+    "parotid_gland_right": ("gland in front of the right ear",),
+    "spinal_cord": ("cord inside the vertebrae",),
+    "brainstem": ("part of the brain in front of the cerebellum",),
+}
+"""Structures by what they lie beside."""
 
 COMPARED = frozenset({"lung_left", "kidney_left", "adrenal_gland_left", "parotid_gland_left"})
 """Left ones of the pairs whose sizes are worth comparing."""
@@ -135,6 +162,12 @@ def name(key: str) -> str:
     return known.name if known is not None else key.replace("_", " ")
 
 
+def key_of(spoken: str) -> str | None:
+    """The key that a name means."""
+    known = vocabulary.lookup(spoken)
+    return None if known is None else known.key
+
+
 def the(key: str) -> str:
     """The name with its article; numbered names such as "left rib 7" take none."""
     spoken = name(key)
@@ -175,6 +208,41 @@ def descriptions(key: str) -> tuple[str, ...]:
     return said if own is None else tuple(f"{text} on the {own} side" for text in said)
 
 
+def relations(key: str) -> tuple[str, ...]:
+    """Ways of saying which structure is meant by what it lies beside."""
+    return RELATIONS.get(key, ())
+
+
+def next_above(key: str) -> str | None:
+    """The vertebra or rib above one; None at the top of the series."""
+    return _neighbour(key, -1)
+
+
+def next_below(key: str) -> str | None:
+    """The vertebra or rib below one; None at the end of the series.
+
+    Example:
+        >>> next_below("vertebrae_T12"), next_below("rib_left_12")
+        ('vertebrae_L1', None)
+    """
+    return _neighbour(key, 1)
+
+
+def _neighbour(key: str, step: int) -> str | None:
+    for series in _series():
+        if key in series:
+            place = series.index(key) + step
+            return series[place] if 0 <= place < len(series) else None
+    return None
+
+
+@cache
+def _series() -> tuple[tuple[str, ...], ...]:
+    starts = ("vertebrae_", "rib_left_", "rib_right_")
+    series = (tuple(key for key in vocabulary.STRUCTURES if key.startswith(start)) for start in starts)
+    return tuple(tuple(key for key in keys if key[-1].isdigit()) for keys in series)
+
+
 def adjective(key: str) -> str | None:
     """The adjective with its side: "left renal"."""
     word = ADJECTIVES.get(base(key))
@@ -192,6 +260,11 @@ def in_region(region: Region) -> tuple[str, ...]:
 def is_covered(key: str, region: Region) -> bool:
     """Whether scans of this region are meant to show a structure whole, not just at their ends."""
     return key in in_region(region) or (is_pair(key) and vocabulary.STRUCTURES[key].parts[0] in in_region(region))
+
+
+def has_abdomen(region: Region) -> bool:
+    """Whether free fluid of the abdomen would be seen."""
+    return not {"abdomen", "pelvis"}.isdisjoint(_REGION_PARTS[region])
 
 
 @cache

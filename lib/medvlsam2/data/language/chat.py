@@ -18,9 +18,11 @@ import numpy as np
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language.grammar import pick
+from medvlsam2.data.language.wording import Wording
 from medvlsam2.errors import InvalidPrompt
 
 AnswerKind = Literal["short", "long", "multiple_choice"]
+ReportStyle = Literal["narrative", "structured", "terse"]
 
 END_OF_TEXT = "<|endoftext|>"
 TURN_START = "<|im_start|>"
@@ -37,16 +39,21 @@ ABSENT_ANSWER = "It is not present."
 
 MAX_CHOICES = 26
 _SERVING_SHARE = 0.5
-_SEGMENTATION_FORMS = (
-    "Segment the {}.",
-    "Can you segment the {}?",
-    "Where is the {}?",
-    "Show me the {}.",
-    "Outline the {} in this scan.",
-    "Find the {}.",
-    "Mark the {}, please.",
-    "{}",
+SEGMENTATION_FORMS = Wording(
+    "Please segment the {it}.",
+    (
+        *("Segment the {it}{tail}.", "Can you segment the {it}{tail}?", "Where is the {it}{tail}?"),
+        *("Show me the {it}{tail}.", "Outline the {it}{tail}.", "Find the {it}{tail}.", "Mark the {it}{tail}."),
+        *("Please mark the {it}.", "Delineate the {it}.", "Please outline the {it}.", "The {it}, please."),
+        "{it}",
+    ),
 )
+"""Ways of asking for a mask; serving uses the canonical one."""
+_REPORT_QUESTIONS: dict[ReportStyle, str] = {
+    "narrative": "Please write a report of this scan with findings and impression.",
+    "structured": "Please write a structured report of this scan with a line for each organ and an impression.",
+    "terse": "Please write a short report of this scan with findings and impression.",
+}
 _STYLE = {
     "short": "Answer in a few words.",
     "long": "Answer in a full sentence.",
@@ -106,7 +113,7 @@ def segmentation_question(phrase: str) -> str:
         >>> segmentation_question("the largest cyst in the liver")
         'Please segment the largest cyst in the liver.'
     """
-    return f"Please segment the {normalise_phrase(phrase)}."
+    return SEGMENTATION_FORMS.canonical.format(it=normalise_phrase(phrase))
 
 
 def segmentation_questions(phrase: str, rng: np.random.Generator) -> str:
@@ -114,12 +121,12 @@ def segmentation_questions(phrase: str, rng: np.random.Generator) -> str:
     if rng.random() < _SERVING_SHARE:
         return segmentation_question(phrase)
     wording = _bare_phrase(phrase) if rng.random() < _SERVING_SHARE else normalise_phrase(phrase)
-    return pick(rng, _SEGMENTATION_FORMS).format(wording)
+    return pick(rng, SEGMENTATION_FORMS.patterns).format(it=wording)
 
 
-def report_question() -> str:
-    """The question that asks for a report."""
-    return "Please write a report of this scan with findings and impression."
+def report_question(style: ReportStyle = "narrative") -> str:
+    """The question that asks for a report, and for its style where it is not the usual one."""
+    return _REPORT_QUESTIONS[style]
 
 
 def answer_question(question: str, choices: Sequence[str] = (), kind: AnswerKind | None = None) -> str:

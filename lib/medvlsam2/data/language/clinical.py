@@ -1,7 +1,8 @@
 """Reads findings back from report text by rule: for clinical F1, and to tie a sentence to its structures.
 
 It understands the sentences that ``reports`` writes, and plain wording near them; it is no general reader of
-free reports. What it does not understand it leaves out.
+free reports. What it does not understand it leaves out. Nouns that tell their place ("left renal cyst",
+"cardiomegaly") are read first, then kinds beside the structures that a sentence names.
 """
 
 from __future__ import annotations
@@ -18,8 +19,26 @@ Finding = tuple[str, str | None, Side | None]
 """Kind, vocabulary key of its structure, side; "normal" and "absent" are kinds too."""
 
 _SHORTEST_NAME = 4
-_STATES = {"normal": "normal", "unremarkable": "normal", "absent": "absent", "not seen": "absent"}
+_ADJECTIVAL = frozenset({"bone"})
+"""Names that rather tell the kind of a finding: a bone metastasis is not in every bone."""
+_STATES = {
+    "normal": (
+        *("normal", "unremarkable", "within normal limits", "of normal appearance"),
+        *("without abnormality", "free of abnormality"),
+    ),
+    "absent": (
+        *("absent", "not seen", "not visible", "not present", "not identified", "not shown"),
+        *("missing", "not found"),
+    ),
+    "enlargement": ("enlarged", "increased in size"),
+    "dilatation": ("dilated", "distended"),
+}
+"""What is said of whole structures."""
 _LIST = r"⟨\d+⟩(?:(?:, | and |, and )(?:the )?⟨\d+⟩)*"
+_NOT = re.compile(r"\b(?:no|without|free of|negative for)\b(?!.*\bbut\b)")
+_READ = "▪"
+_HOLDS = r"(?:contains?|shows?|holds?|demonstrates?|has|have)"
+_SIDES: tuple[Side, Side] = ("left", "right")
 
 
 def parse_findings(text: str) -> frozenset[Finding]:
@@ -28,6 +47,8 @@ def parse_findings(text: str) -> frozenset[Finding]:
     Example:
         >>> sorted(parse_findings("There is a 12 mm cyst in the left kidney. The liver is normal."))
         [('cyst', 'kidney_left', 'left'), ('normal', 'liver', None)]
+        >>> sorted(parse_findings("Mild cardiomegaly. No ascites."))
+        [('enlargement', 'heart', None)]
     """
     return frozenset(finding for sentence in split_sentences(text) for finding in _of_sentence(sentence))
 
@@ -49,57 +70,76 @@ def stated_findings(facts: ScanFacts) -> frozenset[Finding]:
 
 def split_sentences(text: str) -> list[str]:
     """Sentences of a report, without its headings."""
-    body = re.sub(r"\b(?:Findings|Impression):\s*", "", text)
+    body = re.sub(r"\b(?:Technique|Findings|Impression):\s*", "", text)
     return [part.strip() for part in re.split(r"(?<=[.;?!])\s+", body) if part.strip()]
 
 
 def _of_sentence(sentence: str) -> Iterator[Finding]:
+    found: list[Finding] = []
     keys: list[str] = []
+
+    def read(match: re.Match[str]) -> str:
+        if not _NOT.search(match.string[: match.start()].lower()):
+            found.append(_nouns()[match.group().lower()])
+        return _READ
 
     def mark(match: re.Match[str]) -> str:
         keys.append(_mentions()[match.group().lower()])
         return f"⟨{len(keys) - 1}⟩"
 
-    marked = _mention().sub(mark, sentence).lower()
+    rest = _noun().sub(read, sentence)
+    marked = _mention().sub(mark, rest).lower()
+    yield from found
     yield from _states(marked, keys)
     for kind, index, side in _stated(marked):
         key = None if index is None else keys[index]
         yield kind, key, side or (None if key is None else anatomy.side(key))
-    for match in re.finditer(r"\b(left|right) (?:pleural )?effusions?\b", marked):
-        side = "left" if match.group(1) == "left" else "right"
-        yield "effusion", f"lung_{side}", side
-    if re.search(r"(?<!no )\bgallstones?\b", marked):
-        yield "stone", "gallbladder", None
 
 
 def _states(marked: str, keys: list[str]) -> Iterator[Finding]:
-    """Structures called normal or absent; a pair counts as its two sides."""
-    words = "|".join(_STATES)
-    for match in re.finditer(rf"({_LIST}) (?:is|are) ({words})\b", marked):
+    """Structures called normal, absent or enlarged; a pair counts as its two sides."""
+    verb = r"(?:(?: is| are| appears?)(?: moderately| mildly| markedly)?|:)? "
+    for match in re.finditer(rf"({_LIST}){verb}({_alternatives(_state_words())})\b", marked):
         for index in re.findall(r"⟨(\d+)⟩", match.group(1)):
-            key = keys[int(index)]
-            parts = vocabulary.STRUCTURES[key].parts if anatomy.is_pair(key) else (key,)
-            yield from ((_STATES[match.group(2)], part, anatomy.side(part)) for part in parts)
+            yield from _told(_state_words()[match.group(2)], keys[int(index)])
+    if absent := re.search(r"\bno ⟨(\d+)⟩ (?:is seen|in this volume)|^there is no ⟨(\d+)⟩", marked):
+        yield from _told("absent", keys[int(absent.group(1) or absent.group(2))])
+
+
+def _told(kind: str, key: str) -> Iterator[Finding]:
+    parts = vocabulary.STRUCTURES[key].parts if anatomy.is_pair(key) else (key,)
+    yield from ((kind, part, anatomy.side(part)) for part in parts)
 
 
 def _stated(marked: str) -> Iterator[tuple[str, int | None, Side | None]]:
     """Kind, number of the mention of its structure, and a side told apart from it."""
     for match in _kind().finditer(marked):
-        kind = _kinds()[match.group()]
         before, after = marked[: match.start()], marked[match.end() :]
-        if re.search(r"\bno (?:\w+ )?(?:⟨\d+⟩ )?$", before):
+        if _NOT.search(before):
             continue
-        behind = re.match(r" (?:in|of) (?:the )?⟨(\d+)⟩(?: on the (left|right) side)?", after)
-        ahead = re.search(r"⟨(\d+)⟩ $", before) or re.search(r"⟨(\d+)⟩ contains? [^⟨]*$", before)
-        found = behind or ahead
-        if found is None:
-            if not before.endswith(("pleural ", "gall")):
-                yield kind, None, None
-            continue
-        side: Side | None = None
+        behind = re.match(
+            r"(?: (?:is|are) (?:seen|present|noted|visible|found))?"
+            r" (?:in|of|within) (?:the )?⟨(\d+)⟩(?: on the (left|right) side)?",
+            after,
+        )
+        ahead = (
+            re.search(r"⟨(\d+)⟩ $", before)
+            or re.search(rf"⟨(\d+)⟩ {_HOLDS} [^⟨]*$", before)
+            or re.search(r"^(?:with)?in (?:the )?⟨(\d+)⟩,? [^⟨]*$", before)
+            or re.search(r"^⟨(\d+)⟩: [^⟨]*$", before)
+        )
+        kind = _kinds()[match.group()]
         if behind is not None and behind.group(2):
-            side = "left" if behind.group(2) == "left" else "right"
-        yield kind, int(found.group(1)), side
+            yield kind, int(behind.group(1)), "left" if behind.group(2) == "left" else "right"
+        elif found := behind or ahead:
+            yield kind, int(found.group(1)), None
+        else:
+            yield kind, None, None
+
+
+@cache
+def _state_words() -> dict[str, str]:
+    return {word: kind for kind, words in _STATES.items() for word in words}
 
 
 @cache
@@ -114,6 +154,28 @@ def _kind() -> re.Pattern[str]:
 
 
 @cache
+def _nouns() -> dict[str, Finding]:
+    """Nouns that tell their place, singular and plural, in lower case, to what they mean."""
+    found: dict[str, Finding] = {}
+    for kind in lesions.HOSTS:
+        for key in lesions.plausible_hosts(kind, [*anatomy.single_structures(), "body", "skeletal_muscle"]):
+            for side in (None, *_SIDES):
+                lesion = lesions.imagined(kind, key, side)
+                told = (kind, key, lesions.stated_side(lesion))
+                for noun in lesions.nouns(lesion):
+                    found.setdefault(noun.lower(), told)
+                    found.setdefault(lesions.plural_noun(lesion, noun).lower(), told)
+    return found
+
+
+@cache
+def _noun() -> re.Pattern[str]:
+    return re.compile(
+        rf"\b(?:{_alternatives(_nouns())})\b(?! (?:upper|middle|lower) lobe| on the (?:left|right))", re.IGNORECASE
+    )
+
+
+@cache
 def _mentions() -> dict[str, str]:
     """Names, synonyms and adjectives of structures, in lower case, to their keys."""
     found: dict[str, str] = {}
@@ -123,7 +185,7 @@ def _mentions() -> dict[str, str]:
         adjective = anatomy.adjective(key)
         texts = [structure.name, *structure.synonyms, *([adjective] if adjective else [])]
         for text in texts:
-            if len(text) >= _SHORTEST_NAME or text == structure.name:
+            if text not in _ADJECTIVAL and (len(text) >= _SHORTEST_NAME or text == structure.name):
                 found.setdefault(text.lower(), key)
     return found
 
@@ -133,6 +195,6 @@ def _mention() -> re.Pattern[str]:
     return re.compile(rf"\b(?:{_alternatives(_mentions())})\b", re.IGNORECASE)
 
 
-def _alternatives(texts: dict[str, str]) -> str:
+def _alternatives(texts: dict[str, Finding] | dict[str, str]) -> str:
     """A pattern that takes the longest text first."""
     return "|".join(re.escape(text) for text in sorted(texts, key=len, reverse=True))

@@ -16,6 +16,7 @@ from medvlsam2.data import vocabulary
 from medvlsam2.data.facts import ContrastPhase, Lesion, Region, ScanFacts, Side
 from medvlsam2.data.language import anatomy, chat, lesions
 from medvlsam2.data.language.grammar import pick, shuffled
+from medvlsam2.data.language.measurements import measured_text
 from medvlsam2.data.language.phrases import phrases
 from medvlsam2.data.language.questions import questions
 from medvlsam2.data.language.reports import report
@@ -35,35 +36,28 @@ _TYPICAL_ML = {
 _DEFAULT_ML = 30.0
 _SIZES_MM: dict[str, tuple[float, float]] = {
     "cyst": (6, 60),
-    "nodule": (5, 29),
-    "mass": (31, 90),
-    "metastasis": (8, 45),
-    "hemangioma": (8, 50),
-    "abscess": (15, 70),
+    "nodule": (5, 32),
+    "mass": (12, 60),
+    "metastasis": (8, 50),
+    "sarcoma": (30, 140),
     "stone": (3, 18),
     "effusion": (20, 120),
-    "fracture": (5, 20),
-    "aneurysm": (35, 70),
-    "calcification": (3, 15),
+    "aneurysm": (40, 75),
 }
-_HU = {
-    "cyst": 8.0,
-    "stone": 700.0,
-    "effusion": 8.0,
-    "calcification": 600.0,
-    "fracture": 300.0,
-    "abscess": 20.0,
-}
+_OTHER_SIZES_MM = (10.0, 60.0)
+_HU = {"cyst": 8.0, "stone": 700.0, "effusion": 8.0, "calcification": 600.0, "fracture": 300.0, "ascites": 8.0}
 _ORGAN_SHARE = 0.92
 _MALE = frozenset({"prostate"})
 _FEMALE = frozenset({"uterus"})
 _NUM_FINDINGS = (0, 1, 1, 2, 2, 3)
 _PER_SCAN = 5
+_MEASURED_SHARE = 0.7
+"""Scans whose measured facts stand before the questions: without an image only they can be answered truly."""
 _SEVERAL_SHARE = 0.4
 _MULTIPLE = {
     "cyst": ("liver", "kidney"),
     "nodule": ("lung",),
-    "metastasis": ("liver", "lung"),
+    "metastasis": ("liver",),
     "stone": ("kidney", "gallbladder"),
 }
 """Where several of a kind in one structure are common."""
@@ -104,7 +98,7 @@ def random_facts(rng: np.random.Generator) -> ScanFacts:
         sex=sex,
         volumes_ml={key: _volume_ml(key, rng) for key in shuffled(rng, present)},
         absent=tuple(absent),
-        lesions=tuple(_random_lesions(present, rng)) if known else (),
+        lesions=tuple(_random_lesions(present, region, rng)) if known else (),
         lesions_known=bool(known),
     )
 
@@ -116,10 +110,13 @@ def _names(rng: np.random.Generator) -> Iterator[str]:
 
 
 def _about_one_scan(facts: ScanFacts, names: Iterator[str], rng: np.random.Generator) -> Iterator[str]:
-    yield chat.conversation(chat.report_question(), report(facts, rng).text, 0)
+    text = measured_text(facts) if rng.random() < _MEASURED_SHARE else None
+    style: chat.ReportStyle = pick(rng, get_args(chat.ReportStyle))
+    for wanted in dict.fromkeys(("narrative", style)):
+        yield chat.conversation(chat.report_question(wanted), report(facts, rng, wanted).text, 0, text)
     for asked in questions(facts, rng)[:_PER_SCAN]:
         question = chat.answer_question(asked.question, asked.choices, asked.kind)
-        yield chat.conversation(question, asked.answer, 0)
+        yield chat.conversation(question, asked.answer, 0, text)
     for phrase in phrases(facts, rng)[:_PER_SCAN]:
         answer = chat.SEGMENTATION_ANSWER if phrase.present else chat.ABSENT_ANSWER
         yield chat.conversation(chat.segmentation_questions(phrase.phrase, rng), answer, 0)
@@ -132,12 +129,13 @@ def _volume_ml(key: str, rng: np.random.Generator) -> float:
     return float(typical * np.exp(rng.normal(0.0, 0.25)))
 
 
-def _random_lesions(present: list[str], rng: np.random.Generator) -> Iterator[Lesion]:
+def _random_lesions(present: list[str], region: Region, rng: np.random.Generator) -> Iterator[Lesion]:
+    others = ["skeletal_muscle", *(["body"] if anatomy.has_abdomen(region) else [])]
     labels = count_up(1)
     used: set[str] = set()
     for _ in range(pick(rng, _NUM_FINDINGS)):
         kind = pick(rng, list(lesions.HOSTS))
-        hosts = [key for key in lesions.plausible_hosts(kind, present) if key not in used]
+        hosts = [key for key in lesions.plausible_hosts(kind, [*present, *others]) if key not in used]
         if not hosts:
             continue
         key = pick(rng, hosts)
@@ -148,8 +146,10 @@ def _random_lesions(present: list[str], rng: np.random.Generator) -> Iterator[Le
 
 
 def _random_lesion(kind: str, key: str, label: int, rng: np.random.Generator) -> Lesion:
-    low, high = _SIZES_MM[kind]
+    low, high = _SIZES_MM.get(kind, _OTHER_SIZES_MM)
     side: Side | None = anatomy.side(key)
+    if kind == "sarcoma":
+        side = pick(rng, ("left", "right"))
     return Lesion(
         kind=kind,
         structure=key,

@@ -43,6 +43,8 @@ class Draft:
     """The answer in a sentence."""
     wrong: tuple[str, ...] = ()
     """Wrong choices; empty where choices make no sense."""
+    question_of_choices: str = ""
+    """What is asked where the choices are listed after it; empty where that is the same question."""
 
 
 def finish(draft: Draft, rng: np.random.Generator) -> QuestionAnswer:
@@ -52,7 +54,7 @@ def finish(draft: Draft, rng: np.random.Generator) -> QuestionAnswer:
     if kind == "multiple_choice":
         choices = tuple(shuffled(rng, [draft.short, *shuffled(rng, draft.wrong)[:NUM_WRONG]]))
         answer = f"{letter(choices.index(draft.short))}. {draft.short}"
-        return QuestionAnswer(draft.question, answer, kind, choices, draft.topic)
+        return QuestionAnswer(draft.question_of_choices or draft.question, answer, kind, choices, draft.topic)
     return QuestionAnswer(draft.question, draft.short if kind == "short" else draft.long, kind, (), draft.topic)
 
 

@@ -25,7 +25,8 @@ _IRREGULAR = {
     "testis": "testes",
     "biceps": "biceps",
 }
-_SINGULAR_ENDINGS = ("us", "is", "as", "ss", "biceps", "pons")
+_VOWEL_STARTS = ("ulc", "unus", "umb", "unr")
+_SINGULAR_ENDINGS = ("us", "is", "as", "ss", "biceps", "pons", "ascites")
 
 
 def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
@@ -42,14 +43,17 @@ def with_article(noun_phrase: str) -> str:
     """The phrase with "a" or "an" as it is spoken.
 
     Example:
-        >>> with_article("abnormality"), with_article("8 mm cyst"), with_article("12 mm cyst")
-        ('an abnormality', 'an 8 mm cyst', 'a 12 mm cyst')
+        >>> with_article("abnormality"), with_article("8 mm cyst"), with_article("T8 vertebral fracture")
+        ('an abnormality', 'an 8 mm cyst', 'a T8 vertebral fracture')
+        >>> with_article("L2 vertebral fracture")
+        'an L2 vertebral fracture'
     """
     number = re.match(r"\d+", noun_phrase)
     if number:
         vowel = number.group().startswith("8") or number.group() in ("11", "18")
     else:
-        vowel = noun_phrase[0].lower() in "aeio" or noun_phrase.lower().startswith(("ulc", "unus", "umb", "unr"))
+        spelled = re.match(r"[LS]\d", noun_phrase) is not None
+        vowel = spelled or noun_phrase[0].lower() in "aeio" or noun_phrase.lower().startswith(_VOWEL_STARTS)
     return f"{'an' if vowel else 'a'} {noun_phrase}"
 
 
@@ -78,7 +82,7 @@ def is_plural(noun_phrase: str) -> bool:
         >>> is_plural("lungs"), is_plural("pancreas"), is_plural("left kidney")
         (True, False, False)
     """
-    last = noun_phrase.split(" of ", maxsplit=1)[0].rpartition(" ")[2].lower()
+    last = re.split(r" (?:of|in|on|with) ", noun_phrase, maxsplit=1)[0].rpartition(" ")[2].lower()
     if last.endswith("ae") or last in ("testes", "bronchi"):
         return True
     return last.endswith("s") and not last.endswith(_SINGULAR_ENDINGS)
@@ -106,10 +110,15 @@ def count_word(count: int) -> str:
     return _WORDS[count] if count < len(_WORDS) else str(count)
 
 
+def capital(text: str) -> str:
+    """The text with a capital first letter."""
+    return text[0].upper() + text[1:]
+
+
 def sentence(text: str) -> str:
     """Capital first letter and one full stop."""
     text = text.strip()
-    return text[0].upper() + text[1:] + ("" if text.endswith((".", "?")) else ".")
+    return capital(text) + ("" if text.endswith((".", "?")) else ".")
 
 
 def millimetres(length_mm: float) -> str:

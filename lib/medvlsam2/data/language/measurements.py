@@ -112,6 +112,21 @@ def corrupted(facts: ScanFacts, rng: np.random.Generator) -> ScanFacts:
     )
 
 
+def as_measured(facts: ScanFacts, measured: ScanFacts) -> ScanFacts:
+    """The facts with the sizes and volumes that were measured: what to answer where the measured text was shown.
+
+    Args:
+        facts: The truth: what is there and what is not.
+        measured: The same scan as ``corrupted`` gave it.
+    """
+    by_label = {lesion.label_value: lesion for lesion in measured.lesions}
+    return replace(
+        facts,
+        volumes_ml={key: measured.volumes_ml.get(key, ml) for key, ml in facts.volumes_ml.items()},
+        lesions=tuple(by_label.get(lesion.label_value, lesion) for lesion in facts.lesions),
+    )
+
+
 def _factor(rng: np.random.Generator) -> float:
     return float(np.exp(rng.normal(0.0, VOLUME_JITTER)))
 

@@ -20,6 +20,8 @@ from medvlsam2.data.language.grammar import millimetres, pick, shuffled
 _CLEARLY_LARGER = 1.2
 _MAX_NEGATIVES = 24
 _MAX_DENIALS = 2
+_MAX_NUMBERED = 4
+_CLEARLY_ABOVE_MM = 15.0
 _DESCRIBED_SHARE = 0.5
 
 
@@ -39,7 +41,13 @@ class ReferringPhrase:
 
 def phrases(facts: ScanFacts, rng: np.random.Generator) -> list[ReferringPhrase]:
     """Everything that can be asked for in this scan, in random order, with as many absent things at most."""
-    positives = [*_structures(facts, rng), *_pairs(facts), *_by_lesion(facts), *_lesions(facts)]
+    positives = [
+        *_structures(facts, rng),
+        *_pairs(facts),
+        *_by_lesion(facts),
+        *_neighbours(facts, rng),
+        *_lesions(facts),
+    ]
     negatives = [*_absent_structures(facts, rng), *_absent_lesions(facts, rng)]
     taken = shuffled(rng, negatives)[: min(_MAX_NEGATIVES, max(1, len(positives)))]
     return shuffled(rng, _unique([*positives, *taken]))
@@ -93,7 +101,7 @@ def _pairs(facts: ScanFacts) -> Iterator[ReferringPhrase]:
         if whole is not None and whole not in facts.volumes_ml:
             for text in (anatomy.name(whole), f"both {anatomy.name(whole)}", *_synonyms(whole)):
                 yield _organ(text, key, other)
-        single = " ".join(word for word in anatomy.name(key).split() if word != "left")
+        single = _without_side(key)
         small, large = sorted((key, other), key=lambda each: facts.volumes_ml[each])
         clear = facts.volumes_ml[large] > _CLEARLY_LARGER * facts.volumes_ml[small]
         if clear and key in anatomy.COMPARED and anatomy.is_covered(key, facts.region):
@@ -102,37 +110,76 @@ def _pairs(facts: ScanFacts) -> Iterator[ReferringPhrase]:
 
 
 def _by_lesion(facts: ScanFacts) -> Iterator[ReferringPhrase]:
-    """Structures named by the finding that they alone hold."""
+    """Structures named by the finding that they alone hold, and their mirror images that are free of it."""
     if not facts.lesions_known:
         return
-    holders: dict[str, set[str]] = {}
+    holders: dict[str, list[Lesion]] = {}
     for lesion in facts.lesions:
-        holders.setdefault(lesion.kind, set()).add(lesion.structure)
-    for kind, keys in holders.items():
-        key = next(iter(keys))
-        if len(keys) > 1 or key not in facts.volumes_ml or kind in lesions.UNCOUNTABLE or kind == "effusion":
+        holders.setdefault(lesion.kind, []).append(lesion)
+    for same in holders.values():
+        key = same[0].structure
+        if len({each.structure for each in same}) > 1 or key not in facts.volumes_ml or not lesions.is_placed(same[0]):
             continue
-        several = sum(lesion.kind == kind for lesion in facts.lesions) > 1
-        yield _organ(f"structure with the {lesions.plural_kind(kind) if several else kind}", key)
+        name = lesions.plural_kind(lesions.bare(same[0])) if lesions.are_many(same) else lesions.bare(same[0])
+        finding = f"the {name}" if lesions.is_countable(same[0]) else name
+        single = _without_side(key)
+        wholly = lesions.tells_place(same[0]) or same[0].kind in lesions.UNCOUNTABLE
+        if not wholly:
+            holders_name = "bone" if vocabulary.STRUCTURES[key].window == "bone" else "organ"
+            yield _organ(f"{holders_name} with {finding}", key)
+            yield _organ(f"structure with {finding}", key)
+        other = vocabulary.mirror(key)
+        if other != key:
+            yield _organ(f"{single} with {finding}", key)
+            if other in facts.volumes_ml:
+                yield _organ(f"{single} without {finding}", other)
+                yield _organ(f"{single} opposite {finding}", other)
+
+
+def _without_side(key: str) -> str:
+    return " ".join(word for word in anatomy.name(key).split() if word not in ("left", "right"))
+
+
+def _neighbours(facts: ScanFacts, rng: np.random.Generator) -> Iterator[ReferringPhrase]:
+    """Vertebrae and ribs named by the next one, and structures by what they lie beside."""
+    numbered = shuffled(rng, [key for key in facts.volumes_ml if anatomy.is_numbered(key)])[:_MAX_NUMBERED]
+    for key in numbered:
+        for word, other in (("below", anatomy.next_above(key)), ("above", anatomy.next_below(key))):
+            if other is not None:
+                yield _organ(f"{lesions.host_noun(key)} {word} {anatomy.the(other)}", key)
+    for key in facts.volumes_ml:
+        for text in anatomy.relations(key):
+            yield _organ(text, key)
 
 
 def _lesions(facts: ScanFacts) -> Iterator[ReferringPhrase]:
-    kinds = Counter(lesion.kind for lesion in facts.lesions)
+    names = Counter(lesions.bare(lesion) for lesion in facts.lesions)
     for group in lesions.groups(facts):
         first = group[0]
-        alone = len(group) == 1
         for noun in lesions.nouns(first):
-            if alone and facts.lesions_known:
+            if not lesions.are_many(group) and facts.lesions_known:
                 yield _finding(noun, group)
             elif facts.lesions_known:
                 yield _finding(lesions.plural_noun(first, noun), group)
+                yield _finding(f"all {lesions.plural_noun(first, noun)}", group)
                 yield from _extremes(noun, group)
+                yield from _upper_and_lower(noun, group)
             yield from _by_size(noun, group)
-        if facts.lesions_known and kinds[first.kind] == 1:
-            yield _finding(first.kind, group)
+        if facts.lesions_known and names[lesions.bare(first)] == 1:
+            yield _finding(lesions.bare(first), group)
     if facts.lesions_known:
         yield from _whole_scan(facts)
         yield from _any_lesion(facts)
+
+
+def _upper_and_lower(noun: str, group: Sequence[Lesion]) -> Iterator[ReferringPhrase]:
+    """One of two by its height, where they are clearly apart."""
+    if len(group) != 2:
+        return
+    lower, upper = sorted(group, key=lambda each: each.center_ras[2])
+    if upper.center_ras[2] - lower.center_ras[2] > _CLEARLY_ABOVE_MM:
+        yield _finding(f"upper {noun}", [upper])
+        yield _finding(f"lower {noun}", [lower])
 
 
 def _extremes(noun: str, group: Sequence[Lesion]) -> Iterator[ReferringPhrase]:
@@ -150,18 +197,24 @@ def _by_size(noun: str, group: Sequence[Lesion]) -> Iterator[ReferringPhrase]:
     sizes = Counter(millimetres(each.diameter_mm) for each in group)
     for each in group:
         dimension = lesions.size(each)
-        if dimension is not None and sizes[dimension] == 1:
+        if dimension is not None and sizes[dimension] == 1 and not lesions.is_pleural(each):
             yield _finding(f"{dimension} {noun}", [each])
 
 
 def _whole_scan(facts: ScanFacts) -> Iterator[ReferringPhrase]:
-    """All findings of one kind, wherever they are, and the largest of them."""
-    for kind in dict.fromkeys(lesion.kind for lesion in facts.lesions):
-        same = sorted((each for each in facts.lesions if each.kind == kind), key=lambda each: -each.diameter_mm)
-        if len(same) > 1 and kind not in lesions.UNCOUNTABLE:
-            yield _finding(lesions.plural_kind(kind), same)
-            yield _finding(f"all {lesions.plural_kind(kind)}", same)
-            yield from _extremes(kind, same)
+    """All findings of one name, wherever they are, and the largest of them."""
+    for name in dict.fromkeys(lesions.bare(lesion) for lesion in facts.lesions):
+        same = sorted(
+            (each for each in facts.lesions if lesions.bare(each) == name), key=lambda each: -each.diameter_mm
+        )
+        if len(same) == 1:
+            continue
+        if lesions.is_countable(same[0]):
+            yield _finding(lesions.plural_kind(name), same)
+            yield _finding(f"all {lesions.plural_kind(name)}", same)
+            yield from _extremes(name, same)
+        else:
+            yield _finding(name, same)
 
 
 def _any_lesion(facts: ScanFacts) -> Iterator[ReferringPhrase]:

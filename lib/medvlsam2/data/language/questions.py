@@ -14,8 +14,9 @@ import numpy as np
 from medvlsam2.data import vocabulary
 from medvlsam2.data.facts import ContrastPhase, ScanFacts
 from medvlsam2.data.language import anatomy
+from medvlsam2.data.language import question_wording as wording
 from medvlsam2.data.language.drafts import NUM_WRONG, Draft, QuestionAnswer, finish, yes_no
-from medvlsam2.data.language.grammar import be, pick, sentence, shuffled
+from medvlsam2.data.language.grammar import be, join, sentence, shuffled
 from medvlsam2.data.language.lesion_questions import lesion_drafts
 
 _MAX_PRESENCE = 8
@@ -52,51 +53,45 @@ def _presence(facts: ScanFacts, rng: np.random.Generator) -> Iterator[Draft]:
         seen = key in facts.volumes_ml
         spoken = anatomy.the(key)
         verb = be(anatomy.name(key))
-        question = pick(
-            rng,
-            (
-                f"{verb.capitalize()} {spoken} visible?",
-                f"Can {spoken} be seen in this scan?",
-                f"Does this scan show {spoken}?",
-            ),
-        )
         long = f"yes, {spoken} {verb} visible" if seen else f"no, {spoken} {verb} not visible"
-        yield Draft("presence", question, yes_no(seen), sentence(long))
+        yield Draft("presence", wording.PRESENCE.draw(rng, is_=verb, the=spoken), yes_no(seen), sentence(long))
 
 
 def _mixed(keys: Iterable[str], rng: np.random.Generator) -> list[str]:
     """A few structures, among them few of the many vertebrae and ribs."""
-    mixed = shuffled(rng, list(keys))
+    mixed = shuffled(rng, [key for key in keys if key != "body"])
     numbered = [key for key in mixed if anatomy.is_numbered(key)]
     plain = [key for key in mixed if not anatomy.is_numbered(key)]
     return plain[: _MAX_PRESENCE - _MAX_NUMBERED] + numbered[:_MAX_NUMBERED]
 
 
 def _which_visible(facts: ScanFacts, rng: np.random.Generator) -> Iterator[Draft]:
-    present = shuffled(rng, list(facts.volumes_ml))
-    absent = shuffled(rng, list(facts.absent))
+    present = [key for key in shuffled(rng, list(facts.volumes_ml)) if not anatomy.is_numbered(key) and key != "body"]
+    absent = _nearest_first(facts, shuffled(rng, [key for key in facts.absent if not anatomy.is_numbered(key)]))
     if present and len(absent) >= NUM_WRONG:
-        wrong = tuple(anatomy.name(key) for key in absent[:NUM_WRONG])
-        name = anatomy.name(present[0])
-        long = sentence(f"{anatomy.the(present[0])} {be(name)} visible")
-        yield Draft("organ", f"Which structure is visible: {_or(name, wrong, rng)}?", name, long, wrong)
+        yield _which(present[0], absent[:NUM_WRONG], rng, seen=True)
     if absent and len(present) >= NUM_WRONG:
-        wrong = tuple(anatomy.name(key) for key in present[-NUM_WRONG:])
-        name = anatomy.name(absent[-1])
-        long = sentence(f"{anatomy.the(absent[-1])} {be(name)} not visible")
-        yield Draft("organ", f"Which structure is not visible: {_or(name, wrong, rng)}?", name, long, wrong)
+        yield _which(absent[0], present[-NUM_WRONG:], rng, seen=False)
 
 
-def _or(name: str, wrong: Sequence[str], rng: np.random.Generator) -> str:
-    mixed = shuffled(rng, [name, *wrong])
-    return f"{', '.join(mixed[:-1])} or {mixed[-1]}"
+def _nearest_first(facts: ScanFacts, keys: Sequence[str]) -> list[str]:
+    """Structures that the region should show come first: they are the hardest to tell."""
+    return sorted(keys, key=lambda key: not anatomy.is_covered(key, facts.region))
+
+
+def _which(key: str, others: Sequence[str], rng: np.random.Generator, *, seen: bool) -> Draft:
+    wrong = tuple(anatomy.name(other) for other in others)
+    name = anatomy.name(key)
+    asked = wording.ORGAN if seen else wording.MISSING_ORGAN
+    question = asked.draw(rng, options=join(shuffled(rng, [name, *wrong]), "or"))
+    long = f"{anatomy.the(key)} {be(name)} {'visible' if seen else 'not visible'}"
+    return Draft("organ", question, name, sentence(long), wrong, f"{question.partition(':')[0]}?")
 
 
 def _region(facts: ScanFacts, rng: np.random.Generator) -> Iterator[Draft]:
     name = anatomy.REGION_NAMES[facts.region]
     wrong = tuple(other for other in anatomy.REGION_NAMES.values() if other != name)
-    question = pick(rng, ("Which part of the body is shown?", "Which body region does this scan show?"))
-    yield Draft("region", question, name, f"This scan shows the {name}.", wrong)
+    yield Draft("region", wording.REGION.draw(rng), name, f"This scan shows the {name}.", wrong)
 
 
 def _phase(facts: ScanFacts, rng: np.random.Generator) -> Iterator[Draft]:
@@ -105,21 +100,19 @@ def _phase(facts: ScanFacts, rng: np.random.Generator) -> Iterator[Draft]:
     wrong = tuple(phase for phase in get_args(ContrastPhase) if phase != facts.phase)
     plain = facts.phase == "non-contrast"
     long = "This is a non-contrast scan." if plain else f"This scan is in the {facts.phase} phase."
-    question = pick(rng, ("What is the contrast phase?", "In which contrast phase was this scan acquired?"))
-    yield Draft("phase", question, facts.phase, long, wrong)
-    given = pick(rng, ("Was intravenous contrast given?", "Is this a contrast-enhanced scan?"))
+    yield Draft("phase", wording.PHASE.draw(rng), facts.phase, long, wrong)
     answer = "No, this scan is without contrast." if plain else "Yes, this scan is with contrast."
-    yield Draft("contrast", given, yes_no(not plain), answer)
+    yield Draft("contrast", wording.CONTRAST.draw(rng), yes_no(not plain), answer)
 
 
 def _plane_and_modality(facts: ScanFacts, rng: np.random.Generator) -> Iterator[Draft]:
     """One of the two, now and then: their answer is always the same."""
     if rng.random() < 0.5:
-        question = pick(rng, ("In which plane are the slices?", "What is the plane of the slices?"))
-        yield Draft("plane", question, "axial", "The slices are axial.", ("coronal", "sagittal", "oblique"))
+        wrong: tuple[str, ...] = ("coronal", "sagittal", "oblique")
+        yield Draft("plane", wording.PLANE.draw(rng), "axial", "The slices are axial.", wrong)
         return
-    question = pick(rng, ("What is the imaging modality?", "Which modality is this?"))
-    yield Draft("modality", question, "CT", "This is a CT scan.", ("MRI", "PET", "ultrasound"))
+    wrong = ("MRI", "PET", "ultrasound", "radiograph")
+    yield Draft("modality", wording.MODALITY.draw(rng), "CT", "This is a CT scan.", wrong)
 
 
 def _larger_side(facts: ScanFacts, rng: np.random.Generator) -> Iterator[Draft]:
@@ -134,5 +127,5 @@ def _larger_side(facts: ScanFacts, rng: np.random.Generator) -> Iterator[Draft]:
             continue
         larger = anatomy.name(key if left > right else other)
         smaller = anatomy.name(other if left > right else key)
-        question = f"Which is larger, {anatomy.the(key)} or {anatomy.the(other)}?"
+        question = wording.COMPARISON.draw(rng, the=anatomy.the(key), other=anatomy.the(other))
         yield Draft("comparison", question, larger, f"The {larger} is larger than the {smaller}.", (smaller,))
