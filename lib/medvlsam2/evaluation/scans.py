@@ -18,11 +18,11 @@ from medvlsam2.data import phantom, vocabulary
 from medvlsam2.data.facts import ScanFacts
 from medvlsam2.data.label_maps import read_label_map
 from medvlsam2.data.language import anatomy
+from medvlsam2.data.manifest_layouts import PARTLY_CONTOURED
 from medvlsam2.data.readers import read_volume
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import DatasetError
 from medvlsam2.geometry import require_same_grid
-from medvlsam2.training.cases import PARTLY_CONTOURED
 
 PHANTOM_GROUP: Final = "phantom"
 FIRST_PHANTOM_SEED: Final = 500_000

@@ -13,7 +13,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,9 +24,11 @@ from jaxtyping import Bool, Int16, Num, UInt8
 
 from medvlsam2.config import ModelConfig
 from medvlsam2.data import phantom, vocabulary
-from medvlsam2.data.facts import Region, ScanFacts
+from medvlsam2.data.facts import ScanFacts
+from medvlsam2.data.label_facts import facts_of_labels
 from medvlsam2.data.label_maps import LabelMap, read_label_map
 from medvlsam2.data.manifest import ScanRecord
+from medvlsam2.data.manifest_layouts import scan_folder
 from medvlsam2.data.readers import read_volume
 from medvlsam2.data.synthesis import SynthesisConfig, synthesise
 from medvlsam2.data.volume import CTVolume
@@ -37,8 +39,6 @@ from medvlsam2.transforms.prepare import PreparedVolume, prepare
 logger = logging.getLogger(__name__)
 
 CACHE_VERSION = 2
-PARTLY_CONTOURED = {"4DLung_113": ("vertebra", "lymph node")}
-"""Labels that cover one of several such structures in a scan; they would teach that the others are background."""
 
 
 @dataclass(frozen=True)
@@ -199,18 +199,10 @@ def cache_synthetic(
     return folder
 
 
-def cache_folder(data: Path, case_ids: Sequence[str], cache: Path, config: ModelConfig) -> list[Path]:
-    """Cache those scans of ``data/ct/<case>/{image,label}.nii.gz, meta.json`` that have labels."""
-    folders = []
-    for case_id in case_ids:
-        source = data / "ct" / case_id
-        if not (source / "label.nii.gz").exists():
-            continue
-        labels = json.loads((source / "meta.json").read_text(encoding="utf-8"))["labels"]
-        partly = PARTLY_CONTOURED.get(case_id, ())
-        names = {int(value): name for value, name in labels.items() if name not in partly}
-        folders.append(cache_scan(source / "image.nii.gz", source / "label.nii.gz", names, cache, config))
-    return folders
+def cache_folder(data: Path, case_ids: Collection[str], cache: Path, config: ModelConfig) -> list[Path]:
+    """Cache those of the named scans of a folder that have labels, whatever its layout."""
+    _, records = scan_folder(data)
+    return [cache_record(record, cache, config) for record in records if record.case_id in case_ids and record.label]
 
 
 def _label_of(record: ScanRecord) -> Path:
@@ -242,7 +234,7 @@ def _write_labelled(
         values,
         np.zeros_like(values),
         keys=keys,
-        facts=_facts_of_labels(values, keys, voxel_volume_ml(volume.affine)),
+        facts=facts_of_labels(_volumes_ml(values, keys, voxel_volume_ml(volume.affine))),
         config=config,
         is_phantom=False,
     )
@@ -308,20 +300,6 @@ def _renumber(values: Num[np.ndarray, "i j k"], mapping: dict[int, int]) -> UInt
     return table[values]
 
 
-def _facts_of_labels(values: UInt8[np.ndarray, "i j k"], keys: tuple[str, ...], voxel_ml: float) -> ScanFacts | None:
+def _volumes_ml(values: UInt8[np.ndarray, "i j k"], keys: tuple[str, ...], voxel_ml: float) -> dict[str, float]:
     counts = np.bincount(values.ravel(), minlength=len(keys) + 1)
-    volumes_ml = {key: float(counts[n + 1] * voxel_ml) for n, key in enumerate(keys) if counts[n + 1]}
-    anatomy = {key: ml for key, ml in volumes_ml.items() if not vocabulary.STRUCTURES[key].is_finding}
-    region = _region(set(anatomy))
-    return None if region is None else ScanFacts(region=region, volumes_ml=anatomy)
-
-
-def _region(keys: set[str]) -> Region | None:
-    """The part of the body, where the contoured structures settle it."""
-    tests: tuple[tuple[Region, Callable[[set[str]], bool]], ...] = (
-        ("head and neck", lambda k: bool(k & {"mandible", "brainstem", "parotid_left", "parotid_right"})),
-        ("abdomen and pelvis", lambda k: "liver" in k and bool(k & {"urinary_bladder", "hip_left"})),
-        ("abdomen", lambda k: bool(k & {"liver", "spleen", "pancreas"})),
-        ("chest", lambda k: bool(k & {"lung_left", "lung_right", "trachea"})),
-    )
-    return next((region for region, holds in tests if holds(keys)), None)
+    return {key: float(count * voxel_ml) for key, count in zip(keys, counts[1:], strict=True)}
