@@ -127,6 +127,30 @@ def test_the_new_kinds_have_their_idioms() -> None:
     assert {key: spoken[key] for key in expected} == expected
 
 
+@pytest.mark.parametrize(
+    ("key", "kind", "structure"),
+    [
+        ("cardiomegaly", "enlargement", "heart"),
+        ("splenomegaly", "enlargement", "spleen"),
+        ("spleen_cyst", "cyst", "spleen"),
+        ("hydronephrosis_left", "hydronephrosis", "kidney_left"),
+        ("aortic_dissection", "dissection", "aorta"),
+        ("aortic_aneurysm", "aneurysm", "aorta"),
+        ("coronary_calcification", "calcification", "coronary_arteries"),
+        ("consolidation_right", "consolidation", "lung_right"),
+        ("pneumothorax_left", "pneumothorax", "lung_left"),
+        ("pleural_effusion_right", "effusion", "lung_right"),
+        ("gallstone", "stone", "gallbladder"),
+        ("liver_metastasis", "metastasis", "liver"),
+    ],
+)
+def test_every_noun_of_a_named_finding_is_in_the_vocabulary(key: str, kind: str, structure: str) -> None:
+    for noun in lesions.nouns_of(kind, structure):
+        named = vocabulary.lookup(noun)
+        assert named is not None, noun
+        assert named.key == key, noun
+
+
 def test_there_are_fifty_wordings_of_every_kind() -> None:
     tables = {**question_wording.TOPICS, **report_wording.KINDS, "request": chat.SEGMENTATION_FORMS}
     few = {name: len(each.patterns) for name, each in tables.items() if len(each.patterns) < 50}
