@@ -66,7 +66,7 @@ def run(arguments: Namespace) -> int:
         found = evaluate(engine, config, tell)
     rows = measurement.rows(found.measurements)
     record = _run_record(engine, config, found.seconds, time.perf_counter() - start)
-    files.write(output, record, rows, found.measurements)
+    files.write(output, record, rows, found)
     if arguments.json:
         console.show_json({"output": str(output), "run": record, "rows": len(rows)})
         return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
@@ -60,22 +59,3 @@ def parse_tasks(text: str) -> tuple[Task, ...]:
     if unknown or not given:
         raise InvalidRequest(f"Tasks '{text}' given; allowed are {', '.join(TASKS)}, or all. Separate them by commas.")
     return TASKS if "all" in given else tuple(task for task in TASKS if task in given)
-
-
-def chosen_cases(case_ids: Iterable[str], groups: tuple[str, ...], limit: int | None) -> list[str]:
-    """Cases of the wanted sources, up to a number of each source.
-
-    Raises:
-        InvalidRequest: if a wanted source has no case.
-
-    Example:
-        >>> chosen_cases(["A_1", "A_2", "B_1"], (), 1)
-        ['A_1', 'B_1']
-    """
-    by_source: dict[str, list[str]] = {}
-    for case_id in case_ids:
-        by_source.setdefault(case_id.split("_")[0], []).append(case_id)
-    for group in groups:
-        if group not in by_source:
-            raise InvalidRequest(f"There are no scans of '{group}'. Choose from {', '.join(by_source)}.")
-    return [case for source in groups or by_source for case in by_source[source][:limit]]

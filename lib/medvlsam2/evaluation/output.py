@@ -3,35 +3,44 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from medvlsam2.evaluation.measurement import Measurement, Row
+from medvlsam2.evaluation.measurement import Row
+from medvlsam2.evaluation.plots import write_plots
+from medvlsam2.evaluation.run import Evaluation
 
 JSON_FILE: Final = "evaluation.json"
 TABLE_FILE: Final = "evaluation.md"
 MEASUREMENTS_FILE: Final = "measurements.jsonl"
+TEXTS_FILE: Final = "texts.jsonl"
 DIGITS: Final = 4
 _HEAD: Final = ("| scans | what | metric | n | patients | mean | 95 % |", "|---|---|---|--:|--:|--:|---|")
 
 
-def write(folder: Path, run: dict[str, Any], rows: Sequence[Row], measurements: Sequence[Measurement]) -> None:
+def write(folder: Path, run: dict[str, Any], rows: Sequence[Row], found: Evaluation) -> None:
     """Write all files into a folder, which is made.
 
     Args:
         folder: where to.
         run: what was run on what: model, version, device, date, seconds, seeds.
         rows: the figures.
-        measurements: what they were made of.
+        found: what they were made of.
     """
     folder.mkdir(parents=True, exist_ok=True)
     record = {"run": run, "rows": [_rounded(asdict(row)) for row in rows]}
     (folder / JSON_FILE).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / TABLE_FILE).write_text(markdown(run, rows), encoding="utf-8")
-    lines = (json.dumps(_rounded(asdict(each)), ensure_ascii=False) for each in measurements)
-    (folder / MEASUREMENTS_FILE).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    _write_lines(folder / MEASUREMENTS_FILE, [asdict(each) for each in found.measurements])
+    _write_lines(folder / TEXTS_FILE, [asdict(each) for each in found.texts])
+    write_plots(folder, rows)
+
+
+def _write_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
+    lines = (json.dumps(_rounded(record), ensure_ascii=False) for record in records)
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def markdown(run: dict[str, Any], rows: Sequence[Row]) -> str:

@@ -6,31 +6,31 @@ A structure that was not contoured is not in ``truth``: it is never asked for as
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Integer, UInt8
 
 from medvlsam2.data import phantom, vocabulary
 from medvlsam2.data.facts import ScanFacts
+from medvlsam2.data.label_facts import facts_of_labels
 from medvlsam2.data.label_maps import read_label_map
 from medvlsam2.data.language import anatomy
-from medvlsam2.data.manifest_layouts import PARTLY_CONTOURED
+from medvlsam2.data.manifest import ScanRecord
+from medvlsam2.data.manifest_layouts import scan_folder
 from medvlsam2.data.readers import read_volume
 from medvlsam2.data.volume import CTVolume
-from medvlsam2.errors import DatasetError
-from medvlsam2.geometry import require_same_grid
+from medvlsam2.errors import DatasetError, InvalidRequest
+from medvlsam2.geometry import require_same_grid, voxel_volume_ml
 
 PHANTOM_GROUP: Final = "phantom"
 FIRST_PHANTOM_SEED: Final = 500_000
 """Training draws phantoms from seed 1,000 on; these are never trained on."""
 WHOLES: Final = ("vertebrae", "ribs")
 """Asked for as the union of those parts that were contoured."""
-_LABEL_FILES: Final = (("label.nii.gz", "labels"), ("auto_lungs.nii.gz", "auto_labels"))
-"""Label map and where ``meta.json`` names its values: labels by people or other models, then pseudo labels."""
 
 
 @dataclass(frozen=True)
@@ -61,47 +61,70 @@ class LabelledScan:
         return found
 
 
-def case_ids(data: Path, split: str) -> list[str]:
-    """Scans of a split that have labels, in the order of ``split.json``.
+def list_scans(data: Path, split: str) -> list[ScanRecord]:
+    """Scans of a split that have labels, in any layout that a manifest can be made of.
 
     Raises:
-        DatasetError: if the folder has no ``split.json``, or the split is not in it.
+        DatasetError: if the folder has no known layout, or no labelled scan in that split.
     """
-    path = data / "split.json"
-    if not path.is_file():
-        raise DatasetError(f"'{data}' holds no split.json. Give a folder with ct/ and split.json.")
-    splits = json.loads(path.read_text(encoding="utf-8"))
-    if split not in splits:
-        raise DatasetError(f"There is no split '{split}' in '{path.name}'. Choose one of {', '.join(splits)}.")
-    return [case for case in splits[split] if _label_file(data / "ct" / case) is not None]
+    _, records = scan_folder(data)
+    labelled = [record for record in records if record.label is not None or _pseudo_label(record) is not None]
+    found = [record for record in labelled if record.split == split]
+    if not found:
+        splits = sorted({record.split for record in labelled if record.split is not None})
+        raise DatasetError(f"No labelled scan of split '{split}' in '{data}'. Choose one of: {', '.join(splits)}.")
+    return found
 
 
-def read_scan(data: Path, case_id: str) -> LabelledScan:
-    """Read one scan of ``ct/<case>/`` with its labels.
+def chosen(records: Sequence[ScanRecord], groups: Sequence[str], limit: int | None) -> list[ScanRecord]:
+    """Scans of the wanted sources (all, where none is named), up to a number of each source.
+
+    Raises:
+        InvalidRequest: if a wanted source has no scan.
+    """
+    by_source: dict[str, list[ScanRecord]] = {}
+    for record in records:
+        by_source.setdefault(source(record), []).append(record)
+    for group in groups:
+        if group not in by_source:
+            raise InvalidRequest(f"There are no scans of '{group}'. Choose from {', '.join(by_source)}.")
+    return [record for name in groups or by_source for record in by_source[name][:limit]]
+
+
+def read_scan(record: ScanRecord) -> LabelledScan:
+    """Read one listed scan with its labels.
 
     Raises:
         UnreadableVolume, GeometryMismatch: if a file is damaged or its labels lie on another grid.
     """
-    folder = data / "ct" / case_id
-    volume = read_volume(folder / "image.nii.gz", image_id=case_id)
-    found = _label_file(folder)
-    if found is None:
-        raise DatasetError(f"'{case_id}' has no label map. Choose a case of {', '.join(n for n, _ in _LABEL_FILES)}.")
-    file, names = found
-    meta: dict[str, Any] = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-    label_map = read_label_map(folder / file)
+    volume = read_volume(record.image, image_id=record.case_id)
+    is_pseudo = record.label is None
+    label, names = (_pseudo_label(record) if is_pseudo else None) or (record.label, record.known_names)
+    assert label is not None
+    label_map = read_label_map(label)
     require_same_grid(
-        f"Label map of '{case_id}'", volume.shape_ijk, volume.affine, label_map.values.shape, label_map.affine
+        f"Label map of '{record.case_id}'", volume.shape_ijk, volume.affine, label_map.values.shape, label_map.affine
     )
-    is_pseudo = names != "labels"
-    source = case_id.split("_", maxsplit=1)[0]
+    truth = _masks(label_map.values, names)
+    voxel_ml = voxel_volume_ml(volume.affine)
     return LabelledScan(
         volume,
-        patient=case_id,
-        group=f"{source} (pseudo truth)" if is_pseudo else source,
-        truth=_masks(label_map.values, meta[names], PARTLY_CONTOURED.get(case_id, ())),
+        patient=record.patient_id,
+        group=f"{source(record)} (pseudo truth)" if is_pseudo else source(record),
+        truth=truth,
         is_pseudo=is_pseudo,
+        facts=facts_of_labels({key: float(mask.sum() * voxel_ml) for key, mask in truth.items()}),
     )
+
+
+def source(record: ScanRecord) -> str:
+    """Scans of one source are averaged: the part of a case's id before its first "_".
+
+    Example:
+        >>> source(ScanRecord(case_id="OKBP_201", patient_id="1", image=Path("image.nii.gz")))
+        'OKBP'
+    """
+    return record.case_id.split("_")[0]
 
 
 def draw_phantom(seed: int) -> LabelledScan:
@@ -117,17 +140,16 @@ def draw_phantom(seed: int) -> LabelledScan:
     )
 
 
-def _label_file(folder: Path) -> tuple[str, str] | None:
-    return next((found for found in _LABEL_FILES if (folder / found[0]).is_file()), None)
+def _pseudo_label(record: ScanRecord) -> tuple[Path, dict[int, str]] | None:
+    """Label map made by a threshold, and the names of its values."""
+    label, card = record.image.with_name("auto_lungs.nii.gz"), record.image.with_name("meta.json")
+    if not (label.is_file() and card.is_file()):
+        return None
+    names = json.loads(card.read_text(encoding="utf-8"))["auto_labels"]
+    return label, {int(value): name for value, name in names.items()}
 
 
-def _masks(
-    values: Integer[np.ndarray, "i j k"], names: Mapping[str, str], left_out: Collection[str]
-) -> dict[str, Bool[np.ndarray, "i j k"]]:
+def _masks(values: Integer[np.ndarray, "i j k"], names: Mapping[int, str]) -> dict[str, Bool[np.ndarray, "i j k"]]:
     """Masks of the names that the vocabulary knows."""
-    found = {}
-    for value, name in names.items():
-        structure = vocabulary.lookup(name)
-        if structure is not None and name not in left_out:
-            found[structure.key] = values == int(value)
-    return found
+    known = {value: found.key for value, name in names.items() if (found := vocabulary.lookup(name)) is not None}
+    return {key: values == value for value, key in known.items()}

@@ -22,11 +22,16 @@ MIN_VOXELS: Final = 50
 def measure_words(engine: Engine, scan: LabelledScan) -> Iterator[Measurement]:
     """Dice, NSD at 2 mm and swaps of sides of every contoured structure, and of unions such as all vertebrae."""
     for truth in (scan.truth, scan.wholes):
-        measured = {key: mask for key, mask in truth.items() if mask.sum() >= MIN_VOXELS}
+        measured = measurable(truth)
         for key in truth:
             if key not in measured:
                 yield _measurement(scan, key, "too small" if truth[key].any() else "empty truth", 1.0)
         yield from _measure(engine, scan, measured)
+
+
+def measurable(truth: Mapping[str, Mask]) -> dict[str, Mask]:
+    """Structures that are more than a sliver."""
+    return {key: mask for key, mask in truth.items() if mask.sum() >= MIN_VOXELS}
 
 
 def find_by_name(engine: Engine, scan: LabelledScan, keys: list[str]) -> dict[str, Mask]:

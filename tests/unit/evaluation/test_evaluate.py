@@ -1,0 +1,72 @@
+"""The whole command with the tiny model: files, figures, and the same numbers twice."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from PIL import Image
+
+from medvlsam2.cli import main
+from medvlsam2.errors import InvalidRequest
+from medvlsam2.evaluation.config import TASKS, EvaluationConfig
+
+
+def evaluate(tiny_model_dir, folder, *arguments):
+    given = ("evaluate", "--model", tiny_model_dir, "--device", "cpu", "-o", folder, *arguments)
+    assert main([str(each) for each in given]) == 0
+    return json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.usefixtures("few")
+def test_two_runs_give_the_same_numbers(tiny_model_dir, small_phantom, data, tmp_path, capsys):
+    liver = next(value for value, key in small_phantom.labels.items() if key == "liver")
+    (data / "ct" / "A_1" / "meta.json").write_text(json.dumps({"labels": {liver: "liver"}}))
+    given = ("--data", data, "--phantoms", "1", "--groups", "A", "--limit", "1")
+    first = evaluate(tiny_model_dir, tmp_path / "first", *given)
+    second = evaluate(tiny_model_dir, tmp_path / "second", *given)
+    assert first["rows"] == second["rows"]
+    assert {row["task"] for row in first["rows"]} == set(TASKS)
+    assert {row["group"] for row in first["rows"]} == {"A", "phantom"}
+    assert all(row["n"] >= 1 and row["low"] is None for row in first["rows"])
+    run = first["run"]
+    assert (run["model_id"], run["version"], run["split"]) == (tiny_model_dir.name, "base", "val")
+    assert set(run["seconds"]) == {"reading", *TASKS, "text metrics", "total"}
+    files = {path.name: path for path in (tmp_path / "first").iterdir()}
+    assert set(files) == {
+        *("evaluation.json", "evaluation.md", "measurements.jsonl", "texts.jsonl"),
+        *("structures.png", "interactive.png"),
+    }
+    for name in ("structures.png", "interactive.png"):
+        assert len(set(Image.open(files[name]).convert("L").tobytes())) > 10
+    table = files["evaluation.md"].read_text(encoding="utf-8")
+    assert "| A | liver | dice | 1 | 1 |" in table
+    assert "not a medical device" in capsys.readouterr().out
+
+
+def test_tasks_and_splits_can_be_chosen(tiny_model_dir, data, tmp_path):
+    found = evaluate(tiny_model_dir, tmp_path / "out", "--data", data, "--phantoms", "0", "--tasks", "segment")
+    assert {row["task"] for row in found["rows"]} == {"segment"}
+    pooled = [row for row in found["rows"] if row["group"] == "all real scans"]
+    assert {row["patients"] for row in pooled} == {3}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--tasks", "segment,poem"], "'segment,poem' given; allowed are segment"),
+        (["--phantoms", "0"], "nothing to look at"),
+        (["--data", "nowhere"], "'nowhere' is no folder"),
+        (["--limit", "0"], "limit of 0"),
+    ],
+)
+def test_bad_requests_get_one_sentence(tiny_model_dir, tmp_path, capsys, arguments, sentence):
+    code = main(["evaluate", "--model", str(tiny_model_dir), "-o", str(tmp_path / "out"), *arguments])
+    assert code == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_evaluation_of_no_task_is_refused():
+    with pytest.raises(InvalidRequest, match="No task"):
+        EvaluationConfig(tasks=())
