@@ -14,9 +14,10 @@ from medvlsam2.cli import console
 from medvlsam2.cli.verb import Verb
 from medvlsam2.errors import DatasetError, InvalidConfig
 from medvlsam2.training.config import TrainConfig
+from medvlsam2.training.interrupt import Stopped
 
 if TYPE_CHECKING:
-    from medvlsam2.training.loop import Line
+    from medvlsam2.training.run_folder import Line
 
 STAGES: Final = ("language", "projector", "vision and LoRA", "joint with masks")
 LINE_EVERY_S: Final = 30.0
@@ -50,18 +51,22 @@ def run(arguments: Namespace) -> int:
 
     from medvlsam2.training import run as training_run
 
-    with TrainBar(config) as bar:
-        training_run.train(
-            config,
-            output=output,
-            run=run_dir,
-            cache=cache,
-            data=data,
-            workers=arguments.workers,
-            report=bar.update,
-        )
+    try:
+        with TrainBar(config) as bar:
+            training_run.train(
+                config,
+                output=output,
+                run=run_dir,
+                cache=cache,
+                data=data,
+                workers=arguments.workers,
+                report=bar.update,
+            )
+    except Stopped as stopped:
+        console.warn([str(stopped)])
+        return 128 + stopped.number
     console.show_text(f"model: {output}")
-    console.show_text(f"logs:  {run_dir} (tensorboard --logdir {run_dir})")
+    console.show_text(f"logs:  {run_dir} (losses.png; tensorboard --logdir {run_dir})")
     console.show_notice()
     return 0
 
@@ -98,11 +103,12 @@ class TrainBar:
         """Show one line of progress."""
         index = self._config.stages.index(line.stage)
         name = f"stage {line.stage} {STAGES[line.stage]}"
-        left_min = (1 - line.fraction) * self._config.minutes[index] + sum(self._config.minutes[index + 1 :])
+        minutes = self._config.stage_minutes
+        left_min = (1 - line.fraction) * minutes[index] + sum(minutes[index + 1 :])
         left = f"{left_min:.0f} min left"
-        losses = " ".join(f"{key} {value:.3f}" for key, value in line.losses.items())
+        losses = _words(line)
         if not self._console.is_terminal:
-            self._say(f"{name} {line.fraction:4.0%} step {line.step} {line.steps_per_s:.2f}/s {left} {losses}")
+            self._say(f"{name} {line.fraction:4.0%} step {line.step} {left} {losses}")
             return
         if line.stage not in self._tasks:
             for task in self._progress.task_ids:
@@ -117,3 +123,11 @@ class TrainBar:
         if time.monotonic() - self._spoken_s >= LINE_EVERY_S:
             self._spoken_s = time.monotonic()
             self._console.print(text, markup=False)
+
+
+def _words(line: Line) -> str:
+    """Speed, the loss of each kind of step, and scores."""
+    kinds = (f"{name.removesuffix('/loss')} {value:.3f}" for name, value in line.losses.items() if "/loss" in name)
+    speed = f"{line.steps_per_s:.2f} steps/s {line.samples_per_s:.1f} samples/s busy {line.busy_share:.0%}"
+    scores = "" if line.validation is None else f"validation {line.validation:.3f} (best {line.best:.3f})"
+    return " ".join(filter(None, (speed, *kinds, scores)))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final
 
 from medvlsam2.errors import InvalidConfig
 
-Stage = Literal[0, 1, 2, 3]
+STAGE_PARTS: Final = (4.0, 2.0, 8.0, 86.0)
+"""Parts of the whole time for the stages 0 to 3, where one number of minutes is given; masks learn slowest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,10 +19,16 @@ class TrainConfig:
     """Size of the model (tiny_random, nano, base, large)."""
     stages: tuple[int, ...] = (0, 1, 2, 3)
     """Stages to run, in order: 0 language, 1 projector, 2 vision and LoRA, 3 joint with masks."""
-    minutes: tuple[float, ...] = (3.0, 1.0, 6.0, 60.0)
-    """Minutes for each of the stages; the learning rate reaches its end with them."""
+    minutes: tuple[float, ...] = (70.0,)
+    """Minutes of all stages together, shared out 4 : 2 : 8 : 86, or of each; preparing scans comes on top."""
     learning_rates: tuple[float, ...] = (2e-3, 1e-3, 6e-4, 8e-4)
     """Highest learning rate of each of the stages 0 to 3."""
+    num_workers: int | None = None
+    """Processes that draw samples, 0 for none; by default none beside a CPU and up to 8 beside a GPU."""
+    compile: bool = False
+    """Compile the slice encoder with torch.compile; it pays on a GPU in a long run."""
+    channels_last: bool = False
+    """Keep the slice encoder's weights in the channels-last layout."""
     phantoms: int = 200
     """Number of phantoms to draw and to train on."""
     phantom_seed: int = 1000
@@ -62,15 +69,36 @@ class TrainConfig:
     """AdamW's weight decay."""
     max_grad_norm: float = 1.0
     """Gradients are clipped to this norm."""
+    ema_decay: float = 0.999
+    """Decay of the running average of the weights, which is what is validated and saved; 0 keeps none."""
+    validation_minutes: float = 10.0
+    """Minutes between two validations in the last stage, whose best weights are saved."""
+    validation_cases: int = 6
+    """Real scans of the val split, and as many phantoms of other seeds, on which they are done; 0 for none."""
     checkpoint_minutes: float = 3.0
     """Minutes between two checkpoints."""
+
+    @property
+    def stage_minutes(self) -> tuple[float, ...]:
+        """Minutes for each of the stages; the learning rate reaches its end with them."""
+        if len(self.minutes) == len(self.stages):
+            return self.minutes
+        parts = [STAGE_PARTS[stage] for stage in self.stages]
+        return tuple(self.minutes[0] * part / sum(parts) for part in parts)
 
     def __post_init__(self) -> None:
         if not self.stages or not set(self.stages) <= {0, 1, 2, 3}:
             raise InvalidConfig(f"stages {self.stages} given; allowed are some of 0, 1, 2, 3.")
-        if len(self.minutes) != len(self.stages):
+        if len(self.minutes) not in (1, len(self.stages)):
             raise InvalidConfig(
-                f"{len(self.minutes)} values of minutes for {len(self.stages)} stages. Give one for each stage."
+                f"{len(self.minutes)} values of minutes for {len(self.stages)} stages. Give one for all of them "
+                "together, or one for each."
             )
+        if min(self.minutes) <= 0:
+            raise InvalidConfig(f"minutes {self.minutes} given; each must be more than 0.")
         if len(self.learning_rates) != 4:
             raise InvalidConfig(f"{len(self.learning_rates)} learning rates given; give four, for stages 0 to 3.")
+        if not 0 <= self.ema_decay < 1:
+            raise InvalidConfig(f"ema_decay {self.ema_decay} given; allowed is 0 (none) up to, but not, 1.")
+        if self.num_workers is not None and self.num_workers < 0:
+            raise InvalidConfig(f"num_workers {self.num_workers} given; give 0 or more, or leave it out.")

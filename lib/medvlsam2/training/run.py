@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
@@ -21,15 +23,21 @@ from medvlsam2.data.language import tokenizer as tokenizers
 from medvlsam2.data.language.corpus import sentences
 from medvlsam2.errors import DatasetError
 from medvlsam2.model import builders, checkpoint
+from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.training.cases import Case, cache_folder, cache_phantom, load_case
 from medvlsam2.training.config import TrainConfig
-from medvlsam2.training.loop import Line, fit
+from medvlsam2.training.loop import Validate, fit, precision
+from medvlsam2.training.provenance import code_version, data_hash, device_name
+from medvlsam2.training.run_folder import Line
 from medvlsam2.training.samples import COMMON
+from medvlsam2.training.validate import text_dice
 
 logger = logging.getLogger(__name__)
 
 TOKENIZER_TEXTS = 20_000
 """Conversations from which the tokenizer of a model without parents learns its merges."""
+VALIDATION_PHANTOM_SEED = 800_000
+PROVENANCE = "run.json"
 
 
 def train(
@@ -41,6 +49,7 @@ def train(
     data: Path | None,
     workers: int,
     report: Callable[[Line], None],
+    validate: Validate | None = None,
 ) -> None:
     """Train a preset and write a model folder.
 
@@ -52,33 +61,63 @@ def train(
         data: folder with ``ct/``, ``split.json`` as in the project's data set; None: phantoms alone.
         workers: processes that draw phantoms.
         report: called every few steps.
+        validate: scores the model; None: the mean Dice of structures asked for by name, on scans of the ``val`` split
+            and phantoms that are not trained on.
     """
     model_config = builders.preset(config.preset)
     tokenizer = _tokenizer(model_config, config.seed, run)
     model = builders.build(model_config, checkpoint.special_tokens(tokenizer), seed=config.seed)
-    cases = prepare_cases(config, model_config, cache, data, workers) if set(config.stages) != {0} else []
-    fit(model, tokenizer, cases, config, run=run, report=report)
-    checkpoint.save(output, model, tokenizer, _metadata(config, model_config, cases))
+    cases: list[Case] = []
+    if set(config.stages) != {0}:
+        cases = prepare_cases(config, model_config, cache, data, workers)
+        if validate is None and config.stages[-1] == 3:
+            held_out = validation_cases(config, model_config, cache, data, workers)
+            validate = dice_of_names(tokenizer, held_out) if held_out else None
+    provenance = _provenance(config, cases)
+    (run / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
+    outcome = fit(model, tokenizer, cases, config, run=run, report=report, validate=validate)
+    training = {**provenance, "config": asdict(config), **asdict(outcome)}
+    checkpoint.save(output, model, tokenizer, _metadata(training, model_config, cases))
 
 
 def prepare_cases(
     config: TrainConfig, model_config: ModelConfig, cache: Path, data: Path | None, workers: int
 ) -> list[Case]:
     """Cached phantoms and the scans of the ``train`` split."""
-    folders = []
-    if data is not None:
-        folders += cache_folder(data, _train_split(data), cache, model_config)
     seeds = range(config.phantom_seed, config.phantom_seed + config.phantoms)
+    scans = [] if data is None else cache_folder(data, _split(data, "train"), cache, model_config)
+    return [load_case(folder) for folder in (*scans, *_phantoms(seeds, model_config, cache, workers))]
+
+
+def validation_cases(
+    config: TrainConfig, model_config: ModelConfig, cache: Path, data: Path | None, workers: int
+) -> list[Case]:
+    """Cached scans of the ``val`` split that have labels, and phantoms of other seeds."""
+    seeds = range(VALIDATION_PHANTOM_SEED, VALIDATION_PHANTOM_SEED + config.validation_cases)
+    scans = [] if data is None else cache_folder(data, _split(data, "val"), cache, model_config)
+    chosen = scans[: config.validation_cases]
+    return [load_case(folder) for folder in (*chosen, *_phantoms(seeds, model_config, cache, workers))]
+
+
+def dice_of_names(tokenizer: PreTrainedTokenizerBase, cases: list[Case]) -> Validate:
+    """Mean over structures of the Dice of what is asked for by name."""
+
+    def score(model: MedVLSAM2) -> float:
+        return float(np.mean(list(text_dice(model, tokenizer, cases).values())))
+
+    return score
+
+
+def _phantoms(seeds: Iterable[int], model_config: ModelConfig, cache: Path, workers: int) -> list[Path]:
     with ProcessPoolExecutor(max_workers=workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        folders += pool.map(cache_phantom, seeds, [cache] * len(seeds), [model_config] * len(seeds), chunksize=1)
-    return [load_case(folder) for folder in folders]
+        return list(pool.map(partial(cache_phantom, cache=cache, config=model_config), seeds))
 
 
-def _train_split(data: Path) -> list[str]:
+def _split(data: Path, name: Literal["train", "val"]) -> list[str]:
     path = data / "split.json"
     if not path.is_file():
-        raise DatasetError(f"'{data}' has no split.json that names the training cases. Add one, or leave out --data.")
-    case_ids: list[str] = json.loads(path.read_text(encoding="utf-8"))["train"]
+        raise DatasetError(f"'{data}' has no split.json that names the {name} cases. Add one, or leave out --data.")
+    case_ids: list[str] = json.loads(path.read_text(encoding="utf-8"))[name]
     return case_ids
 
 
@@ -91,9 +130,23 @@ def _tokenizer(model_config: ModelConfig, seed: int, run: Path) -> PreTrainedTok
     return tokenizers.load(folder)
 
 
-def _metadata(config: TrainConfig, model_config: ModelConfig, cases: list[Case]) -> dict[str, object]:
+def _provenance(config: TrainConfig, cases: list[Case]) -> dict[str, object]:
+    """What a run was made of."""
+    phantoms = sum(case.is_phantom for case in cases)
+    return {
+        "phantoms": phantoms,
+        "scans": len(cases) - phantoms,
+        "data_sha256": data_hash(cases),
+        "code": code_version(),
+        "torch": torch.__version__,
+        "device": device_name(),
+        "precision": precision(),
+        "seeds": {"weights_and_sampling": config.seed, "first_phantom": config.phantom_seed},
+    }
+
+
+def _metadata(training: dict[str, object], model_config: ModelConfig, cases: list[Case]) -> dict[str, object]:
     """What a program wants to know of a model."""
-    scans = [case for case in cases if not case.is_phantom]
     keys = {key for case in cases for key in case.present_keys}
     return {
         "model_id": model_config.model_id,
@@ -107,26 +160,5 @@ def _metadata(config: TrainConfig, model_config: ModelConfig, cases: list[Case])
         "trained_on": [key for key in vocabulary.STRUCTURES if key in keys],
         "input": {"modality": "CT", "format": "hounsfield", "dimensions": 3},
         "base_models": [],
-        "training": {
-            "config": asdict(config),
-            "phantoms": len(cases) - len(scans),
-            "scans": len(scans),
-            "code": _code_version(),
-            "torch": torch.__version__,
-        },
+        "training": training,
     }
-
-
-def _code_version() -> str:
-    """Commit of the code, where it runs from a checkout."""
-    try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--dirty"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return medvlsam2.__version__
-    return found.stdout.strip()

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from medvlsam2.cli import serve
+from medvlsam2.training.interrupt import Stopped
 
 
 def test_train_hands_over_its_options(run, tmp_path, monkeypatch):
     from medvlsam2.training import run as training_run
-    from medvlsam2.training.loop import Line
+    from medvlsam2.training.run_folder import Line
 
     seen = {}
 
     def fake(config, *, output, run, cache, data, workers, report):
         seen.update(config=config, output=output, run=run, cache=cache, data=data, workers=workers)
-        report(Line(stage=3, step=20, fraction=0.5, losses={"dice": 0.25}, steps_per_s=2.0))
+        losses = {"loss": 1.5, "masks/loss": 0.25, "masks/dice": 0.2}
+        line = Line(stage=3, step=20, fraction=0.5, losses=losses, steps_per_s=2.0, samples_per_s=4.0, busy_share=0.95)
+        report(replace(line, validation=0.6, best=0.7))
 
     monkeypatch.setattr(training_run, "train", fake)
     code, out, err = run(
@@ -33,14 +37,37 @@ def test_train_hands_over_its_options(run, tmp_path, monkeypatch):
     assert (seen["run"], seen["cache"]) == (Path("runs/tiny_random"), Path("cache/tiny_random"))
     assert str(tmp_path / "m") in out
     assert "stage 3" in err
-    assert "4 min left dice 0.250" in err
+    words = "4 min left 2.00 steps/s 4.0 samples/s busy 95% masks 0.250 validation 0.600 (best 0.700)"
+    assert words in err
+
+
+def test_train_takes_one_number_of_minutes(run, tmp_path, monkeypatch):
+    from medvlsam2.training import run as training_run
+
+    seen = []
+    monkeypatch.setattr(training_run, "train", lambda config, **_: seen.append(config))
+    assert run("train", "--preset", "nano", "--stages", "0,1,2,3", "--minutes", "50", "--run", tmp_path)[0] == 0
+    assert seen[0].stage_minutes == pytest.approx((2, 1, 4, 43))
+
+
+def test_a_stopped_training_says_how_to_go_on(run, tmp_path, monkeypatch):
+    from medvlsam2.training import run as training_run
+
+    def fake(config, **_):
+        raise Stopped(15, 70)
+
+    monkeypatch.setattr(training_run, "train", fake)
+    code, out, err = run("train", "--run", tmp_path)
+    assert code == 143
+    assert "stopped at step 70; the same command goes on from there" in err
+    assert "model:" not in out
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--stages", "0,9", "--minutes", "1,1"], "(0, 9)"),
-        (["--stages", "0,1"], "4 values of minutes for 2 stages"),
+        (["--stages", "0,1", "--minutes", "1,2,3"], "3 values of minutes for 2 stages"),
         (["--stages", "one"], "one"),
         (["--preset", "huge"], "huge"),
         (["--data", "/no/such/data"], "/no/such/data"),
