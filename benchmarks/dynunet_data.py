@@ -18,13 +18,14 @@ from monai import transforms as mt
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
+from medvlsam2.data.manifest import ScanRecord
 from medvlsam2.data.volume import HU_MIN, CTVolume
 from medvlsam2.errors import DatasetError
-from medvlsam2.evaluation.scans import LabelledScan, case_ids
+from medvlsam2.evaluation.scans import LabelledScan, list_scans, source
 from medvlsam2.transforms.spatial import SpatialRecord, plan
 
-SETS = {"head and neck": "OKBP_", "abdomen": "TS_"}
-"""Name of each data set, and how its cases begin."""
+SETS = {"head and neck": "OKBP", "abdomen": "TS"}
+"""Name of each data set, and the source of its scans."""
 ABDOMEN_SHARE = 0.25
 SPACING_DHW_MM = (3.0, 4.0, 4.0)
 """About the head-and-neck scans' own."""
@@ -61,17 +62,17 @@ class TrainScan:
     """Positions of each structure that has some."""
 
 
-def split_cases(data: Path, split: str) -> dict[str, list[str]]:
+def split_cases(data: Path, split: str) -> dict[str, list[ScanRecord]]:
     """Labelled cases of both data sets in one part of the split.
 
     Raises:
         DatasetError: if one of the sets has none.
     """
-    labelled = case_ids(data, split)
-    found = {name: [case for case in labelled if case.startswith(prefix)] for name, prefix in SETS.items()}
+    labelled = list_scans(data, split)
+    found = {name: [case for case in labelled if source(case) == prefix] for name, prefix in SETS.items()}
     for name, prefix in SETS.items():
         if not found[name]:
-            raise DatasetError(f"'{data}' has no {split} case of {name}. Add cases whose id begins with {prefix}.")
+            raise DatasetError(f"'{data}' has no {split} case of {name}. Add cases whose id begins with {prefix}_.")
     return found
 
 

@@ -34,12 +34,13 @@ import numpy as np
 import torch
 from dynunet import Baseline, predict, train
 from dynunet_data import prepare_scan, split_cases
+from side_by_side import table
 
 from medvlsam2.data.language import anatomy
-from medvlsam2.evaluation.measurement import Measurement, Row, rows
+from medvlsam2.evaluation.measurement import Measurement, rows
 from medvlsam2.evaluation.metrics import Mask, dice, surface_dice
 from medvlsam2.evaluation.scans import LabelledScan, read_scan
-from medvlsam2.evaluation.words import MIN_VOXELS, find_by_name
+from medvlsam2.evaluation.words import find_by_name, measurable
 from medvlsam2.geometry import spacing_mm
 from medvlsam2.tasks.engine import Engine
 
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     baseline = train(
         {
-            name: [prepare_scan(read_scan(options.data, case)) for case in cases]
+            name: [prepare_scan(read_scan(case)) for case in cases]
             for name, cases in split_cases(options.data, "train").items()
         },
         minutes=options.minutes,
@@ -65,10 +66,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         measurement
         for cases in split_cases(options.data, "val").values()
         for case in cases
-        for measurement in measure(baseline, engine, read_scan(options.data, case))
+        for measurement in measure(baseline, engine, read_scan(case))
     ]
     run, found = _run(options, baseline, engine), rows(measurements)
-    print(table(found, run))
+    minutes = ", ".join(f"{name} {value:g}" for name, value in run["minutes"].items())
+    print(f"{run['device']}; minutes of training: {minutes}")
+    if run.get("began_with"):
+        print(f"The model began with '{run['began_with']}', whose minutes come on top.")
+    print()
+    print(table(found, list(run["minutes"])))
     if options.output is not None:
         record = {"run": run, "rows": [asdict(row) for row in found]}
         options.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
@@ -88,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def measure(baseline: Baseline, engine: Engine | None, scan: LabelledScan) -> Iterator[Measurement]:
     """Dice and NSD of both models for the structures of a scan that the baseline knows."""
-    known = {key: mask for key, mask in scan.truth.items() if key in baseline.structures and mask.sum() >= MIN_VOXELS}
+    known = {key: mask for key, mask in measurable(scan.truth).items() if key in baseline.structures}
     visible = [key for key, mask in scan.truth.items() if mask.any()]
     wholes = {key: mask for key, mask in scan.wholes.items() if {*_parts(key, visible)} <= {*known}}
     if not known:
@@ -133,33 +139,11 @@ def _run(options: argparse.Namespace, baseline: Baseline, engine: Engine | None)
         "structures": baseline.structures,
     }
     if engine is not None:
-        metadata = engine.loaded().metadata
-        record["minutes"][engine.model_id] = sum(metadata.get("training", {}).get("config", {}).get("minutes", ()))
+        training = engine.loaded().metadata.get("training", {})
+        record["minutes"][engine.model_id] = sum(training.get("config", {}).get("minutes", ()))
         record["version"] = engine.version
+        record["began_with"] = training.get("initial", {}).get("model")
     return record
-
-
-def table(found: Sequence[Row], run: dict[str, Any]) -> str:
-    """One line per structure, mean and 95 % interval of each model, and of their difference."""
-    models = list(run["minutes"])
-    lines = [
-        f"{run['device']}; minutes of training: " + ", ".join(f"{name} {run['minutes'][name]:g}" for name in models),
-        "",
-        "| scans | structure | metric | n | " + " | ".join(models) + " |",
-        "|---|---|---|--:|" + "---|" * len(models),
-    ]
-    by_subject: dict[tuple[str, str, str], dict[str, Row]] = {}
-    for row in found:
-        by_subject.setdefault((row.metric, row.group, row.subject), {})[row.task] = row
-    for (metric, group, subject), own in sorted(by_subject.items()):
-        cells = (group, subject, metric, own[BASELINE].n, *(_cell(own[name]) for name in models))
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
-    return "\n".join(lines)
-
-
-def _cell(row: Row) -> str:
-    interval = "" if row.low is None or row.high is None else f" ({row.low:.3f} – {row.high:.3f})"
-    return f"{row.mean:.3f}{interval}"
 
 
 if __name__ == "__main__":
