@@ -128,8 +128,12 @@ class Sam2Config:
     """Conv trunk: channels per level, finest first; the third level is the image embedding's."""
     conv_depths: tuple[int, ...] = (1, 2, 3, 2)
     """Conv trunk: blocks per level."""
+    conv_decoder_depths: tuple[int, ...] = ()
+    """Conv trunk: blocks per level but the coarsest on the way back up, as in a U-Net; empty: no way back."""
     neighbour_slices: bool = False
-    """True: the three input channels are slices z-1, z, z+1; False: grey repeated, as SAM 2's weights need."""
+    """True: the three input channels are a slice and its neighbours; False: grey repeated, as SAM 2's weights need."""
+    neighbour_mm: float = 0.0
+    """How far away those neighbours are, to the nearest whole slice; never less than one slice."""
     multimask_output: bool = True
     """Whether one click gives three candidate masks, the best of which is taken."""
     standardised_features: bool = False
@@ -138,6 +142,8 @@ class Sam2Config:
     """Whether clicks and boxes are also drawn as a mask prompt; needs training."""
     text_similarity: bool = False
     """Whether [SEG] · pixel features is added to the mask logits (SegVol's decoder); needs training."""
+    visual_tokens: bool = False
+    """Whether clicks and boxes without words get a token like [SEG] from the pixels they are on; needs training."""
 
 
 @dataclass(frozen=True, kw_only=True)

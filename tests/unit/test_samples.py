@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from medvlsam2.model.builders import TINY_RANDOM
 from medvlsam2.training import samples
 from medvlsam2.training.cases import Case
 from medvlsam2.training.samples import conversations, draw_box, draw_clicks, draw_prompt_kind, segmentation_sample
@@ -16,7 +17,7 @@ from medvlsam2.training.samples import conversations, draw_box, draw_clicks, dra
 def draw(case: Case, seed: int, *, contiguous: bool = False, slices: int = 5) -> samples.SegmentationSample:
     rng = np.random.default_rng(seed)
     return segmentation_sample(
-        case, rng, num_slices=slices, num_objects=3, contiguous=contiguous, neighbour_slices=True
+        case, rng, num_slices=slices, num_objects=3, contiguous=contiguous, sam2=TINY_RANDOM.sam2
     )
 
 
@@ -49,6 +50,7 @@ def test_masks_move_with_their_slices(tiny_case: Case, monkeypatch: pytest.Monke
     case = Case(tiny_case.folder, "painted", tiny_case.keys, None, True, tiny_case.slice_spacing_mm)
     case.__dict__["hu"] = painted
     monkeypatch.setattr(samples, "_draw_object", lambda *_: ("liver", liver, "soft"))
+    monkeypatch.setattr(samples, "augment", lambda hu, _: hu)
     agreements, moved = [], 0
     for seed in range(8):
         sample = draw(case, seed)
@@ -109,8 +111,10 @@ def test_boxes_are_round_the_object() -> None:
         assert labels == [2, 3]
         (x0, y0), (x1, y1) = points
         expected = np.array([10, 4, 20, 8]) * 4 - 0.5
-        allowed = np.array([10, 4, 10, 4]) * 4 * samples.BOX_JITTER
-        assert (np.abs(np.array([x0, y0, x1, y1]) - expected) <= allowed).all()
+        outwards = (np.array([x0, y0, x1, y1]) - expected) / (np.array([-10, -4, 10, 4]) * 4)
+        low, high = samples.BOX_GROWTH
+        assert (outwards >= low).all()
+        assert (outwards <= high).all()
 
 
 def test_prompts_come_in_their_shares() -> None:

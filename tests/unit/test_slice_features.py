@@ -42,8 +42,8 @@ def test_a_louder_trunk_does_not_drown_the_decoder(standardised: bool) -> None:
     for conv in (sam2.sam_mask_decoder.conv_s0, sam2.sam_mask_decoder.conv_s1):
         conv.weight.mul_(50)
         conv.bias.mul_(50)
-    same = torch.allclose(masks_of(sam2, CLICK), before, atol=1e-2)
-    assert same == standardised
+    change = (masks_of(sam2, CLICK) - before).abs().max()
+    assert bool(change < 0.5 * before.std()) == standardised
 
 
 @torch.no_grad()

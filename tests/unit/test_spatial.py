@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from medvlsam2 import geometry
+from medvlsam2.config import Sam2Config
 from medvlsam2.data.volume import HU_MIN, CTVolume
 from medvlsam2.errors import GeometryMismatch, InvalidPrompt
-from medvlsam2.transforms.prepare import prepare, three_channels, whole_volume
+from medvlsam2.transforms.prepare import channel_slices, prepare, three_channels, whole_volume
 from medvlsam2.transforms.spatial import GridBox, SpatialRecord, plan
 from medvlsam2.transforms.window import WINDOWS_HU, apply_window, normalise, window_at
 
@@ -179,12 +180,20 @@ class TestSlices:
         hu = np.zeros((12, 12, 5), dtype=np.int16)
         hu[:] = np.arange(5, dtype=np.int16) * 30
         prepared = prepare(CTVolume(hu, np.eye(4), "ramp"), 16)
-        shown = prepared.sam2_slices([0, 2, 4], "soft", neighbour_slices=True)
+        shown = prepared.sam2_slices([0, 2, 4], "soft", Sam2Config(neighbour_slices=True))
         expected = torch.tensor([[0, 0, 30], [30, 60, 90], [90, 120, 120]])[:, :, None, None].expand(-1, -1, 16, 16)
         inside = three_channels(expected, "soft")[:, :, 8, 8]
         torch.testing.assert_close(shown[:, :, 8, 8], inside)
-        same = prepared.sam2_slices([2], "soft", neighbour_slices=False)[:, :, 8, 8]
+        same = prepared.sam2_slices([2], "soft", Sam2Config())[:, :, 8, 8]
         torch.testing.assert_close(same, three_channels(torch.full((1, 3, 16, 16), 60.0), "soft")[:, :, 8, 8])
+
+    def test_neighbours_are_as_far_away_as_the_model_asks(self) -> None:
+        thin = prepare(CTVolume(np.zeros((8, 8, 9), dtype=np.int16), np.diag([1.0, 1.0, 1.5, 1.0]), "thin"), 16)
+        config = Sam2Config(neighbour_slices=True, neighbour_mm=3.0)
+        rows = channel_slices([0, 4, 8], thin.record.num_slices, thin.record.slice_spacing_mm, config)
+        np.testing.assert_array_equal(rows, [[0, 0, 2], [2, 4, 6], [6, 8, 8]])
+        np.testing.assert_array_equal(channel_slices([4], 9, 10.0, config), [[3, 4, 5]])
+        np.testing.assert_array_equal(channel_slices([4], 9, 1.5, Sam2Config()), [[4, 4, 4]])
 
     @pytest.mark.parametrize("shape", [(2, 2, 2), (2, 40, 3), (40, 2, 2)])
     def test_tiny_scans(self, shape: tuple[int, int, int]) -> None:

@@ -10,12 +10,20 @@ import pytest
 import torch
 
 from medvlsam2.model import builders, checkpoint
+from medvlsam2.model.builders import TINY_RANDOM
 from medvlsam2.model.checkpoint import LoadedModel
 from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.training import step as steps
 from medvlsam2.training.cases import Case
+from medvlsam2.training.dense_step import dense_step
 from medvlsam2.training.parts import set_trainable, set_trainable_for_finetuning
-from medvlsam2.training.samples import SegmentationSample, conversations, paired_requests, segmentation_sample
+from medvlsam2.training.samples import (
+    SegmentationSample,
+    conversations,
+    dense_sample,
+    paired_requests,
+    segmentation_sample,
+)
 from medvlsam2.training.step import alignment_step, conversation_step, segmentation_step, text_step
 from medvlsam2.transforms.text import encode
 
@@ -36,7 +44,7 @@ def sample_of(case: Case, seed: int, *, contiguous: bool = False) -> Segmentatio
         num_slices=4,
         num_objects=3,
         contiguous=contiguous,
-        neighbour_slices=True,
+        sam2=TINY_RANDOM.sam2,
     )
 
 
@@ -52,10 +60,12 @@ def run_stage(model: MedVLSAM2, loaded: LoadedModel, case: Case, stage: int) -> 
         text_step(model, rows).loss.backward()
         return
     whole = torch.from_numpy(np.array(case.whole, dtype=np.float32))[None]
-    conversation_step(model, loaded.tokenizer, whole, [conversations(case, rng, 3)]).loss.backward()
+    conversation_step(model, loaded.tokenizer, whole, [conversations(case, rng, 3)], [None]).loss.backward()
     if stage >= 2:
         alignment_step(model, loaded.tokenizer, whole[0], paired_requests(case, rng, 4)).loss.backward()
     if stage == 3:
+        dense = dense_sample(case, rng, num_slices=3, num_structures=4, sam2=TINY_RANDOM.sam2)
+        dense_step(model, loaded.tokenizer, [dense], rng).loss.backward()
         for seed, (kind, with_memory) in enumerate(PROMPTINGS):
             sample = next(s for n in range(99) if (s := sample_of(case, seed + n, contiguous=with_memory)).masks.any())
             with pytest.MonkeyPatch.context() as patch:
@@ -74,8 +84,9 @@ IDLE = {
     # What SAM 2 remembers of an absent object is reached only where the object score says so.
     "sam2.no_obj_ptr",
     "sam2.no_obj_embed_spatial",
-    # A model without three candidate masks and without mask prompts leaves these parts of SAM 2 as they are.
-    "sam2.sam_prompt_encoder.mask_downscaling.",
+    # A model without three candidate masks leaves these parts of SAM 2 as they are.
+    "sam2.sam_prompt_encoder.no_mask_embed.",  # a model that draws prompts always has a mask prompt
+    "sam2.image_encoder.neck.convs.0.",  # the coarsest level reaches the others through the trunk's own way back up
     "sam2.mask_downsample.",
     "sam2.no_mem_pos_enc",
     "sam2.sam_mask_decoder.output_hypernetworks_mlps.1",

@@ -18,6 +18,14 @@ def test_prefix_and_turn_are_the_prompt(tiny_loaded: LoadedModel) -> None:
     assert parts.count(image) == IMAGE_TOKENS
 
 
+def test_measurements_end_the_prefix(tiny_loaded: LoadedModel) -> None:
+    tokenizer = tiny_loaded.tokenizer
+    ids = text.prefix_ids(tokenizer, IMAGE_TOKENS, "Measured: region chest.").tolist()
+    turn = text.turn_ids(tokenizer, "Is the liver visible?").tolist()
+    whole = chat.prompt("Is the liver visible?", IMAGE_TOKENS, measured="Measured: region chest.")
+    assert tokenizer.decode(ids + turn) == whole
+
+
 def test_a_request_for_a_mask_ends_with_one_seg(tiny_loaded: LoadedModel) -> None:
     seg = tiny_loaded.model.language.token_ids.seg
     for phrase in ("liver", "Left Kidney", "the largest cyst in the liver"):
@@ -29,10 +37,8 @@ def test_a_request_for_a_mask_ends_with_one_seg(tiny_loaded: LoadedModel) -> Non
 def test_serving_asks_as_training_did(tiny_loaded: LoadedModel) -> None:
     tokenizer = tiny_loaded.tokenizer
     asked = text.Conversation(chat.segmentation_question("liver"), chat.SEGMENTATION_ANSWER)
-    trained = text.encode_conversations(tokenizer, [asked], IMAGE_TOKENS).input_ids[0].tolist()
-    turn = text.segmentation_turn_ids(tokenizer, "liver").tolist()
-    served = text.prefix_ids(tokenizer, IMAGE_TOKENS).tolist() + turn
-    assert trained[:-1] == served
+    trained = text.encode_turns(tokenizer, [asked]).input_ids[0].tolist()
+    assert trained[:-1] == text.segmentation_turn_ids(tokenizer, "liver").tolist()
     assert trained[-1] == tiny_loaded.model.language.token_ids.eos
 
 
@@ -42,14 +48,14 @@ def test_the_loss_sees_answers_alone(tiny_loaded: LoadedModel) -> None:
         text.Conversation("What is shown? Answer in a full sentence.", "The liver, the spleen and 12 ribs are shown."),
         text.Conversation("Is there a cyst?", "No."),
     ]
-    batch = text.encode_conversations(tokenizer, talks, IMAGE_TOKENS)
+    batch = text.encode_turns(tokenizer, talks)
     assert batch.input_ids.shape == batch.labels.shape == batch.attention_mask.shape
     for row, talk in enumerate(talks):
         labelled = batch.labels[row] != text.IGNORED
         assert tokenizer.decode(batch.labels[row][labelled]) == talk.answer + chat.TURN_END
         assert (batch.input_ids[row][labelled] == batch.labels[row][labelled]).all()
         length = int(batch.attention_mask[row].sum())
-        whole = chat.conversation(talk.question, talk.answer, IMAGE_TOKENS)
+        whole = chat.turn(talk.question) + talk.answer + chat.TURN_END
         assert tokenizer.decode(batch.input_ids[row][:length]) == whole
         assert (batch.attention_mask[row][:length] == 1).all()
         assert (batch.input_ids[row][length:] == tokenizer.pad_token_id).all()

@@ -33,6 +33,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     folders.add_argument("--cache", metavar="DIR", help="prepared scans, kept between runs (default: cache/PRESET)")
     folders.add_argument("--data", metavar="DIR", help="real scans: ct/ and split.json (default: phantoms alone)")
+    folders.add_argument("--initial", metavar="DIR", help="model folder to start from (default: random weights)")
     folders.add_argument("--workers", type=int, default=1, help="processes that draw phantoms")
     parser.add_class_arguments(TrainConfig)
 
@@ -46,6 +47,7 @@ def run(arguments: Namespace) -> int:
     data = Path(arguments.data) if arguments.data else None
     if data is not None and not data.is_dir():
         raise DatasetError(f"--data '{data}' is no folder. Give one with ct/ and split.json, or leave it out.")
+    initial = Path(arguments.initial) if arguments.initial else None
     if arguments.workers < 1:
         raise InvalidConfig(f"--workers {arguments.workers} given; at least 1 is needed.")
 
@@ -61,6 +63,7 @@ def run(arguments: Namespace) -> int:
                 data=data,
                 workers=arguments.workers,
                 report=bar.update,
+                initial=initial,
             )
     except Stopped as stopped:
         console.warn([str(stopped)])

@@ -69,6 +69,7 @@ def build_sam2(config: Sam2Config) -> VolumeSAM2:
         text_similarity=config.text_similarity,
         drawn_prompts=config.drawn_prompts,
         standardised_features=config.standardised_features,
+        visual_tokens=config.visual_tokens,
         sam2_arguments={
             **_SAM21_ARGUMENTS,
             "image_encoder": _image_encoder(config),
@@ -99,16 +100,28 @@ def _image_encoder(config: Sam2Config) -> ImageEncoder:
             window_spec=config.hiera_window_spec,
         )
     else:
-        trunk = ConvTrunk(config.conv_channels, config.conv_depths, stem_stride=config.backbone_stride // 4)
+        trunk = ConvTrunk(
+            config.conv_channels,
+            config.conv_depths,
+            config.conv_decoder_depths,
+            stem_stride=config.backbone_stride // 4,
+        )
     channels: list[int] = trunk.channel_list
     neck = FpnNeck(
         position_encoding=PositionEmbeddingSine(config.hidden_dim, normalize=True),
         d_model=config.hidden_dim,
         backbone_channel_list=channels,
-        fpn_top_down_levels=[2, 3] if config.trunk == "hiera" else None,
+        fpn_top_down_levels=_top_down_levels(config),
         fpn_interp_model="nearest",
     )
     return ImageEncoder(trunk=trunk, neck=neck, scalp=len(channels) - 3)
+
+
+def _top_down_levels(config: Sam2Config) -> list[int] | None:
+    """Levels that SAM 2's neck adds to the finer ones; all of them where the trunk has no way back up itself."""
+    if config.trunk == "hiera":
+        return [2, 3]
+    return [] if config.conv_decoder_depths else None
 
 
 def _memory_attention(config: Sam2Config) -> MemoryAttention:

@@ -54,11 +54,14 @@ TINY_RANDOM = ModelConfig(
         max_cond_frames_in_attn=4,
         conv_channels=(8, 16, 32, 32),
         conv_depths=(1, 1, 1, 1),
+        conv_decoder_depths=(1, 1, 1),
         neighbour_slices=True,
+        neighbour_mm=3.0,
         multimask_output=False,
         standardised_features=True,
         drawn_prompts=True,
         text_similarity=True,
+        visual_tokens=True,
     ),
 )
 
@@ -95,11 +98,16 @@ NANO = ModelConfig(
         memory_mlp_dim=512,
         num_maskmem=4,
         max_cond_frames_in_attn=4,
+        conv_channels=(32, 64, 128, 176),
+        conv_depths=(1, 2, 2, 2),
+        conv_decoder_depths=(1, 1, 1),
         neighbour_slices=True,
+        neighbour_mm=3.0,
         multimask_output=False,
         standardised_features=True,
         drawn_prompts=True,
         text_similarity=True,
+        visual_tokens=True,
     ),
 )
 

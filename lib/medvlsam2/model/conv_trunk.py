@@ -2,13 +2,15 @@
 
 SAM 2's Hiera does not learn from a hundred scans; convolutions with GroupNorm do. It stands where Hiera stands
 (EdgeTAM put RepViT there), so ``sam2``'s ``ImageEncoder`` and ``FpnNeck`` take it unchanged: ``channel_list`` is
-coarse to fine, the outputs are fine to coarse, each level at half the resolution of the one before.
+coarse to fine, the outputs are fine to coarse, each level at half the resolution of the one before. Blocks on the way
+back up, as U-Net has them (arXiv:1505.04597), give the fine levels what the coarse ones know.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
 
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -41,10 +43,13 @@ class ConvTrunk(nn.Module):
     Args:
         channels: channels per level, finest first.
         depths: blocks per level.
+        decoder_depths: blocks per level but the coarsest, on the way back up; empty: no way back.
         stem_stride: input pixels per pixel of the finest level.
     """
 
-    def __init__(self, channels: tuple[int, ...], depths: tuple[int, ...], stem_stride: int) -> None:
+    def __init__(
+        self, channels: tuple[int, ...], depths: tuple[int, ...], decoder_depths: tuple[int, ...], stem_stride: int
+    ) -> None:
         super().__init__()
         self.channel_list = list(reversed(channels))
         self.stem = nn.Conv2d(3, channels[0], 2 * stem_stride - 1, stride=stem_stride, padding=stem_stride - 1)
@@ -53,10 +58,18 @@ class ConvTrunk(nn.Module):
             nn.Sequential(*(ConvBlock(width) for _ in range(depth)))
             for width, depth in zip(channels, depths, strict=True)
         )
+        upwards = list(zip(pairwise(channels), decoder_depths, strict=True)) if decoder_depths else []
+        self.upsamples = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for (fine, coarse), _ in upwards)
+        self.decoder_levels = nn.ModuleList(
+            nn.Sequential(*(ConvBlock(fine) for _ in range(depth))) for (fine, _), depth in upwards
+        )
 
     def forward(self, slices: Float[Tensor, "n 3 h w"]) -> list[Tensor]:
         """Feature maps of all levels, finest first."""
         features = [self.levels[0](self.stem(slices))]
         for downsample, level in zip(self.downsamples, list(self.levels)[1:], strict=True):
             features.append(level(downsample(features[-1])))
+        for number in reversed(range(len(self.upsamples))):
+            above = F.interpolate(self.upsamples[number](features[number + 1]), scale_factor=2, mode="nearest")
+            features[number] = self.decoder_levels[number](features[number] + above)
         return features

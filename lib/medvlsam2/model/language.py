@@ -50,7 +50,7 @@ class SpecialTokens:
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageOutput:
-    """One pass over whole sequences. With labels there is a loss, without them there are logits."""
+    """One pass over sequences. With labels there is a loss, without them there are logits."""
 
     loss: Float[Tensor, ""] | None
     """Mean cross-entropy over the labelled tokens (0 when there is none)."""
@@ -78,16 +78,6 @@ class PrefixCache:
     def size_bytes(self) -> int:
         """Memory that it holds."""
         return sum(tensor.nbytes for tensor in (*self.keys, *self.values))
-
-
-@dataclass(frozen=True, kw_only=True)
-class TurnOutput:
-    """What turns after a shared prefix give, padding included."""
-
-    logits: Float[Tensor, "k t vocab"]
-    """Next-token logits."""
-    hidden_states_last: Float[Tensor, "k t hidden"]
-    """Last layer's states, after the last norm."""
 
 
 class LanguageModel(nn.Module):
@@ -181,10 +171,7 @@ class LanguageModel(nn.Module):
         Raises:
             InvalidRequest: when image tokens do not fit, or a sequence is too long.
         """
-        hidden = self._read(self.embed_prompt(input_ids, image_embeddings), attention_mask, None)
-        if labels is None:
-            return LanguageOutput(loss=None, logits=self._logits(hidden), hidden_states_last=hidden)
-        return LanguageOutput(loss=self._loss(hidden, labels), logits=None, hidden_states_last=hidden)
+        return self._output(self._read(self.embed_prompt(input_ids, image_embeddings), attention_mask, None), labels)
 
     def seg_hidden(
         self, hidden: Float[Tensor, "b s hidden"], input_ids: Int[Tensor, "b s"]
@@ -192,13 +179,12 @@ class LanguageModel(nn.Module):
         """States at the [SEG] tokens themselves, row by row in order of appearance."""
         return hidden[input_ids == self.token_ids.seg]
 
-    @torch.no_grad()
     def prefill(
         self,
         prefix_ids: Int[Tensor, " s"],
         image_embeddings: Float[Tensor, "volumes tokens hidden"] | None,
     ) -> PrefixCache:
-        """Read a prefix once, for many turns.
+        """Read a prefix once, for many turns; in training their gradients meet in it.
 
         Raises:
             InvalidRequest: when image tokens do not fit, or the prefix is too long.
@@ -211,22 +197,25 @@ class LanguageModel(nn.Module):
         layers = list(cache)
         return PrefixCache(keys=tuple(layer[0] for layer in layers), values=tuple(layer[1] for layer in layers))
 
-    @torch.no_grad()
     def extend(
-        self, prefix_cache: PrefixCache, turn_ids: Int[Tensor, "k t"], attention_mask: Int[Tensor, "k t"]
-    ) -> TurnOutput:
+        self,
+        prefix_cache: PrefixCache,
+        turn_ids: Int[Tensor, "k t"],
+        attention_mask: Int[Tensor, "k t"],
+        labels: Int[Tensor, "k t"] | None = None,
+    ) -> LanguageOutput:
         """Read k turns, each as if it alone followed the prefix.
 
         Args:
             prefix_cache: the prefix, left as it is.
             turn_ids: token ids, padded on the right.
             attention_mask: 1 for a token, 0 for padding.
+            labels: ids to predict, not shifted; -100 is ignored.
 
         Raises:
             InvalidRequest: when a turn holds image placeholders, or prefix and turn are too long.
         """
-        hidden = self._read_turns(prefix_cache, turn_ids, attention_mask)
-        return TurnOutput(logits=self._logits(hidden), hidden_states_last=hidden)
+        return self._output(self._read_turns(prefix_cache, turn_ids, attention_mask), labels)
 
     @torch.no_grad()
     def generate(self, prefix_cache: PrefixCache, turn_ids: Int[Tensor, " t"], max_new_tokens: int) -> list[int]:
@@ -353,6 +342,11 @@ class LanguageModel(nn.Module):
             for key, value in zip(prefix_cache.keys, prefix_cache.values, strict=True)
         ]
         return DynamicCache(layers, config=self._base.config)
+
+    def _output(self, hidden: Float[Tensor, "b s hidden"], labels: Int[Tensor, "b s"] | None) -> LanguageOutput:
+        if labels is None:
+            return LanguageOutput(loss=None, logits=self._logits(hidden), hidden_states_last=hidden)
+        return LanguageOutput(loss=self._loss(hidden, labels), logits=None, hidden_states_last=hidden)
 
     def _logits(self, hidden: Float[Tensor, "*n hidden"]) -> Float[Tensor, "*n vocab"]:
         return self.new_tokens.add_to_logits(self._base.lm_head(hidden), hidden)

@@ -3,15 +3,15 @@
 A query with words alone has no slice yet, since most organs are absent from most slices: its [SEG] token is tried on
 slices at a stride without memory, and the best slice (object score x predicted IoU x √area) becomes its conditioning
 slice. From there, and from every clicked slice, masks are propagated up and down with the token repeated on each
-slice, until the object score says that the object has ended. Queries of one shape run as one batch, each at its
-own place (see :class:`SliceMemory`), with the result that each would have alone.
+slice, until the object score says that the object has ended. A box limits its object on every slice. Queries of one
+shape run as one batch, each at its own place (see :class:`SliceMemory`), with the result that each would have alone.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import torch
@@ -39,6 +39,9 @@ class SlicePrompt:
     point_labels: tuple[int, ...]
 
 
+_NO_CLICKS: Final = SlicePrompt((), ())
+
+
 @dataclass(frozen=True)
 class ObjectQuery:
     """One object to be found."""
@@ -53,6 +56,8 @@ class ObjectQuery:
     """Nothing is looked for below this slice …"""
     last_slice: int | None = None
     """… or above this one (None: the last of the volume)."""
+    box_xyxy: tuple[float, float, float, float] | None = None
+    """Edges of a box on these slices, in pixels of SAM 2's input; outside of it nothing is found."""
 
 
 @dataclass
@@ -94,6 +99,9 @@ def segment_objects(
             chosen = numbers[start : start + BATCH]
             batch = _Batch(sam2, features, [q for n in chosen if (q := seeded[n])], [results[n] for n in chosen])
             batch.run()
+    for query, result in zip(queries, results, strict=True):
+        if query.box_xyxy is not None:
+            result.mask_logits = _within(query.box_xyxy, result.mask_logits, sam2.image_size)
     return results
 
 
@@ -138,8 +146,8 @@ def _seed_words(
             continue
         best = numbers[int(scores.argmax())]
         present = [numbers[i] for i in torch.nonzero(scores > 0).flatten().tolist()]
-        seeded[number] = ObjectQuery(
-            text_token=query.text_token,
+        seeded[number] = replace(
+            query,
             prompts={best: query.corrections.get(best, SlicePrompt((), ()))},
             corrections={number: prompt for number, prompt in query.corrections.items() if number != best},
             first_slice=max(query.first_slice, present[0] - stride),
@@ -171,9 +179,9 @@ class _Batch:
         self.results = results
         self.starts = [min(query.prompts) for query in queries]
         self.offsets = sorted(number - self.starts[0] for number in queries[0].prompts)
-        self.corrected = {number - self.starts[0] for number in queries[0].corrections}
         self.origin = len(features) + KEPT_SLICES
         self.memory = SliceMemory(self.origin)
+        self.tokens = self._all_tokens()
 
     def run(self) -> None:
         """Prompted slices first, then up, then down."""
@@ -186,13 +194,13 @@ class _Batch:
 
     def _condition(self, offset: int) -> None:
         numbers = [start + offset for start in self.starts]
-        prompts = self._gather([query.prompts[n] for query, n in zip(self.queries, numbers, strict=True)])
+        prompts = self._prompts_at(offset)
         part = self._select(numbers)
         masks = self.sam2.predict(
             self.sam2.without_memory(part),
             part,
             prompts,
-            self._tokens(range(len(numbers))),
+            self.tokens,
             multimask=self.sam2.uses_multimask(prompts, conditioning=True),
         )
         prompted = prompts.points_xy is not None
@@ -219,14 +227,13 @@ class _Batch:
         part = self._select(numbers)
         reverse = step < 0
         index = self.origin + distance
-        prompts = SlicePrompts()
-        if distance in self.corrected:
-            prompts = self._gather([self.queries[row].corrections[n] for row, n in zip(rows, numbers, strict=True)])
+        clicks = [self.queries[row].corrections.get(n, _NO_CLICKS) for row, n in zip(rows, numbers, strict=True)]
+        prompts = self._gather(clicks, rows)
         masks = self.sam2.predict(
             self.sam2.with_memory(part, memory, index, reverse=reverse),
             part,
             prompts,
-            self._tokens(rows),
+            None if self.tokens is None else self.tokens[rows],
             multimask=self.sam2.uses_multimask(prompts, conditioning=False),
         )
         memory.add(index, self.sam2.remember(part, masks, prompted=False), reverse=reverse)
@@ -244,21 +251,41 @@ class _Batch:
         ahead = distance > 0 and distance <= self.offsets[-1]
         return words_alone or ahead or missed < PATIENCE_SLICES
 
-    def _gather(self, chosen: Sequence[SlicePrompt]) -> SlicePrompts:
-        if not chosen[0].point_labels:
-            return SlicePrompts()
+    def _prompts_at(self, offset: int) -> SlicePrompts:
+        numbers = [start + offset for start in self.starts]
+        clicks = [query.prompts[n] for query, n in zip(self.queries, numbers, strict=True)]
+        return self._gather(clicks, range(len(numbers)))
+
+    def _gather(self, chosen: Sequence[SlicePrompt], rows: Sequence[int]) -> SlicePrompts:
+        """Clicks of the rows on one slice each; a model that draws prompts is shown their boxes there too."""
         device = self.features.embedding.device
-        return SlicePrompts(
-            points_xy=torch.tensor([prompt.points_xy for prompt in chosen], dtype=torch.float32, device=device),
-            point_labels=torch.tensor([prompt.point_labels for prompt in chosen], device=device),
-        )
+        points_xy = torch.tensor([prompt.points_xy for prompt in chosen], dtype=torch.float32, device=device)
+        labels = torch.tensor([prompt.point_labels for prompt in chosen], dtype=torch.long, device=device)
+        boxes = [box for row in rows if (box := self.queries[row].box_xyxy) is not None]
+        drawn = None
+        if boxes and self.sam2.drawn_prompts and 2 not in chosen[0].point_labels:
+            corners = torch.tensor(boxes, dtype=torch.float32, device=device).reshape(-1, 2, 2)
+            corner_labels = torch.tensor([2, 3], device=device).expand(len(boxes), 2)
+            shown = (torch.cat([corners, points_xy.reshape(len(boxes), -1, 2)], dim=1), corner_labels)
+            drawn = self.sam2.draw(shown[0], torch.cat([shown[1], labels], dim=1))
+        if not chosen[0].point_labels:
+            return SlicePrompts(mask_logits=drawn)
+        return SlicePrompts(points_xy=points_xy, point_labels=labels, mask_logits=drawn)
 
     def _select(self, numbers: list[int]) -> SliceFeatures:
         return self.features.select(torch.tensor(numbers, device=self.features.embedding.device))
 
-    def _tokens(self, rows: Sequence[int]) -> Tensor | None:
-        tokens = [token for row in rows if (token := self.queries[row].text_token) is not None]
-        return torch.stack(tokens) if tokens else None
+    def _all_tokens(self) -> Float[Tensor, "b c"] | None:
+        """[SEG] tokens; without words the mean of what the prompted slices show, where the model has such tokens."""
+        given = [token for query in self.queries if (token := query.text_token) is not None]
+        if given:
+            return torch.stack(given)
+        seen = [
+            self.sam2.visual_token(self._select([start + offset for start in self.starts]), self._prompts_at(offset))
+            for offset in self.offsets
+        ]
+        tokens = [token for token in seen if token is not None]
+        return torch.stack(tokens).mean(dim=0) if tokens else None
 
 
 def _signature(query: ObjectQuery) -> object:
@@ -268,7 +295,18 @@ def _signature(query: ObjectQuery) -> object:
         tuple((number - start, len(prompt.point_labels)) for number, prompt in sorted(prompts.items()))
         for prompts in (query.prompts, query.corrections)
     )
-    return (*shapes, query.text_token is None)
+    return (*shapes, query.text_token is None, query.box_xyxy is None)
+
+
+def _within(box_xyxy: tuple[float, float, float, float], mask_logits: Tensor, image_size: int) -> Tensor:
+    """Mask logits with nothing outside of a box."""
+    side = mask_logits.shape[-1]
+    centres = (torch.arange(side, device=mask_logits.device) + 0.5) * (image_size / side) - 0.5
+    margin = image_size / side
+    x0, y0, x1, y1 = box_xyxy
+    columns = (centres > x0 - margin) & (centres < x1 + margin)
+    rows = (centres > y0 - margin) & (centres < y1 + margin)
+    return torch.where(rows[:, None] & columns, mask_logits, mask_logits.clamp(max=EMPTY_LOGIT))
 
 
 def _empty(sam2: VolumeSAM2, features: SliceFeatures) -> ObjectMasks:

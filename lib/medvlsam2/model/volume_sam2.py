@@ -1,10 +1,11 @@
 """SAM 2 for the slices of a volume, with a text token among its sparse prompts.
 
 Built from the ``sam2`` package's own ``SAM2Base``: encoders, memory and weights are SAM 2's. One thing is ours: the
-[SEG] token is appended to the sparse prompts of a slice (as Sa2VA does). Where a preset asks for it, there are two
+[SEG] token is appended to the sparse prompts of a slice (as Sa2VA does). Where a preset asks for it, there are three
 more: the similarity of that token to the pixel features is added to the mask logits (as SegVol's decoder does) and,
-where it is highest, to the object score; and clicks and boxes are also drawn as a mask prompt. Without them, and
-without a text token, the result is SAM 2's own (``tests/contract/test_sam2_identity.py``).
+where it is highest, to the object score; clicks, boxes and that similarity are also given as a mask prompt; and
+objects without words get a token from the pixels under their prompts. Without them, and without a text token, the
+result is SAM 2's own (``tests/contract/test_sam2_identity.py``).
 
 In this module a position in a slice is ``_xy`` in pixels of SAM 2's square input. The half pixel is added by SAM 2's
 prompt encoder itself (sam2: modeling/sam/prompt_encoder.py), so pixel centres are integers here.
@@ -18,13 +19,15 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from sam2.modeling.sam2_base import NO_OBJ_SCORE, SAM2Base
-from torch import Tensor, nn
+from torch import Tensor
 
 from medvlsam2.model.drawn_prompts import draw_prompts
 from medvlsam2.model.slice_memory import SliceMemory
+from medvlsam2.model.text_similarity import TextSimilarity, evidence
+from medvlsam2.model.visual_token import VisualToken
 
-EVIDENCE_PIXELS = 16
-"""Mask pixels whose mean similarity to the words votes on whether the object is on a slice."""
+MAX_PROMPT_LOGIT = 8.0
+"""Similarity is given as a mask prompt within these bounds."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,11 @@ class SliceFeatures:
     def select(self, index: Int[Tensor, " b"]) -> SliceFeatures:
         """Features of the slices at ``index``; one slice may be taken several times."""
         return SliceFeatures(self.embedding[index], self.high_res_0[index], self.high_res_1[index])
+
+    @property
+    def levels(self) -> tuple[Float[Tensor, "n _ _ _"], ...]:
+        """All resolutions, coarse to fine."""
+        return self.embedding, self.high_res_1, self.high_res_0
 
     def __len__(self) -> int:
         return self.embedding.shape[0]
@@ -80,29 +88,6 @@ class SliceMasks:
         return torch.where(present, self.mask_logits, NO_OBJ_SCORE)
 
 
-class TextSimilarity(nn.Module):
-    """Adds ``linear(token) · pixel features`` of three resolutions to mask logits (SegVol: mask_decoder.py).
-
-    The two biases say how much similarity is enough, for a pixel and for a slice; they are fitted after training
-    (``training/calibrate.py``).
-    """
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.to_embedding = nn.Linear(dim, dim)
-        self.to_high_res_1 = nn.Linear(dim, dim // 4)
-        self.to_high_res_0 = nn.Linear(dim, dim // 8)
-        self.mask_bias = nn.Parameter(torch.zeros(1))
-        self.score_bias = nn.Parameter(torch.zeros(1))
-
-    def forward(self, token: Float[Tensor, "b c"], features: SliceFeatures) -> Float[Tensor, "b 1 m m"]:
-        """Similarity map at the resolution of the masks."""
-        coarse = _dot(self.to_embedding(token), features.embedding)
-        middle = _dot(self.to_high_res_1(token), features.high_res_1)
-        fine = _dot(self.to_high_res_0(token), features.high_res_0)
-        return fine + _resize(middle, fine.shape[-1]) + _resize(coarse, fine.shape[-1])
-
-
 class VolumeSAM2(SAM2Base):
     """SAM 2 whose prompts may hold a text token.
 
@@ -110,7 +95,8 @@ class VolumeSAM2(SAM2Base):
         text_similarity: whether the similarity term is part of this model.
         standardised_features: whether slice features keep one scale. A trunk that learns from scratch lets them grow,
             and they drown what the mask decoder adds to them.
-        drawn_prompts: whether clicks and boxes are also drawn as a mask prompt, where none is given.
+        drawn_prompts: whether clicks, boxes and similarity are also given as a mask prompt, where none is given.
+        visual_tokens: whether objects without words may get a token from the pixels under their prompts.
         sam2_arguments: keyword arguments of ``sam2``'s ``SAM2Base``, its sub-modules among them.
     """
 
@@ -120,10 +106,12 @@ class VolumeSAM2(SAM2Base):
         text_similarity: bool,
         drawn_prompts: bool,
         standardised_features: bool,
+        visual_tokens: bool,
         sam2_arguments: dict[str, object],
     ) -> None:
         super().__init__(**sam2_arguments)
         self.text_similarity = TextSimilarity(self.hidden_dim) if text_similarity else None
+        self.visual_tokens = VisualToken(self.hidden_dim) if visual_tokens else None
         self.drawn_prompts = drawn_prompts
         self.standardised_features = standardised_features
 
@@ -157,7 +145,10 @@ class VolumeSAM2(SAM2Base):
             text_token: projected hidden state at [SEG], one per object.
             multimask: whether to choose the best of three masks.
         """
-        sparse, dense = self._embed_prompts(prompts, embedding)
+        similarity = None
+        if text_token is not None and self.text_similarity is not None:
+            similarity = self.text_similarity(text_token, features.levels) + self.text_similarity.mask_bias
+        sparse, dense = self._embed_prompts(prompts, embedding, similarity)
         if text_token is not None:
             # b p c ++ b 1 c -> b p+1 c
             sparse = torch.cat([sparse, text_token[:, None]], dim=1)
@@ -170,10 +161,9 @@ class VolumeSAM2(SAM2Base):
             repeat_image=False,
             high_res_features=[features.high_res_0, features.high_res_1],
         )
-        if text_token is not None and self.text_similarity is not None:
-            similarity = self.text_similarity(text_token, features)
-            masks = masks + similarity + self.text_similarity.mask_bias
-            score = score + _evidence(similarity) + self.text_similarity.score_bias
+        if similarity is not None and self.text_similarity is not None:
+            masks = masks + similarity
+            score = score + evidence(similarity - self.text_similarity.mask_bias) + self.text_similarity.score_bias
         best = ious.argmax(dim=-1) if multimask else torch.zeros_like(score[:, 0], dtype=torch.long)
         rows = torch.arange(len(best), device=best.device)
         token = tokens[rows, best] if tokens.shape[1] > 1 else tokens[:, 0]
@@ -183,6 +173,22 @@ class VolumeSAM2(SAM2Base):
             object_score_logits=score,
             obj_ptr=self._object_pointer(token, score),
         )
+
+    def draw(self, points_xy: Float[Tensor, "b p 2"], point_labels: Int[Tensor, "b p"]) -> Float[Tensor, "b 1 m m"]:
+        """Clicks and box corners as a mask prompt."""
+        return draw_prompts(points_xy, point_labels, image_size=self.image_size, mask_size=self.mask_size)
+
+    def visual_token(self, features: SliceFeatures, prompts: SlicePrompts) -> Float[Tensor, "b c"] | None:
+        """What takes the place of the [SEG] token for objects without words; None where the preset has none.
+
+        Args:
+            features: one prompted slice per object.
+            prompts: its clicks and box corners.
+        """
+        if self.visual_tokens is None or prompts.points_xy is None or prompts.point_labels is None:
+            return None
+        token: Tensor = self.visual_tokens(features.levels, self.draw(prompts.points_xy, prompts.point_labels))
+        return token
 
     def without_memory(self, features: SliceFeatures) -> Float[Tensor, "b c h w"]:
         """Image embedding of a slice that no memory conditions (sam2: ``directly_add_no_mem_embed``)."""
@@ -236,7 +242,9 @@ class VolumeSAM2(SAM2Base):
         """SAM 2's rule: several candidates for an ambiguous prompt, one mask for a clear one."""
         return bool(self._use_multimask(conditioning, prompts.sam2_points()))
 
-    def _embed_prompts(self, prompts: SlicePrompts, embedding: Tensor) -> tuple[Tensor, Tensor]:
+    def _embed_prompts(
+        self, prompts: SlicePrompts, embedding: Tensor, similarity: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         batch = embedding.shape[0]
         points = prompts.sam2_points()
         if points is None:
@@ -245,8 +253,11 @@ class VolumeSAM2(SAM2Base):
         else:
             coords, labels = points["point_coords"], points["point_labels"]
         masks = prompts.mask_logits
-        if masks is None and points is not None and self.drawn_prompts:
-            masks = draw_prompts(coords, labels, image_size=self.image_size, mask_size=self.mask_size)
+        if self.drawn_prompts and masks is None and points is not None:
+            masks = self.draw(coords, labels)
+        if self.drawn_prompts and similarity is not None:
+            shown = similarity.detach().float().clamp(-MAX_PROMPT_LOGIT, MAX_PROMPT_LOGIT)
+            masks = shown if masks is None else masks + shown
         sparse, dense = self.sam_prompt_encoder(points=(coords, labels), boxes=None, masks=masks)
         return sparse, dense
 
@@ -256,21 +267,6 @@ class VolumeSAM2(SAM2Base):
         return present * pointer + (1 - present) * self.no_obj_ptr
 
 
-def _evidence(similarity: Tensor) -> Tensor:
-    """How similar the most similar pixels are; the same evidence that the mask gets."""
-    flat = similarity.flatten(1)
-    return flat.topk(min(EVIDENCE_PIXELS, flat.shape[1]), dim=1).values.mean(dim=1, keepdim=True)
-
-
-def _dot(token: Tensor, features: Tensor) -> Tensor:
-    """B c · b c h w -> b 1 h w, scaled as attention is."""
-    return torch.einsum("bc,bchw->bhw", token, features)[:, None] / token.shape[-1] ** 0.5
-
-
 def _standardised(features: Tensor) -> Tensor:
     """Mean 0 and deviation 1 over the channels of each pixel."""
     return F.layer_norm(features.movedim(1, -1), features.shape[1:2]).movedim(-1, 1)
-
-
-def _resize(logits: Tensor, size: int) -> Tensor:
-    return F.interpolate(logits, size=(size, size), mode="bilinear", align_corners=False)

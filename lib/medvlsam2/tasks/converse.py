@@ -101,7 +101,7 @@ def answer(
 def _generate(session: VolumeSession, question: str, max_new_tokens: int) -> str:
     loaded = session.loaded
     turn = turn_ids(loaded.tokenizer, question).to(session.device)
-    ids = loaded.model.language.generate(session.prefix, turn, max_new_tokens)
+    ids = loaded.model.language.generate(session.measured_prefix, turn, max_new_tokens)
     text = loaded.tokenizer.decode(ids, skip_special_tokens=True)
     assert isinstance(text, str)
     return text.strip()
@@ -112,5 +112,5 @@ def _choose(session: VolumeSession, question: str, choices: Sequence[str]) -> in
     turn = turn_ids(loaded.tokenizer, question).to(session.device)
     # an answer begins with its letter, which settles the rest; whole texts would favour the shorter ones
     continuations = [encode(loaded.tokenizer, chat.letter(n)) for n in range(len(choices))]
-    scores = loaded.model.language.score_choices(session.prefix, turn, continuations)
+    scores = loaded.model.language.score_choices(session.measured_prefix, turn, continuations)
     return int(torch.argmax(scores))

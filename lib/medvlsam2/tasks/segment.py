@@ -86,6 +86,7 @@ def segment(
                 corrections=drawn.corrections,
                 first_slice=drawn.first_slice,
                 last_slice=drawn.last_slice,
+                box_xyxy=drawn.box_xyxy,
             )
             for token, drawn in zip(tokens, geometric, strict=True)
         ]
@@ -143,6 +144,7 @@ class _Geometric:
     corrections: dict[int, SlicePrompt]
     first_slice: int
     last_slice: int | None
+    box_xyxy: tuple[float, float, float, float] | None
     outside: bool
     """Whether a click lies in the air beside the body, which the model does not see."""
 
@@ -152,9 +154,11 @@ def _slice_prompts(session: VolumeSession, prompt: ObjectPrompt) -> _Geometric:
     points: dict[int, list[tuple[float, float]]] = defaultdict(list)
     labels: dict[int, list[int]] = defaultdict(list)
     limits: tuple[int, int | None] = (0, None)
+    edges = None
     if prompt.box_ijk is not None:
         box = record.box_to_grid(prompt.box_ijk)
         x0, y0, x1, y1 = box.xyxy
+        edges = box.xyxy
         middle = (box.first + box.last) // 2
         points[middle] += [(x0, y0), (x1, y1)]
         labels[middle] += [2, 3]
@@ -172,6 +176,7 @@ def _slice_prompts(session: VolumeSession, prompt: ObjectPrompt) -> _Geometric:
         corrections={d: prompt for d, prompt in drawn.items() if d not in conditioning},
         first_slice=limits[0],
         last_slice=limits[1],
+        box_xyxy=edges,
         outside=any(
             label in (0, 1) and not record.in_crop(x, y)
             for prompt in drawn.values()

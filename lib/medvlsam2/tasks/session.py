@@ -8,10 +8,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from medvlsam2.data import vocabulary
+from medvlsam2.data.facts import ScanFacts
+from medvlsam2.data.language.measurements import measured_text
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.model.checkpoint import LoadedModel
 from medvlsam2.model.language import PrefixCache
 from medvlsam2.model.volume_sam2 import SliceFeatures
+from medvlsam2.tasks.measure import measurable, measure_structures
 from medvlsam2.transforms.prepare import PreparedVolume, prepare
 from medvlsam2.transforms.text import pad, prefix_ids, segmentation_turn_ids
 from medvlsam2.transforms.window import Window
@@ -45,11 +49,10 @@ class VolumeSession:
         """Slice features of the whole scan in one window."""
         if window not in self._features:
             sam2 = self.loaded.model.sam2
-            neighbours = self.loaded.config.sam2.neighbour_slices
             parts = []
             for start in range(0, self.num_slices, ENCODE_BATCH):
                 numbers = range(start, min(start + ENCODE_BATCH, self.num_slices))
-                slices = self.prepared.sam2_slices(numbers, window, neighbour_slices=neighbours)
+                slices = self.prepared.sam2_slices(numbers, window, self.loaded.config.sam2)
                 parts.append(sam2.encode_slices(slices.to(self.device)))
             self._features[window] = SliceFeatures(
                 torch.cat([part.embedding for part in parts]),
@@ -61,11 +64,42 @@ class VolumeSession:
     @cached_property
     def prefix(self) -> PrefixCache:
         """Keys and values of the system turn and the scan's image tokens."""
-        model, config = self.loaded.model, self.loaded.config
+        return self._prefill(None)
+
+    @cached_property
+    def image_tokens(self) -> Float[Tensor, "1 tokens hidden"]:
+        """The whole scan in the language model's space."""
         with torch.no_grad():
-            whole = self.prepared.whole_volume(config.vit.image_size_dhw).to(self.device)
-            ids = prefix_ids(self.loaded.tokenizer, config.projector.num_tokens).to(self.device)
-            return model.language.prefill(ids, model.encode_volume(whole))
+            whole = self.prepared.whole_volume(self.loaded.config.vit.image_size_dhw).to(self.device)
+            return self.loaded.model.encode_volume(whole)
+
+    @torch.no_grad()
+    def _prefill(self, measured: str | None) -> PrefixCache:
+        ids = prefix_ids(self.loaded.tokenizer, self.loaded.config.projector.num_tokens, measured).to(self.device)
+        return self.loaded.model.language.prefill(ids, self.image_tokens)
+
+    @cached_property
+    def facts(self) -> ScanFacts | None:
+        """What masks of the structures that the model knows measure; None where it has no quick masks."""
+        similarity = self.loaded.model.sam2.text_similarity
+        keys = measurable(self.loaded.metadata.get("structures", []))
+        if similarity is None or not keys:
+            return None
+        record = self.prepared.record
+        ratio = self.loaded.config.sam2.image_size / self.loaded.model.sam2.mask_size
+        height_mm, width_mm = (side * ratio for side in record.pixel_mm)
+        tokens = self.text_tokens([vocabulary.STRUCTURES[key].name for key in keys])
+        return measure_structures(
+            similarity,
+            dict(zip(keys, tokens, strict=True)),
+            self.features,
+            height_mm * width_mm * record.slice_spacing_mm / 1000,
+        )
+
+    @cached_property
+    def measured_prefix(self) -> PrefixCache:
+        """As ``prefix``, and what the masks measure: reports and answers follow it."""
+        return self.prefix if self.facts is None else self._prefill(measured_text(self.facts))
 
     @torch.no_grad()
     def text_tokens(self, phrases: list[str]) -> Float[Tensor, "k c"]:

@@ -76,7 +76,7 @@ def _words_alone(
         num_slices=SLICES_PER_CASE,
         num_objects=OBJECTS_PER_CASE,
         contiguous=False,
-        neighbour_slices=model.config.sam2.neighbour_slices,
+        sam2=model.config.sam2,
     )
     device = next(model.parameters()).device
     tokens, _ = text_tokens(model, tokenizer, [sample])

@@ -29,6 +29,8 @@ class TrainConfig:
     """Compile the slice encoder with torch.compile; it pays on a GPU in a long run."""
     channels_last: bool = False
     """Keep the slice encoder's weights in the channels-last layout."""
+    synthetic: int = 20
+    """New scans made of each real scan with many labelled structures: deformed and in other intensities."""
     phantoms: int = 200
     """Number of phantoms to draw and to train on."""
     phantom_seed: int = 1000
@@ -39,6 +41,8 @@ class TrainConfig:
     """Stage 0: conversations in a step."""
     volumes_per_step: int = 3
     """Stages 1 and 2: volumes in a step."""
+    measured_share: float = 0.85
+    """Stages 1 to 3: share of volumes whose questions come after what masks of them measure."""
     conversations_per_volume: int = 6
     """Stages 1 and 2: conversations about each of them."""
     cases_per_step: int = 2
@@ -55,6 +59,8 @@ class TrainConfig:
     """Structures in such a step, each in two wordings."""
     dense_share: float = 0.3
     """Stage 3: share of the steps with masks that compare words with pixels, for models with the similarity term."""
+    slices_per_dense: int = 10
+    """Stage 3: slices of each scan in such a step."""
     structures_per_dense: int = 20
     """Stage 3: structures of each scan in such a step."""
     conversation_share: float = 0.1

@@ -188,7 +188,7 @@ def _fit(loaded: LoadedModel, cases: _Cases, config: FinetuneConfig, progress: E
                     num_slices=3,
                     num_objects=3,
                     contiguous=False,
-                    neighbour_slices=loaded.config.sam2.neighbour_slices,
+                    sam2=loaded.config.sam2,
                 )
                 for drawn in (case, replayed)
             ]

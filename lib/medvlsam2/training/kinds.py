@@ -24,11 +24,13 @@ from medvlsam2.errors import DatasetError
 from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.training.cases import Case
 from medvlsam2.training.config import TrainConfig
+from medvlsam2.training.dense_step import dense_step
 from medvlsam2.training.samples import (
     DenseSample,
     SegmentationSample,
     conversations,
     dense_sample,
+    measurements,
     paired_requests,
     segmentation_sample,
 )
@@ -36,7 +38,6 @@ from medvlsam2.training.step import (
     StepResult,
     alignment_step,
     conversation_step,
-    dense_step,
     segmentation_step,
     text_step,
 )
@@ -75,7 +76,7 @@ class Source:
 
     @cached_property
     def _scan_shares(self) -> Float[np.ndarray, " n"]:
-        counts = np.array([len(scan.keys) for scan in self.scans], dtype=float)
+        counts = np.sqrt([len(scan.keys) for scan in self.scans])
         return counts / counts.sum()
 
     def draw_case(self, rng: np.random.Generator, *, real_share: float) -> Case:
@@ -144,6 +145,8 @@ class Talks(Kind):
 
     whole: Float[Tensor, "v 1 d h w"]
     conversations: tuple[tuple[Conversation, ...], ...]
+    measured: tuple[str | None, ...]
+    """What masks of each volume measure, in words."""
 
     @classmethod
     def draw(cls, source: Source, rng: np.random.Generator) -> Talks:
@@ -151,17 +154,19 @@ class Talks(Kind):
         config = source.config
         chosen: list[Tensor] = []
         talks: list[tuple[Conversation, ...]] = []
+        measured: list[str | None] = []
         while len(chosen) < config.volumes_per_step:
             case = source.draw_case(rng, real_share=config.real_share / 2)
             found = conversations(case, rng, config.conversations_per_volume)
             if found:
                 chosen.append(_whole(case))
                 talks.append(tuple(found))
-        return cls(torch.stack(chosen), tuple(talks))
+                measured.append(measurements(case, rng, config.measured_share))
+        return cls(torch.stack(chosen), tuple(talks), tuple(measured))
 
     def take(self, model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, rng: np.random.Generator) -> StepResult:
         """Answer them."""
-        return conversation_step(model, tokenizer, self.whole, self.conversations)
+        return conversation_step(model, tokenizer, self.whole, self.conversations, self.measured)
 
     @property
     def num_samples(self) -> int:
@@ -207,9 +212,9 @@ class Dense(Kind):
                 dense_sample(
                     source.draw_case(rng, real_share=config.real_share),
                     rng,
-                    num_slices=config.slices_per_case,
+                    num_slices=config.slices_per_dense,
                     num_structures=config.structures_per_dense,
-                    neighbour_slices=source.sam2.neighbour_slices,
+                    sam2=source.sam2,
                 )
                 for _ in range(config.cases_per_step)
             )
@@ -217,7 +222,7 @@ class Dense(Kind):
 
     def take(self, model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, rng: np.random.Generator) -> StepResult:
         """Compare words with pixels."""
-        return dense_step(model, tokenizer, self.samples)
+        return dense_step(model, tokenizer, self.samples, rng)
 
     @property
     def num_samples(self) -> int:
@@ -249,7 +254,7 @@ class Masks(Kind):
             num_slices=num_slices,
             num_objects=source.config.objects_per_case,
             contiguous=cls.with_memory,
-            neighbour_slices=source.sam2.neighbour_slices,
+            sam2=source.sam2,
         )
 
     def take(self, model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, rng: np.random.Generator) -> StepResult:

@@ -24,6 +24,8 @@ FOCAL_ALPHA = 0.25
 FOCAL_GAMMA = 2.0
 OBJECT_SHARE = 0.3
 """The object's share of the balanced cross-entropy; the rest of the slice has the other part."""
+MAX_PIXEL_WEIGHT = 60.0
+"""The dense loss counts no pixel more often than so many of the background."""
 ALIGNMENT_TEMPERATURE = 0.07
 
 
@@ -79,17 +81,23 @@ def dense_loss(similarity: Float[Tensor, "n k m m"], label_map: Int[Tensor, "n m
     """Each pixel belongs to the structure whose words are most similar to it, or to none of them.
 
     Cross-entropy over the structures and a background of constant logit 0, plus the structures' mean dice: the
-    similarity is positive inside a structure and negative elsewhere, as a mask logit is.
+    similarity is positive inside a structure and negative elsewhere, as a mask logit is. A spinal cord covers a
+    thousandth of a slice, so the structures together have a fixed share of the cross-entropy, in equal parts.
 
     Args:
         similarity: similarity of the k-th structure's [SEG] token to every pixel.
         label_map: 0 for none, k + 1 for the k-th structure.
     """
     logits = F.pad(similarity, (0, 0, 0, 0, 1, 0))
-    entropy = F.cross_entropy(logits, label_map)
-    truth = F.one_hot(label_map, logits.shape[1])[..., 1:].movedim(-1, 1).float()
-    seen = truth.flatten(2).any(dim=2).flatten().float()
-    dice = _dice(logits.softmax(dim=1)[:, 1:].flatten(0, 1).logit(eps=1e-6), truth.flatten(0, 1))
+    truth = F.one_hot(label_map, logits.shape[1]).movedim(-1, 1).float()
+    counts = truth.sum(dim=(0, 2, 3))
+    seen = (counts[1:] > 0).float()
+    equal = OBJECT_SHARE / (1 - OBJECT_SHARE) * counts[0] / (seen.sum().clamp(min=1.0) * counts[1:].clamp(min=1.0))
+    weights = torch.cat([torch.ones_like(counts[:1]), equal.clamp(1.0, MAX_PIXEL_WEIGHT)])
+    entropy = F.cross_entropy(logits, label_map, weight=weights)
+    probability = logits.softmax(dim=1)
+    overlap = (probability * truth).sum(dim=(0, 2, 3))[1:]
+    dice = 1 - (2 * overlap + 1) / (probability.sum(dim=(0, 2, 3))[1:] + counts[1:] + 1)
     return entropy + (dice * seen).sum() / seen.sum().clamp(min=1.0)
 
 

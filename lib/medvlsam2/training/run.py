@@ -21,11 +21,13 @@ from medvlsam2.config import ModelConfig
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language import tokenizer as tokenizers
 from medvlsam2.data.language.corpus import sentences
+from medvlsam2.data.manifest_layouts import scan_folder
 from medvlsam2.errors import DatasetError
 from medvlsam2.model import builders, checkpoint
 from medvlsam2.model.medvlsam2 import MedVLSAM2
-from medvlsam2.training.cases import Case, cache_folder, cache_phantom, load_case
+from medvlsam2.training.cases import Case, cache_folder, cache_phantom, cache_synthetic, load_case
 from medvlsam2.training.config import TrainConfig
+from medvlsam2.training.initial import take_parts
 from medvlsam2.training.loop import Validate, fit, precision
 from medvlsam2.training.provenance import code_version, data_hash, device_name
 from medvlsam2.training.run_folder import Line
@@ -38,6 +40,7 @@ TOKENIZER_TEXTS = 20_000
 """Conversations from which the tokenizer of a model without parents learns its merges."""
 VALIDATION_PHANTOM_SEED = 800_000
 PROVENANCE = "run.json"
+MIN_STRUCTURES_TO_SYNTHESISE = 20
 
 
 def train(
@@ -50,6 +53,7 @@ def train(
     workers: int,
     report: Callable[[Line], None],
     validate: Validate | None = None,
+    initial: Path | None = None,
 ) -> None:
     """Train a preset and write a model folder.
 
@@ -63,10 +67,12 @@ def train(
         report: called every few steps.
         validate: scores the model; None: the mean Dice of structures asked for by name, on scans of the ``val`` split
             and phantoms that are not trained on.
+        initial: model folder whose tokenizer and fitting parts the training starts from; None: from nothing.
     """
     model_config = builders.preset(config.preset)
-    tokenizer = _tokenizer(model_config, config.seed, run)
+    tokenizer = _tokenizer(model_config, config.seed, run) if initial is None else tokenizers.load(initial)
     model = builders.build(model_config, checkpoint.special_tokens(tokenizer), seed=config.seed)
+    taken = () if initial is None else take_parts(model, initial)
     cases: list[Case] = []
     if set(config.stages) != {0}:
         cases = prepare_cases(config, model_config, cache, data, workers)
@@ -74,6 +80,9 @@ def train(
             held_out = validation_cases(config, model_config, cache, data, workers)
             validate = dice_of_names(tokenizer, held_out) if held_out else None
     provenance = _provenance(config, cases)
+    if initial is not None:
+        provenance["initial"] = {"model": initial.name, "parts": taken}
+    run.mkdir(parents=True, exist_ok=True)
     (run / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
     outcome = fit(model, tokenizer, cases, config, run=run, report=report, validate=validate)
     training = {**provenance, "config": asdict(config), **asdict(outcome)}
@@ -86,7 +95,8 @@ def prepare_cases(
     """Cached phantoms and the scans of the ``train`` split."""
     seeds = range(config.phantom_seed, config.phantom_seed + config.phantoms)
     scans = [] if data is None else cache_folder(data, _split(data, "train"), cache, model_config)
-    return [load_case(folder) for folder in (*scans, *_phantoms(seeds, model_config, cache, workers))]
+    made = [] if data is None else _synthetic(config, model_config, cache, data, workers)
+    return [load_case(folder) for folder in (*scans, *made, *_phantoms(seeds, model_config, cache, workers))]
 
 
 def validation_cases(
@@ -111,6 +121,20 @@ def dice_of_names(tokenizer: PreTrainedTokenizerBase, cases: list[Case]) -> Vali
 def _phantoms(seeds: Iterable[int], model_config: ModelConfig, cache: Path, workers: int) -> list[Path]:
     with ProcessPoolExecutor(max_workers=workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         return list(pool.map(partial(cache_phantom, cache=cache, config=model_config), seeds))
+
+
+def _synthetic(config: TrainConfig, model_config: ModelConfig, cache: Path, data: Path, workers: int) -> list[Path]:
+    """New scans made of those train scans in which many structures are labelled, since such scans are few."""
+    train = set(_split(data, "train"))
+    rich = [
+        record
+        for record in scan_folder(data)[1]
+        if record.case_id in train and len(record.known_names) >= MIN_STRUCTURES_TO_SYNTHESISE
+    ]
+    jobs = [(record, seed) for record in rich for seed in range(config.synthetic)]
+    with ProcessPoolExecutor(max_workers=workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        make = partial(cache_synthetic, cache=cache, config=model_config)
+        return list(pool.map(make, *zip(*jobs, strict=True))) if jobs else []
 
 
 def _split(data: Path, name: Literal["train", "val"]) -> list[str]:

@@ -13,13 +13,16 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from medvlsam2.config import Sam2Config
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language import chat
+from medvlsam2.data.language.measurements import corrupted, measured_text
 from medvlsam2.data.language.phrases import phrases
 from medvlsam2.data.language.questions import questions
 from medvlsam2.data.language.reports import report
+from medvlsam2.training.augment import augment
 from medvlsam2.training.cases import Case
-from medvlsam2.transforms.prepare import three_channels
+from medvlsam2.transforms.prepare import channel_slices, three_channels
 from medvlsam2.transforms.text import Conversation
 from medvlsam2.transforms.window import Window
 
@@ -56,8 +59,8 @@ NUMBERED_WEIGHT = 0.03
 """Single ribs and vertebrae are drawn least often, since there are 50 of them."""
 _NUMBERED = re.compile(r"rib_|vertebrae_")
 MAX_CLICKS = 3
-BOX_JITTER = 0.08
-"""Box corners move by up to this part of the box's side."""
+BOX_GROWTH = (-0.05, 0.2)
+"""Each edge of a box moves outwards by this part of the side: a 3-D box is wider than its object on most slices."""
 MAX_ROTATION_DEGREES = 10.0
 ZOOM_RANGE = (0.85, 1.2)
 MAX_SHIFT = 0.08
@@ -88,7 +91,7 @@ class DenseSample:
 
 
 def dense_sample(
-    case: Case, rng: np.random.Generator, *, num_slices: int, num_structures: int, neighbour_slices: bool
+    case: Case, rng: np.random.Generator, *, num_slices: int, num_structures: int, sam2: Sam2Config
 ) -> DenseSample:
     """Draw slices of a case and many of its structures, all of one window.
 
@@ -97,7 +100,7 @@ def dense_sample(
         rng: source of every choice.
         num_slices: slices to draw.
         num_structures: at most so many structures.
-        neighbour_slices: whether channels are slices z-1, z, z+1.
+        sam2: says what the input channels are.
     """
     present = [key for key in case.keys if key in case.present_keys]
     first = present[int(rng.choice(len(present), p=_shares(present)))]
@@ -111,9 +114,7 @@ def dense_sample(
     values = table[case.labels]
     numbers = _draw_slices((values > 0)[None], rng, num_slices, contiguous=False)
     one_hot = np.stack([values[numbers] == number for number in range(1, size + 1)])
-    slices, moved = _move(
-        _input_slices(case, numbers, window, rng, neighbour_slices=neighbour_slices), torch.from_numpy(one_hot), rng
-    )
+    slices, moved = _move(_input_slices(case, numbers, window, rng, sam2=sam2), torch.from_numpy(one_hot), rng)
     order = torch.arange(1, size + 1).view(-1, 1, 1, 1)
     return DenseSample(
         slices=slices,
@@ -130,7 +131,7 @@ def segmentation_sample(
     num_slices: int,
     num_objects: int,
     contiguous: bool,
-    neighbour_slices: bool,
+    sam2: Sam2Config,
 ) -> SegmentationSample:
     """Draw objects and slices of a case.
 
@@ -140,14 +141,14 @@ def segmentation_sample(
         num_slices: slices to draw.
         num_objects: objects to draw (with repetition where the case has fewer).
         contiguous: neighbouring slices in order (for memory) instead of any.
-        neighbour_slices: whether channels are slices z-1, z, z+1.
+        sam2: says what the input channels are.
     """
     chosen = [_draw_object(case, rng) for _ in range(num_objects)]
     window = _draw_window(chosen, rng)
     masks = np.stack([mask for _, mask, _ in chosen])
     numbers = _draw_slices(masks, rng, num_slices, contiguous=contiguous)
     slices, truth = _move(
-        _input_slices(case, numbers, window, rng, neighbour_slices=neighbour_slices),
+        _input_slices(case, numbers, window, rng, sam2=sam2),
         torch.from_numpy(masks[:, numbers]),
         rng,
     )
@@ -173,6 +174,13 @@ def conversations(case: Case, rng: np.random.Generator, count: int) -> list[Conv
     if facts.lesions_known:
         chosen.append(Conversation(chat.report_question(), report(facts, rng).text))
     return chosen
+
+
+def measurements(case: Case, rng: np.random.Generator, share: float) -> str | None:
+    """What masks of a case measure, as an imperfect model measures it; None for the rest of the share."""
+    if case.facts is None or rng.random() >= share:
+        return None
+    return measured_text(corrupted(case.facts, rng))
 
 
 def paired_requests(case: Case, rng: np.random.Generator, count: int) -> list[str]:
@@ -214,8 +222,9 @@ def draw_box(
     columns = torch.nonzero(mask.any(dim=0)).flatten()
     x0, x1 = float(columns[0]), float(columns[-1]) + 1
     y0, y1 = float(rows[0]), float(rows[-1]) + 1
-    jitter = rng.uniform(-BOX_JITTER, BOX_JITTER, size=4) * np.array([x1 - x0, y1 - y0, x1 - x0, y1 - y0])
-    edges = (np.array([x0, y0, x1, y1]) + jitter) * scale - 0.5
+    width, height = x1 - x0, y1 - y0
+    growth = rng.uniform(*BOX_GROWTH, size=4) * np.array([-width, -height, width, height])
+    edges = (np.array([x0, y0, x1, y1]) + growth) * scale - 0.5
     return [(float(edges[0]), float(edges[1])), (float(edges[2]), float(edges[3]))], [2, 3]
 
 
@@ -317,11 +326,8 @@ def _input_slices(
     window: Window,
     rng: np.random.Generator,
     *,
-    neighbour_slices: bool,
+    sam2: Sam2Config,
 ) -> Float[Tensor, "n 3 s s"]:
-    steps = np.array([-1, 0, 1]) if neighbour_slices else np.zeros(3, dtype=int)
-    rows = np.clip(numbers[:, None] + steps, 0, case.num_slices - 1)
+    rows = channel_slices(numbers, case.num_slices, case.slice_spacing_mm, sam2)
     hu = torch.from_numpy(np.array(case.hu[rows.ravel()])).reshape(len(numbers), 3, *case.hu.shape[1:]).float()
-    shift, scale = float(rng.normal(0, 8)), float(rng.uniform(0.93, 1.07))
-    noise = torch.randn_like(hu) * float(rng.uniform(0, 12))
-    return three_channels(hu * scale + shift + noise, window)
+    return three_channels(augment(hu, rng), window)

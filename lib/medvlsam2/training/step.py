@@ -14,20 +14,22 @@ from transformers import PreTrainedTokenizerBase
 from medvlsam2.data.language import chat
 from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.model.slice_memory import SliceMemory
-from medvlsam2.model.volume_sam2 import SliceFeatures, SliceMasks, SlicePrompts
-from medvlsam2.training.losses import MaskLoss, alignment_loss, dense_loss, mask_loss
+from medvlsam2.model.volume_sam2 import SliceFeatures, SliceMasks, SlicePrompts, VolumeSAM2
+from medvlsam2.training.losses import MaskLoss, alignment_loss, mask_loss
 from medvlsam2.training.samples import (
     MAX_CLICKS,
-    DenseSample,
     PromptKind,
     SegmentationSample,
     draw_box,
     draw_clicks,
     draw_prompt_kind,
 )
-from medvlsam2.transforms.text import Conversation, TokenBatch, encode_conversations, pad
+from medvlsam2.training.turns import turns_after_image
+from medvlsam2.transforms.text import Conversation, pad
 
 _CLIP_ORIGIN = 64
+BOX_CORNER = 2
+"""Label of the first point of a box."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,15 @@ def conversation_step(
     tokenizer: PreTrainedTokenizerBase,
     whole: Float[Tensor, "v 1 d h w"],
     conversations: Sequence[Sequence[Conversation]],
+    measured: Sequence[str | None],
 ) -> StepResult:
-    """Stages 1 and 2: answer questions about volumes; each volume is encoded once for all of its questions."""
+    """Stages 1 to 3: answer questions about volumes, with or without what masks of them measure."""
     image_tokens = model.encode_volume(whole)
-    volume = torch.repeat_interleave(torch.tensor([len(items) for items in conversations])).to(image_tokens.device)
-    batch = _encode(model, tokenizer, [c for items in conversations for c in items])
-    loss = _language_loss(model, batch, image_tokens[volume])
+    losses = [
+        turns_after_image(model, tokenizer, tokens, items, facts).loss
+        for tokens, items, facts in zip(image_tokens, conversations, measured, strict=True)
+    ]
+    loss = torch.stack(losses).mean()
     return StepResult(loss, {"language": loss.detach()})
 
 
@@ -72,32 +77,9 @@ def alignment_step(
         whole: one volume, which all requests are about.
         wordings: requests; entries 2n and 2n + 1 are two wordings for one structure.
     """
-    tokens, language_loss = _request_tokens(model, tokenizer, whole, wordings)
+    tokens, language_loss = request_tokens(model, tokenizer, model.encode_volume(whole[None])[0], wordings)
     loss = alignment_loss(tokens[0::2].float(), tokens[1::2].float())
     return StepResult(loss + language_loss, {"alignment": loss.detach()})
-
-
-def dense_step(model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, samples: Sequence[DenseSample]) -> StepResult:
-    """Stage 3: the words of many structures against every pixel, without the mask decoder.
-
-    One such step compares some hundred pairs of structure and slice, where the mask decoder affords some dozen, so
-    the image encoder and the [SEG] tokens learn to meet. Only for models with the similarity term.
-    """
-    assert model.sam2.text_similarity is not None
-    features = model.sam2.encode_slices(torch.cat([sample.slices for sample in samples]))
-    losses, language = [], []
-    for number, sample in enumerate(samples):
-        tokens, language_loss = _request_tokens(model, tokenizer, sample.whole, sample.phrases)
-        count, slices = len(tokens), len(sample.slices)
-        index = torch.arange(slices, device=tokens.device) + number * slices
-        part = features.select(index.repeat_interleave(count))
-        similarity = model.sam2.text_similarity(tokens.repeat(slices, 1), part)
-        side = similarity.shape[-1]
-        label_map = sample.label_map.to(similarity.device)
-        losses.append(dense_loss(similarity.reshape(slices, count, side, side).float(), label_map))
-        language.append(language_loss)
-    dense, spoken = torch.stack(losses).mean(), torch.stack(language).mean()
-    return StepResult(dense + spoken, {"dense": dense.detach(), "language": spoken.detach()})
 
 
 def segmentation_step(
@@ -132,44 +114,28 @@ def _device(model: MedVLSAM2) -> torch.device:
     return next(model.parameters()).device
 
 
-def _encode(model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Conversation]) -> TokenBatch:
-    """Conversations on the model's device."""
-    batch = encode_conversations(tokenizer, conversations, model.config.projector.num_tokens)
-    device = _device(model)
-    return TokenBatch(batch.input_ids.to(device), batch.attention_mask.to(device), batch.labels.to(device))
-
-
-def _language_loss(model: MedVLSAM2, batch: TokenBatch, image_tokens: Tensor) -> Float[Tensor, ""]:
-    loss = model.language(batch.input_ids, batch.attention_mask, image_tokens, batch.labels).loss
-    assert isinstance(loss, Tensor)
-    return loss
-
-
-def _request_tokens(
-    model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, whole: Float[Tensor, "1 d h w"], phrases: Sequence[str]
-) -> tuple[Float[Tensor, "k c"], Float[Tensor, ""]]:
-    """Projected states at [SEG] of requests about one volume, and the language loss of their answers."""
-    image_tokens = model.encode_volume(whole[None]).expand(len(phrases), -1, -1)
-    requests = [Conversation(phrase, chat.SEGMENTATION_ANSWER) for phrase in phrases]
-    batch = _encode(model, tokenizer, requests)
-    output = model.language(batch.input_ids, batch.attention_mask, image_tokens, batch.labels)
-    assert isinstance(output.loss, Tensor)
-    return model.text_tokens(output.hidden_states_last, batch.input_ids), output.loss
-
-
 def text_tokens(
     model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, samples: Sequence[SegmentationSample]
 ) -> tuple[Float[Tensor, "b k c"], Float[Tensor, ""]]:
     """Projected states at [SEG] for every object of every sample, and the language loss of the answers."""
     image_tokens = model.encode_volume(torch.stack([sample.whole for sample in samples]))
-    requests = [Conversation(phrase, chat.SEGMENTATION_ANSWER) for sample in samples for phrase in sample.phrases]
-    count = len(samples[0].phrases)
-    batch = _encode(model, tokenizer, requests)
-    output = model.language(
-        batch.input_ids, batch.attention_mask, image_tokens.repeat_interleave(count, dim=0), batch.labels
-    )
-    tokens = model.text_tokens(output.hidden_states_last, batch.input_ids)
-    return tokens.reshape(len(samples), count, -1), output.loss
+    found = [
+        request_tokens(model, tokenizer, tokens, sample.phrases)
+        for tokens, sample in zip(image_tokens, samples, strict=True)
+    ]
+    return torch.stack([tokens for tokens, _ in found]), torch.stack([loss for _, loss in found]).mean()
+
+
+def request_tokens(
+    model: MedVLSAM2,
+    tokenizer: PreTrainedTokenizerBase,
+    image_tokens: Float[Tensor, "tokens hidden"],
+    phrases: Sequence[str],
+) -> tuple[Float[Tensor, "k c"], Float[Tensor, ""]]:
+    """Projected states at [SEG] of requests about one volume, and the language loss of their answers."""
+    requests = [Conversation(phrase, chat.SEGMENTATION_ANSWER) for phrase in phrases]
+    turns = turns_after_image(model, tokenizer, image_tokens, requests)
+    return model.text_tokens(turns.hidden_states_last, turns.input_ids), turns.loss
 
 
 def _slice_losses(
@@ -194,10 +160,10 @@ def _slice_losses(
     for kind, pairs in groups.items():
         index = torch.tensor(pairs).T
         target = truth[tuple(index)]
-        prompts = _draw_prompts(kind, target, rng, model.sam2.image_size, tokens.device)
+        prompts = draw_prompts(kind, target, rng, model.sam2.image_size, tokens.device)
         index, target = index.to(tokens.device), target.to(tokens.device)
         part = features.select(index[0] * slices + index[2])
-        token = tokens[index[0], index[1]] if kind.startswith("text") else None
+        token = tokens[index[0], index[1]] if kind.startswith("text") else model.sam2.visual_token(part, prompts)
         outputs.append(model.sam2.predict(model.sam2.without_memory(part), part, prompts, token, multimask=False))
         targets.append(target)
     return _masks_loss(outputs, targets)
@@ -210,7 +176,7 @@ def _clip_losses(
     truth: Bool[Tensor, "b k n m m"],
     rng: np.random.Generator,
 ) -> MaskLoss:
-    """A prompt on the first slice of each clip, memory on the others."""
+    """A prompt on the first slice of each clip, memory on the others; a box holds the object on all of them."""
     kind = draw_prompt_kind(rng)
     visible = torch.nonzero(truth[:, :, 0].flatten(2).any(dim=2))
     if kind != "text" and len(visible) == 0:
@@ -218,7 +184,8 @@ def _clip_losses(
     pairs = visible if kind != "text" else torch.nonzero(torch.ones(truth.shape[:2], dtype=torch.bool))
     b, k = pairs.T
     target = truth[b, k]  # pairs n m m
-    prompts = _draw_prompts(kind, target[:, 0], rng, model.sam2.image_size, tokens.device)
+    shown = target.any(dim=1) if kind == "box" else target[:, 0]
+    prompts = draw_prompts(kind, shown, rng, model.sam2.image_size, tokens.device)
     b, k, target = (part.to(tokens.device) for part in (b, k, target))
     token = tokens[b, k] if kind.startswith("text") else None
     outputs = list(_track(model, features, b * truth.shape[2], length=truth.shape[2], prompts=prompts, token=token))
@@ -237,20 +204,31 @@ def _track(
     sam2 = model.sam2
     memory = SliceMemory(_CLIP_ORIGIN)
     part = features.select(first)
+    token = sam2.visual_token(part, prompts) if token is None else token
+    later = SlicePrompts(mask_logits=_drawn_box(sam2, prompts))
     masks = sam2.predict(sam2.without_memory(part), part, prompts, token, multimask=False)
     memory.conditioning[_CLIP_ORIGIN] = sam2.remember(part, masks, prompted=prompts.points_xy is not None)
     yield masks
     for step in range(1, length):
         part = features.select(first + step)
         embedding = sam2.with_memory(part, memory, _CLIP_ORIGIN + step, reverse=False)
-        masks = sam2.predict(embedding, part, SlicePrompts(), token, multimask=False)
+        masks = sam2.predict(embedding, part, later, token, multimask=False)
         memory.add(_CLIP_ORIGIN + step, sam2.remember(part, masks, prompted=False), reverse=False)
         yield masks
 
 
-def _draw_prompts(
+def _drawn_box(sam2: VolumeSAM2, prompts: SlicePrompts) -> Float[Tensor, "p 1 m m"] | None:
+    """The box of a clip, for its other slices."""
+    if not sam2.drawn_prompts or prompts.points_xy is None or prompts.point_labels is None:
+        return None
+    is_box = bool((prompts.point_labels[:, 0] == BOX_CORNER).all())
+    return sam2.draw(prompts.points_xy, prompts.point_labels) if is_box else None
+
+
+def draw_prompts(
     kind: PromptKind, target: Bool[Tensor, "p m m"], rng: np.random.Generator, image_size: int, device: torch.device
 ) -> SlicePrompts:
+    """Prompts of one kind for objects on their slices; the same number of clicks for all of them."""
     if kind == "text":
         return SlicePrompts()
     scale = image_size / target.shape[-1]

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Num
+from jaxtyping import Float, Int, Num
 from torch import Tensor
 
+from medvlsam2.config import Sam2Config
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.transforms.spatial import SpatialRecord, plan
 from medvlsam2.transforms.window import Window, apply_window, normalise, scale_whole_volume
@@ -28,22 +29,32 @@ class PreparedVolume:
         oriented = self.record.orient(self.volume.hu)[list(numbers)]
         return self.record.resize_slices(torch.from_numpy(np.ascontiguousarray(oriented)))
 
-    def sam2_slices(
-        self, numbers: Sequence[int], window: Window, *, neighbour_slices: bool
-    ) -> Float[Tensor, "n 3 s s"]:
+    def sam2_slices(self, numbers: Sequence[int], window: Window, config: Sam2Config) -> Float[Tensor, "n 3 s s"]:
         """Normalised three-channel slices."""
-        if not neighbour_slices:
-            return three_channels(self.hu_slices(numbers)[:, None].expand(-1, 3, -1, -1), window)
-        last = self.record.num_slices - 1
-        needed = sorted({min(max(n + step, 0), last) for n in numbers for step in (-1, 0, 1)})
-        hu = self.hu_slices(needed)
-        rows = [[needed.index(min(max(n + step, 0), last)) for step in (-1, 0, 1)] for n in numbers]
-        return three_channels(hu[torch.tensor(rows)], window)
+        rows = channel_slices(numbers, self.record.num_slices, self.record.slice_spacing_mm, config)
+        needed = np.unique(rows)
+        hu = self.hu_slices(needed.tolist())
+        return three_channels(hu[torch.from_numpy(np.searchsorted(needed, rows))], window)
 
     def whole_volume(self, size_dhw: tuple[int, int, int]) -> Float[Tensor, "1 1 d h w"]:
         """The whole scan, cropped to the body in plane, averaged down to the 3-D encoder's input."""
         numbers = range(self.record.num_slices)
         return whole_volume(self.hu_slices(list(numbers)), size_dhw)
+
+
+def channel_slices(
+    numbers: Sequence[int] | Int[np.ndarray, " n"], num_slices: int, slice_spacing_mm: float, config: Sam2Config
+) -> Int[np.ndarray, "n 3"]:
+    """Which slices are the three channels of each slice: below, itself, above; or thrice itself.
+
+    Args:
+        numbers: slices of a scan.
+        num_slices: slices that the scan has; beyond its ends the last one is repeated.
+        slice_spacing_mm: distance between them.
+        config: says how far away the neighbours are.
+    """
+    step = max(1, round(config.neighbour_mm / slice_spacing_mm)) if config.neighbour_slices else 0
+    return np.clip(np.asarray(numbers)[:, None] + step * np.array([-1, 0, 1]), 0, num_slices - 1)
 
 
 def prepare(volume: CTVolume, side: int) -> PreparedVolume:

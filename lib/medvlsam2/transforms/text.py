@@ -39,9 +39,12 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def prefix_ids(tokenizer: PreTrainedTokenizerBase, num_image_tokens: int) -> Int[Tensor, " s"]:
-    """The part of every prompt that holds the image."""
-    return torch.tensor(encode(tokenizer, chat.prefix(num_image_tokens)))
+def prefix_ids(
+    tokenizer: PreTrainedTokenizerBase, num_image_tokens: int, measured: str | None = None
+) -> Int[Tensor, " s"]:
+    """The part of every prompt that holds the image and, for reports and answers, what masks of it measure."""
+    facts = "" if measured is None else f"{measured}\n"
+    return torch.tensor(encode(tokenizer, chat.prefix(num_image_tokens) + facts))
 
 
 def turn_ids(tokenizer: PreTrainedTokenizerBase, question: str) -> Int[Tensor, " t"]:
@@ -62,16 +65,14 @@ def pad(rows: Sequence[Int[Tensor, " _"]], padding_value: int) -> tuple[Int[Tens
     return ids, (torch.arange(ids.shape[1]) < lengths[:, None]).long()
 
 
-def encode_conversations(
-    tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Conversation], num_image_tokens: int
-) -> TokenBatch:
-    """Conversations for training: the loss sees the answers alone."""
+def encode_turns(tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Conversation]) -> TokenBatch:
+    """Questions and answers as turns after a prefix, for training: the loss sees the answers alone."""
     rows, labels = [], []
     for conversation in conversations:
-        prompt = encode(tokenizer, chat.prompt(conversation.question, num_image_tokens))
+        question = encode(tokenizer, chat.turn(conversation.question))
         answer = encode(tokenizer, conversation.answer + chat.TURN_END)
-        rows.append(torch.tensor(prompt + answer))
-        labels.append(torch.tensor([IGNORED] * len(prompt) + answer))
+        rows.append(torch.tensor(question + answer))
+        labels.append(torch.tensor([IGNORED] * len(question) + answer))
     assert isinstance(tokenizer.pad_token_id, int)
     input_ids, attention_mask = pad(rows, tokenizer.pad_token_id)
     return TokenBatch(input_ids, attention_mask, pad(labels, IGNORED)[0])

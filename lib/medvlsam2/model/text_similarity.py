@@ -1,0 +1,71 @@
+"""The similarity of a [SEG] token to every pixel: where the words meet the image.
+
+Reference: arXiv:2311.13385 (SegVol), whose mask decoder adds such a term to its logits.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+EVIDENCE_PIXELS: Final = 16
+"""Mask pixels whose mean similarity to the words votes on whether the object is on a slice."""
+
+
+class TextSimilarity(nn.Module):
+    """``linear(token) · pixel features``, summed over three resolutions.
+
+    The two biases say how much similarity is enough, for a pixel and for a slice; they are fitted after training
+    (``training/calibrate.py``).
+
+    Args:
+        dim: width of the image embedding and of prompt tokens.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.to_embedding = nn.Linear(dim, dim)
+        self.to_high_res_1 = nn.Linear(dim, dim // 4)
+        self.to_high_res_0 = nn.Linear(dim, dim // 8)
+        self.mask_bias = nn.Parameter(torch.zeros(1))
+        self.score_bias = nn.Parameter(torch.zeros(1))
+
+    def forward(
+        self, token: Float[Tensor, "b c"], levels: tuple[Float[Tensor, "b _ _ _"], ...]
+    ) -> Float[Tensor, "b 1 m m"]:
+        """Similarity map at the finest resolution, one token for one slice.
+
+        Args:
+            token: projected state at [SEG].
+            levels: features of the token's slice, coarse to fine.
+        """
+        return self._sum([torch.einsum("bc,bchw->bhw", t, f)[:, None] for t, f in self._pairs(token, levels)])
+
+    def of_all(
+        self, tokens: Float[Tensor, "k c"], levels: tuple[Float[Tensor, "n _ _ _"], ...]
+    ) -> Float[Tensor, "n k m m"]:
+        """Similarity maps of every token on every slice."""
+        return self._sum([torch.einsum("kc,nchw->nkhw", t, f) for t, f in self._pairs(tokens, levels)])
+
+    def _pairs(self, token: Tensor, levels: tuple[Tensor, ...]) -> list[tuple[Tensor, Tensor]]:
+        projections = (self.to_embedding, self.to_high_res_1, self.to_high_res_0)
+        pairs = zip((projection(token) for projection in projections), levels, strict=True)
+        return [(projected / projected.shape[-1] ** 0.5, level) for projected, level in pairs]
+
+    def _sum(self, maps: list[Tensor]) -> Tensor:
+        size = maps[-1].shape[-2:]
+        return sum((_resize(coarse, size) for coarse in maps[:-1]), maps[-1])
+
+
+def evidence(similarity: Float[Tensor, "b 1 m m"]) -> Float[Tensor, "b 1"]:
+    """How similar the most similar pixels are; the same evidence that the mask gets."""
+    flat = similarity.flatten(1)
+    return flat.topk(min(EVIDENCE_PIXELS, flat.shape[1]), dim=1).values.mean(dim=1, keepdim=True)
+
+
+def _resize(logits: Tensor, size: torch.Size) -> Tensor:
+    return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)

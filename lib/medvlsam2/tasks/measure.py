@@ -1,0 +1,83 @@
+"""What masks of the known structures measure: the facts that stand before questions in the language model's prompt.
+
+The masks are the quick ones: the similarity of each name's [SEG] token to every pixel, without mask decoder and
+memory, on the model's own mask grid. Findings are not measured yet, so nothing is said of them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy import ndimage
+from torch import Tensor
+
+from medvlsam2.data import vocabulary
+from medvlsam2.data.facts import ScanFacts
+from medvlsam2.data.label_facts import facts_of_labels
+from medvlsam2.model.text_similarity import TextSimilarity, evidence
+from medvlsam2.model.volume_sam2 import SliceFeatures
+from medvlsam2.transforms.window import Window
+
+MIN_ML: Final = 1.0
+"""A structure of which no connected part is this large counts as not seen."""
+BATCH: Final = 16
+"""Slices that are compared at once."""
+
+
+def measurable(keys: Sequence[str]) -> list[str]:
+    """Those structures that are measured: no findings, and no wholes, since their parts are."""
+    known = (vocabulary.STRUCTURES[key] for key in keys if key in vocabulary.STRUCTURES)
+    return [structure.key for structure in known if not structure.is_finding and not structure.parts]
+
+
+@torch.no_grad()
+def measure_structures(
+    similarity: TextSimilarity,
+    tokens: Mapping[str, Float[Tensor, " c"]],
+    features_of: Callable[[Window], SliceFeatures],
+    voxel_ml: float,
+) -> ScanFacts | None:
+    """Volumes of structures by their names; None where they do not settle which part of the body is shown.
+
+    Args:
+        similarity: the model's comparison of words with pixels.
+        tokens: [SEG] token of each structure (vocabulary key).
+        features_of: slice features of the scan in a window.
+        voxel_ml: volume of a pixel of the mask grid on one slice.
+    """
+    by_window: dict[Window, list[str]] = defaultdict(list)
+    for key in tokens:
+        by_window[vocabulary.STRUCTURES[key].window].append(key)
+    volumes_ml: dict[str, float] = {}
+    for window, keys in by_window.items():
+        labels = _label_slices(similarity, torch.stack([tokens[key] for key in keys]), features_of(window))
+        for number, key in enumerate(keys, start=1):
+            volume_ml = _largest_part(labels == number) * voxel_ml
+            if volume_ml >= MIN_ML:
+                volumes_ml[key] = volume_ml
+    facts = facts_of_labels(volumes_ml)
+    return None if facts is None else replace(facts, absent=tuple(key for key in tokens if key not in volumes_ml))
+
+
+def _label_slices(similarity: TextSimilarity, tokens: Float[Tensor, "k c"], features: SliceFeatures) -> np.ndarray:
+    """The structure that each pixel is most similar to, counted from 1; 0 where none is on the slice."""
+    parts = []
+    for start in range(0, len(features), BATCH):
+        part = features.select(torch.arange(start, min(start + BATCH, len(features)), device=tokens.device))
+        maps = similarity.of_all(tokens, part.levels).float()
+        n, k, m, _ = maps.shape
+        shown = evidence(maps.reshape(n * k, 1, m, m)).reshape(n, k, 1, 1) + similarity.score_bias > 0
+        best, index = torch.where(shown, maps + similarity.mask_bias, -1.0).max(dim=1)
+        parts.append(torch.where(best > 0, index + 1, 0).cpu().numpy())
+    return np.concatenate(parts)
+
+
+def _largest_part(mask: np.ndarray) -> int:
+    labels, count = ndimage.label(mask)
+    return int(np.bincount(labels.ravel())[1:].max()) if count else 0

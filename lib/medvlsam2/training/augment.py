@@ -1,0 +1,60 @@
+"""Other scanners' looks for cached slices: MONAI's intensity transforms in Hounsfield units, a few ms for a step.
+
+Nothing here moves a voxel, so masks stay as they are, and nothing is ever mirrored.
+"""
+
+from __future__ import annotations
+
+from typing import Final, cast
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from monai.transforms import (
+    Compose,
+    RandAdjustContrast,
+    RandGaussianNoise,
+    RandGaussianSharpen,
+    RandGaussianSmooth,
+    RandScaleIntensity,
+    RandShiftIntensity,
+    RandSimulateLowResolution,
+)
+from torch import Tensor
+
+CONTRAST_RANGE_HU: Final = (-250.0, 350.0)
+"""Contrast bends between these; below and above, HU stay what they are."""
+
+
+def augment(hu: Float[Tensor, "n c s s"], rng: np.random.Generator) -> Float[Tensor, "n c s s"]:
+    """Change contrast, brightness, sharpness, resolution and noise, alike for all slices of a scan.
+
+    Args:
+        hu: slices in HU, with their neighbours as channels where the model sees those.
+        rng: source of every choice.
+    """
+    flat = hu.flatten(0, 1)
+    contrast, scanner = _transforms(int(rng.integers(2**31)))
+    bent = flat.clamp(*CONTRAST_RANGE_HU)
+    flat = flat + (cast(Tensor, contrast(bent)) - bent)
+    return torch.as_tensor(scanner(flat)).reshape(hu.shape)
+
+
+def _transforms(seed: int) -> tuple[RandAdjustContrast, Compose]:
+    """Bending of the contrast, and what a scanner does, in its order."""
+    contrast = RandAdjustContrast(prob=0.3, gamma=(0.75, 1.35))
+    scanner = Compose(
+        [
+            RandScaleIntensity(factors=0.07, prob=0.8),
+            RandShiftIntensity(offsets=12.0, prob=0.8),
+            RandSimulateLowResolution(prob=0.15, zoom_range=(0.4, 1.0), upsample_mode="bilinear", align_corners=False),
+            RandGaussianSmooth(sigma_x=(0.3, 1.2), sigma_y=(0.3, 1.2), prob=0.15),
+            RandGaussianSharpen(
+                sigma1_x=(0.8, 0.8), sigma1_y=(0.8, 0.8), sigma2_x=0.4, sigma2_y=0.4, alpha=(0.2, 1.0), prob=0.15
+            ),
+            RandGaussianNoise(prob=0.8, std=18.0),
+        ]
+    )
+    contrast.set_random_state(seed)
+    scanner.set_random_state(seed)
+    return contrast, scanner

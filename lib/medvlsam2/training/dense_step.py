@@ -1,0 +1,85 @@
+"""One step that compares many structures with every pixel, without the mask decoder.
+
+Such a step compares some hundred pairs of structure and slice, where the mask decoder affords some dozen, so the
+image encoder and the prompt tokens learn to meet. Tokens come from words and, where the model has visual tokens, from
+clicks and boxes. Only for models with the similarity term.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from medvlsam2.model.medvlsam2 import MedVLSAM2
+from medvlsam2.model.volume_sam2 import SliceFeatures
+from medvlsam2.training.losses import dense_loss
+from medvlsam2.training.samples import DenseSample
+from medvlsam2.training.step import StepResult, draw_prompts, request_tokens
+
+MAX_PROMPTED = 6
+"""Structures of a scan that are also clicked or boxed."""
+
+
+def dense_step(
+    model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, samples: Sequence[DenseSample], rng: np.random.Generator
+) -> StepResult:
+    """Words, clicks and boxes against every pixel.
+
+    Args:
+        model: the model.
+        tokenizer: the model's.
+        samples: slices with the labels of many structures.
+        rng: draws clicks and boxes.
+    """
+    features = model.sam2.encode_slices(torch.cat([sample.slices for sample in samples]))
+    image_tokens = model.encode_volume(torch.stack([sample.whole for sample in samples]))
+    parts: dict[str, list[Tensor]] = {"dense": [], "language": [], "visual": []}
+    start = 0
+    for sample, tokens in zip(samples, image_tokens, strict=True):
+        own = features.select(torch.arange(start, start + len(sample.slices), device=tokens.device))
+        start += len(sample.slices)
+        words, language_loss = request_tokens(model, tokenizer, tokens, sample.phrases)
+        parts["dense"].append(_loss(model, own, words, sample.label_map))
+        parts["language"].append(language_loss)
+        parts["visual"] += _visual_losses(model, own, sample, rng)
+    means = {name: torch.stack(losses).mean() for name, losses in parts.items() if losses}
+    return StepResult(torch.stack(list(means.values())).sum(), {name: mean.detach() for name, mean in means.items()})
+
+
+def _loss(
+    model: MedVLSAM2, features: SliceFeatures, tokens: Float[Tensor, "k c"], label_map: Int[Tensor, "n m m"]
+) -> Float[Tensor, ""]:
+    similarity = model.sam2.text_similarity
+    assert similarity is not None
+    logits = similarity.of_all(tokens, features.levels) + similarity.mask_bias
+    return dense_loss(logits.float(), label_map.to(logits.device))
+
+
+def _visual_losses(
+    model: MedVLSAM2, features: SliceFeatures, sample: DenseSample, rng: np.random.Generator
+) -> list[Float[Tensor, ""]]:
+    """The same for structures that are clicked or boxed on one of the slices."""
+    if model.sam2.visual_tokens is None:
+        return []
+    label_map = sample.label_map.cpu()
+    values = label_map[label_map > 0].unique()
+    losses = []
+    for kind in ("box", "click"):
+        chosen = values[torch.from_numpy(rng.permutation(len(values))[:MAX_PROMPTED])]
+        if not len(chosen):
+            continue
+        masks = label_map[None] == chosen[:, None, None, None]
+        slices = torch.tensor([int(rng.choice(np.flatnonzero(mask.flatten(1).any(dim=1).numpy()))) for mask in masks])
+        target = masks[torch.arange(len(chosen)), slices]
+        device = features.embedding.device
+        prompts = draw_prompts(kind, target, rng, model.sam2.image_size, device)
+        tokens = model.sam2.visual_token(features.select(slices.to(device)), prompts)
+        assert tokens is not None
+        order = torch.arange(1, len(chosen) + 1).view(-1, 1, 1, 1)
+        losses.append(_loss(model, features, tokens, (masks * order).amax(dim=0)))
+    return losses

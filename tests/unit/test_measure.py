@@ -1,0 +1,69 @@
+"""Volumes by name: planted features are found, measured and put into words; specks are not."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from medvlsam2.model.text_similarity import TextSimilarity
+from medvlsam2.model.volume_sam2 import SliceFeatures
+from medvlsam2.tasks.measure import MIN_ML, measurable, measure_structures
+
+DIM, SIDE, SLICES = 32, 16, 6
+TOKENS = {"liver": torch.eye(DIM)[0], "spleen": torch.eye(DIM)[1]}
+
+
+@pytest.fixture
+def similarity() -> TextSimilarity:
+    """Logit of a token's pixel: 10 times the finest feature of the token's number, minus 5."""
+    similarity = TextSimilarity(DIM)
+    with torch.no_grad():
+        for layer in (similarity.to_embedding, similarity.to_high_res_1, similarity.to_high_res_0):
+            layer.weight.zero_()
+            layer.bias.zero_()
+        similarity.to_high_res_0.weight[:2, :2] = 10 * torch.eye(2) * (DIM // 8) ** 0.5
+        similarity.mask_bias.fill_(-5.0)
+        similarity.score_bias.fill_(-1.0)
+    return similarity
+
+
+def scan(planted: dict[int, Tensor]) -> SliceFeatures:
+    fine = torch.zeros(SLICES, DIM // 8, SIDE, SIDE)
+    for channel, mask in planted.items():
+        fine[:, channel][mask] = 1.0
+    return SliceFeatures(
+        torch.zeros(SLICES, DIM, SIDE // 4, SIDE // 4), fine, torch.zeros(SLICES, DIM // 4, SIDE // 2, SIDE // 2)
+    )
+
+
+def block(first: int, last: int, side: int) -> Tensor:
+    mask = torch.zeros(SLICES, SIDE, SIDE, dtype=torch.bool)
+    mask[first:last, 2 : 2 + side, 2 : 2 + side] = True
+    return mask
+
+
+def test_volumes_of_what_is_there(similarity: TextSimilarity) -> None:
+    features = scan({0: block(1, 5, 6)})
+    facts = measure_structures(similarity, TOKENS, lambda _: features, voxel_ml=0.1)
+    assert facts is not None
+    assert facts.volumes_ml == pytest.approx({"liver": 4 * 36 * 0.1})
+    assert facts.absent == ("spleen",)
+    assert facts.region == "abdomen"
+    assert not facts.lesions_known
+
+
+def test_a_speck_is_not_seen(similarity: TextSimilarity) -> None:
+    features = scan({0: block(1, 5, 6), 1: block(2, 3, 4).roll(9, dims=1)})
+    for voxel_ml, absent in ((MIN_ML / 16.1, ("spleen",)), (MIN_ML / 15.9, ())):
+        facts = measure_structures(similarity, TOKENS, lambda _: features, voxel_ml)
+        assert facts is not None
+        assert facts.absent == absent
+
+
+def test_nothing_is_said_where_nothing_is_known(similarity: TextSimilarity) -> None:
+    assert measure_structures(similarity, TOKENS, lambda _: scan({}), voxel_ml=0.1) is None
+
+
+def test_parts_are_measured_and_findings_are_not() -> None:
+    assert measurable(["liver", "kidneys", "kidney_left", "lung_tumor", "no_such_key"]) == ["liver", "kidney_left"]
