@@ -175,6 +175,18 @@ def test_styles_of_reports_are_asked_for() -> None:
     assert "\n" not in texts["narrative"]
 
 
+def test_nobody_asks_for_what_goes_without_saying() -> None:
+    aneurysm = lesion("aneurysm", "aorta", 50.0, 1)
+    fracture = lesion("fracture", "vertebrae_L2", 20.0, 2)
+    spread = lesion("metastasis", "vertebrae_L3", 20.0, 3)
+    facts = ScanFacts(region="abdomen", lesions=(aneurysm, fracture, spread), lesions_known=True)
+    asked = [each for seed in range(60) for each in questions(facts, np.random.default_rng(seed))]
+    placed = " ".join(each.question for each in asked if each.topic == "place")
+    assert "fracture" in placed
+    assert "aneurysm" not in placed
+    assert "count" not in {each.topic for each in asked}
+
+
 def test_wrong_choices_are_hard() -> None:
     facts = two_cysts()
     chosen: dict[str, set[str]] = {}

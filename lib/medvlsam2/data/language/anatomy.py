@@ -106,6 +106,7 @@ _REGION_PARTS: dict[Region, tuple[str, ...]] = {
     "chest and abdomen": ("chest", "abdomen"),
     "abdomen and pelvis": ("abdomen", "pelvis"),
     "trunk": ("chest", "abdomen", "pelvis"),
+    "thighs": ("thigh",),
 }
 _PART_PATTERNS = {
     "head": r"brain|skull|mandible|parotid|submandib|larynx|pharynx|tongue|eye|optic|cerebell|carotid|thyroid"
@@ -118,6 +119,7 @@ _PART_PATTERNS = {
     r"|vertebrae_T1[012]|autochthon|iliopsoas|spinal_cord|diaphragm",
     "pelvis": r"(?<!gall)bladder|ureter|prostate|semin|uterus|ovar|rectum|appendix|sacrum|hip|femur|glute"
     r"|iliac|iliopsoas|colon|bowel|vertebrae_S|vertebrae_L5|pelvis",
+    "thigh": r"femur|gluteus_maximus",
 }
 _EDGE_PATTERNS = {
     "head": r"lung|clavicula|scapula|humerus|sternum|aorta|brachio|subclavian|superior_vena|vertebrae_T"
@@ -127,6 +129,7 @@ _EDGE_PATTERNS = {
     "abdomen": r"lung|heart|myocard|ventric|atri|coronary|esophagus|rib|costal|sternum|hip|sacrum|iliac"
     r"|rectum|bladder|vertebrae_[TS]|pulmonary|bronch|breast|ovar|uterus|glute",
     "pelvis": r"vertebrae_[LS]|kidney|bowel|duodenum|colon|aorta|inferior_vena|autochthon|liver|spinal_cord",
+    "thigh": r"hip|sacrum|(?<!gall)bladder|prostate|uterus|rectum|colon|iliac|iliopsoas|gluteus",
 }
 """What the ends of a scan of each part often show as well."""
 
@@ -140,6 +143,7 @@ REGION_NAMES: dict[Region, str] = {
     "chest and abdomen": "chest and abdomen",
     "abdomen and pelvis": "abdomen and pelvis",
     "trunk": "chest, abdomen and pelvis",
+    "thighs": "thighs",
 }
 
 

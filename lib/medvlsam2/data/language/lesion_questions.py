@@ -46,8 +46,15 @@ def _about_group(facts: ScanFacts, group: Sequence[Lesion], rng: np.random.Gener
     if facts.lesions_known:
         yield from _size(group, noun, rng)
         yield from _abnormality(facts, group, rng)
-        if lesions.is_countable(first) and first.kind not in lesions.OF_KINDS and not lesions.tells_place(first):
+        if _is_counted(first):
             yield _count(group, noun, rng)
+
+
+def _is_counted(lesion: Lesion) -> bool:
+    """Whether anybody would ask how many there are in its structure."""
+    if lesion.kind in lesions.OF_KINDS or lesions.tells_place(lesion) or anatomy.is_numbered(lesion.structure):
+        return False
+    return lesions.is_countable(lesion)
 
 
 def _size(group: Sequence[Lesion], noun: str, rng: np.random.Generator) -> Iterator[Draft]:
@@ -134,7 +141,8 @@ def _where(facts: ScanFacts, rng: np.random.Generator) -> Iterator[Draft]:
     for lesion in facts.lesions:
         by_name.setdefault(lesions.bare(lesion), []).append(lesion)
     for same in by_name.values():
-        if len({lesion.structure for lesion in same}) == 1 and not lesions.tells_place(same[0]):
+        one = len({lesion.structure for lesion in same}) == 1
+        if one and lesions.may_lie_elsewhere(same[0].kind) and not lesions.tells_place(same[0]):
             yield _place(facts, same, rng)
         yield from _side(same, rng)
 

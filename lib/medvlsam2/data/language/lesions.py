@@ -125,6 +125,11 @@ def tells_place(lesion: Lesion) -> bool:
     return words is not None and words.tells_place
 
 
+def may_lie_elsewhere(kind: str) -> bool:
+    """Whether the place of such a finding is worth asking for: an aneurysm is always one of the aorta."""
+    return len(plausible_hosts(kind, anatomy.single_structures())) != 1
+
+
 def is_placed(lesion: Lesion) -> bool:
     """Whether its structure is one that a reader would name as its place."""
     return anatomy.base(lesion.structure) not in _UNPLACED

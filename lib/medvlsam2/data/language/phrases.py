@@ -125,15 +125,22 @@ def _by_lesion(facts: ScanFacts) -> Iterator[ReferringPhrase]:
         single = _without_side(key)
         wholly = lesions.tells_place(same[0]) or same[0].kind in lesions.UNCOUNTABLE
         if not wholly:
-            holders_name = "bone" if vocabulary.STRUCTURES[key].window == "bone" else "organ"
-            yield _organ(f"{holders_name} with {finding}", key)
+            yield _organ(f"{_sort(key)} with {finding}", key)
             yield _organ(f"structure with {finding}", key)
         other = vocabulary.mirror(key)
         if other != key:
             yield _organ(f"{single} with {finding}", key)
             if other in facts.volumes_ml:
                 yield _organ(f"{single} without {finding}", other)
-                yield _organ(f"{single} opposite {finding}", other)
+                if lesions.is_countable(same[0]):
+                    yield _organ(f"{single} opposite {finding}", other)
+
+
+def _sort(key: str) -> str:
+    """What sort of structure it is, in a word."""
+    if key == "aorta":
+        return "artery"
+    return "bone" if vocabulary.STRUCTURES[key].window == "bone" else "organ"
 
 
 def _without_side(key: str) -> str:

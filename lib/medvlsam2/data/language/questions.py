@@ -19,9 +19,11 @@ from medvlsam2.data.language.drafts import NUM_WRONG, Draft, QuestionAnswer, fin
 from medvlsam2.data.language.grammar import be, join, sentence, shuffled
 from medvlsam2.data.language.lesion_questions import lesion_drafts
 
-_MAX_PRESENCE = 8
-_MAX_NUMBERED = 2
+_MAX_PRESENCE = 4
+_MAX_NUMBERED = 1
 _CLEARLY_LARGER = 1.2
+_HARD_SHARE = 0.5
+"""How often what is missing is something that the region should show."""
 
 
 def questions(facts: ScanFacts, rng: np.random.Generator) -> list[QuestionAnswer]:
@@ -67,7 +69,9 @@ def _mixed(keys: Iterable[str], rng: np.random.Generator) -> list[str]:
 
 def _which_visible(facts: ScanFacts, rng: np.random.Generator) -> Iterator[Draft]:
     present = [key for key in shuffled(rng, list(facts.volumes_ml)) if not anatomy.is_numbered(key) and key != "body"]
-    absent = _nearest_first(facts, shuffled(rng, [key for key in facts.absent if not anatomy.is_numbered(key)]))
+    absent = shuffled(rng, [key for key in facts.absent if not anatomy.is_numbered(key)])
+    if rng.random() < _HARD_SHARE:
+        absent = _nearest_first(facts, absent)
     if present and len(absent) >= NUM_WRONG:
         yield _which(present[0], absent[:NUM_WRONG], rng, seen=True)
     if absent and len(present) >= NUM_WRONG:
