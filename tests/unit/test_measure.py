@@ -8,7 +8,7 @@ from torch import Tensor
 
 from medvlsam2.model.text_similarity import TextSimilarity
 from medvlsam2.model.volume_sam2 import SliceFeatures
-from medvlsam2.tasks.measure import MIN_ML, measurable, measure_structures
+from medvlsam2.tasks.measure import MIN_ML, likeliest_region, measurable, measure_structures
 
 DIM, SIDE, SLICES = 32, 16, 6
 TOKENS = {"liver": torch.eye(DIM)[0], "spleen": torch.eye(DIM)[1]}
@@ -63,6 +63,13 @@ def test_a_speck_is_not_seen(similarity: TextSimilarity) -> None:
 
 def test_nothing_is_said_where_nothing_is_known(similarity: TextSimilarity) -> None:
     assert measure_structures(similarity, TOKENS, lambda _: scan({}), voxel_ml=0.1) is None
+
+
+def test_what_the_region_cannot_show_is_a_mistake() -> None:
+    found = {"mandible": 60.0, "parotid_gland_left": 25.0, "spinal_cord": 20.0, "kidney_left": 30.0}
+    assert likeliest_region(found) == "head and neck"
+    assert likeliest_region({"liver": 1400.0, "spleen": 200.0, "mandible": 30.0}) == "abdomen"
+    assert likeliest_region({"liver": 1400.0, "urinary_bladder": 200.0, "hip_left": 300.0}) == "abdomen and pelvis"
 
 
 def test_parts_are_measured_and_findings_are_not() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -18,12 +17,16 @@ from scipy import ndimage
 from torch import Tensor
 
 from medvlsam2.data import vocabulary
-from medvlsam2.data.facts import ScanFacts
-from medvlsam2.data.label_facts import facts_of_labels
+from medvlsam2.data.facts import Region, ScanFacts
+from medvlsam2.data.language import anatomy
 from medvlsam2.model.text_similarity import TextSimilarity, evidence
 from medvlsam2.model.volume_sam2 import SliceFeatures
 from medvlsam2.transforms.window import Window
 
+MARGIN: Final = 1.5
+"""How far above a mask's threshold a pixel's similarity must be: a measurement that is believed must be sure."""
+PRICE_OF_A_PART: Final = 0.2
+"""Share of the volume for which a region that covers the whole vocabulary must show more than one that covers none."""
 MIN_ML: Final = 1.0
 """A structure of which no connected part is this large counts as not seen."""
 BATCH: Final = 16
@@ -43,7 +46,7 @@ def measure_structures(
     features_of: Callable[[Window], SliceFeatures],
     voxel_ml: float,
 ) -> ScanFacts | None:
-    """Volumes of structures by their names; None where they do not settle which part of the body is shown.
+    """Volumes of structures by their names, without those that the part of the body cannot show; None if none is seen.
 
     Args:
         similarity: the model's comparison of words with pixels.
@@ -61,8 +64,26 @@ def measure_structures(
             volume_ml = _largest_part(labels == number) * voxel_ml
             if volume_ml >= MIN_ML:
                 volumes_ml[key] = volume_ml
-    facts = facts_of_labels(volumes_ml)
-    return None if facts is None else replace(facts, absent=tuple(key for key in tokens if key not in volumes_ml))
+    if not volumes_ml:
+        return None
+    region = likeliest_region(volumes_ml)
+    seen = {key: volume for key, volume in volumes_ml.items() if anatomy.is_covered(key, region)}
+    return ScanFacts(region=region, volumes_ml=seen, absent=tuple(key for key in tokens if key not in seen))
+
+
+def likeliest_region(volumes_ml: Mapping[str, float]) -> Region:
+    """The part of the body that shows most of what was found, the smaller one where two show as much.
+
+    Args:
+        volumes_ml: volume of every structure found, by vocabulary key; some of them may be mistakes.
+    """
+    total_ml = sum(volumes_ml.values())
+
+    def shown(region: Region) -> float:
+        covered_ml = sum(volume for key, volume in volumes_ml.items() if anatomy.is_covered(key, region))
+        return covered_ml / total_ml - PRICE_OF_A_PART * len(anatomy.in_region(region)) / len(vocabulary.STRUCTURES)
+
+    return max(anatomy.REGION_NAMES, key=shown)
 
 
 def _label_slices(similarity: TextSimilarity, tokens: Float[Tensor, "k c"], features: SliceFeatures) -> np.ndarray:
@@ -73,7 +94,7 @@ def _label_slices(similarity: TextSimilarity, tokens: Float[Tensor, "k c"], feat
         maps = similarity.of_all(tokens, part.levels).float()
         n, k, m, _ = maps.shape
         shown = evidence(maps.reshape(n * k, 1, m, m)).reshape(n, k, 1, 1) + similarity.score_bias > 0
-        best, index = torch.where(shown, maps + similarity.mask_bias, -1.0).max(dim=1)
+        best, index = torch.where(shown, maps + similarity.mask_bias - MARGIN, -1.0).max(dim=1)
         parts.append(torch.where(best > 0, index + 1, 0).cpu().numpy())
     return np.concatenate(parts)
 
