@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from jsonargparse import ArgumentParser, Namespace
 from medvlsam2 import __version__
 from medvlsam2.cli import console, values
 from medvlsam2.cli.verb import Verb, add_json, add_model
-from medvlsam2.errors import DatasetError
+from medvlsam2.errors import DatasetError, InvalidConfig
 from medvlsam2.evaluation.config import TASKS, EvaluationConfig, parse_tasks
 from medvlsam2.model.registry import resolve_model
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from medvlsam2.evaluation.measurement import Row
     from medvlsam2.tasks.engine import Engine
 
+MAX_WORKERS: Final = 4
+"""Processes by default at most: each holds the model and a scan's features, 2 to 3 GB."""
 LINE_EVERY_S: Final = 30.0
 """Without a terminal, one line of progress at most this often."""
 
@@ -35,6 +38,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--groups", default="", help="sources of real scans, e.g. OKBP,TS (default: all)")
     parser.add_argument("--limit", type=int, metavar="N", help="real scans of each source, for a quick look")
     parser.add_argument("-o", "--output", metavar="DIR", required=True, help="folder for JSON, table and plots")
+    parser.add_argument("--workers", type=int, help="processes that share the scans (default: one a core; 1 on a GPU)")
     add_json(parser)
     add_model(parser)
 
@@ -52,6 +56,8 @@ def run(arguments: Namespace) -> int:
         groups=tuple(filter(None, arguments.groups.split(","))),
         limit=arguments.limit,
     )
+    if arguments.workers is not None and arguments.workers < 1:
+        raise InvalidConfig(f"--workers {arguments.workers} given; at least 1 is needed.")
     output = values.output_folder(arguments.output, "--output")
     model_dir = resolve_model(arguments.model)
 
@@ -61,11 +67,12 @@ def run(arguments: Namespace) -> int:
     from medvlsam2.tasks.engine import Engine
 
     engine = Engine(model_dir, arguments.device)
+    workers = arguments.workers or (min(MAX_WORKERS, os.cpu_count() or 1) if engine.device == "cpu" else 1)
     start = time.perf_counter()
     with _progress() as tell:
-        found = evaluate(engine, config, tell)
+        found = evaluate(engine, config, workers=workers, progress=tell)
     rows = measurement.rows(found.measurements)
-    record = _run_record(engine, config, found.seconds, time.perf_counter() - start)
+    record = _run_record(engine, config, workers, {**found.seconds, "total": time.perf_counter() - start})
     files.write(output, record, rows, found)
     if arguments.json:
         console.show_json({"output": str(output), "run": record, "rows": len(rows)})
@@ -79,7 +86,7 @@ def run(arguments: Namespace) -> int:
 VERB = Verb("Measure a model on scans whose truth is known.", add_arguments, run)
 
 
-def _run_record(engine: Engine, config: EvaluationConfig, seconds: dict[str, float], total_s: float) -> dict[str, Any]:
+def _run_record(engine: Engine, config: EvaluationConfig, workers: int, seconds: dict[str, float]) -> dict[str, Any]:
     import torch
 
     from medvlsam2.evaluation.measurement import BOOTSTRAP_SEED, RESAMPLES
@@ -89,9 +96,11 @@ def _run_record(engine: Engine, config: EvaluationConfig, seconds: dict[str, flo
         "model_id": engine.model_id,
         "version": engine.version,
         "code_version": __version__,
-        "device": f"{engine.device}, {torch.get_num_threads()} threads",
+        "device": engine.device,
+        "processes": workers,
+        "threads": torch.get_num_threads() if workers == 1 else 1,
         "date": datetime.now(UTC).date().isoformat(),
-        "seconds": {name: round(value, 1) for name, value in {**seconds, "total": total_s}.items()},
+        "seconds": {name: round(value, 1) for name, value in seconds.items()},
         "split": config.split if config.data else None,
         "tasks": list(config.tasks),
         "groups": list(config.groups),

@@ -48,7 +48,8 @@ def markdown(run: dict[str, Any], rows: Sequence[Row]) -> str:
     lines = [
         f"# {run['model_id']} {run['version']}",
         "",
-        f"{run['date']}, {run['device']}. 95 % intervals: bootstrap over patients.",
+        f"{run['date']}, {run['device']}, {run['processes']} × {run['threads']} threads, "
+        f"{run['seconds']['total']:.0f} s. 95 % intervals: bootstrap over patients.",
     ]
     for task in dict.fromkeys(row.task for row in rows):
         lines += [

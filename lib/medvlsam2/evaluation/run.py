@@ -1,13 +1,22 @@
-"""The whole evaluation: scan by scan, all tasks on a scan while its features are in memory."""
+"""The whole evaluation: scan by scan, all tasks on a scan while its features are in memory.
+
+Scans are independent, so several processes may share them, each with one thread and its own copy of the model: on a
+CPU this is faster than one process with all threads.
+"""
 
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from multiprocessing import get_context
+from pathlib import Path
 from typing import Final
+
+import torch
 
 from medvlsam2.evaluation.config import EvaluationConfig, Task
 from medvlsam2.evaluation.interactive import measure_interactive
@@ -29,6 +38,7 @@ from medvlsam2.tasks.engine import Engine
 
 Progress = Callable[[float, str], None]
 Measure = Callable[[Engine, LabelledScan], Iterable[Measurement | TextPair]]
+Load = Callable[[], LabelledScan]
 
 MEASURES: Final[Mapping[Task, Measure]] = {
     "segment": measure_words,
@@ -47,46 +57,88 @@ class Evaluation:
     texts: tuple[TextPair, ...]
     """Texts that the model wrote, with those that were right."""
     seconds: dict[str, float]
-    """Time spent on reading scans and on each task."""
+    """Time spent on reading scans and on each task, all processes together."""
 
 
-def evaluate(engine: Engine, config: EvaluationConfig, progress: Progress | None = None) -> Evaluation:
-    """Measure a model; the same model, data and device give the same numbers.
+@dataclass(frozen=True)
+class _ScanResult:
+    """All that was measured on one scan."""
+
+    name: str
+    found: tuple[Measurement | TextPair, ...]
+    seconds: dict[str, float]
+
+
+def evaluate(
+    engine: Engine, config: EvaluationConfig, *, workers: int = 1, progress: Progress | None = None
+) -> Evaluation:
+    """Measure a model; the same model, data, device and number of threads give the same numbers.
 
     Args:
         engine: the model.
         config: which scans and tasks.
-        progress: called with the share of work done, 0..1, and the scan that is looked at.
+        workers: processes; with one, the engine itself is used, with all threads.
+        progress: called with the share of work done, 0..1, and the scan that was looked at.
 
     Raises:
         DatasetError, InvalidRequest: if the data folder or a wanted source is not there.
     """
     tell = progress or (lambda _share, _what: None)
-    loaders = _loaders(config)
+    jobs = _jobs(config)
     found: list[Measurement | TextPair] = []
-    seconds: dict[str, float] = defaultdict(float)
-    for number, (name, load) in enumerate(loaders):
-        tell(number / len(loaders), name)
-        start = time.perf_counter()
-        scan = load()
-        seconds["reading"] += time.perf_counter() - start
-        for task in config.tasks:
-            start = time.perf_counter()
-            found += MEASURES[task](engine, scan)
-            seconds[task] += time.perf_counter() - start
+    seconds: Counter[str] = Counter()
+    for number, result in enumerate(_results(engine, jobs, config.tasks, workers), start=1):
+        found += result.found
+        seconds.update(result.seconds)
+        tell(number / len(jobs), result.name)
     start = time.perf_counter()
     pairs = [item for item in found if isinstance(item, TextPair)]
     measured = [item for item in found if isinstance(item, Measurement)]
     for key in dict.fromkeys((pair.task, pair.group) for pair in pairs):
         measured += text_measurements([pair for pair in pairs if (pair.task, pair.group) == key])
-    seconds["text metrics"] += time.perf_counter() - start
-    tell(1.0, "done")
-    return Evaluation(tuple(measured), tuple(pairs), dict(seconds))
+    return Evaluation(tuple(measured), tuple(pairs), {**seconds, "text metrics": time.perf_counter() - start})
 
 
-def _loaders(config: EvaluationConfig) -> list[tuple[str, Callable[[], LabelledScan]]]:
+def _results(
+    engine: Engine, jobs: Sequence[tuple[str, Load]], tasks: Sequence[Task], workers: int
+) -> Iterator[_ScanResult]:
+    """Results in the order of the jobs."""
+    if workers == 1:
+        yield from (_measure(engine, name, load, tasks) for name, load in jobs)
+        return
+    measure = partial(_measure_in_worker, engine.model_dir, engine.device, tasks)
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_one_thread) as pool:
+        yield from pool.map(measure, jobs)
+
+
+def _measure(engine: Engine, name: str, load: Load, tasks: Sequence[Task]) -> _ScanResult:
+    start = time.perf_counter()
+    scan = load()
+    seconds = {"reading": time.perf_counter() - start}
+    found: list[Measurement | TextPair] = []
+    for task in tasks:
+        start = time.perf_counter()
+        found += MEASURES[task](engine, scan)
+        seconds[task] = time.perf_counter() - start
+    return _ScanResult(name, tuple(found), seconds)
+
+
+def _measure_in_worker(model_dir: Path, device: str, tasks: Sequence[Task], job: tuple[str, Load]) -> _ScanResult:
+    return _measure(_worker_engine(model_dir, device), *job, tasks)
+
+
+@cache
+def _worker_engine(model_dir: Path, device: str) -> Engine:
+    return Engine(model_dir, device)
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _jobs(config: EvaluationConfig) -> list[tuple[str, Load]]:
     """Scans to look at by name, each to be read when its turn comes."""
-    found: list[tuple[str, Callable[[], LabelledScan]]] = []
+    found: list[tuple[str, Load]] = []
     if config.data is not None:
         for record in chosen(list_scans(config.data, config.split), config.groups, config.limit):
             found.append((record.case_id, partial(read_scan, record)))

@@ -12,8 +12,8 @@ from medvlsam2.errors import InvalidRequest
 from medvlsam2.evaluation.config import TASKS, EvaluationConfig
 
 
-def evaluate(tiny_model_dir, folder, *arguments):
-    given = ("evaluate", "--model", tiny_model_dir, "--device", "cpu", "-o", folder, *arguments)
+def evaluate(tiny_model_dir, folder, *arguments, workers=1):
+    given = ("evaluate", "--model", tiny_model_dir, "--device", "cpu", "-o", folder, "--workers", workers, *arguments)
     assert main([str(each) for each in given]) == 0
     return json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
 
@@ -51,6 +51,16 @@ def test_tasks_and_splits_can_be_chosen(tiny_model_dir, data, tmp_path):
     assert {row["patients"] for row in pooled} == {3}
 
 
+def test_processes_share_the_scans_and_give_the_same_numbers(tiny_model_dir, data, tmp_path):
+    given = ("--data", data, "--phantoms", "0", "--tasks", "segment", "--groups", "A")
+    alone = evaluate(tiny_model_dir, tmp_path / "alone", *given)
+    shared = evaluate(tiny_model_dir, tmp_path / "shared", *given, workers=2)
+    assert shared["run"]["processes"] == 2
+    for one, other in zip(alone["rows"], shared["rows"], strict=True):
+        assert {**one, "mean": 0, "low": 0, "high": 0} == {**other, "mean": 0, "low": 0, "high": 0}
+        assert one["mean"] == pytest.approx(other["mean"], abs=1e-3)  # threads may round differently
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -58,6 +68,7 @@ def test_tasks_and_splits_can_be_chosen(tiny_model_dir, data, tmp_path):
         (["--phantoms", "0"], "nothing to look at"),
         (["--data", "nowhere"], "'nowhere' is no folder"),
         (["--limit", "0"], "limit of 0"),
+        (["--workers", "0"], "--workers 0 given"),
     ],
 )
 def test_bad_requests_get_one_sentence(tiny_model_dir, tmp_path, capsys, arguments, sentence):
