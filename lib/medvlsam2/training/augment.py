@@ -1,4 +1,4 @@
-"""Other scanners' looks for cached slices: MONAI's intensity transforms in Hounsfield units, a few ms for a step.
+"""Other scanners' looks for cached slices: MONAI's intensity transforms in Hounsfield units, about 10 ms for a scan.
 
 Nothing here moves a voxel, so masks stay as they are, and nothing is ever mirrored.
 """
@@ -13,17 +13,19 @@ from jaxtyping import Float
 from monai.transforms import (
     Compose,
     RandAdjustContrast,
-    RandGaussianNoise,
     RandGaussianSharpen,
     RandGaussianSmooth,
     RandScaleIntensity,
     RandShiftIntensity,
     RandSimulateLowResolution,
 )
+from monai.utils.type_conversion import convert_to_tensor
 from torch import Tensor
 
 CONTRAST_RANGE_HU: Final = (-250.0, 350.0)
 """Contrast bends between these; below and above, HU stay what they are."""
+MAX_NOISE_HU: Final = 16.0
+"""Largest standard deviation of the added noise."""
 
 
 def augment(hu: Float[Tensor, "n c s s"], rng: np.random.Generator) -> Float[Tensor, "n c s s"]:
@@ -34,10 +36,18 @@ def augment(hu: Float[Tensor, "n c s s"], rng: np.random.Generator) -> Float[Ten
         rng: source of every choice.
     """
     flat = hu.flatten(0, 1)
-    contrast, scanner = _transforms(int(rng.integers(2**31)))
+    seed, noise_hu = int(rng.integers(2**31)), float(rng.uniform(0.0, MAX_NOISE_HU))
+    contrast, scanner = _transforms(seed)
     bent = flat.clamp(*CONTRAST_RANGE_HU)
-    flat = flat + (cast(Tensor, contrast(bent)) - bent)
-    return torch.as_tensor(scanner(flat)).reshape(hu.shape)
+    flat = flat + (_plain(contrast(bent)) - bent)
+    # Four times as fast as MONAI's noise, which draws in double precision.
+    noise = torch.randn(flat.shape, generator=torch.Generator().manual_seed(seed))
+    return (_plain(scanner(flat)) + noise_hu * noise).reshape(hu.shape)
+
+
+def _plain(image: object) -> Tensor:
+    """Without MONAI's metadata, which every operation of the model would carry along."""
+    return cast(Tensor, convert_to_tensor(image, track_meta=False))
 
 
 def _transforms(seed: int) -> tuple[RandAdjustContrast, Compose]:
@@ -52,7 +62,6 @@ def _transforms(seed: int) -> tuple[RandAdjustContrast, Compose]:
             RandGaussianSharpen(
                 sigma1_x=(0.8, 0.8), sigma1_y=(0.8, 0.8), sigma2_x=0.4, sigma2_y=0.4, alpha=(0.2, 1.0), prob=0.15
             ),
-            RandGaussianNoise(prob=0.8, std=18.0),
         ]
     )
     contrast.set_random_state(seed)

@@ -43,7 +43,7 @@ from medvlsam2.training.step import (
 )
 from medvlsam2.transforms.text import Conversation, encode
 
-IMAGES = frozenset({"whole", "slices", "label_map"})
+IMAGES = frozenset({"whole", "slices"})
 """Fields of steps and samples that go to the device as they are."""
 
 
@@ -109,7 +109,7 @@ class Kind(ABC):
         return cast("Kind", _map_images(self, Tensor.pin_memory))
 
     def to(self, device: torch.device) -> Kind:
-        """With its images on a device. Masks stay in the host's memory, where prompts are drawn from them."""
+        """With its images on a device. Labels stay in the host's memory, where prompts are drawn from them."""
         return cast("Kind", _map_images(self, lambda tensor: tensor.to(device, non_blocking=True)))
 
 

@@ -28,8 +28,6 @@ from medvlsam2.training.turns import turns_after_image
 from medvlsam2.transforms.text import Conversation, pad
 
 _CLIP_ORIGIN = 64
-BOX_CORNER = 2
-"""Label of the first point of a box."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +186,9 @@ def _clip_losses(
     prompts = draw_prompts(kind, shown, rng, model.sam2.image_size, tokens.device)
     b, k, target = (part.to(tokens.device) for part in (b, k, target))
     token = tokens[b, k] if kind.startswith("text") else None
-    outputs = list(_track(model, features, b * truth.shape[2], length=truth.shape[2], prompts=prompts, token=token))
+    first, length = b * truth.shape[2], truth.shape[2]
+    is_box = kind == "box"
+    outputs = list(_track(model, features, first, length=length, prompts=prompts, token=token, is_box=is_box))
     return _masks_loss(outputs, [target[:, n] for n in range(truth.shape[2])])
 
 
@@ -200,12 +200,13 @@ def _track(
     length: int,
     prompts: SlicePrompts,
     token: Float[Tensor, "p c"] | None,
+    is_box: bool,
 ) -> Iterator[SliceMasks]:
     sam2 = model.sam2
     memory = SliceMemory(_CLIP_ORIGIN)
     part = features.select(first)
     token = sam2.visual_token(part, prompts) if token is None else token
-    later = SlicePrompts(mask_logits=_drawn_box(sam2, prompts))
+    later = SlicePrompts(mask_logits=_drawn(sam2, prompts) if is_box else None)
     masks = sam2.predict(sam2.without_memory(part), part, prompts, token, multimask=False)
     memory.conditioning[_CLIP_ORIGIN] = sam2.remember(part, masks, prompted=prompts.points_xy is not None)
     yield masks
@@ -217,12 +218,11 @@ def _track(
         yield masks
 
 
-def _drawn_box(sam2: VolumeSAM2, prompts: SlicePrompts) -> Float[Tensor, "p 1 m m"] | None:
+def _drawn(sam2: VolumeSAM2, prompts: SlicePrompts) -> Float[Tensor, "p 1 m m"] | None:
     """The box of a clip, for its other slices."""
     if not sam2.drawn_prompts or prompts.points_xy is None or prompts.point_labels is None:
         return None
-    is_box = bool((prompts.point_labels[:, 0] == BOX_CORNER).all())
-    return sam2.draw(prompts.points_xy, prompts.point_labels) if is_box else None
+    return sam2.draw(prompts.points_xy, prompts.point_labels)
 
 
 def draw_prompts(
