@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 ContrastPhase = Literal["non-contrast", "arterial", "portal venous", "delayed"]
 Side = Literal["left", "right"]
-Region = Literal["head and neck", "chest", "abdomen", "pelvis", "chest and abdomen", "abdomen and pelvis", "trunk"]
+Region = Literal[
+    "head and neck", "chest", "abdomen", "pelvis", "chest and abdomen", "abdomen and pelvis", "trunk", "thighs"
+]
 
 
 @dataclass(frozen=True, kw_only=True)

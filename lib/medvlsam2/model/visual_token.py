@@ -50,6 +50,6 @@ class VisualToken(nn.Module):
 
 def _pool(level: Float[Tensor, "b n h w"], drawn: Float[Tensor, "b 1 m m"]) -> Float[Tensor, "b n"]:
     fine = (SHARPNESS * drawn.float()).flatten(1).softmax(dim=1).reshape(drawn.shape)
-    weights = F.adaptive_avg_pool2d(fine, level.shape[-2:])
+    weights = F.adaptive_avg_pool2d(fine, (level.shape[-2], level.shape[-1]))
     weights = weights / weights.sum(dim=(2, 3), keepdim=True)
     return (level * weights.to(level.dtype)).sum(dim=(2, 3))

@@ -10,8 +10,8 @@ from typing import Final, cast
 import numpy as np
 import torch
 from jaxtyping import Float
-from monai.transforms import (
-    Compose,
+from monai.transforms.compose import Compose
+from monai.transforms.intensity.array import (
     RandAdjustContrast,
     RandGaussianSharpen,
     RandGaussianSmooth,

@@ -67,7 +67,7 @@ def _visual_losses(
     if model.sam2.visual_tokens is None:
         return []
     label_map = sample.label_map.cpu()
-    values = label_map[label_map > 0].unique()
+    values = torch.from_numpy(np.unique(label_map[label_map > 0].numpy()))
     losses = []
     for kind in ("box", "click"):
         chosen = values[torch.from_numpy(rng.permutation(len(values))[:MAX_PROMPTED])]
