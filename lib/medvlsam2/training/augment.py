@@ -17,8 +17,8 @@ from monai.transforms.intensity.array import (
     RandGaussianSmooth,
     RandScaleIntensity,
     RandShiftIntensity,
-    RandSimulateLowResolution,
 )
+from monai.transforms.spatial.array import RandSimulateLowResolution
 from monai.utils.type_conversion import convert_to_tensor
 from torch import Tensor
 
