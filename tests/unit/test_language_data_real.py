@@ -123,7 +123,7 @@ def test_a_missing_file_is_told(folder: Path) -> None:
         list(real_questions(folder))
 
 
-@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"no json")])
+@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"no json")], ids=["no gzip", "no JSON"])
 def test_a_broken_file_is_told(folder: Path, content: bytes) -> None:
     (folder / "slake/train.json.gz").write_bytes(content)
     with pytest.raises(DatasetError, match=re.escape("slake/train.json.gz")):
