@@ -137,6 +137,13 @@ class TestPatches:
 
 
 @pytest.fixture
+def step_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that counts steps, whatever the machine is busy with: about 0.03 s each."""
+    ticks = itertools.count()
+    monkeypatch.setattr(dynunet, "time", SimpleNamespace(monotonic=lambda: 0.01 * next(ticks)))
+
+
+@pytest.fixture
 def data(small_phantom: Phantom, tmp_path: Path) -> Path:
     """A data folder with the phantom under names of both sets; the one of val has a label that nobody trains."""
     splits = {"train": ["OKBP_001", "TS_abdo"], "val": ["OKBP_002", "TS_dicom20"]}
@@ -153,6 +160,7 @@ def data(small_phantom: Phantom, tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("step_clock")
 def test_a_run_resumes_and_prints_both_models(
     data: Path, tiny_model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
@@ -161,14 +169,14 @@ def test_a_run_resumes_and_prints_both_models(
     run, output = tmp_path / "run", tmp_path / "result.json"
     threads = torch.get_num_threads()
     arguments = ["--data", str(data), "--run", str(run), "--threads", str(threads), "-o", str(output)]
-    vs_dynunet.main([*arguments, "--minutes", "0.03"])
+    vs_dynunet.main([*arguments, "--minutes", "0.003"])
     first = json.loads(output.read_text())
     assert first["run"]["structures"] == ["aorta", "liver", "spleen"]
     assert first["run"]["steps"] > 1
     state = torch.load(run / dynunet.CHECKPOINT, weights_only=True)
     assert state["step"] == first["run"]["steps"]
 
-    vs_dynunet.main([*arguments, "--minutes", "0.05", "--model", str(tiny_model_dir)])
+    vs_dynunet.main([*arguments, "--minutes", "0.005", "--model", str(tiny_model_dir)])
     second = json.loads(output.read_text())
     steps = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert steps == list(range(1, second["run"]["steps"] + 1))
@@ -191,10 +199,10 @@ def baseline_of_other_scans(data: Path, run: Path) -> None:
     vs_dynunet.main(["--data", str(data), "--run", str(run), "--threads", str(torch.get_num_threads())])
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("step_clock")
 def test_it_learns(scan: LabelledScan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some hundred steps on one scan find its liver; the clock counts steps, whatever the machine is busy with."""
-    ticks = itertools.count()
-    monkeypatch.setattr(dynunet, "time", SimpleNamespace(monotonic=lambda: 0.01 * next(ticks)))
+    """Some hundred steps on one scan find its liver."""
     monkeypatch.setattr(dynunet, "SIZES", {"cpu": Sizes((32, 32, 48), (8, 16, 16, 16), patches_per_step=1, workers=0)})
     prepared = prepare_scan(scan)
     scans = {"head and neck": [prepared], "abdomen": [prepared]}
