@@ -24,7 +24,7 @@ from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import segment
 
 TASK: Final = "referring"
-PHRASES_EACH: Final = 5
+PHRASES_EACH: Final = 3
 """Phrases a scan, for what is there and for what is not."""
 SEED: Final = 7
 ABSENT: Final = "not present"

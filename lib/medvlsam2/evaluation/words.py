@@ -8,20 +8,25 @@ from typing import Final
 from medvlsam2.data import vocabulary
 from medvlsam2.evaluation.measurement import Measurement
 from medvlsam2.evaluation.metrics import Mask, dice, surface_dice
-from medvlsam2.evaluation.scans import LabelledScan
+from medvlsam2.evaluation.scans import PHANTOM_GROUP, LabelledScan
 from medvlsam2.geometry import spacing_mm
 from medvlsam2.tasks.engine import Engine
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import segment
 
 TASK: Final = "segment"
+PHANTOM_STRUCTURES: Final = (
+    *("liver", "spleen", "kidney_left", "kidney_right", "pancreas", "stomach", "aorta", "heart", "lung_left"),
+    *("lung_right", "urinary_bladder", "mandible", "brainstem", "parotid_gland_left", "parotid_gland_right"),
+)
+"""Of the many structures of a phantom, which nobody draws by hand, these are measured."""
 MIN_VOXELS: Final = 50
 """Below this a structure is a sliver at the scan's edge: it is counted, not measured."""
 
 
 def measure_words(engine: Engine, scan: LabelledScan) -> Iterator[Measurement]:
     """Dice, NSD at 2 mm and swaps of sides of every contoured structure, and of unions such as all vertebrae."""
-    for truth in (scan.truth, scan.wholes):
+    for truth in _asked(scan):
         measured = measurable(truth)
         for key in truth:
             if key not in measured:
@@ -38,6 +43,13 @@ def find_by_name(engine: Engine, scan: LabelledScan, keys: list[str]) -> dict[st
     """Masks of structures asked for by name in one request, as an annotator asks for a list."""
     found = segment(engine, scan.volume, [ObjectPrompt(vocabulary.STRUCTURES[key].name) for key in keys])
     return {key: found.label_map == number for number, key in enumerate(keys, start=1)}
+
+
+def _asked(scan: LabelledScan) -> tuple[Mapping[str, Mask], ...]:
+    """Structures of one request each: what was contoured, then unions of it, which overlap their parts."""
+    if scan.group == PHANTOM_GROUP:
+        return ({key: mask for key, mask in scan.truth.items() if key in PHANTOM_STRUCTURES},)
+    return scan.truth, scan.wholes
 
 
 def _measure(engine: Engine, scan: LabelledScan, truth: Mapping[str, Mask]) -> Iterator[Measurement]:
