@@ -57,7 +57,14 @@ def _transforms(seed: int) -> tuple[RandAdjustContrast, Compose]:
         [
             RandScaleIntensity(factors=0.07, prob=0.8),
             RandShiftIntensity(offsets=12.0, prob=0.8),
-            RandSimulateLowResolution(prob=0.15, zoom_range=(0.4, 1.0), upsample_mode="bilinear", align_corners=False),
+            # MONAI's default, nearest, would push the image to the right and down by up to 1.6 pixels.
+            RandSimulateLowResolution(
+                prob=0.15,
+                zoom_range=(0.4, 1.0),
+                downsample_mode="area",
+                upsample_mode="bilinear",
+                align_corners=False,
+            ),
             RandGaussianSmooth(sigma_x=(0.3, 1.2), sigma_y=(0.3, 1.2), prob=0.15),
             RandGaussianSharpen(
                 sigma1_x=(0.8, 0.8), sigma1_y=(0.8, 0.8), sigma2_x=0.4, sigma2_y=0.4, alpha=(0.2, 1.0), prob=0.15
