@@ -17,8 +17,8 @@ def test_train_hands_over_its_options(run, tmp_path, monkeypatch):
 
     seen = {}
 
-    def fake(config, *, output, run, cache, data, workers, report):
-        seen.update(config=config, output=output, run=run, cache=cache, data=data, workers=workers)
+    def fake(config, *, output, run, cache, data, workers, report, initial):
+        seen.update(config=config, output=output, run=run, cache=cache, data=data, workers=workers, initial=initial)
         losses = {"loss": 1.5, "masks/loss": 0.25, "masks/dice": 0.2}
         line = Line(stage=3, step=20, fraction=0.5, losses=losses, steps_per_s=2.0, samples_per_s=4.0, busy_share=0.95)
         report(replace(line, validation=0.6, best=0.7))
@@ -26,7 +26,7 @@ def test_train_hands_over_its_options(run, tmp_path, monkeypatch):
     monkeypatch.setattr(training_run, "train", fake)
     code, out, err = run(
         *("train", "--preset", "tiny_random", "--stages", "0,3", "--minutes", "1,8", "--seed", "5"),
-        *("--data", tmp_path, "--output", tmp_path / "m"),
+        *("--data", tmp_path, "--output", tmp_path / "m", "--initial", tmp_path / "first"),
     )
     assert code == 0
     assert seen["config"].stages == (0, 3)
@@ -34,6 +34,7 @@ def test_train_hands_over_its_options(run, tmp_path, monkeypatch):
     assert seen["config"].seed == 5
     assert seen["config"].slices_per_case == 6
     assert (seen["output"], seen["data"]) == (tmp_path / "m", tmp_path)
+    assert seen["initial"] == tmp_path / "first"
     assert (seen["run"], seen["cache"]) == (Path("runs/tiny_random"), Path("cache/tiny_random"))
     assert str(tmp_path / "m") in out
     assert "stage 3" in err
