@@ -261,8 +261,11 @@ def test_a_class_prompt_fills_its_segment(panel: Panel, pacs_server: Any, series
     assert_no_symmetry(mask == 1)
     np.testing.assert_array_equal(panel.label_map(), np.where(mask == 1, panel.segments()["liver"], 0))
     panel.page.wait_for_timeout(500)
-    changed = (np.abs(panel.picture() - before) > 20).any(axis=2)
-    assert changed.mean() > 0.01
+    after = panel.picture()
+    changed = (np.abs(after - before) > 20).any(axis=2)
+    body = before.sum(axis=2) > 60
+    assert changed[body].mean() > 0.01, "most of the viewport is black; the segment is on the body"
+    assert (np.ptp(after[changed], axis=1) > 40).mean() > 0.9, "what appeared is a colour, and the scan is grey"
     assert "Segments classes, or one class that clicks point at answered in" in pacs_server.log.read_text()
 
 

@@ -184,20 +184,23 @@ def test_what_is_on_no_slice_is_asked_for_in_words(
 
 
 def test_it_learns_one_phantom(model: MedVLSAM2, tiny_loaded: LoadedModel, tiny_case: Case) -> None:
-    """Two samples, seen again and again: mask, presence and words all get better."""
+    """Two samples, seen again and again: mask, presence and words all get better.
+
+    Gradients are clipped together, so the words wait until the masks, whose gradients are the largest, are learnt.
+    """
     set_trainable(model, 3)
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=3e-3)
     samples = [sample_of(tiny_case, seed) for seed in (1, 2)]
     history = []
-    for _ in range(50):
+    for _ in range(100):
         result = segmentation_step(model, tiny_loaded.tokenizer, samples, np.random.default_rng(7), with_memory=False)
         optimizer.zero_grad()
         result.loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         history.append({"loss": float(result.loss.detach()), **{k: float(v) for k, v in result.parts.items()}})
-    for part, share in (("loss", 0.75), ("dice", 0.85), ("focal", 0.8), ("language", 0.9)):
+    for part, share in (("loss", 0.75), ("dice", 0.85), ("focal", 0.8), ("language", 0.85)):
         assert history[-1][part] < share * history[0][part], (part, history[0], history[-1])
 
 
