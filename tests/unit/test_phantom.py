@@ -89,7 +89,7 @@ def test_heights_of_organs_follow_anatomy(trunks: list[Phantom]) -> None:
 
 def test_volumes_are_measured_and_plausible(trunks: list[Phantom]) -> None:
     ranges_ml = {
-        "liver": (700, 2800), "spleen": (60, 450), "kidney_left": (60, 330), "kidney_right": (60, 330),
+        "liver": (700, 2800), "spleen": (45, 800), "kidney_left": (60, 330), "kidney_right": (60, 330),
         "heart": (350, 1100), "aorta": (70, 500), "lung_left": (1000, 4200), "lung_right": (1200, 4500),
         "pancreas": (25, 130), "urinary_bladder": (30, 900), "spinal_cord": (35, 130),
     }  # fmt: skip
@@ -111,17 +111,19 @@ def test_lesions_lie_where_the_facts_say(trunks: list[Phantom]) -> None:
         for lesion in facts.lesions:
             mask = phantom.lesion_map == lesion.label_value
             assert mask[lesion.center_ijk]
-            assert (phantom.label_map[mask] == LABEL_VALUES[lesion.structure]).all()
+            if lesion.structure in LABEL_VALUES:
+                assert (phantom.label_map[mask] == LABEL_VALUES[lesion.structure]).all()
             world = geometry.ijk_to_ras(np.array([lesion.center_ijk]), phantom.volume.affine)[0]
             assert world == pytest.approx(lesion.center_ras)
             assert lesion.mean_hu == pytest.approx(float(phantom.volume.hu[mask].mean()), abs=0.1)
-            assert lesion.side == vocabulary.STRUCTURES[lesion.structure].side
+            own_side = vocabulary.STRUCTURES[lesion.structure].side
+            assert lesion.side == own_side or lesion.kind == "sarcoma"
 
 
 def test_diameter_matches_the_size_of_a_lesion() -> None:
     config = PhantomConfig(shape_ijk=(112, 112, 72), region="abdomen", num_lesions=4, oblique_degrees=0.0)
     compact = 0
-    for seed in range(3):
+    for seed in range(6):
         phantom = generate(seed, config)
         voxel_ml = geometry.voxel_volume_ml(phantom.volume.affine)
         for lesion in phantom.facts.lesions:
@@ -191,11 +193,17 @@ def test_hu_of_air_lung_and_bone(trunks: list[Phantom]) -> None:
 @pytest.mark.parametrize(
     ("region", "present", "absent"),
     [
+        (
+            "head and neck",
+            {"mandible", "brainstem", "spinal_cord", "larynx", "tongue", "vertebrae_C1", "vertebrae_C7", "skull"},
+            {"liver", "kidney_left", "hip_left"},
+        ),
         ("chest", {"heart", "lung_left", "lung_right", "trachea"}, {"urinary_bladder", "hip_left"}),
         ("abdomen", {"liver", "pancreas", "stomach"}, {"urinary_bladder", "trachea"}),
         ("pelvis", {"urinary_bladder", "hip_left", "femur_right", "sacrum"}, {"liver", "heart"}),
         ("chest and abdomen", {"heart", "liver", "lung_left"}, {"femur_left"}),
         ("abdomen and pelvis", {"liver", "urinary_bladder"}, {"trachea"}),
+        ("thighs", {"femur_left", "femur_right"}, {"liver", "heart", "skull"}),
     ],
 )
 def test_region_decides_what_is_seen(region: Region, present: set[str], absent: set[str]) -> None:
@@ -250,7 +258,6 @@ def test_drawn_grids_stay_below_the_limit() -> None:
 @pytest.mark.parametrize(
     ("bad", "value"),
     [
-        ({"region": "head and neck"}, "head and neck"),
         ({"orientation": "RRS"}, "RRS"),
         ({"num_lesions": 9}, "9"),
         ({"noise_hu": -1.0}, "-1.0"),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 from jsonargparse import ArgumentParser, Namespace
 
 from medvlsam2.cli import console, values
 from medvlsam2.cli.verb import Verb, add_json
+from medvlsam2.data.facts import Region
 
 SCAN_SUFFIXES: Final = (".nii.gz", ".nii")
 
@@ -23,6 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="PATH",
         help="a .nii.gz file for the scan alone, or a folder for scan, label maps and facts",
     )
+    parser.add_argument("--region", choices=get_args(Region), help="part of the body; by default drawn from the seed")
     add_json(parser)
 
 
@@ -39,7 +41,7 @@ def run(arguments: Namespace) -> int:
 
     path = Path(arguments.output).expanduser()
     with console.working("Drawing"):
-        made = phantom.generate(arguments.seed, phantom.PhantomConfig())
+        made = phantom.generate(arguments.seed, phantom.PhantomConfig(region=arguments.region))
     if is_file:
         write_volume(path, made.volume)
     else:

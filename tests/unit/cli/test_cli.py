@@ -39,7 +39,7 @@ def test_help_lists_every_verb(capsys):
         ("serve", ["--studies", "--host", "--port", "default: 8000"]),
         ("train", ["--data", "--workers", "--stages", "Stage 3: slices of each of them.", "runs/PRESET"]),
         ("evaluate", ["--data", "--split", "--tasks", "segment, interactive", "--limit", "default: val"]),
-        ("phantom", ["--seed", "--output"]),
+        ("phantom", ["--seed", "--region", "--output"]),
         ("export", ["--format", "nnunet", "--id"]),
         ("doctor", ["--model"]),
         ("versions", ["--use", "MODEL"]),
@@ -174,11 +174,12 @@ def test_phantom_writes_a_file_or_a_folder(run, tmp_path, drawn, monkeypatch):
     assert {path.name for path in (tmp_path / "many").iterdir()} >= {"image.nii.gz", "label.nii.gz", "facts.json"}
 
 
-def test_phantom_passes_the_seed_on(run, tmp_path, drawn, monkeypatch):
-    seeds = []
-    monkeypatch.setattr(phantom, "generate", lambda seed, config: seeds.append(seed) or drawn)
+def test_phantom_passes_seed_and_region_on(run, tmp_path, drawn, monkeypatch):
+    asked = []
+    monkeypatch.setattr(phantom, "generate", lambda seed, config: asked.append((seed, config.region)) or drawn)
     run("phantom", "--seed", "41", "-o", tmp_path / "one.nii.gz")
-    assert seeds == [41]
+    run("phantom", "--seed", "6", "--region", "head and neck", "-o", tmp_path / "two.nii.gz")
+    assert asked == [(41, None), (6, "head and neck")]
 
 
 def test_doctor_runs_the_model(run):

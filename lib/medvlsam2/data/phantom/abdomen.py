@@ -17,10 +17,12 @@ def paint_abdomen(scene: Scene) -> None:
     _paint_liver(scene, kidneys)
     _paint_stomach(scene)
     if "spleen" not in scene.patient.removed:
-        center = scene.jitter((-102, -26, 190 + 0.7 * scene.patient.dome_mm))
-        body = Ellipsoid(center, scene.vary((38, 56, 50), 0.12), (0, -18, 25), 2.0)
+        size = scene.plan.spleen or 1.0
+        center = scene.jitter((-102, -26 + 30 * (size - 1.0), 190 + 0.7 * scene.patient.dome_mm - 70 * (size - 1.0)))
+        radii = size * np.asarray(scene.vary((38, 56, 50), 0.12))
+        body = Ellipsoid(center, radii, (0, -18, 25), 2.0)
         hollow = Ellipsoid((-50, 8, 176), (28, 42, 60))
-        spleen = InsideWall(scene.patient, Without(body, hollow), gap_mm=2.0, below_diaphragm=True)
+        spleen = InsideWall(scene.hull, Without(body, hollow), gap_mm=_gap_mm(scene, 2.0), below_diaphragm=True)
         scene.paint("spleen", spleen, scene.tissues.solid("spleen"))
     _paint_kidneys(scene, kidneys)
     _paint_pancreas(scene)
@@ -30,6 +32,11 @@ def paint_abdomen(scene: Scene) -> None:
         bag = Ellipsoid(center, scene.vary((14, 23, 17), 0.15), (-35, 0, 10), 0.8)
         scene.paint_unlabelled(Grown(bag, 1.5), scene.tissues.solid("gut_wall"))
         scene.paint("gallbladder", bag, scene.tissues.solid("bile", 2.0))
+
+
+def _gap_mm(scene: Scene, usual_mm: float) -> float:
+    """Gap between an organ and the wall, where free fluid collects."""
+    return max(usual_mm, 0.25 * (scene.plan.ascites_mm or 0.0))
 
 
 def _kidneys(scene: Scene) -> dict[str, Ellipsoid]:
@@ -61,7 +68,7 @@ def _paint_liver(scene: Scene, kidneys: dict[str, Ellipsoid]) -> None:
     cuts: list[Shape] = [Ellipsoid((8, 4, 118), (52, 62, 58)), Ellipsoid((66, 82, 122), (26, 34, 26))]
     cuts += [Grown(kidneys["right"], 6.0)] if "right" in kidneys else []
     hull = Without(Union(right, left, blend_mm=25.0), *cuts)
-    liver = InsideWall(scene.patient, hull, gap_mm=1.0, below_diaphragm=True)
+    liver = InsideWall(scene.hull, hull, gap_mm=_gap_mm(scene, 1.0), below_diaphragm=True)
     scene.paint("liver", liver, scene.tissues.solid("liver", 5.0))
     branches = [
         [(32, 42, 168), (62, 30, 180), (102, 18, 178)],
@@ -83,7 +90,7 @@ def _paint_stomach(scene: Scene) -> None:
     bag = Tube([scene.jitter(p, 3.0) for p in points], radii, bump_mm=2.0, reach_mm=5.0)
     level = float(scene.rng.uniform(35.0, 85.0))
     tissue = scene.tissues.hollow("stomach_content", 3.5, level, 0.0)
-    scene.paint("stomach", InsideWall(scene.patient, bag, gap_mm=3.0, below_diaphragm=True), tissue)
+    scene.paint("stomach", InsideWall(scene.hull, bag, gap_mm=3.0, below_diaphragm=True), tissue)
 
 
 def _paint_bowel(scene: Scene) -> None:
@@ -96,7 +103,7 @@ def _paint_bowel(scene: Scene) -> None:
             points = [(x, depth + rng.normal(0.0, 7.0), height + rng.normal(0.0, 9.0) - 0.1 * abs(x)) for x in xs]
             loop = Tube(points, [small * rng.uniform(0.75, 1.2) for _ in xs], bump_mm=1.2)
             tissue = tissues.hollow("bowel_content", 2.5, depth + rng.uniform(4.0, 30.0), 0.0)
-            scene.paint("small_bowel", InsideWall(scene.patient, loop), tissue)
+            scene.paint("small_bowel", InsideWall(scene.hull, loop), tissue)
     course = [
         (84, 44, 2), (92, 28, 42), (92, 30, 78), (86, 58, 104), (48, 88, 100), (2, 92, 88), (-46, 90, 100),
         (-88, 58, 132), (-108, 18, 146), (-104, 2, 108), (-102, 10, 58), (-98, 24, 22), (-74, 34, -8),
@@ -106,7 +113,7 @@ def _paint_bowel(scene: Scene) -> None:
     gut = Tube([scene.jitter(p, 3.5) for p in course], wide, samples=90, bump_mm=2.0, ripple=(0.13, 26.0))
     level = float(rng.uniform(60.0, 130.0))
     tissue = tissues.hollow("bowel_content", 2.5, level, float(rng.uniform(0.15, 0.6)))
-    scene.paint("colon", InsideWall(scene.patient, gut), tissue)
+    scene.paint("colon", InsideWall(scene.hull, gut), tissue)
 
 
 def _paint_pancreas(scene: Scene) -> None:

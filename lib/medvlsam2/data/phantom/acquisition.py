@@ -7,11 +7,11 @@ from itertools import permutations, product
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float, Int16
+from jaxtyping import Float, Int, Int16
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
-from medvlsam2 import geometry
+from medvlsam2.data.phantom import artefacts
 from medvlsam2.data.phantom.canvas import Canvas
 from medvlsam2.data.phantom.config import REGION_RANGE_MM, PhantomConfig
 from medvlsam2.data.phantom.patient import Patient
@@ -42,7 +42,8 @@ def draw_grid(rng: np.random.Generator, config: PhantomConfig, patient: Patient,
         world, sign = _LETTERS[letter]
         turn[world, axis] = sign
     order = np.abs(turn).argmax(0)
-    low, high = (z * patient.scale[2] for z in REGION_RANGE_MM[region])
+    low, high = _covered(rng, region)
+    low, high = low * patient.scale[2], high * patient.scale[2]
     view_mm = np.array([*_in_plane_view(rng, patient, region), high - low])
     shape, spacing = _draw_sampling(rng, config, order, view_mm)
     slack = max(0.0, (high - low) - shape[2] * spacing[2])
@@ -83,19 +84,33 @@ def add_couch(canvas: Canvas, grid: Grid, patient: Patient, rng: np.random.Gener
         canvas.hu[shell] = np.float32(hu)
 
 
-def scan(canvas: Canvas, grid: Grid, rng: np.random.Generator, noise_hu: float) -> Int16[np.ndarray, "i j k"]:
-    """Blur, add correlated noise and round to whole HU."""
-    spacing = np.asarray(geometry.spacing_mm(grid.affine))
-    slice_axis = [world for world, _ in geometry.closest_axes(grid.affine)].index(2)
+def scan(
+    canvas: Canvas,
+    affine: Float[np.ndarray, "4 4"],
+    implants: list[Int[np.ndarray, "_ 3"]],
+    rng: np.random.Generator,
+    noise_hu: float,
+) -> Int16[np.ndarray, "i j k"]:
+    """Reconstruct with a soft or a sharp kernel, add artefacts and noise, and round to whole HU."""
+    axes = artefacts.Axes.of(affine)
+    spacing = np.asarray(axes.spacing_mm)
     kernel_mm = np.full(3, rng.uniform(0.45, 0.95))
-    kernel_mm[slice_axis] = 0.3 * spacing[slice_axis]
+    kernel_mm[axes.slices] = 0.3 * spacing[axes.slices]
     hu = gaussian_filter(canvas.hu, kernel_mm / spacing, truncate=2.5)
+    if rng.random() < 0.2:
+        hu += np.float32(rng.uniform(0.3, 0.9)) * (canvas.hu - hu)
+    artefacts.harden(hu, axes, rng)
+    artefacts.add_streaks(hu, axes, implants, rng)
     if noise_hu > 0.0:
         grain = np.minimum(0.65 / spacing, 1.2)
-        grain[slice_axis] = 0.0
+        grain[axes.slices] = 0.0
         noise = gaussian_filter(rng.standard_normal(hu.shape, dtype=np.float32), grain, truncate=2.5)
-        hu += noise * np.float32(noise_hu / noise.std())
-    return np.asarray(np.clip(np.rint(hu), HU_MIN, HU_MAX).astype(np.int16))
+        noise *= np.float32(noise_hu / noise.std())
+        if rng.random() < 0.5:
+            noise += artefacts.starve(hu, axes, rng, noise_hu)
+        hu += noise
+    np.rint(hu, out=hu)
+    return np.asarray(np.clip(hu, HU_MIN, HU_MAX, out=hu).astype(np.int16))
 
 
 def _draw_code(rng: np.random.Generator) -> str:
@@ -103,6 +118,14 @@ def _draw_code(rng: np.random.Generator) -> str:
         return str(rng.choice(AXIAL_CODES))
     codes = ["".join(c) for order in permutations(("RL", "AP", "SI")) for c in product(*order)]
     return str(rng.choice(codes))
+
+
+def _covered(rng: np.random.Generator, region: str) -> tuple[float, float]:
+    """Lowest and highest slice in the reference frame; scans of the head and neck end at many heights."""
+    low, high = REGION_RANGE_MM[region]
+    if region == "head and neck":
+        return low + float(rng.uniform(-30.0, 50.0)), high + float(rng.choice([10.0, -25.0, -60.0, -95.0]))
+    return low, high
 
 
 def _in_plane_view(rng: np.random.Generator, patient: Patient, region: str) -> tuple[float, float]:
@@ -114,6 +137,10 @@ def _in_plane_view(rng: np.random.Generator, patient: Patient, region: str) -> t
         for z in heights
     )
     margin = rng.uniform(-10.0, 70.0)
+    if region == "thighs":
+        half, depth = 160.0 + 1.2 * patient.fat_mm, 200.0 + patient.fat_mm
+    if region == "head and neck":
+        half, depth = (245.0, 235.0) if rng.random() < 0.6 else (rng.uniform(105.0, 150.0), 235.0)
     return 2.0 * half * patient.scale[0] + margin, depth * patient.scale[1] + margin
 
 

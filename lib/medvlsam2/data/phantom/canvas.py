@@ -45,9 +45,9 @@ def wave_field(
 ) -> Field:
     """Smooth random field with zero mean and unit variance: a sum of plane waves.
 
-    A plane wave on an affine grid is an outer product of three vectors, so a field costs a few passes only.
+    A plane wave on an affine grid is an outer product of vectors, so a sum of waves is one matrix product.
     """
-    total = np.zeros(shape_ijk, np.float32)
+    slices, lines = [], []
     for _ in range(count):
         direction = rng.standard_normal(3)
         direction /= np.linalg.norm(direction)
@@ -55,10 +55,12 @@ def wave_field(
         steps = affine[:3, :3].T @ wave_number
         phase = wave_number @ affine[:3, 3] + rng.uniform(0.0, 2.0 * np.pi)
         i, j, k = (np.exp(1j * step * np.arange(n)) for step, n in zip(steps, shape_ijk, strict=True))
-        plane = (np.exp(1j * phase) * i[:, None] * j[None, :])[..., None]
-        total += plane.real.astype(np.float32) * k.real.astype(np.float32)
-        total -= plane.imag.astype(np.float32) * k.imag.astype(np.float32)
-    return total * np.float32(np.sqrt(2.0 / count))
+        plane = (np.exp(1j * phase) * i[:, None] * j[None, :]).ravel()
+        slices += [plane.real, -plane.imag]
+        lines += [k.real, k.imag]
+    left, right = np.stack(slices, -1).astype(np.float32), np.stack(lines).astype(np.float32)
+    right *= np.float32(np.sqrt(2.0 / count))
+    return np.asarray((left @ right).reshape(shape_ijk))
 
 
 class Canvas:

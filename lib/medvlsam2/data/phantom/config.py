@@ -9,12 +9,14 @@ from medvlsam2.data.facts import ContrastPhase, Region
 from medvlsam2.errors import InvalidConfig
 
 REGION_RANGE_MM: Final[dict[str, tuple[float, float]]] = {
+    "head and neck": (375.0, 728.0),
     "chest": (165.0, 425.0),
     "abdomen": (70.0, 255.0),
     "pelvis": (-140.0, 50.0),
     "chest and abdomen": (70.0, 425.0),
     "abdomen and pelvis": (-140.0, 255.0),
     "trunk": (-140.0, 425.0),
+    "thighs": (-420.0, -70.0),
 }
 """Lowest and highest slice of each region, in mm above the L5-S1 disc of the reference patient."""
 
@@ -38,7 +40,7 @@ class PhantomConfig:
     oblique_degrees: float | None = None
     """Angle by which the grid is turned away from the patient's axes, 0 to 30."""
     region: Region | None = None
-    """Part of the body; "head and neck" is not made."""
+    """Part of the body."""
     phase: ContrastPhase | None = None
     """Contrast phase."""
     num_lesions: int | None = None

@@ -15,7 +15,11 @@ from medvlsam2.data.phantom.canvas import Block, Canvas
 from medvlsam2.data.phantom.scene import LABEL_VALUES, Scene
 
 Mask = Bool[np.ndarray, "i j k"]
-_VERTEBRAE: Final = tuple(f"vertebrae_{v}" for v in ("L5", "L4", "L3", "L2", "L1", "T12", "T11", "T10", "T9", "T8"))
+LesionMap = UInt8[np.ndarray, "i j k"]
+_SPINE: Final = tuple(f"vertebrae_{v}" for v in ("L5", "L4", "L3", "L2", "L1", "T12", "T11", "T10", "T9", "T8"))
+_LUNGS: Final = ("lung_left", "lung_right")
+_KIDNEYS: Final = ("kidney_left", "kidney_right")
+_PAROTIDS: Final = ("parotid_gland_left", "parotid_gland_right")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,27 +30,33 @@ class FocalKind:
     structures: tuple[str, ...]
     diameter_mm: tuple[float | int, float | int]
     weight: float
+    room: float = 0.95
+    """How far its centre lies from the organ's surface, as a share of its radius."""
     outgrowing: bool = False
     """Whether it may bulge out of its organ; its voxels then count as the organ's."""
     lowest: bool = False
     """Whether it sinks to the back of its organ."""
+    ragged: float = 0.0
+    """Depth of the notches of its surface, as a share of its radius."""
 
 
 FOCAL_KINDS: Final = (
-    FocalKind(kind="cyst", structures=("liver",), diameter_mm=(9, 60), weight=1.4),
-    FocalKind(kind="metastasis", structures=("liver",), diameter_mm=(9, 50), weight=1.6),
-    FocalKind(kind="nodule", structures=("lung_left", "lung_right"), diameter_mm=(6, 32), weight=1.6),
-    FocalKind(
-        kind="cyst",
-        structures=("kidney_left", "kidney_right"),
-        diameter_mm=(9, 55),
-        weight=1.2,
-        outgrowing=True,
-    ),
-    FocalKind(kind="stone", structures=("kidney_left", "kidney_right"), diameter_mm=(4, 13), weight=0.8),
+    FocalKind(kind="cyst", structures=("liver",), diameter_mm=(9, 60), weight=1.2),
+    FocalKind(kind="metastasis", structures=("liver",), diameter_mm=(9, 50), weight=1.4, ragged=0.08),
+    FocalKind(kind="nodule", structures=_LUNGS, diameter_mm=(6, 32), weight=1.5),
+    FocalKind(kind="consolidation", structures=_LUNGS, diameter_mm=(30, 100), weight=0.6, room=0.3, ragged=0.12),
+    FocalKind(kind="cyst", structures=_KIDNEYS, diameter_mm=(9, 55), weight=1.1, room=0.45, outgrowing=True),
+    FocalKind(kind="stone", structures=_KIDNEYS, diameter_mm=(4, 13), weight=0.8),
     FocalKind(kind="stone", structures=("gallbladder",), diameter_mm=(5, 18), weight=0.7, lowest=True),
-    FocalKind(kind="cyst", structures=("spleen",), diameter_mm=(9, 35), weight=0.4),
-    FocalKind(kind="metastasis", structures=_VERTEBRAE, diameter_mm=(9, 26), weight=0.8),
+    FocalKind(kind="cyst", structures=("spleen",), diameter_mm=(9, 35), weight=0.5),
+    FocalKind(kind="metastasis", structures=_SPINE, diameter_mm=(9, 26), weight=0.7, ragged=0.08),
+    FocalKind(
+        kind="metastasis", structures=("hip_left", "hip_right"), diameter_mm=(9, 35), weight=0.7, room=0.7, ragged=0.08
+    ),
+    FocalKind(
+        kind="mass", structures=_PAROTIDS, diameter_mm=(10, 36), weight=1.6, room=0.45, outgrowing=True, ragged=0.08
+    ),
+    FocalKind(kind="mass", structures=("larynx",), diameter_mm=(9, 30), weight=1.3, room=0.4, ragged=0.12),
 )
 """Lesions that are implanted after the organs were painted."""
 
@@ -60,32 +70,11 @@ class Finding:
     label_value: int
     transverse: bool = False
     """Whether its size is measured across the body axis (vessels) instead of along its longest extent."""
+    side: Side | None = None
+    """Side, where the structure itself has none."""
 
 
-def implant_focal(scene: Scene, lesion_map: UInt8[np.ndarray, "i j k"], value: int) -> Finding | None:
-    """Implant one lesion that fits; None where nothing fits.
-
-    Args:
-        scene: the painted anatomy; its HU and, for outgrowing lesions, its labels change.
-        lesion_map: gets ``value`` at the lesion's voxels.
-        value: label of the new lesion.
-    """
-    rng, canvas = scene.rng, scene.canvas
-    counts = np.bincount(canvas.label_map.ravel(), minlength=256)
-    for _ in range(12):
-        kinds = [k for k in FOCAL_KINDS if any(counts[LABEL_VALUES[s]] > 30 for s in k.structures)]
-        if not kinds:
-            return None
-        weights = np.array([k.weight for k in kinds])
-        kind = kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]
-        present = [s for s in kind.structures if counts[LABEL_VALUES[s]] > 30]
-        structure = present[int(rng.integers(len(present)))]
-        if _implant(scene, kind, structure, lesion_map, value):
-            return Finding(kind.kind, structure, value)
-    return None
-
-
-def mark_whole(canvas: Canvas, lesion_map: UInt8[np.ndarray, "i j k"], value: int, mask: Mask, min_voxels: int) -> bool:
+def mark_whole(canvas: Canvas, lesion_map: LesionMap, value: int, mask: Mask, min_voxels: int) -> bool:
     """Mark voxels as one lesion; False where the field of view holds too few of them."""
     free = mask & (lesion_map == 0)
     if int(free.sum()) < min_voxels:
@@ -94,31 +83,20 @@ def mark_whole(canvas: Canvas, lesion_map: UInt8[np.ndarray, "i j k"], value: in
     return True
 
 
-def pour_effusion(scene: Scene, side: Side) -> Mask:
-    """Fill the lowest part of one pleural space with fluid and return its voxels."""
-    canvas = scene.canvas
-    lung = canvas.label_map == LABEL_VALUES[f"lung_{side}"]
-    if int(lung.sum()) < 400:
-        return lung & False
-    height = canvas.y + np.float32(0.3) * canvas.z + np.float32(1.5) * canvas.bumps
-    fluid = lung & (height < np.quantile(height[lung], scene.rng.uniform(0.06, 0.35)))
-    canvas.hu[fluid] = np.float32(scene.rng.uniform(2.0, 18.0)) + np.float32(3.0) * canvas.grain[fluid]
-    return fluid
-
-
 def measure(
     finding: Finding,
-    lesion_map: UInt8[np.ndarray, "i j k"],
+    box: Block,
+    lesion_map: LesionMap,
     hu: np.ndarray,
     affine: Float[np.ndarray, "4 4"],
 ) -> Lesion:
-    """The facts of one lesion, measured on its voxels."""
-    at = np.argwhere(lesion_map == finding.label_value)
+    """The facts of one lesion, measured on its voxels, all of which lie in a box."""
+    at = np.argwhere(lesion_map[box] == finding.label_value) + np.array([side.start for side in box])
     mm = geometry.ijk_to_ras(at, affine)
     nearest = int(np.argmin(((mm - mm.mean(0)) ** 2).sum(1)))
     i, j, k = (int(v) for v in at[nearest])
     x, y, z = (float(v) for v in mm[nearest])
-    side: Side | None = None
+    side = finding.side
     if finding.structure.endswith(("_left", "_right")):
         side = "left" if finding.structure.endswith("_left") else "right"
     return Lesion(
@@ -147,15 +125,34 @@ def largest_diameter_mm(at_ijk: np.ndarray, affine: Float[np.ndarray, "4 4"], *,
     flat = np.sqrt(1.0 - up**2)
     directions = np.stack([flat * np.cos(around), flat * np.sin(around), up])
     voxel = np.linalg.norm(affine[:3, :3].T @ directions, axis=0)
-    mm = geometry.ijk_to_ras(at_ijk, affine)
     if not transverse:
-        return float((np.ptp(mm @ directions, axis=0) + voxel).max())
+        ends = geometry.ijk_to_ras(_line_ends(at_ijk), affine)
+        return float((np.ptp(ends @ directions, axis=0) + voxel).max())
+    mm = geometry.ijk_to_ras(at_ijk, affine)
     slab_mm = max(4.0, 1.01 * float(np.abs(affine[2, :3]).max()))
     slabs = np.floor((mm[:, 2] - mm[:, 2].min()) / slab_mm).astype(int)
     return max(float((np.ptp(mm[slabs == s] @ directions, axis=0) + voxel).max()) for s in np.unique(slabs))
 
 
-def _implant(scene: Scene, kind: FocalKind, structure: str, lesion_map: UInt8[np.ndarray, "i j k"], value: int) -> bool:
+def _line_ends(at_ijk: np.ndarray) -> np.ndarray:
+    """First and last voxel of every line along k: no other voxel is outermost in any direction."""
+    ordered = at_ijk[np.lexsort((at_ijk[:, 2], at_ijk[:, 1], at_ijk[:, 0]))]
+    changes = (np.diff(ordered[:, :2], axis=0) != 0).any(axis=1)
+    first = np.concatenate([[True], changes])
+    last = np.concatenate([changes, [True]])
+    return np.asarray(ordered[first | last])
+
+
+def implant(scene: Scene, kind: FocalKind, structure: str, lesion_map: LesionMap, value: int) -> bool:
+    """Implant one lesion; False where it does not fit.
+
+    Args:
+        scene: the painted anatomy; its HU and, for outgrowing lesions, its labels change.
+        kind: what to implant.
+        structure: key of its organ.
+        lesion_map: gets ``value`` at the lesion's voxels.
+        value: label of the new lesion.
+    """
     canvas, rng = scene.canvas, scene.rng
     organ = LABEL_VALUES[structure]
     spacing = np.asarray(geometry.spacing_mm(canvas.affine))
@@ -167,12 +164,13 @@ def _implant(scene: Scene, kind: FocalKind, structure: str, lesion_map: UInt8[np
     center, radius = place
     radii = radius * np.array([1.0, rng.uniform(0.78, 1.0), rng.uniform(0.78, 1.0)])
     block, distance = _lesion_distance(canvas, center, rng.permutation(radii))
-    if kind.kind == "metastasis":
-        distance = distance + np.float32(0.08 * radius) * canvas.grain[block]
+    if kind.ragged:
+        notches = np.float32(0.4) * canvas.grain[block] + canvas.bumps[block]
+        distance = distance + np.float32(kind.ragged * radius) * notches
     labels = canvas.label_map[block]
     allowed = labels == organ
     if kind.outgrowing:
-        allowed |= (labels == 0) & (canvas.hu[block] < 0.0)
+        allowed |= (labels == 0) & (canvas.hu[block] < 0.0) & (scene.hull.skin[block] < -2.0)
     allowed &= lesion_map[block] == 0
     mask = (distance <= 0.0) & allowed
     if int(mask.sum()) < 3:
@@ -180,6 +178,8 @@ def _implant(scene: Scene, kind: FocalKind, structure: str, lesion_map: UInt8[np
     hu = _lesion_hu(scene, kind.kind, structure)
     texture = np.float32(1.5 if kind.kind in ("cyst", "stone") else 7.0)
     cover = np.clip(np.float32(0.5) - distance / canvas.softness_mm, 0.0, 1.0) * allowed
+    if kind.kind == "consolidation":
+        cover *= np.clip(np.float32(2.6) - np.float32(2.0) * canvas.grain[block], 0.25, 1.0)
     canvas.hu[block] += cover * (np.float32(hu) + texture * canvas.grain[block] - canvas.hu[block])
     labels[mask] = organ
     lesion_map[block][mask] = value
@@ -189,7 +189,7 @@ def _implant(scene: Scene, kind: FocalKind, structure: str, lesion_map: UInt8[np
 def _choose_center(
     scene: Scene,
     organ: int,
-    lesion_map: UInt8[np.ndarray, "i j k"],
+    lesion_map: LesionMap,
     kind: FocalKind,
     radius: float,
 ) -> tuple[np.ndarray, float] | None:
@@ -205,7 +205,7 @@ def _choose_center(
     room: Float32[np.ndarray, "i j k"] = distance_transform_edt(
         crop, sampling=geometry.spacing_mm(canvas.affine)
     ).astype(np.float32)
-    need = (0.45 if kind.outgrowing else 0.95) * radius
+    need = kind.room * radius
     widest = float(room.max())
     if widest < need:
         radius *= 0.98 * widest / need
@@ -239,11 +239,13 @@ def _lesion_hu(scene: Scene, kind: str, structure: str) -> float:
     rng, hu = scene.rng, scene.tissues.hu
     if kind == "cyst":
         return float(rng.normal(6.0, 4.0))
-    if kind == "nodule":
+    if kind in ("nodule", "consolidation"):
         return float(rng.uniform(15.0, 70.0))
+    if kind == "mass":
+        return hu["tumor"] + float(rng.uniform(-8.0, 30.0))
     if kind == "stone":
         return float(rng.uniform(450, 1200) if structure.startswith("kidney") else rng.uniform(90, 380))
-    if structure.startswith("vertebrae"):
+    if structure.startswith(("vertebrae", "hip")):
         return float(rng.uniform(20.0, 60.0) if rng.random() < 0.5 else rng.uniform(480.0, 850.0))
     contrast = rng.uniform(14.0, 45.0)
     bright = hu["artery"] > 220.0 and rng.random() < 0.5

@@ -6,32 +6,40 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int16
 
-from medvlsam2.data.phantom.canvas import Block, Canvas, Field
+from medvlsam2.data.phantom.canvas import Canvas, Field
 
-_HEIGHTS: Final = (-170, -100, -50, 0, 50, 100, 150, 200, 260, 320, 370, 410, 440, 475)
+_HEIGHTS: Final = (-170, -100, -50, 0, 50, 100, 150, 200, 260, 320, 370, 410, 440, 475, 505, 540, 570, 600)
 _PROFILES: Final[dict[str, tuple[float, ...]]] = {
-    "outer_half": (158, 166, 158, 142, 132, 132, 140, 146, 149, 152, 158, 162, 110, 62),
-    "outer_front": (72, 82, 92, 96, 100, 110, 116, 119, 119, 112, 98, 74, 54, 40),
-    "outer_back": (-88, -90, -88, -84, -82, -82, -86, -94, -102, -106, -102, -92, -80, -72),
-    "inner_half": (46, 54, 68, 104, 118, 119, 127, 132, 132, 126, 108, 80, 46, 20),
-    "inner_front": (40, 56, 76, 83, 89, 98, 103, 105, 103, 94, 79, 56, 32, 12),
-    "inner_back": (-40, -58, -60, -52, -50, -52, -62, -78, -87, -90, -84, -68, -46, -32),
-    "spine": (-40, -40, -40, -12, 0, 2, -8, -22, -39, -46, -41, -32, -24, -18),
+    "outer_half": (158, 166, 158, 142, 132, 132, 140, 146, 149, 152, 158, 156, 104, 60, 57, 58, 60, 58),
+    "outer_front": (72, 82, 92, 96, 100, 110, 116, 119, 119, 112, 98, 74, 54, 42, 46, 48, 44, 30),
+    "outer_back": (-88, -90, -88, -84, -82, -82, -86, -94, -102, -106, -102, -92, -82, -75, -70, -70, -76, -82),
+    "inner_half": (46, 54, 68, 104, 118, 119, 127, 132, 132, 126, 108, 80, 46, 20, 20, 22, 22, 20),
+    "inner_front": (40, 56, 76, 83, 89, 98, 103, 105, 103, 94, 79, 56, 32, 24, 28, 30, 26, 20),
+    "inner_back": (-40, -58, -60, -52, -50, -52, -62, -78, -87, -90, -84, -68, -46, -32, -26, -20, -14, -10),
+    "spine": (-40, -40, -40, -12, 0, 2, -8, -22, -39, -46, -41, -32, -26, -18, -9, -1, 3, 4),
+    "fat": (1.2, 1.25, 1.2, 1.15, 1.0, 0.95, 0.85, 0.75, 0.65, 0.6, 0.55, 0.5, 0.45, 0.4, 0.35, 0.3, 0.3, 0.3),
 }
-"""Half widths, fronts and backs in mm of the muscle wall's outer and inner surface, and the spine's y."""
+"""Half widths, fronts and backs in mm of the muscle wall's outer and inner surface, the spine's y, and
+the subcutaneous fat relative to that at the flank."""
 _ROUNDNESS: Final = 1.1
 """2 gives ellipses, 0 gives squares with round corners."""
-_TABLE_FROM_MM: Final = -260.0
+_TABLE_FROM_MM: Final = -300.0
 _TABLE_STEP_MM: Final = 0.5
-_TABLE: Final = np.arange(_TABLE_FROM_MM, 600.0, _TABLE_STEP_MM)
+_TABLE: Final = np.arange(_TABLE_FROM_MM, 620.0, _TABLE_STEP_MM)
 
-VERTEBRA_TOPS_MM: Final = (
-    *((name, top) for name, top in zip(("L5", "L4", "L3", "L2", "L1"), (33, 68, 103, 138, 171), strict=True)),
-    *((f"T{n}", 171 + step) for n, step in zip(range(12, 0, -1), np.cumsum(
-        (29, 27, 26, 24, 24, 23, 22, 22, 21, 20, 20, 19)), strict=True)),
-)  # fmt: skip
+_TOPS_MM: Final = (
+    *(33, 68, 103, 138, 171),
+    *(200, 227, 253, 277, 301, 324, 346, 368, 389, 409, 429, 448),
+    *(465, 482, 499, 516, 533, 556, 576),
+)
+_LEVELS: Final = (
+    *(f"L{n}" for n in range(5, 0, -1)),
+    *(f"T{n}" for n in range(12, 0, -1)),
+    *(f"C{n}" for n in range(7, 0, -1)),
+)
+VERTEBRA_TOPS_MM: Final = tuple((level, float(top)) for level, top in zip(_LEVELS, _TOPS_MM, strict=True))
 """Names and upper ends of the vertebrae with their discs, from below."""
 
 
@@ -43,6 +51,8 @@ class Patient:
     """Sex."""
     scale: tuple[float, float, float]
     """Size relative to the reference patient along x, y and z."""
+    age_years: float
+    """Age."""
     fat_mm: float
     """Subcutaneous fat at the flank."""
     profiles: dict[str, Float[np.ndarray, " n"]] = field(repr=False)
@@ -53,6 +63,12 @@ class Patient:
     """Share of the aortic wall that is calcified."""
     marrow_hu: float
     """Mean of cancellous bone."""
+    breast: float
+    """Size of the breasts relative to the usual."""
+    atrophy: float
+    """Shrinkage of brain and muscles, 0 to 1."""
+    arms_down: bool
+    """Whether the arms lie beside the trunk; in the head and neck they always do."""
     dome_mm: float
     """How much higher (or lower) than usual the diaphragm stands."""
 
@@ -62,30 +78,34 @@ class Patient:
 
     def at(self, name: str, z: Field) -> Field:
         """The outline at the height of every voxel."""
-        index = ((z - np.float32(_TABLE_FROM_MM)) * np.float32(1.0 / _TABLE_STEP_MM)).astype(np.int16)
+        return self.look_up(name, table_index(z))
+
+    def look_up(self, name: str, index: Int16[np.ndarray, "i j k"]) -> Field:
+        """The outline at places of the table, see :func:`table_index`."""
         return np.asarray(self.profiles[name].take(index, mode="clip"))
 
-    def wall_distance(self, canvas: Canvas, block: Block, surface: str, grow: str | None = None) -> Field:
-        """Signed distance to the ``inner`` or ``outer`` surface of the muscle wall, or to the skin.
+    def wall_distance(self, canvas: Canvas, surface: str, index: Int16[np.ndarray, "i j k"]) -> Field:
+        """Signed distance to the ``inner`` or ``outer`` surface of the muscle wall, over the whole grid.
 
         Args:
             canvas: the grid.
-            block: voxels.
             surface: "inner" or "outer".
-            grow: "skin" adds the subcutaneous fat to the outer surface.
+            index: place of every voxel in the table of heights.
         """
-        z = canvas.z[block]
-        half, front, back = (self.at(f"{surface}_{side}", z) for side in ("half", "front", "back"))
-        if grow == "skin":
-            fat = self.at("fat", z)
-            half, front, back = half + fat, front + np.float32(0.9) * fat, back - fat
+        half, front, back = (self.look_up(f"{surface}_{side}", index) for side in ("half", "front", "back"))
         depth = np.float32(0.5) * (front - back)
-        u = canvas.x[block] / half
-        v = (canvas.y[block] - np.float32(0.5) * (front + back)) / depth
-        u2, v2 = u * u, v * v
-        level = np.sqrt(np.sqrt(u2 * u2 + v2 * v2 + np.float32(_ROUNDNESS) * u2 * v2))
-        slope = np.sqrt(u2 / (half * half) + v2 / (depth * depth) + np.float32(1e-9))
-        return level * (level - 1.0) / slope
+        front += back
+        front *= np.float32(0.5)
+        u2 = np.square(canvas.x / half)
+        v2 = np.square((canvas.y - front) / depth)
+        level = u2 + v2
+        level = np.sqrt(np.sqrt(level * level + np.float32(_ROUNDNESS - 2.0) * u2 * v2))
+        u2 /= np.square(half, out=half)
+        v2 /= np.square(depth, out=depth)
+        u2 += v2
+        u2 += np.float32(1e-9)
+        np.sqrt(u2, out=u2)
+        return np.asarray(level * (level - np.float32(1.0)) / u2)
 
     def wall_point(self, theta: float, z_mm: float, depth: float) -> tuple[float, float, float]:
         """Point inside the muscle wall, for ribs.
@@ -105,13 +125,18 @@ class Patient:
         return float(x), float(y), z_mm
 
 
+def table_index(z: Field) -> Int16[np.ndarray, "i j k"]:
+    """Place in the table of outlines for every height."""
+    return ((z - np.float32(_TABLE_FROM_MM)) * np.float32(1.0 / _TABLE_STEP_MM)).astype(np.int16)
+
+
 def draw_patient(rng: np.random.Generator) -> Patient:
     """Draw one person."""
     sex: Literal["female", "male"] = "female" if rng.random() < 0.5 else "male"
     fat_mm = float(np.clip(rng.gamma(4.0, 4.5), 5.0, 42.0))
+    age_years = float(np.clip(rng.normal(58.0, 17.0), 18.0, 95.0))
     profiles = {name: np.interp(_TABLE, _HEIGHTS, values).astype(np.float32) for name, values in _PROFILES.items()}
-    thickness = (1.2, 1.25, 1.2, 1.15, 1.0, 0.95, 0.85, 0.75, 0.65, 0.6, 0.55, 0.5, 0.5, 0.5)
-    profiles["fat"] = (fat_mm * np.interp(_TABLE, _HEIGHTS, thickness)).astype(np.float32)
+    profiles["fat"] *= np.float32(fat_mm)
     smooth = np.hanning(81)
     for name, values in profiles.items():
         padded = np.pad(values, 40, mode="edge")
@@ -131,7 +156,11 @@ def draw_patient(rng: np.random.Generator) -> Patient:
         fat_mm=fat_mm,
         profiles=profiles,
         removed=tuple(removed),
-        calcified=float(np.clip(rng.normal(0.1, 0.25), 0.0, 0.7)),
-        marrow_hu=float(rng.uniform(110.0, 230.0)),
+        age_years=age_years,
+        calcified=float(np.clip(rng.normal(0.012 * (age_years - 50.0), 0.2), 0.0, 0.7)),
+        marrow_hu=float(np.clip(rng.normal(250.0 - 1.5 * age_years, 30.0), 60.0, 270.0)),
+        atrophy=float(np.clip((age_years - 45.0) / 50.0 + rng.normal(0.0, 0.15), 0.0, 1.0)),
+        breast=float(np.clip(rng.normal(1.0, 0.17), 0.7, 1.35)),
+        arms_down=bool(rng.random() < 0.2),
         dome_mm=float(rng.normal(0.0, 7.0)),
     )

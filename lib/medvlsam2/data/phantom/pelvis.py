@@ -37,7 +37,7 @@ def paint_pelvis(scene: Scene) -> None:
     else:
         womb = Ellipsoid(scene.jitter((0, -2, -56), 4.0), scene.vary((26, 22, 34), 0.15), (50, 0, 0), 1.5)
         scene.paint("uterus", womb, tissues.solid("gland", 6.0))
-    filling = 1.42 if scene.full_bladder else float(scene.rng.uniform(0.55, 1.05))
+    filling = scene.plan.bladder or float(scene.rng.uniform(0.55, 1.05))
     size = tuple(filling * r for r in scene.vary((43, 38, 36), 0.06))
     center = (float(scene.rng.normal(0.0, 3.0)), 32.0 + 4.0 * filling, -104.0 + 0.9 * size[2])
     bladder = Ellipsoid(center, size, (10, 0, 0), 1.0)

@@ -8,21 +8,23 @@ from typing import Final
 import numpy as np
 
 from medvlsam2.data.phantom.canvas import Canvas, Shape, Tissue
+from medvlsam2.data.phantom.hull import SIDES, Hull
 from medvlsam2.data.phantom.patient import VERTEBRA_TOPS_MM, Patient
 from medvlsam2.data.phantom.tissues import Tissues
 
-SIDES: Final = ((1.0, "right"), (-1.0, "left"))
-"""Sign of x and name of each side of the patient."""
+__all__ = ["LABEL_VALUES", "SIDES", "STRUCTURE_KEYS", "AorticAneurysm", "Plan", "Scene"]
 
 _PAIRED: Final = (
     "lung", "kidney", "adrenal_gland", "hip", "femur", "iliopsoas", "autochthon", "gluteus_maximus",
-    "gluteus_medius", "gluteus_minimus", "iliac_artery", "iliac_vena", "clavicula", "scapula",
+    "gluteus_medius", "gluteus_minimus", "iliac_artery", "iliac_vena", "clavicula", "scapula", "humerus",
+    "eyeball", "parotid_gland", "submandibular_gland", "common_carotid_artery",
 )  # fmt: skip
 _SINGLE: Final = (
     "heart", "aorta", "liver", "spleen", "pancreas", "gallbladder", "stomach", "duodenum", "small_bowel",
     "colon", "urinary_bladder", "prostate", "uterus", "esophagus", "trachea", "inferior_vena_cava",
     "superior_vena_cava", "portal_vein_and_splenic_vein", "spinal_cord", "sternum", "costal_cartilages",
-    "sacrum",
+    "sacrum", "skull", "mandible", "brain", "brainstem", "cerebellum", "larynx", "pharynx", "tongue",
+    "thyroid_gland", "pulmonary_artery",
 )  # fmt: skip
 
 STRUCTURE_KEYS: Final[tuple[str, ...]] = (
@@ -48,16 +50,34 @@ class AorticAneurysm:
     """Half its length."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Findings that change an organ as a whole, chosen before anything is painted."""
+
+    aneurysm: AorticAneurysm | None = None
+    """Widening of the aorta."""
+    bladder: float | None = None
+    """Size of an overfull bladder relative to the usual."""
+    heart: float | None = None
+    """Size of an enlarged heart relative to the usual, along each axis."""
+    spleen: float | None = None
+    """Size of an enlarged spleen relative to the usual, along each axis."""
+    ascites_mm: float | None = None
+    """Depth of free fluid along the wall of the abdomen."""
+    fracture: tuple[str, float] | None = None
+    """Key of a collapsed vertebra, and the share of its height that is lost at its front."""
+
+
 @dataclass(frozen=True)
 class Scene:
     """The grid being painted and everything that decides what it looks like."""
 
     canvas: Canvas
     patient: Patient
+    hull: Hull
     tissues: Tissues
     rng: np.random.Generator
-    aneurysm: AorticAneurysm | None = None
-    full_bladder: bool = False
+    plan: Plan = Plan()
 
     def paint(self, key: str, shape: Shape, tissue: Tissue) -> None:
         """Paint a labelled structure."""

@@ -50,6 +50,11 @@ class Ellipsoid:
         reach = np.sqrt(((self._turn * self.radii) ** 2).sum(1)) + 2.0 * bump_mm + 4.0
         self.lo, self.hi = self.center - reach, self.center + reach
 
+    def surface_point(self, direction: Vector) -> Float[np.ndarray, " 3"]:
+        """The point of its surface that lies in a direction from its centre."""
+        way = np.asarray(direction, float)
+        return self.center + way / float(np.linalg.norm((self._turn.T @ way) / self.radii))
+
     def distance(self, canvas: Canvas, block: Block) -> Field:
         """Signed distance in mm at the voxels of a block."""
         x, y, z = (
@@ -164,6 +169,43 @@ class Plate:
         half_u, half_v, half_n = self.half_mm
         rim = (np.sqrt((u / half_u) ** 2 + (v / half_v) ** 2) - 1.0) * np.float32(min(half_u, half_v))
         return np.maximum(np.abs(n - self.bend_per_mm * u * u) - np.float32(half_n), rim)
+
+
+class HalfRing:
+    """The front half of an elliptic ring that stands upright, such as a jaw or a row of teeth.
+
+    Args:
+        center: mm, in the plane of its two ends.
+        half_axes: mm along x and y, to the middle of the ring.
+        half_mm: half thickness and half height.
+        slope: rise of the ring along y.
+    """
+
+    def __init__(
+        self, center: Vector, half_axes: tuple[Real, Real], half_mm: tuple[Real, Real], slope: float = 0.0
+    ) -> None:
+        self.center = np.asarray(center, float)
+        self.half_axes = half_axes
+        self.half_mm = half_mm
+        self.slope = np.float32(slope)
+        thick, tall = half_mm
+        rise = sorted((0.0, slope * half_axes[1]))
+        width, reach = half_axes[0] + thick + 4.0, half_axes[1] + thick + 4.0
+        self.lo = self.center + np.array([-width, -4.0, rise[0] - tall - 4.0])
+        self.hi = self.center + np.array([width, reach, rise[1] + tall + 4.0])
+
+    def distance(self, canvas: Canvas, block: Block) -> Field:
+        """Signed distance in mm at the voxels of a block."""
+        x, y, z = (
+            field[block] - np.float32(c) for field, c in zip((canvas.x, canvas.y, canvas.z), self.center, strict=True)
+        )
+        a, b = (np.float32(v) for v in self.half_axes)
+        u, v = x / a, y / b
+        level = np.sqrt(u * u + v * v)
+        slope = np.sqrt((u / a) ** 2 + (v / b) ** 2) + np.float32(1e-6)
+        across = np.abs(level * (level - np.float32(1.0)) / slope) - np.float32(self.half_mm[0])
+        upright = np.abs(z - self.slope * y) - np.float32(self.half_mm[1])
+        return np.maximum(np.maximum(across, upright), -y)
 
 
 class Union:

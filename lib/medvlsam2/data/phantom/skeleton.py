@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from medvlsam2.data.phantom.canvas import Block, Canvas, Field, Shape
+from medvlsam2.data.phantom.hull import arm_line
 from medvlsam2.data.phantom.patient import VERTEBRA_TOPS_MM
 from medvlsam2.data.phantom.scene import SIDES, Scene
 from medvlsam2.data.phantom.shapes import Ellipsoid, Plate, Tube, Union, Without, smooth_min
@@ -13,13 +14,16 @@ from medvlsam2.data.phantom.shapes import Ellipsoid, Plate, Tube, Union, Without
 class _Column:
     """A stretch of the column of vertebral bodies, which follows the spine's curve."""
 
-    def __init__(self, scene: Scene, bottom_mm: float, top_mm: float, width: float, depth: float) -> None:
+    def __init__(
+        self, scene: Scene, z_mm: tuple[float, float], width: float, depth: float, *, collapse: float = 0.0
+    ) -> None:
+        self.collapse = np.float32(collapse)
         self.patient = scene.patient
-        self.z_mm = (bottom_mm, top_mm)
+        self.z_mm = z_mm
         self.width, self.depth = np.float32(width), np.float32(depth)
-        y = scene.spine_y(0.5 * (bottom_mm + top_mm))
-        self.lo = np.array([-width - 4, y - depth - 14, bottom_mm - 4])
-        self.hi = np.array([width + 4, y + depth + 14, top_mm + 4])
+        y = scene.spine_y(0.5 * sum(z_mm))
+        self.lo = np.array([-width - 4, y - depth - 14, z_mm[0] - 4])
+        self.hi = np.array([width + 4, y + depth + 14, z_mm[1] + 4])
 
     def distance(self, canvas: Canvas, block: Block) -> Field:
         """Signed distance in mm at the voxels of a block."""
@@ -30,7 +34,11 @@ class _Column:
         height = np.abs(z - middle)
         waist = np.float32(0.06) * (np.float32(1.0) - height / half)
         side = (np.sqrt(u * u + v * v) - np.float32(1.0) + waist) * self.depth
-        return -smooth_min(-side, half - height, 4.0)
+        room = half - height
+        if self.collapse:
+            lost = self.collapse * half * np.clip(np.float32(1.0) + v, 0.3, 2.0)
+            room = np.minimum(room, np.float32(self.z_mm[1]) - lost - z)
+        return -smooth_min(-side, room, 4.0)
 
 
 def paint_skeleton(scene: Scene) -> None:
@@ -47,31 +55,60 @@ def paint_skeleton(scene: Scene) -> None:
 def _paint_spine(scene: Scene) -> None:
     bottom = 0.0
     for name, top in VERTEBRA_TOPS_MM:
+        if name == "C1":
+            continue
         share = np.clip((top - 30.0) / 400.0, 0.0, 1.0)
-        width, depth = 25.0 - 11.0 * share, 17.5 - 6.5 * share
+        width, depth = 25.0 - 11.0 * share, _body_depth(top)
         disc_mm = 9.0 - 5.0 * share
-        disc = _Column(scene, bottom - 2.0, bottom + disc_mm + 2.0, width - 1.5, depth - 1.0)
+        disc = _Column(scene, (bottom - 2.0, bottom + disc_mm + 2.0), width - 1.5, depth - 1.0)
         scene.paint_unlabelled(disc, scene.tissues.solid("disc"))
-        body = _Column(scene, bottom + disc_mm, float(top), width, depth)
-        arch = _arch(scene, 0.5 * (bottom + disc_mm + float(top)), depth, lumbar=name[0] == "L")
-        scene.paint(f"vertebrae_{name}", Union(body, arch, blend_mm=2.0), scene.tissues.bone(1.8))
+        broken, loss = scene.plan.fracture or ("", 0.0)
+        collapse = loss if broken == f"vertebrae_{name}" else 0.0
+        if collapse:
+            above = _Column(scene, (bottom + disc_mm, float(top)), width - 1.5, depth - 1.0)
+            scene.paint_unlabelled(above, scene.tissues.solid("disc"))
+        body = _Column(scene, (bottom + disc_mm, float(top)), width, depth, collapse=collapse)
+        parts: list[Shape] = [body, _arch(scene, 0.5 * (bottom + disc_mm + float(top)), depth, name)]
+        if name == "C2":
+            y = scene.spine_y(565.0) + 2.0
+            parts.append(Tube([(0, y, 550), (0, y + 1, 572)], (6, 5), samples=2))
+        scene.paint(f"vertebrae_{name}", Union(*parts, blend_mm=2.0), scene.tissues.bone(1.8))
         bottom = float(top)
-    heights = np.linspace(-6.0, 440.0, 24)
-    depths = 17.5 - 6.5 * np.clip((heights - 30.0) / 400.0, 0.0, 1.0)
-    canal = [(0.0, scene.spine_y(z) - d - 7.5, float(z)) for z, d in zip(heights, depths, strict=True)]
-    scene.paint("spinal_cord", Tube(canal, [7.0] * 24, samples=46), scene.tissues.solid("canal", 5.0))
+    scene.paint("vertebrae_C1", _atlas(scene), scene.tissues.bone(1.8))
+    heights = np.linspace(-6.0, 576.0, 30)
+    canal = [(0.0, scene.spine_y(z) - _body_depth(z) - 7.5, float(z)) for z in heights]
+    scene.paint("spinal_cord", Tube(canal, [7.0] * 30, samples=58), scene.tissues.solid("canal", 5.0))
 
 
-def _arch(scene: Scene, z: float, depth: float, *, lumbar: bool) -> Union:
+def _body_depth(z: float | int) -> float:
+    """Half the depth of the vertebral body at a height."""
+    return float(np.interp(z, (30.0, 430.0, 480.0), (17.5, 11.0, 8.5)))
+
+
+def _atlas(scene: Scene) -> Union:
+    """The first cervical vertebra: a ring without a body."""
+    y = scene.spine_y(566.0)
+    parts: list[Shape] = []
+    for sign, _ in SIDES:
+        parts.append(Ellipsoid((sign * 19, y - 4, 567), (8.5, 10, 9)))
+        parts.append(Tube([(sign * 20, y - 4, 566), (sign * 37, y - 8, 565)], (5.0, 3.5), samples=2))
+        parts.append(Tube([(sign * 14, y + 4, 566), (0, y + 12, 567)], (4.0, 4.0), samples=2))
+        rear = [(sign * 19, y - 10, 567), (sign * 16, y - 27, 567), (0, y - 34, 567)]
+        parts.append(Tube(rear, (4.5, 3.8, 4.2), samples=5))
+    return Union(*parts, blend_mm=2.0)
+
+
+def _arch(scene: Scene, z: float, depth: float, level: str) -> Union:
     back = scene.spine_y(z) - depth
-    reach, drop = (36.0, -4.0) if lumbar else (30.0, 3.0)
+    reach, drop = {"L": (36.0, -4.0), "T": (30.0, 3.0), "C": (25.0, 0.0)}[level[0]]
     parts: list[Shape] = []
     for sign, _ in SIDES:
         pedicle = [(sign * 11, back + 4, z + 3), (sign * 14, back - 9, z + 2), (sign * 11, back - 17, z)]
         parts.append(Tube(pedicle, (5.0, 5.0, 5.0), samples=4))
         parts.append(Tube([(sign * 12, back - 15, z), (sign * 1, back - 22, z - 3)], (4.0, 4.5), samples=2))
         parts.append(Tube([(sign * 14, back - 9, z), (sign * reach, back - 16, z + drop)], (4.5, 3.0), samples=3))
-    spinous = [(0, back - 20, z - 3), (0, back - 33, z - 9 + drop), (0, back - 43, z - 14 + drop)]
+    long = {"C3": 0.4, "C4": 0.45, "C5": 0.55, "C6": 0.8}.get(level, 1.0)
+    spinous = [(0, back - 20 - 23 * f * long, z - 3 - f * (11 * long - drop)) for f in (0.0, 0.55, 1.0)]
     parts.append(Tube(spinous, (4.0, 3.2, 3.8), samples=5))
     return Union(*parts, blend_mm=1.5)
 
@@ -110,9 +147,18 @@ def _paint_shoulders(scene: Scene) -> None:
     wings = [Tube([(s * 3, y, z) for _, y, z in points], (6, 9, 9, 13), samples=12) for s in (-3.0, 3.0)]
     scene.paint("sternum", Union(plate, *wings, blend_mm=4.0), bone)
     for sign, side in SIDES:
+        arm = arm_line(patient, sign, arms_down=scene.hull.arms_down)
+        x, y, z = arm[0]
+        head = Union(Ellipsoid((x, y, z), (24, 24, 24)), Tube(arm, (16, 12, 12, 13), samples=10), blend_mm=10.0)
+        scene.paint(f"humerus_{side}", head, scene.tissues.bone(3.0))
+        spine = [(sign * 78, -98, z - 8), (sign * 118, -84, z + 12), (sign * 150, -40, z + 28), (x, y + 6, z + 30)]
+        socket = Ellipsoid((x - sign * 30, y - 10, z - 2), (9, 18, 20), (0, 0, -sign * 30))
         blade = Plate((sign * 102, -84, 362), (sign * 0.8, 0.55, 0.2), (0.0, 0.15, 1.0), (40, 62, 3.2), sign * 0.003)
-        scene.paint(f"scapula_{side}", blade, bone)
-        collar = Tube([(sign * 18, 58, 392), (sign * 62, 44, 404), (sign * 118, 4, 424)], (7, 5.5, 6), samples=10)
+        ridge = Tube(spine, (3, 4.5, 5, 5), samples=8)
+        strut = Tube([(sign * 112, -62, z - 22), (x - sign * 32, y - 12, z - 4)], (5, 9), samples=2)
+        scene.paint(f"scapula_{side}", Union(blade, ridge, strut, socket, blend_mm=3.0), bone)
+        line = [(sign * 18, 58, 392), (sign * 62, 48, 404), (sign * 118, 2, z + 26), (sign * 142, -22, z + 28)]
+        collar = Tube(line, (8, 6, 5.5, 6), samples=10)
         scene.paint(f"clavicula_{side}", collar, bone)
 
 
@@ -131,7 +177,17 @@ def _femur(sign: float) -> Union:
         Ellipsoid((sign * 90, 10, -84), (23, 23, 23)),
         Tube([(sign * 90, 10, -84), (sign * 124, 2, -112)], (15, 16), samples=3),
         Ellipsoid((sign * 134, -8, -112), (14, 18, 20)),
-        Tube([(sign * 128, 0, -116), (sign * 126, 6, -150), (sign * 118, 12, -240)], (19, 15, 14), samples=6),
+        Tube(
+            [
+                (sign * 128, 0, -116),
+                (sign * 124, 6, -150),
+                (sign * 106, 14, -240),
+                (sign * 86, 8, -400),
+                (sign * 80, 2, -470),
+            ],
+            (19, 15, 14, 14, 18),
+            samples=10,
+        ),
         blend_mm=8.0,
     )
 

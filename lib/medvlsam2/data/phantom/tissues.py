@@ -29,10 +29,18 @@ _BY_PHASE: Final[dict[str, tuple[float | int, ...]]] = {
     "prostate": (36, 62, 82, 80),
     "gland": (42, 80, 92, 88),
     "metastasis": (38, 52, 62, 68),
+    "brain": (34, 37, 39, 39),
+    "parotid": (-24, -8, 4, 2),
+    "salivary": (36, 62, 86, 80),
+    "thyroid": (105, 165, 175, 150),
+    "tongue": (42, 50, 60, 60),
+    "mucosa": (38, 55, 68, 66),
+    "tumor": (40, 62, 78, 74),
 }
 _FIXED: Final[dict[str, float]] = {
     "air": -1000, "fat": -104, "skin": 12, "lung": -845, "bile": 8, "water": 4, "disc": 82, "cortex": 640,
-    "canal": 28, "cartilage": 95, "airway_wall": 10,
+    "canal": 28, "cartilage": 95, "airway_wall": 10, "csf": 8, "vitreous": 9, "tooth": 1900, "skull": 1050,
+    "diploe": 520, "jaw": 1150, "jaw_marrow": 420, "thyroid_cartilage": 150,
 }  # fmt: skip
 
 
@@ -85,12 +93,38 @@ class Tissues:
         """Cortical shell around spongy bone."""
         return self.layered("cortex", "marrow", cortex_mm, texture_hu=22.0)
 
+    def brain(self, atrophy: float) -> Tissue:
+        """Cortex with sulci that widen as the brain shrinks, around white matter."""
+        gray, csf = np.float32(self.hu["brain"] + 3.0), np.float32(self.hu["csf"])
+        depth = np.float32(4.0 + 9.0 * atrophy)
+
+        def paint(canvas: Canvas, block: Block, distance: Field) -> Field:
+            folds = np.abs(canvas.grain[block] + np.float32(0.4) * canvas.bumps[block])
+            share = np.clip(np.float32(0.9 + 0.5 * atrophy) - np.float32(4.5) * folds, 0.0, 1.0)
+            share *= np.clip(np.float32(1.0) + distance / depth, 0.0, 1.0)
+            white = np.clip((-distance - np.float32(7.0)) / 5.0 + np.float32(1.2) * canvas.bumps[block], 0.0, 1.0)
+            return gray - np.float32(7.0) * white + share * (csf - gray)
+
+        return paint
+
+    def teeth(self, period_mm: float) -> Tissue:
+        """A row of teeth with gaps; a tooth's place along the row is told by x and y together."""
+        tooth, gum = np.float32(self.hu["tooth"]), np.float32(self.hu["mucosa"])
+
+        def paint(canvas: Canvas, block: Block, distance: Field) -> Field:
+            along = np.abs(canvas.x[block]) - canvas.y[block]
+            gap = np.clip(np.cos(along * np.float32(2.0 * np.pi / period_mm)) - np.float32(0.4), 0.0, 1.0)
+            return tooth + np.clip(np.float32(1.6) * gap, 0.0, 1.0) * (gum - tooth)
+
+        return paint
+
     def muscle_layers(self) -> Tissue:
         """Muscles parted by thin sheets of fat."""
         muscle, fat = np.float32(self.hu["muscle"]), np.float32(self.hu["fat"])
 
         def paint(canvas: Canvas, block: Block, distance: Field) -> Field:
-            sheet = np.clip(np.float32(1.2) - np.abs(canvas.bumps[block]) * np.float32(10.0), 0.0, 1.0)
+            thin = np.minimum(np.float32(1.0), np.float32(1.5) / canvas.softness_mm)
+            sheet = thin * np.clip(np.float32(1.2) - np.abs(canvas.bumps[block]) * (np.float32(10.0) * thin), 0.0, 1.0)
             sheet *= np.clip(-distance - np.float32(4.0), 0.0, 1.0)
             return muscle + np.float32(7.0) * canvas.grain[block] + sheet * np.float32(0.8) * (fat - muscle)
 

@@ -5,36 +5,27 @@ from __future__ import annotations
 import numpy as np
 
 from medvlsam2.data.phantom.canvas import Block, Canvas, Field, Shape
-from medvlsam2.data.phantom.patient import Patient
-from medvlsam2.data.phantom.scene import SIDES, Scene
-from medvlsam2.data.phantom.shapes import Ellipsoid, Tube, Union, smooth_min
-
-
-def domes(patient: Patient) -> Union:
-    """The two halves of the abdominal cavity below the diaphragm."""
-    rise = patient.dome_mm
-    right = Ellipsoid((66, 12, 140 + rise), (92, 104, 100))
-    left = Ellipsoid((-68, 12, 140 + rise), (86, 102, 89))
-    return Union(right, left, blend_mm=25.0)
+from medvlsam2.data.phantom.hull import SIDES, Hull, domes
+from medvlsam2.data.phantom.scene import Scene
+from medvlsam2.data.phantom.shapes import Tube
 
 
 class InsideWall:
     """A shape kept inside the muscle wall by some gap, and optionally below the diaphragm."""
 
-    def __init__(self, patient: Patient, shape: Shape, *, gap_mm: float = 3.0, below_diaphragm: bool = False) -> None:
-        self.patient = patient
+    def __init__(self, hull: Hull, shape: Shape, *, gap_mm: float = 3.0, below_diaphragm: bool = False) -> None:
+        self.hull = hull
         self.shape = shape
         self.gap_mm = gap_mm
-        self.dome = domes(patient) if below_diaphragm else None
+        self.below_diaphragm = below_diaphragm
         self.lo, self.hi = shape.lo, shape.hi
 
     def distance(self, canvas: Canvas, block: Block) -> Field:
         """Signed distance in mm at the voxels of a block."""
-        gap = np.float32(self.gap_mm)
         total = self.shape.distance(canvas, block)
-        total = np.maximum(total, self.patient.wall_distance(canvas, block, "inner") + gap)
-        if self.dome is not None:
-            total = np.maximum(total, self.dome.distance(canvas, block) + np.float32(1.2))
+        total = np.maximum(total, self.hull.inner[block] + np.float32(self.gap_mm))
+        if self.below_diaphragm:
+            total = np.maximum(total, self.hull.domes[block] + np.float32(max(1.2, self.gap_mm - 1.0)))
         return total
 
 
@@ -46,21 +37,16 @@ def recess_distance(canvas: Canvas, block: Block) -> Field:
 
 def paint_hull(scene: Scene) -> None:
     """Paint skin, subcutaneous fat, muscle wall, inner fat and diaphragm over the whole grid."""
-    canvas, patient, tissues = scene.canvas, scene.patient, scene.tissues
+    canvas, tissues, hull = scene.canvas, scene.tissues, scene.hull
     whole = canvas.whole
-    skin = patient.wall_distance(canvas, whole, "outer", grow="skin")
-    if scene.patient.sex == "female":
-        skin = smooth_min(skin, _breasts(scene).distance(canvas, whole), 22.0)
-    canvas.paint_field(whole, skin, tissues.layered("skin", "fat", 1.8, texture_hu=5.0))
-    wall = patient.wall_distance(canvas, whole, "outer")
-    canvas.paint_field(whole, wall + np.float32(1.5) * canvas.bumps, tissues.muscle_layers())
-    inner = patient.wall_distance(canvas, whole, "inner")
-    canvas.paint_field(whole, inner, tissues.solid("fat", 5.0))
-    cavity = domes(patient)
+    canvas.paint_field(whole, hull.skin, tissues.layered("skin", "fat", 1.8, texture_hu=5.0))
+    canvas.paint_field(whole, hull.outer + np.float32(1.5) * canvas.bumps, tissues.muscle_layers())
+    canvas.paint_field(whole, hull.inner, tissues.solid("fat", 5.0))
+    cavity = domes(scene.patient)
     block = canvas.block(cavity.lo, cavity.hi)
     if block is not None:
-        sheet = np.abs(cavity.distance(canvas, block)) - np.float32(1.6)
-        sheet = np.maximum(np.maximum(sheet, inner[block]), recess_distance(canvas, block) - 6.0)
+        sheet = np.abs(hull.domes[block]) - np.float32(1.6)
+        sheet = np.maximum(np.maximum(sheet, hull.inner[block]), recess_distance(canvas, block) - 6.0)
         canvas.paint_field(block, sheet, tissues.solid("muscle"))
 
 
@@ -81,10 +67,3 @@ def paint_back_muscles(scene: Scene) -> None:
             scene.vary((7.0, 17.0, 21.0, 22.0, 18.0, 11.0)), bump_mm=1.0,
         )  # fmt: skip
         scene.paint(f"iliopsoas_{side}", psoas, muscle)
-
-
-def _breasts(scene: Scene) -> Union:
-    size = scene.vary((58.0, 22.0 + 1.3 * scene.patient.fat_mm, 55.0), 0.15)
-    front = scene.patient.profile("outer_front", 275.0)
-    sides = [Ellipsoid((sign * 74.0, front - 4.0, 272.0), size) for sign, _ in SIDES]
-    return Union(*sides, blend_mm=12.0)

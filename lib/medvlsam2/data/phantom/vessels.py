@@ -41,6 +41,9 @@ def paint_vessels(scene: Scene) -> None:
             (sign * 80, 50, -80),
             (sign * 86, 60, -150),
         ]
+        thigh = [(sign * 84, 56, -146), (sign * 80, 44, -240), (sign * 76, 20, -340), (sign * 74, -8, -430)]
+        scene.paint_unlabelled(Tube(thigh, (4.5, 4.2, 4, 4)), _arterial(scene))
+        scene.paint_unlabelled(Tube([(x - sign * 8, y - 6, z) for x, y, z in thigh], (5, 5, 5, 5)), vein)
         scene.paint(f"iliac_artery_{side}", Tube(iliac, scene.vary((6.0, 5.5, 5.0, 5.0, 4.5))), _arterial(scene))
 
 
@@ -55,7 +58,7 @@ def aorta(scene: Scene) -> Tube:
     width = scene.vary((1.0,), 0.12)[0]
     shape = np.interp([p[2] for p in low], (46, 130, 240, 340), (8.2, 9.5, 11.5, 12.2))
     radii = width * np.array([*shape, 12.6, 13.0, 13.8, 15.0, 15.0])
-    bulge = scene.aneurysm
+    bulge = scene.plan.aneurysm
     if bulge is not None:
         heights = np.array([p[2] for p in points])
         near = np.exp(-(((heights - bulge.z_mm) / (0.6 * bulge.half_length_mm)) ** 2))
