@@ -17,8 +17,9 @@ from medvlsam2.data.synthesis import SynthesisConfig
 from medvlsam2.errors import DatasetError, GeometryMismatch
 from medvlsam2.model.builders import TINY_RANDOM
 from medvlsam2.training import cases
-from medvlsam2.training.cases import Case, cache_folder, cache_phantom, cache_scan, cache_synthetic, load_case
+from medvlsam2.training.cases import Case, cache_phantom, cache_record, cache_scan, cache_synthetic, load_case
 from medvlsam2.training.samples import conversations
+from medvlsam2.training.scans import cache_scans, labelled_scans
 
 MASK_SIDE = 4 * TINY_RANDOM.sam2.image_size // TINY_RANDOM.sam2.backbone_stride
 
@@ -150,12 +151,13 @@ def test_partly_contoured_labels_are_left_out(phantom_files: Path, tmp_path: Pat
     for case_id in ("4DLung_113", "other"):
         write_case(root, case_id, phantom_files, labels)
     (root / "ct" / "unlabelled").mkdir()
-    folders = cache_folder(root, ["4DLung_113", "other", "unlabelled"], tmp_path / "cache", TINY_RANDOM)
+    folders = cache_scans(labelled_scans(root), tmp_path / "cache", TINY_RANDOM, synthetic=0, workers=1)
     assert [load_case(folder).keys for folder in folders] == [("liver",), ("liver", "lymph_node", "vertebrae")]
 
 
 def test_a_real_scan(shared_data: Path, tmp_path: Path) -> None:
-    folder = cache_folder(shared_data, ["TS_abdo_sm"], tmp_path, TINY_RANDOM)[0]
+    record = next(record for record in labelled_scans(shared_data) if record.case_id == "TS_abdo_sm")
+    folder = cache_record(record, tmp_path, TINY_RANDOM)
     case = load_case(folder)
     assert case.num_slices == 30
     assert case.slice_spacing_mm == pytest.approx(3.0)

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -79,10 +80,33 @@ def test_the_caller_may_validate(train, tmp_path: Path) -> None:
     assert not list((tmp_path / "cache").glob(f"phantom_{run.VALIDATION_PHANTOM_SEED}*"))
 
 
-def test_data_without_a_split_is_refused(train, tmp_path: Path) -> None:
+def test_data_of_no_known_layout_is_refused(train, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
-    with pytest.raises(DatasetError, match=r"no split.json that names the train cases"):
+    with pytest.raises(DatasetError, match=r"data"):
         train(CONFIG, data=tmp_path / "data")
+
+
+def test_scans_without_a_validation_split_are_trained_on(
+    train, tmp_path: Path, small_phantom: Phantom, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = tmp_path / "raw"
+    write_nnunet(data, small_phantom)
+    train(replace(CONFIG, stages=(3,), minutes=(0.02,), synthetic=1), data=data)
+    told = checkpoint.load(tmp_path / "model").metadata["training"]
+    assert told["scans"] == 2, "the scan and one made of it"
+    assert "validation on phantoms alone" in caplog.text
+
+
+def write_nnunet(data: Path, phantom: Phantom) -> None:
+    """One labelled scan in nnU-Net's raw layout."""
+    for folder in ("imagesTr", "labelsTr"):
+        (data / folder).mkdir(parents=True)
+    affine = phantom.volume.affine
+    nib.save(nib.Nifti1Image(phantom.volume.hu, affine), data / "imagesTr" / "one_0000.nii.gz")
+    nib.save(nib.Nifti1Image(phantom.label_map, affine), data / "labelsTr" / "one.nii.gz")
+    labels = {"background": 0, **{key: value for value, key in phantom.labels.items()}}
+    card = {"channel_names": {"0": "CT"}, "labels": labels, "numTraining": 1, "file_ending": ".nii.gz"}
+    (data / "dataset.json").write_text(json.dumps(card))
 
 
 def test_the_hash_is_that_of_ids_and_labels(tiny_case: Case, tmp_path: Path) -> None:

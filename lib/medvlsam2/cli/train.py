@@ -32,7 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--run", metavar="DIR", help="logs and checkpoint; it resumes from them (default: runs/PRESET)"
     )
     folders.add_argument("--cache", metavar="DIR", help="prepared scans, kept between runs (default: cache/PRESET)")
-    folders.add_argument("--data", metavar="DIR", help="real scans: ct/ and split.json (default: phantoms alone)")
+    folders.add_argument("--data", metavar="DIR", help="real scans: a manifest, or a folder of any known layout")
     folders.add_argument("--initial", metavar="DIR", help="model folder to start from (default: random weights)")
     folders.add_argument("--workers", type=int, default=1, help="processes that draw phantoms")
     parser.add_class_arguments(TrainConfig)
@@ -45,8 +45,8 @@ def run(arguments: Namespace) -> int:
     output = Path(arguments.output or run_dir / "model")
     cache = Path(arguments.cache or f"cache/{config.preset}")
     data = Path(arguments.data) if arguments.data else None
-    if data is not None and not data.is_dir():
-        raise DatasetError(f"--data '{data}' is no folder. Give one with ct/ and split.json, or leave it out.")
+    if data is not None and not data.exists():
+        raise DatasetError(f"--data '{data}' is not there. Give a manifest or a folder of scans, or leave it out.")
     initial = Path(arguments.initial) if arguments.initial else None
     if arguments.workers < 1:
         raise InvalidConfig(f"--workers {arguments.workers} given; at least 1 is needed.")

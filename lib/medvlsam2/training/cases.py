@@ -13,7 +13,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +28,6 @@ from medvlsam2.data.facts import ScanFacts
 from medvlsam2.data.label_facts import facts_of_labels
 from medvlsam2.data.label_maps import LabelMap, read_label_map
 from medvlsam2.data.manifest import ScanRecord
-from medvlsam2.data.manifest_layouts import scan_folder
 from medvlsam2.data.readers import read_volume
 from medvlsam2.data.synthesis import SynthesisConfig, synthesise
 from medvlsam2.data.volume import CTVolume
@@ -197,12 +196,6 @@ def cache_synthetic(
     new_volume, new_labels = synthesise(volume, read_label_map(label), keys, rng, synthesis)
     _write_labelled(folder, new_volume, new_labels, keys, config)
     return folder
-
-
-def cache_folder(data: Path, case_ids: Collection[str], cache: Path, config: ModelConfig) -> list[Path]:
-    """Cache those of the named scans of a folder that have labels, whatever its layout."""
-    _, records = scan_folder(data)
-    return [cache_record(record, cache, config) for record in records if record.case_id in case_ids and record.label]
 
 
 def _label_of(record: ScanRecord) -> Path:

@@ -29,8 +29,8 @@ class TrainConfig:
     """Compile the slice encoder with torch.compile; it pays on a GPU in a long run."""
     channels_last: bool = False
     """Keep the slice encoder's weights in the channels-last layout."""
-    synthetic: int = 20
-    """New scans made of each real scan with many labelled structures: deformed and in other intensities."""
+    synthetic: int = 40
+    """New scans made of the real ones, most of those whose structures few have: deformed, in other intensities."""
     phantoms: int = 200
     """Number of phantoms to draw and to train on."""
     phantom_seed: int = 1000

@@ -10,7 +10,6 @@ from dataclasses import asdict
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -21,17 +20,17 @@ from medvlsam2.config import ModelConfig
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language import tokenizer as tokenizers
 from medvlsam2.data.language.corpus import sentences
-from medvlsam2.data.manifest_layouts import scan_folder
 from medvlsam2.errors import DatasetError
 from medvlsam2.model import builders, checkpoint
 from medvlsam2.model.medvlsam2 import MedVLSAM2
-from medvlsam2.training.cases import Case, cache_folder, cache_phantom, cache_synthetic, load_case
+from medvlsam2.training.cases import Case, cache_phantom, load_case
 from medvlsam2.training.config import TrainConfig
 from medvlsam2.training.initial import take_parts
 from medvlsam2.training.loop import Validate, fit, precision
 from medvlsam2.training.provenance import code_version, data_hash, device_name
 from medvlsam2.training.run_folder import Line
 from medvlsam2.training.samples import COMMON
+from medvlsam2.training.scans import cache_scans, labelled_scans
 from medvlsam2.training.validate import text_dice
 
 logger = logging.getLogger(__name__)
@@ -40,7 +39,6 @@ TOKENIZER_TEXTS = 20_000
 """Conversations from which the tokenizer of a model without parents learns its merges."""
 VALIDATION_PHANTOM_SEED = 800_000
 PROVENANCE = "run.json"
-MIN_STRUCTURES_TO_SYNTHESISE = 20
 
 
 def train(
@@ -62,7 +60,7 @@ def train(
         output: model folder to write.
         run: folder of the run: logs and the checkpoint from which it resumes.
         cache: folder of prepared scans and phantoms, kept between runs.
-        data: folder with ``ct/``, ``split.json`` as in the project's data set; None: phantoms alone.
+        data: a manifest, or a folder in a layout that ``medvlsam2 manifest`` knows; None: phantoms alone.
         workers: processes that draw phantoms.
         report: called every few steps.
         validate: scores the model; None: the mean Dice of structures asked for by name, on scans of the ``val`` split
@@ -92,11 +90,13 @@ def train(
 def prepare_cases(
     config: TrainConfig, model_config: ModelConfig, cache: Path, data: Path | None, workers: int
 ) -> list[Case]:
-    """Cached phantoms and the scans of the ``train`` split."""
+    """Cached phantoms, the scans of the ``train`` split, and new ones made of them."""
     seeds = range(config.phantom_seed, config.phantom_seed + config.phantoms)
-    scans = [] if data is None else cache_folder(data, _split(data, "train"), cache, model_config)
-    made = [] if data is None else _synthetic(config, model_config, cache, data, workers)
-    return [load_case(folder) for folder in (*scans, *made, *_phantoms(seeds, model_config, cache, workers))]
+    scans: list[Path] = []
+    if data is not None:
+        records = labelled_scans(data)
+        scans = cache_scans(records, cache, model_config, synthetic=config.synthetic, workers=workers)
+    return [load_case(folder) for folder in (*scans, *_phantoms(seeds, model_config, cache, workers))]
 
 
 def validation_cases(
@@ -104,9 +104,14 @@ def validation_cases(
 ) -> list[Case]:
     """Cached scans of the ``val`` split that have labels, and phantoms of other seeds."""
     seeds = range(VALIDATION_PHANTOM_SEED, VALIDATION_PHANTOM_SEED + config.validation_cases)
-    scans = [] if data is None else cache_folder(data, _split(data, "val"), cache, model_config)
-    chosen = scans[: config.validation_cases]
-    return [load_case(folder) for folder in (*chosen, *_phantoms(seeds, model_config, cache, workers))]
+    scans: list[Path] = []
+    if data is not None:
+        try:
+            records = labelled_scans(data, "val")[: config.validation_cases]
+            scans = cache_scans(records, cache, model_config, synthetic=0, workers=workers)
+        except DatasetError as error:
+            logger.warning("validation on phantoms alone: %s", error)
+    return [load_case(folder) for folder in (*scans, *_phantoms(seeds, model_config, cache, workers))]
 
 
 def dice_of_names(tokenizer: PreTrainedTokenizerBase, cases: list[Case]) -> Validate:
@@ -121,28 +126,6 @@ def dice_of_names(tokenizer: PreTrainedTokenizerBase, cases: list[Case]) -> Vali
 def _phantoms(seeds: Iterable[int], model_config: ModelConfig, cache: Path, workers: int) -> list[Path]:
     with ProcessPoolExecutor(max_workers=workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         return list(pool.map(partial(cache_phantom, cache=cache, config=model_config), seeds))
-
-
-def _synthetic(config: TrainConfig, model_config: ModelConfig, cache: Path, data: Path, workers: int) -> list[Path]:
-    """New scans made of those train scans in which many structures are labelled, since such scans are few."""
-    train = set(_split(data, "train"))
-    rich = [
-        record
-        for record in scan_folder(data)[1]
-        if record.case_id in train and len(record.known_names) >= MIN_STRUCTURES_TO_SYNTHESISE
-    ]
-    jobs = [(record, seed) for record in rich for seed in range(config.synthetic)]
-    with ProcessPoolExecutor(max_workers=workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        make = partial(cache_synthetic, cache=cache, config=model_config)
-        return list(pool.map(make, *zip(*jobs, strict=True))) if jobs else []
-
-
-def _split(data: Path, name: Literal["train", "val"]) -> list[str]:
-    path = data / "split.json"
-    if not path.is_file():
-        raise DatasetError(f"'{data}' has no split.json that names the {name} cases. Add one, or leave out --data.")
-    case_ids: list[str] = json.loads(path.read_text(encoding="utf-8"))[name]
-    return case_ids
 
 
 def _tokenizer(model_config: ModelConfig, seed: int, run: Path) -> PreTrainedTokenizerBase:
