@@ -18,7 +18,7 @@ from medvlsam2.errors import DatasetError, GeometryMismatch
 from medvlsam2.model.builders import TINY_RANDOM
 from medvlsam2.training import cases
 from medvlsam2.training.cases import Case, cache_phantom, cache_record, cache_scan, cache_synthetic, load_case
-from medvlsam2.training.samples import conversations
+from medvlsam2.training.samples import talk
 from medvlsam2.training.scans import cache_scans, labelled_scans
 
 MASK_SIDE = 4 * TINY_RANDOM.sam2.image_size // TINY_RANDOM.sam2.backbone_stride
@@ -80,15 +80,16 @@ class TestLabelledScan:
         assert case.structure_mask("liver") is not None
         assert case.structure_mask("spleen") is None
         assert case.facts is not None
-        assert case.facts.absent == ()
+        assert "spleen" not in case.facts.absent
         assert set(case.facts.volumes_ml) == {"liver", "kidney_left"}
         assert not case.facts.lesions_known
         assert not case.is_phantom
         expected_ml = small_phantom.facts.volumes_ml["liver"]
         assert case.facts.volumes_ml["liver"] == pytest.approx(expected_ml, rel=1e-3)
-        talks = conversations(case, np.random.default_rng(0), 50)
-        assert talks
-        assert not any("spleen" in talk.answer.lower() and "not" in talk.answer.lower() for talk in talks)
+        about = talk(case, np.random.default_rng(0), 50, measured_share=0.0)
+        assert about is not None
+        answers = [item.answer.lower() for item in about.conversations]
+        assert not any("spleen" in answer and "not" in answer for answer in answers)
 
     def test_a_whole_needs_all_of_its_parts(self, phantom_files: Path, tmp_path: Path, small_phantom: Phantom) -> None:
         whole = next(
@@ -213,5 +214,5 @@ def test_what_is_no_case_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="'empty' is no cached case"):
         load_case(tmp_path / "empty")
     (tmp_path / "empty" / "case.json").write_text(json.dumps({"cache_version": 0}))
-    with pytest.raises(DatasetError, match="has version 0; 2 is allowed"):
+    with pytest.raises(DatasetError, match="has version 0; 3 is allowed"):
         load_case(tmp_path / "empty")

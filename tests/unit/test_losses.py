@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from medvlsam2.training.losses import mask_loss
+from medvlsam2.training.losses import dense_loss, mask_loss
 
 
 def test_values_by_hand() -> None:
@@ -85,3 +85,42 @@ def test_absent_objects_do_not_thin_out_the_others() -> None:
     torch.testing.assert_close(alone.dice, among.dice)
     torch.testing.assert_close(alone.balanced, among.balanced)
     torch.testing.assert_close(alone.iou, among.iou)
+
+
+LABEL_MAP = torch.zeros(2, 16, 16, dtype=torch.long)
+LABEL_MAP[0, 2:6, 2:6] = 1
+LABEL_MAP[:, 9:13, 9:13] = 2
+
+
+def perfect_similarity(count: int) -> torch.Tensor:
+    numbers = torch.arange(1, count + 1).view(1, -1, 1, 1)
+    return torch.where(LABEL_MAP[:, None] == numbers, 12.0, -12.0)
+
+
+def test_dense_loss_is_nothing_where_every_pixel_is_right() -> None:
+    assert float(dense_loss(perfect_similarity(3), LABEL_MAP)) < 0.01
+
+
+def test_dense_loss_counts_a_structure_that_is_nowhere() -> None:
+    similarity = perfect_similarity(3)
+    similarity[:, 2] = 3.0
+    assert float(dense_loss(similarity, LABEL_MAP)) > 1.0
+
+
+def test_dense_loss_takes_each_structure_as_it_is_asked_for_alone() -> None:
+    """Positive inside another structure is wrong, even where the other one is more similar still."""
+    similarity = perfect_similarity(2)
+    similarity[:, 0] = torch.where(LABEL_MAP == 2, 6.0, similarity[:, 0])
+    similarity[:, 1] = torch.where(LABEL_MAP == 2, 20.0, similarity[:, 1])
+    assert float(dense_loss(similarity, LABEL_MAP)) > 0.2
+
+
+def test_a_small_structure_counts_as_much_as_a_large_one() -> None:
+    label_map = torch.zeros(1, 32, 32, dtype=torch.long)
+    label_map[0, :2, :2], label_map[0, 8:24, 8:24] = 1, 2
+    missed = []
+    for number in (1, 2):
+        similarity = torch.where(label_map[:, None] == torch.tensor([1, 2]).view(1, -1, 1, 1), 8.0, -8.0)
+        similarity[:, number - 1] = -8.0
+        missed.append(float(dense_loss(similarity, label_map)))
+    assert missed[0] > 0.2 * missed[1]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +13,14 @@ import torch
 from medvlsam2.model.builders import TINY_RANDOM
 from medvlsam2.training import samples
 from medvlsam2.training.cases import Case
-from medvlsam2.training.samples import conversations, draw_box, draw_clicks, draw_prompt_kind, segmentation_sample
+from medvlsam2.training.samples import (
+    dense_sample,
+    draw_box,
+    draw_clicks,
+    draw_prompt_kind,
+    segmentation_sample,
+    talk,
+)
 
 
 def draw(case: Case, seed: int, *, contiguous: bool = False, slices: int = 5) -> samples.SegmentationSample:
@@ -124,9 +133,33 @@ def test_prompts_come_in_their_shares() -> None:
         assert abs(counts[kind] / 2000 - share) < 0.04
 
 
-def test_conversations_end_with_a_report_where_all_is_known(tiny_case: Case) -> None:
-    talks = conversations(tiny_case, np.random.default_rng(0), 4)
-    assert len(talks) == 4
-    assert "report" in talks[-1].question
+def test_a_talk_ends_with_a_report_where_all_is_known(tiny_case: Case) -> None:
+    about = talk(tiny_case, np.random.default_rng(0), 4, measured_share=0.0)
+    assert about is not None
+    assert len(about.conversations) == 4
+    assert "report" in about.conversations[-1].question
+    assert about.measured is None
     unknown = Case(tiny_case.folder, "unknown", tiny_case.keys, None, False, tiny_case.slice_spacing_mm)
-    assert conversations(unknown, np.random.default_rng(0), 4) == []
+    assert talk(unknown, np.random.default_rng(0), 4, measured_share=0.0) is None
+
+
+def test_answers_tell_the_sizes_that_were_measured(tiny_case: Case) -> None:
+    about = talk(tiny_case, np.random.default_rng(0), 200, measured_share=1.0)
+    assert about is not None
+    assert about.measured is not None
+    told_mm = {mm for item in about.conversations for mm in re.findall(r"(\d+) mm", item.answer)}
+    assert told_mm
+    assert told_mm <= set(re.findall(r"(\d+) mm", about.measured))
+
+
+def test_a_dense_sample_also_asks_for_what_is_not_there(tiny_case: Case) -> None:
+    assert tiny_case.facts is not None
+    absent = replace(tiny_case, facts=replace(tiny_case.facts, absent=("gallbladder", "prostate")))
+    sample = dense_sample(absent, np.random.default_rng(0), num_slices=4, num_structures=3, sam2=TINY_RANDOM.sam2)
+    known = dense_sample(
+        replace(tiny_case, facts=None), np.random.default_rng(0), num_slices=4, num_structures=3, sam2=TINY_RANDOM.sam2
+    )
+    assert len(sample.phrases) == 5
+    assert len(known.phrases) == 3
+    assert int(sample.label_map.max()) <= 3
+    assert any("prostate" in phrase.lower() for phrase in sample.phrases)

@@ -19,10 +19,10 @@ from medvlsam2.training.dense_step import dense_step
 from medvlsam2.training.parts import set_trainable, set_trainable_for_finetuning
 from medvlsam2.training.samples import (
     SegmentationSample,
-    conversations,
     dense_sample,
     paired_requests,
     segmentation_sample,
+    talk,
 )
 from medvlsam2.training.step import alignment_step, conversation_step, segmentation_step, text_step
 from medvlsam2.transforms.text import encode
@@ -60,7 +60,9 @@ def run_stage(model: MedVLSAM2, loaded: LoadedModel, case: Case, stage: int) -> 
         text_step(model, rows).loss.backward()
         return
     whole = torch.from_numpy(np.array(case.whole, dtype=np.float32))[None]
-    conversation_step(model, loaded.tokenizer, whole, [conversations(case, rng, 3)], [None]).loss.backward()
+    about = talk(case, rng, 3, measured_share=0.0)
+    assert about is not None
+    conversation_step(model, loaded.tokenizer, whole, [about.conversations], [about.measured]).loss.backward()
     if stage >= 2:
         alignment_step(model, loaded.tokenizer, whole[0], paired_requests(case, rng, 4)).loss.backward()
     if stage == 3:

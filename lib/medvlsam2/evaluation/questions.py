@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -13,7 +12,6 @@ import numpy as np
 from medvlsam2.data.facts import ScanFacts
 from medvlsam2.data.language.drafts import QuestionAnswer
 from medvlsam2.data.language.questions import questions
-from medvlsam2.evaluation.absence import certainly_absent
 from medvlsam2.evaluation.measurement import Measurement
 from medvlsam2.evaluation.scans import LabelledScan
 from medvlsam2.evaluation.texts import TextPair
@@ -45,11 +43,9 @@ def drawn_questions(scan: LabelledScan) -> list[QuestionAnswer]:
     """Questions about one scan, the same ones every time, no question twice in one style."""
     if scan.facts is None:
         return []
-    facts, topics = scan.facts, None
-    if not facts.lesions_known:
-        facts, topics = replace(facts, absent=certainly_absent(scan)), PROVEN_TOPICS
+    topics = None if scan.facts.lesions_known else PROVEN_TOPICS
     by_kind: dict[str, dict[str, QuestionAnswer]] = defaultdict(dict)
-    for each in _drawn(facts):
+    for each in _drawn(scan.facts):
         if topics is None or each.topic in topics:
             by_kind[each.kind].setdefault(each.question, each)
     return [each for kind in sorted(by_kind) for each in list(by_kind[kind].values())[:QUESTIONS_EACH]]

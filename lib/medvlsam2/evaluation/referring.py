@@ -7,14 +7,12 @@ A phrase that is refused as not understood scores 0 either way. Every phrase is 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
 from medvlsam2.data.language.phrases import ReferringPhrase, phrases
 from medvlsam2.errors import UnknownStructure
-from medvlsam2.evaluation.absence import certainly_absent
 from medvlsam2.evaluation.measurement import Measurement
 from medvlsam2.evaluation.metrics import Mask, iou
 from medvlsam2.evaluation.scans import LabelledScan
@@ -45,12 +43,9 @@ def measure_referring(engine: Engine, scan: LabelledScan) -> Iterator[Measuremen
 
 def drawn_phrases(scan: LabelledScan) -> list[tuple[ReferringPhrase, Mask]]:
     """Phrases about one scan with their masks, the same ones every time."""
-    facts = scan.facts
-    if facts is None:
+    if scan.facts is None:
         return []
-    if not facts.lesions_known:
-        facts = replace(facts, absent=certainly_absent(scan))
-    drawn = [(each, _truth(scan, each)) for each in phrases(facts, np.random.default_rng(SEED))]
+    drawn = [(each, _truth(scan, each)) for each in phrases(scan.facts, np.random.default_rng(SEED))]
     there = [(each, mask) for each, mask in drawn if each.present and mask.sum() >= MIN_VOXELS]
     return [*there[:PHRASES_EACH], *[item for item in drawn if not item[0].present][:PHRASES_EACH]]
 

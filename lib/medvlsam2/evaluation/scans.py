@@ -24,7 +24,7 @@ from medvlsam2.data.manifest_layouts import scan_folder
 from medvlsam2.data.readers import read_volume
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import DatasetError, InvalidRequest
-from medvlsam2.geometry import require_same_grid, voxel_volume_ml
+from medvlsam2.geometry import require_same_grid
 
 PHANTOM_GROUP: Final = "phantom"
 FIRST_PHANTOM_SEED: Final = 500_000
@@ -106,14 +106,13 @@ def read_scan(record: ScanRecord) -> LabelledScan:
         f"Label map of '{record.case_id}'", volume.shape_ijk, volume.affine, label_map.values.shape, label_map.affine
     )
     truth = _masks(label_map.values, names)
-    voxel_ml = voxel_volume_ml(volume.affine)
     return LabelledScan(
         volume,
         patient=record.patient_id,
         group=f"{source(record)} (pseudo truth)" if is_pseudo else source(record),
         truth=truth,
         is_pseudo=is_pseudo,
-        facts=facts_of_labels({key: float(mask.sum() * voxel_ml) for key, mask in truth.items()}),
+        facts=facts_of_labels(truth, volume.affine),
     )
 
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-SHARPNESS: Final = 2.0
+SHARPNESS: Final = 3.0
 """Weight of a pixel is e^(sharpness · drawn logit): even in a box, within some pixels of a click."""
 
 

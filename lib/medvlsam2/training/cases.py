@@ -32,12 +32,12 @@ from medvlsam2.data.readers import read_volume
 from medvlsam2.data.synthesis import SynthesisConfig, synthesise
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import DatasetError
-from medvlsam2.geometry import require_same_grid, voxel_volume_ml
+from medvlsam2.geometry import require_same_grid
 from medvlsam2.transforms.prepare import PreparedVolume, prepare
 
 logger = logging.getLogger(__name__)
 
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,7 @@ def _write_labelled(
         values,
         np.zeros_like(values),
         keys=keys,
-        facts=facts_of_labels(_volumes_ml(values, keys, voxel_volume_ml(volume.affine))),
+        facts=facts_of_labels({key: values == number for number, key in enumerate(keys, start=1)}, volume.affine),
         config=config,
         is_phantom=False,
     )
@@ -291,8 +291,3 @@ def _renumber(values: Num[np.ndarray, "i j k"], mapping: dict[int, int]) -> UInt
     for old, new in mapping.items():
         table[old] = new
     return table[values]
-
-
-def _volumes_ml(values: UInt8[np.ndarray, "i j k"], keys: tuple[str, ...], voxel_ml: float) -> dict[str, float]:
-    counts = np.bincount(values.ravel(), minlength=len(keys) + 1)
-    return {key: float(count * voxel_ml) for key, count in zip(keys, counts[1:], strict=True)}

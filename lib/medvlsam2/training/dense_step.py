@@ -11,11 +11,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from medvlsam2.model.medvlsam2 import MedVLSAM2
+from medvlsam2.model.text_similarity import evidence
 from medvlsam2.model.volume_sam2 import SliceFeatures
 from medvlsam2.training.losses import dense_loss
 from medvlsam2.training.samples import DenseSample
@@ -38,26 +40,42 @@ def dense_step(
     """
     features = model.sam2.encode_slices(torch.cat([sample.slices for sample in samples]))
     image_tokens = model.encode_volume(torch.stack([sample.whole for sample in samples]))
-    parts: dict[str, list[Tensor]] = {"dense": [], "language": [], "visual": []}
+    parts: dict[str, list[Tensor]] = {"dense": [], "presence": [], "language": [], "visual": []}
     start = 0
     for sample, tokens in zip(samples, image_tokens, strict=True):
         own = features.select(torch.arange(start, start + len(sample.slices), device=tokens.device))
         start += len(sample.slices)
         words, language_loss = request_tokens(model, tokenizer, tokens, sample.phrases)
-        parts["dense"].append(_loss(model, own, words, sample.label_map))
+        similarity, label_map = _similarity(model, own, words), sample.label_map.to(words.device)
+        parts["dense"].append(_mask_loss(model, similarity, label_map))
+        parts["presence"].append(_presence_loss(model, similarity, label_map))
         parts["language"].append(language_loss)
         parts["visual"] += _visual_losses(model, own, sample, rng)
     means = {name: torch.stack(losses).mean() for name, losses in parts.items() if losses}
     return StepResult(torch.stack(list(means.values())).sum(), {name: mean.detach() for name, mean in means.items()})
 
 
-def _loss(
-    model: MedVLSAM2, features: SliceFeatures, tokens: Float[Tensor, "k c"], label_map: Int[Tensor, "n m m"]
+def _similarity(model: MedVLSAM2, features: SliceFeatures, tokens: Float[Tensor, "k c"]) -> Float[Tensor, "n k m m"]:
+    assert model.sam2.text_similarity is not None
+    return model.sam2.text_similarity.of_all(tokens, features.levels).float()
+
+
+def _mask_loss(
+    model: MedVLSAM2, similarity: Float[Tensor, "n k m m"], label_map: Int[Tensor, "n m m"]
 ) -> Float[Tensor, ""]:
-    similarity = model.sam2.text_similarity
-    assert similarity is not None
-    logits = similarity.of_all(tokens, features.levels) + similarity.mask_bias
-    return dense_loss(logits.float(), label_map.to(logits.device))
+    assert model.sam2.text_similarity is not None
+    return dense_loss(similarity + model.sam2.text_similarity.mask_bias, label_map)
+
+
+def _presence_loss(
+    model: MedVLSAM2, similarity: Float[Tensor, "n k m m"], label_map: Int[Tensor, "n m m"]
+) -> Float[Tensor, ""]:
+    """Whether each structure is on each slice, by the most similar pixels there."""
+    assert model.sam2.text_similarity is not None
+    votes = evidence(similarity.flatten(0, 1)[:, None])[:, 0] + model.sam2.text_similarity.score_bias
+    numbers = torch.arange(1, similarity.shape[1] + 1, device=label_map.device)
+    present = (label_map.flatten(1)[:, None] == numbers[:, None]).any(dim=2)
+    return F.binary_cross_entropy_with_logits(votes, present.flatten().float())
 
 
 def _visual_losses(
@@ -81,5 +99,6 @@ def _visual_losses(
         tokens = model.sam2.visual_token(features.select(slices.to(device)), prompts)
         assert tokens is not None
         order = torch.arange(1, len(chosen) + 1).view(-1, 1, 1, 1)
-        losses.append(_loss(model, features, tokens, (masks * order).amax(dim=0)))
+        label_map = (masks * order).amax(dim=0).to(device)
+        losses.append(_mask_loss(model, _similarity(model, features, tokens), label_map))
     return losses

@@ -28,11 +28,10 @@ from medvlsam2.training.dense_step import dense_step
 from medvlsam2.training.samples import (
     DenseSample,
     SegmentationSample,
-    conversations,
     dense_sample,
-    measurements,
     paired_requests,
     segmentation_sample,
+    talk,
 )
 from medvlsam2.training.step import (
     StepResult,
@@ -157,11 +156,11 @@ class Talks(Kind):
         measured: list[str | None] = []
         while len(chosen) < config.volumes_per_step:
             case = source.draw_case(rng, real_share=config.real_share / 2)
-            found = conversations(case, rng, config.conversations_per_volume)
-            if found:
+            found = talk(case, rng, config.conversations_per_volume, measured_share=config.measured_share)
+            if found is not None:
                 chosen.append(_whole(case))
-                talks.append(tuple(found))
-                measured.append(measurements(case, rng, config.measured_share))
+                talks.append(found.conversations)
+                measured.append(found.measured)
         return cls(torch.stack(chosen), tuple(talks), tuple(measured))
 
     def take(self, model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, rng: np.random.Generator) -> StepResult:

@@ -80,9 +80,10 @@ def mask_loss(
 def dense_loss(similarity: Float[Tensor, "n k m m"], label_map: Int[Tensor, "n m m"]) -> Float[Tensor, ""]:
     """Each pixel belongs to the structure whose words are most similar to it, or to none of them.
 
-    Cross-entropy over the structures and a background of constant logit 0, plus the structures' mean dice: the
-    similarity is positive inside a structure and negative elsewhere, as a mask logit is. A spinal cord covers a
-    thousandth of a slice, so the structures together have a fixed share of the cross-entropy, in equal parts.
+    Cross-entropy over the structures and a background of constant logit 0, plus the structures' mean dice. The dice
+    takes each structure by itself, since that is how it is asked for: its similarity is positive inside and negative
+    elsewhere, as a mask logit is. A spinal cord covers a thousandth of a slice, so the structures together have a
+    fixed share of the cross-entropy, in equal parts.
 
     Args:
         similarity: similarity of the k-th structure's [SEG] token to every pixel.
@@ -95,9 +96,9 @@ def dense_loss(similarity: Float[Tensor, "n k m m"], label_map: Int[Tensor, "n m
     equal = OBJECT_SHARE / (1 - OBJECT_SHARE) * counts[0] / (seen.sum().clamp(min=1.0) * counts[1:].clamp(min=1.0))
     weights = torch.cat([torch.ones_like(counts[:1]), equal.clamp(1.0, MAX_PIXEL_WEIGHT)])
     entropy = F.cross_entropy(logits, label_map, weight=weights)
-    probability = logits.softmax(dim=1)
-    overlap = (probability * truth).sum(dim=(0, 2, 3))[1:]
-    dice = 1 - (2 * overlap + 1) / (probability.sum(dim=(0, 2, 3))[1:] + counts[1:] + 1)
+    probability = similarity.sigmoid()
+    overlap = (probability * truth[:, 1:]).sum(dim=(0, 2, 3))
+    dice = 1 - (2 * overlap + 1) / (probability.sum(dim=(0, 2, 3)) + counts[1:] + 1)
     return entropy + (dice * seen).sum() / seen.sum().clamp(min=1.0)
 
 

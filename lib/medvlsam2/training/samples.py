@@ -16,7 +16,7 @@ from torch import Tensor
 from medvlsam2.config import Sam2Config
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language import chat
-from medvlsam2.data.language.measurements import corrupted, measured_text
+from medvlsam2.data.language.measurements import as_measured, corrupted, measured_text
 from medvlsam2.data.language.phrases import phrases
 from medvlsam2.data.language.questions import questions
 from medvlsam2.data.language.reports import report
@@ -32,6 +32,8 @@ PROMPT_MIX: dict[PromptKind, float] = {"text": 0.4, "text+click": 0.2, "box": 0.
 """Share of each way of prompting the mask decoder; words alone are also what dense steps train."""
 ABSENT_SHARE = 0.15
 """Share of objects that are asked for and not there."""
+MAX_ABSENT = 4
+"""Structures of a dense sample that are not in the scan."""
 FINDING_SHARE = 0.3
 """Share of findings among the objects of a scan that has some."""
 COMMON = frozenset(
@@ -86,7 +88,7 @@ class DenseSample:
     slices: Float[Tensor, "n 3 s s"]
     whole: Float[Tensor, "1 d h w"]
     label_map: Int[Tensor, "n m m"]
-    """0 none of them, value k the k-th request's structure."""
+    """0 none of them, value k the k-th request's structure; the last requests may be for what is not in the scan."""
     phrases: tuple[str, ...]
 
 
@@ -120,7 +122,7 @@ def dense_sample(
         slices=slices,
         whole=torch.from_numpy(np.array(case.whole, dtype=np.float32)),
         label_map=(moved * order).amax(dim=0),
-        phrases=tuple(_request(key, rng) for key in keys),
+        phrases=tuple(_request(key, rng) for key in (*keys, *_absent_keys(case, window, rng))),
     )
 
 
@@ -160,11 +162,33 @@ def segmentation_sample(
     )
 
 
-def conversations(case: Case, rng: np.random.Generator, count: int) -> list[Conversation]:
-    """Questions about a case whose answers its facts prove; one of them asks for a report where all is known."""
-    facts = case.facts
+@dataclass(frozen=True)
+class Talk:
+    """Conversations about one scan."""
+
+    conversations: tuple[Conversation, ...]
+    measured: str | None
+    """What masks of the scan measure, in words that stand before every question; None: nothing stands there."""
+
+
+def talk(case: Case, rng: np.random.Generator, count: int, *, measured_share: float) -> Talk | None:
+    """Questions about a case whose answers its facts prove; one of them asks for a report where all is known.
+
+    Args:
+        case: the scan.
+        rng: source of every choice.
+        count: at most so many questions.
+        measured_share: how often they come after what an imperfect model measures; answers then tell those sizes.
+
+    Returns:
+        None where too little is known of the case.
+    """
+    facts, measured = case.facts, None
     if facts is None:
-        return []
+        return None
+    if rng.random() < measured_share:
+        seen = corrupted(facts, rng)
+        facts, measured = as_measured(facts, seen), measured_text(seen)
     found = [
         Conversation(chat.answer_question(item.question, item.choices, item.kind), item.answer)
         for item in questions(facts, rng)
@@ -173,14 +197,7 @@ def conversations(case: Case, rng: np.random.Generator, count: int) -> list[Conv
     chosen = [found[int(i)] for i in order]
     if facts.lesions_known:
         chosen.append(Conversation(chat.report_question(), report(facts, rng).text))
-    return chosen
-
-
-def measurements(case: Case, rng: np.random.Generator, share: float) -> str | None:
-    """What masks of a case measure, as an imperfect model measures it; None for the rest of the share."""
-    if case.facts is None or rng.random() >= share:
-        return None
-    return measured_text(corrupted(case.facts, rng))
+    return Talk(tuple(chosen), measured) if chosen else None
 
 
 def paired_requests(case: Case, rng: np.random.Generator, count: int) -> list[str]:
@@ -252,6 +269,14 @@ def _draw_object(case: Case, rng: np.random.Generator) -> tuple[str, Bool[np.nda
     truth = case.structure_mask(key)
     assert truth is not None
     return _request(key, rng), truth, vocabulary.STRUCTURES[key].window
+
+
+def _absent_keys(case: Case, window: Window, rng: np.random.Generator) -> list[str]:
+    """Some structures that are known not to be in the scan and would show in a window."""
+    absent = [] if case.facts is None else [k for k in case.facts.absent if vocabulary.STRUCTURES[k].window == window]
+    if not absent:
+        return []
+    return [str(key) for key in rng.choice(absent, min(MAX_ABSENT, len(absent)), replace=False, p=_shares(absent))]
 
 
 def _shares(keys: Sequence[str]) -> Float[np.ndarray, " n"]:

@@ -7,15 +7,14 @@ shows no liver. Where no landmark is contoured, nothing is certain. The distance
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from medvlsam2.data.facts import Region
 from medvlsam2.data.language import anatomy
-from medvlsam2.evaluation.metrics import Mask
-from medvlsam2.evaluation.scans import LabelledScan
 
 BELOW_LARYNX_MM: Final = {"abdomen": 120.0, "pelvis": 220.0}
 """At this distance below the larynx (vertebra C6) no part of that region is in sight yet."""
@@ -25,29 +24,37 @@ PELVIS_BELOW_LUNGS_MM: Final = 80.0
 HEAD_ABOVE_LIVER_MM: Final = 150.0
 
 
-def certainly_absent(scan: LabelledScan) -> tuple[str, ...]:
-    """Vocabulary keys of structures that lie beyond the ends of a scan; empty where that is not certain."""
-    if scan.facts is None:
-        return ()
-    region = scan.facts.region
+def certainly_absent(
+    region: Region, masks: Mapping[str, Bool[np.ndarray, "i j k"]], affine: Float[np.ndarray, "4 4"]
+) -> tuple[str, ...]:
+    """Vocabulary keys of structures that lie beyond the ends of a scan; empty where that is not certain.
+
+    Args:
+        region: the part of the body that the contoured structures lie in.
+        masks: every contoured structure, by vocabulary key.
+        affine: the scan's, voxel index to RAS+ mm.
+    """
+    contoured = {key: mask for key, mask in masks.items() if mask.any()}
     if region == "head and neck":
-        found = _below_the_neck(scan)
+        found = _below_the_neck(contoured, affine)
     elif region == "chest":
-        below = [gap for key in ("lung_left", "lung_right") if (gap := _gap_mm(scan, key, up=False)) is not None]
+        below = [_gap_mm(contoured[key], affine, up=False) for key in ("lung_left", "lung_right") if key in contoured]
         found = _only_in("pelvis", ("head and neck", "chest", "abdomen")) if _near(below, PELVIS_BELOW_LUNGS_MM) else ()
     elif region == "abdomen":
-        above = [gap for key in ("liver", "spleen") if (gap := _gap_mm(scan, key, up=True)) is not None]
+        above = [_gap_mm(contoured[key], affine, up=True) for key in ("liver", "spleen") if key in contoured]
         found = _only_in("head and neck", ("chest", "abdomen", "pelvis")) if _near(above, HEAD_ABOVE_LIVER_MM) else ()
     else:
         found = ()
-    shown = {leaf for key in scan.truth for leaf in anatomy.leaves(key)}
+    shown = {leaf for key in masks for leaf in anatomy.leaves(key)}
     beyond = set(anatomy.outside(region))
     return tuple(key for key in found if key in beyond and key not in shown)
 
 
-def _below_the_neck(scan: LabelledScan) -> tuple[str, ...]:
+def _below_the_neck(contoured: Mapping[str, np.ndarray], affine: np.ndarray) -> tuple[str, ...]:
     gaps = [
-        gap - offset for key, offset in LARYNX_BELOW_MM.items() if (gap := _gap_mm(scan, key, up=False)) is not None
+        _gap_mm(contoured[key], affine, up=False) - offset
+        for key, offset in LARYNX_BELOW_MM.items()
+        if key in contoured
     ]
     found: tuple[str, ...] = ()
     if _near(gaps, BELOW_LARYNX_MM["abdomen"]):
@@ -68,17 +75,9 @@ def _only_in(region: Region, others: tuple[Region, ...]) -> tuple[str, ...]:
     return tuple(key for key in anatomy.in_region(region) if key not in elsewhere)
 
 
-def _gap_mm(scan: LabelledScan, key: str, *, up: bool) -> float | None:
-    """How far the scan goes on towards the head or the feet beyond a structure; None where it is not contoured."""
-    mask = scan.truth.get(key)
-    if mask is None or not mask.any():
-        return None
-    heights = _heights_mm(scan, mask)
+def _gap_mm(mask: np.ndarray, affine: np.ndarray, *, up: bool) -> float:
+    """How far the scan goes on towards the head or the feet beyond a structure."""
+    heights = np.argwhere(mask) @ affine[2, :3] + affine[2, 3]
     corners = itertools.product(*((0, size - 1) for size in mask.shape))
-    ends = [float(scan.volume.affine[2, :3] @ corner + scan.volume.affine[2, 3]) for corner in corners]
+    ends = [float(affine[2, :3] @ corner + affine[2, 3]) for corner in corners]
     return max(ends) - float(heights.max()) if up else float(heights.min()) - min(ends)
-
-
-def _heights_mm(scan: LabelledScan, mask: Mask) -> np.ndarray:
-    heights: np.ndarray = np.argwhere(mask) @ scan.volume.affine[2, :3] + scan.volume.affine[2, 3]
-    return heights
