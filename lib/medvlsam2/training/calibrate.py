@@ -21,14 +21,16 @@ from medvlsam2.training.samples import segmentation_sample
 from medvlsam2.training.step import text_tokens
 
 MAX_CASES = 40
-SLICES_PER_CASE = 5
-OBJECTS_PER_CASE = 6
+SLICES_PER_CASE = 8
+OBJECTS_PER_CASE = 5
 BIASES = tuple(float(value) for value in np.arange(-6.0, 6.01, 0.25))
 
 
 @torch.no_grad()
 def calibrate(model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, cases: Sequence[Case], *, seed: int) -> None:
-    """Set the mask bias to the best mean Dice, and the score bias to the best balanced accuracy, of words alone.
+    """Set the score bias to the best balanced accuracy of words alone, then the mask bias to the best mean Dice.
+
+    An object's Dice is that of all its slices together, those without it among them, as a scan's is.
 
     Args:
         model: with the similarity term; left in evaluation mode.
@@ -47,8 +49,12 @@ def calibrate(model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, cases: Seque
     present = truth.flatten(1).any(dim=1)
     if not present.any() or present.all():
         return
-    similarity.mask_bias.add_(best_mask_bias(logits[present], truth[present]))
-    similarity.score_bias.add_(best_score_bias(scores, present))
+    similarity.score_bias.add_(score_bias := best_score_bias(scores, present))
+    gated = torch.where((scores + score_bias > 0)[:, None, None], logits, -torch.inf)
+    # An object's slices lie below each other in one tall slice: (o n) m m -> o (n m) m.
+    tall, tall_truth = (part.unflatten(0, (-1, SLICES_PER_CASE)).flatten(1, 2) for part in (gated, truth))
+    seen = tall_truth.flatten(1).any(dim=1)
+    similarity.mask_bias.add_(best_mask_bias(tall[seen], tall_truth[seen]))
 
 
 def best_mask_bias(logits: Float[Tensor, "p m m"], truth: Bool[Tensor, "p m m"]) -> float:
