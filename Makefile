@@ -21,15 +21,18 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport VIRTUAL_ENV PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-e2e lint format serve demo bench lock clean
+.PHONY: help install test test-slow test-e2e lint format serve demo bench lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 install: $(READY)  ## make .venv with the pinned lock and this package in it
 
-test: lint  ## lint, then the whole test suite (PYTEST="-x -k name" to choose)
-	$(BIN)/python -m pytest $(PYTEST)
+test: lint  ## lint, then the test suite (PYTEST="-x -k name" to choose)
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST)
+
+test-slow: $(READY)  ## the tests that train or evaluate for more than half a minute
+	$(BIN)/python -m pytest -m slow $(PYTEST)
 
 test-e2e: $(READY)  ## only the tests with a live server, browser or PACS
 	$(BIN)/python -m pytest -m e2e $(PYTEST)

@@ -53,7 +53,7 @@ from medvlsam2.training.initial import PARTS, take_parts
 from medvlsam2.training.loop import fit
 from medvlsam2.training.run import prepare_cases, train, validation_cases
 from medvlsam2.training.run_folder import Line
-from medvlsam2.training.samples import COMMON, conversations
+from medvlsam2.training.samples import COMMON, talk
 from medvlsam2.training.step import conversation_step
 
 SEED = 0
@@ -186,10 +186,11 @@ def language_losses(loaded: LoadedModel, cases: Sequence[Case]) -> Iterator[Meas
     """Mean cross-entropy of right answers about each case; the same questions for every model."""
     device = next(loaded.model.parameters()).device
     for number, case in enumerate(cases):
-        talks = conversations(case, np.random.default_rng([SEED, number]), CONVERSATIONS_PER_CASE)
-        if talks:
+        rng = np.random.default_rng([SEED, number])
+        about = talk(case, rng, CONVERSATIONS_PER_CASE, measured_share=0.0)
+        if about is not None:
             whole = torch.from_numpy(np.array(case.whole, dtype=np.float32))[None].to(device)
-            loss = conversation_step(loaded.model, loaded.tokenizer, whole, [talks], [None]).loss
+            loss = conversation_step(loaded.model, loaded.tokenizer, whole, [about.conversations], [None]).loss
             yield Measurement("language", "phantom", "answers", "loss (less is better)", case.case_id, float(loss))
 
 

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from medvlsam2.training.losses import dense_loss, mask_loss
+from medvlsam2.training.losses import dense_loss, finding_loss, mask_loss
 
 
 def test_values_by_hand() -> None:
@@ -124,3 +124,15 @@ def test_a_small_structure_counts_as_much_as_a_large_one() -> None:
         similarity[:, number - 1] = -8.0
         missed.append(float(dense_loss(similarity, label_map)))
     assert missed[0] > 0.2 * missed[1]
+
+
+def test_findings_are_judged_by_themselves() -> None:
+    masks = torch.zeros(2, 2, 16, 16, dtype=torch.bool)
+    masks[0, 0, 3:7, 3:7] = True
+    right = torch.where(masks, 12.0, -12.0)
+    assert float(finding_loss(right, masks)) < 0.01
+    missed, invented = right.clone(), right.clone()
+    missed[:, 0] = -12.0
+    invented[:, 1] = 12.0
+    assert float(finding_loss(missed, masks)) > 1.0
+    assert float(finding_loss(invented, masks)) > 1.0

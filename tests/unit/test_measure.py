@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -45,8 +46,10 @@ def block(first: int, last: int, side: int) -> Tensor:
 
 def test_volumes_of_what_is_there(similarity: TextSimilarity) -> None:
     features = scan({0: block(1, 5, 6)})
-    facts = measure_structures(similarity, TOKENS, lambda _: features, voxel_ml=0.1)
-    assert facts is not None
+    measured = measure_structures(similarity, TOKENS, lambda _: features, voxel_ml=0.1)
+    assert measured is not None
+    facts = measured.facts
+    np.testing.assert_array_equal(measured.masks["liver"], block(1, 5, 6).numpy())
     assert facts.volumes_ml == pytest.approx({"liver": 4 * 36 * 0.1})
     assert facts.absent == ("spleen",)
     assert facts.region == "abdomen"
@@ -56,9 +59,9 @@ def test_volumes_of_what_is_there(similarity: TextSimilarity) -> None:
 def test_a_speck_is_not_seen(similarity: TextSimilarity) -> None:
     features = scan({0: block(1, 5, 6), 1: block(2, 3, 4).roll(9, dims=1)})
     for voxel_ml, absent in ((MIN_ML / 16.1, ("spleen",)), (MIN_ML / 15.9, ())):
-        facts = measure_structures(similarity, TOKENS, lambda _: features, voxel_ml)
-        assert facts is not None
-        assert facts.absent == absent
+        measured = measure_structures(similarity, TOKENS, lambda _: features, voxel_ml)
+        assert measured is not None
+        assert measured.facts.absent == absent
 
 
 def test_nothing_is_said_where_nothing_is_known(similarity: TextSimilarity) -> None:

@@ -66,7 +66,7 @@ def run_stage(model: MedVLSAM2, loaded: LoadedModel, case: Case, stage: int) -> 
     if stage >= 2:
         alignment_step(model, loaded.tokenizer, whole[0], paired_requests(case, rng, 4)).loss.backward()
     if stage == 3:
-        dense = dense_sample(case, rng, num_slices=3, num_structures=4, sam2=TINY_RANDOM.sam2)
+        dense = dense_sample(case, rng, num_slices=3, num_structures=12, sam2=TINY_RANDOM.sam2)
         dense_step(model, loaded.tokenizer, [dense], rng).loss.backward()
         for seed, (kind, with_memory) in enumerate(PROMPTINGS):
             sample = next(s for n in range(99) if (s := sample_of(case, seed + n, contiguous=with_memory)).masks.any())
@@ -185,6 +185,7 @@ def test_what_is_on_no_slice_is_asked_for_in_words(
     assert not any("point_embeddings" in name for name in names)
 
 
+@pytest.mark.slow
 def test_it_learns_one_phantom(model: MedVLSAM2, tiny_loaded: LoadedModel, tiny_case: Case) -> None:
     """Two samples, seen again and again: mask, presence and words all get better.
 

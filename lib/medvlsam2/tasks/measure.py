@@ -1,18 +1,19 @@
 """What masks of the known structures measure: the facts that stand before questions in the language model's prompt.
 
 The masks are the quick ones: the similarity of each name's [SEG] token to every pixel, without mask decoder and
-memory, on the model's own mask grid. Findings are not measured yet, so nothing is said of them.
+memory, on the model's own mask grid.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy import ndimage
 from torch import Tensor
 
@@ -33,6 +34,15 @@ BATCH: Final = 16
 """Slices that are compared at once."""
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What was seen of the structures of a scan."""
+
+    facts: ScanFacts
+    masks: dict[str, Bool[np.ndarray, "d m m"]]
+    """Mask of each structure that the facts name, on the model's mask grid."""
+
+
 def measurable(keys: Sequence[str]) -> list[str]:
     """Those structures that are measured: no findings, and no wholes, since their parts are."""
     known = (vocabulary.STRUCTURES[key] for key in keys if key in vocabulary.STRUCTURES)
@@ -45,8 +55,8 @@ def measure_structures(
     tokens: Mapping[str, Float[Tensor, " c"]],
     features_of: Callable[[Window], SliceFeatures],
     voxel_ml: float,
-) -> ScanFacts | None:
-    """Volumes of structures by their names, without those that the part of the body cannot show; None if none is seen.
+) -> Measured | None:
+    """Structures that are seen, by their names, without those that the part of the body cannot show; None if none is.
 
     Args:
         similarity: the model's comparison of words with pixels.
@@ -58,17 +68,20 @@ def measure_structures(
     for key in tokens:
         by_window[vocabulary.STRUCTURES[key].window].append(key)
     volumes_ml: dict[str, float] = {}
+    masks: dict[str, np.ndarray] = {}
     for window, keys in by_window.items():
         labels = _label_slices(similarity, torch.stack([tokens[key] for key in keys]), features_of(window))
         for number, key in enumerate(keys, start=1):
-            volume_ml = _largest_part(labels == number) * voxel_ml
+            mask = labels == number
+            volume_ml = _largest_part(mask) * voxel_ml
             if volume_ml >= MIN_ML:
-                volumes_ml[key] = volume_ml
+                volumes_ml[key], masks[key] = volume_ml, mask
     if not volumes_ml:
         return None
     region = likeliest_region(volumes_ml)
     seen = {key: volume for key, volume in volumes_ml.items() if anatomy.is_covered(key, region)}
-    return ScanFacts(region=region, volumes_ml=seen, absent=tuple(key for key in tokens if key not in seen))
+    facts = ScanFacts(region=region, volumes_ml=seen, absent=tuple(key for key in tokens if key not in seen))
+    return Measured(facts, {key: masks[key] for key in seen})
 
 
 def likeliest_region(volumes_ml: Mapping[str, float]) -> Region:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -16,6 +20,7 @@ from medvlsam2.model.checkpoint import LoadedModel
 from medvlsam2.model.language import PrefixCache
 from medvlsam2.model.volume_sam2 import SliceFeatures
 from medvlsam2.tasks.measure import measurable, measure_structures
+from medvlsam2.tasks.measure_findings import MaskGrid, measure_findings
 from medvlsam2.transforms.prepare import PreparedVolume, prepare
 from medvlsam2.transforms.text import pad, prefix_ids, segmentation_turn_ids
 from medvlsam2.transforms.window import Window
@@ -80,20 +85,47 @@ class VolumeSession:
 
     @cached_property
     def facts(self) -> ScanFacts | None:
-        """What masks of the structures that the model knows measure; None where it has no quick masks."""
+        """What masks of the structures and findings that the model knows measure; None where it has no quick masks."""
         similarity = self.loaded.model.sam2.text_similarity
         keys = measurable(self.loaded.metadata.get("structures", []))
         if similarity is None or not keys:
             return None
+        depth_mm, height_mm, width_mm = self._mask_spacing_dhw_mm
+        voxel_ml = depth_mm * height_mm * width_mm / 1000
+        measured = measure_structures(similarity, self._tokens_of(keys), self.features, voxel_ml)
+        findings = self.loaded.metadata.get("findings", [])
+        if measured is None or not findings:
+            return None if measured is None else measured.facts
+        lesions = measure_findings(
+            similarity, self._tokens_of(findings), self.features, measured.masks, self._mask_grid()
+        )
+        return replace(measured.facts, lesions=lesions, lesions_known=True)
+
+    def _tokens_of(self, keys: Sequence[str]) -> dict[str, Float[Tensor, " c"]]:
+        tokens = self.text_tokens([vocabulary.STRUCTURES[key].name for key in keys])
+        return dict(zip(keys, tokens, strict=True))
+
+    @property
+    def _mask_spacing_dhw_mm(self) -> tuple[float, float, float]:
         record = self.prepared.record
         ratio = self.loaded.config.sam2.image_size / self.loaded.model.sam2.mask_size
-        height_mm, width_mm = (side * ratio for side in record.pixel_mm)
-        tokens = self.text_tokens([vocabulary.STRUCTURES[key].name for key in keys])
-        return measure_structures(
-            similarity,
-            dict(zip(keys, tokens, strict=True)),
-            self.features,
-            height_mm * width_mm * record.slice_spacing_mm / 1000,
+        height_mm, width_mm = record.pixel_mm
+        return record.slice_spacing_mm, ratio * height_mm, ratio * width_mm
+
+    def _mask_grid(self) -> MaskGrid:
+        record, side = self.prepared.record, self.loaded.model.sam2.mask_size
+        ratio = self.loaded.config.sam2.image_size / side
+        hu = self.prepared.hu_slices(range(self.num_slices))
+
+        def to_ijk(points_dhw: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
+            scale = np.array([1.0, ratio, ratio])
+            return record.dhw_to_ijk((points_dhw + 0.5) * scale - 0.5)
+
+        return MaskGrid(
+            spacing_dhw_mm=self._mask_spacing_dhw_mm,
+            hu_dhw=F.adaptive_avg_pool2d(hu, (side, side)).numpy(),
+            to_ijk=to_ijk,
+            affine=self.volume.affine,
         )
 
     @cached_property

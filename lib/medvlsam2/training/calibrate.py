@@ -52,12 +52,13 @@ def calibrate(model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, cases: Seque
     similarity.score_bias.add_(score_bias := best_score_bias(scores, present))
     gated = torch.where((scores + score_bias > 0)[:, None, None], logits, -torch.inf)
     # An object's slices lie below each other in one tall slice: (o n) m m -> o (n m) m.
-    tall, tall_truth = (part.unflatten(0, (-1, SLICES_PER_CASE)).flatten(1, 2) for part in (gated, truth))
+    shape = (-1, SLICES_PER_CASE * truth.shape[1], truth.shape[2])
+    tall, tall_truth = (part.reshape(shape) for part in (gated, truth))
     seen = tall_truth.flatten(1).any(dim=1)
     similarity.mask_bias.add_(best_mask_bias(tall[seen], tall_truth[seen]))
 
 
-def best_mask_bias(logits: Float[Tensor, "p m m"], truth: Bool[Tensor, "p m m"]) -> float:
+def best_mask_bias(logits: Float[Tensor, "o h w"], truth: Bool[Tensor, "o h w"]) -> float:
     """The bias with the best mean Dice."""
     return max(BIASES, key=lambda bias: float(_dice(logits + bias > 0, truth).mean()))
 
@@ -95,7 +96,7 @@ def _words_alone(
     return masks.mask_logits[:, 0].cpu(), masks.object_score_logits[:, 0].cpu(), sample.masks.flatten(0, 1)
 
 
-def _dice(predicted: Bool[Tensor, "p m m"], truth: Bool[Tensor, "p m m"]) -> Float[Tensor, " p"]:
+def _dice(predicted: Bool[Tensor, "o h w"], truth: Bool[Tensor, "o h w"]) -> Float[Tensor, " o"]:
     common = (predicted & truth).flatten(1).sum(dim=1)
     total = predicted.flatten(1).sum(dim=1) + truth.flatten(1).sum(dim=1)
     return 2 * common / total

@@ -12,14 +12,14 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.model.text_similarity import evidence
 from medvlsam2.model.volume_sam2 import SliceFeatures
-from medvlsam2.training.losses import dense_loss
+from medvlsam2.training.losses import dense_loss, finding_loss
 from medvlsam2.training.samples import DenseSample
 from medvlsam2.training.step import StepResult, draw_prompts, request_tokens
 
@@ -40,15 +40,20 @@ def dense_step(
     """
     features = model.sam2.encode_slices(torch.cat([sample.slices for sample in samples]))
     image_tokens = model.encode_volume(torch.stack([sample.whole for sample in samples]))
-    parts: dict[str, list[Tensor]] = {"dense": [], "presence": [], "language": [], "visual": []}
+    parts: dict[str, list[Tensor]] = {"dense": [], "finding": [], "presence": [], "language": [], "visual": []}
     start = 0
     for sample, tokens in zip(samples, image_tokens, strict=True):
         own = features.select(torch.arange(start, start + len(sample.slices), device=tokens.device))
         start += len(sample.slices)
-        words, language_loss = request_tokens(model, tokenizer, tokens, sample.phrases)
+        phrases = (*sample.phrases, *sample.finding_phrases)
+        words, language_loss = request_tokens(model, tokenizer, tokens, phrases)
         similarity, label_map = _similarity(model, own, words), sample.label_map.to(words.device)
-        parts["dense"].append(_mask_loss(model, similarity, label_map))
-        parts["presence"].append(_presence_loss(model, similarity, label_map))
+        structures, findings = similarity.tensor_split([len(sample.phrases)], dim=1)
+        masks = sample.findings.transpose(0, 1).to(words.device)  # f n m m -> n f m m
+        parts["dense"].append(_mask_loss(model, structures, label_map))
+        if sample.finding_phrases:
+            parts["finding"].append(finding_loss(findings + _bias(model), masks))
+        parts["presence"].append(_presence_loss(model, similarity, _present(structures, label_map, masks)))
         parts["language"].append(language_loss)
         parts["visual"] += _visual_losses(model, own, sample, rng)
     means = {name: torch.stack(losses).mean() for name, losses in parts.items() if losses}
@@ -60,21 +65,32 @@ def _similarity(model: MedVLSAM2, features: SliceFeatures, tokens: Float[Tensor,
     return model.sam2.text_similarity.of_all(tokens, features.levels).float()
 
 
+def _bias(model: MedVLSAM2) -> Float[Tensor, " 1"]:
+    assert model.sam2.text_similarity is not None
+    return model.sam2.text_similarity.mask_bias
+
+
 def _mask_loss(
     model: MedVLSAM2, similarity: Float[Tensor, "n k m m"], label_map: Int[Tensor, "n m m"]
 ) -> Float[Tensor, ""]:
-    assert model.sam2.text_similarity is not None
-    return dense_loss(similarity + model.sam2.text_similarity.mask_bias, label_map)
+    return dense_loss(similarity + _bias(model), label_map)
+
+
+def _present(
+    structures: Float[Tensor, "n k m m"], label_map: Int[Tensor, "n m m"], findings: Bool[Tensor, "n f m m"]
+) -> Bool[Tensor, "n q"]:
+    """Whether each structure and each finding is on each slice."""
+    numbers = torch.arange(1, structures.shape[1] + 1, device=label_map.device)
+    on_slice = (label_map.flatten(1)[:, None] == numbers[:, None]).any(dim=2)
+    return torch.cat([on_slice, findings.flatten(2).any(dim=2)], dim=1)
 
 
 def _presence_loss(
-    model: MedVLSAM2, similarity: Float[Tensor, "n k m m"], label_map: Int[Tensor, "n m m"]
+    model: MedVLSAM2, similarity: Float[Tensor, "n q m m"], present: Bool[Tensor, "n q"]
 ) -> Float[Tensor, ""]:
-    """Whether each structure is on each slice, by the most similar pixels there."""
+    """Presence by the most similar pixels of each slice."""
     assert model.sam2.text_similarity is not None
     votes = evidence(similarity.flatten(0, 1)[:, None])[:, 0] + model.sam2.text_similarity.score_bias
-    numbers = torch.arange(1, similarity.shape[1] + 1, device=label_map.device)
-    present = (label_map.flatten(1)[:, None] == numbers[:, None]).any(dim=2)
     return F.binary_cross_entropy_with_logits(votes, present.flatten().float())
 
 
@@ -99,6 +115,6 @@ def _visual_losses(
         tokens = model.sam2.visual_token(features.select(slices.to(device)), prompts)
         assert tokens is not None
         order = torch.arange(1, len(chosen) + 1).view(-1, 1, 1, 1)
-        label_map = (masks * order).amax(dim=0).to(device)
-        losses.append(_mask_loss(model, _similarity(model, features, tokens), label_map))
+        prompted = (masks * order).amax(dim=0).to(device)
+        losses.append(_mask_loss(model, _similarity(model, features, tokens), prompted))
     return losses

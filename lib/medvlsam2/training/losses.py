@@ -102,6 +102,21 @@ def dense_loss(similarity: Float[Tensor, "n k m m"], label_map: Int[Tensor, "n m
     return entropy + (dice * seen).sum() / seen.sum().clamp(min=1.0)
 
 
+def finding_loss(similarity: Float[Tensor, "n f m m"], masks: Bool[Tensor, "n f m m"]) -> Float[Tensor, ""]:
+    """Each finding by itself, since it lies in a structure that is asked for as well.
+
+    Balanced cross-entropy of all of them, plus the mean dice of those that are there.
+
+    Args:
+        similarity: similarity of the f-th finding's [SEG] token to every pixel.
+        masks: where it is; all False for one that is not there.
+    """
+    logits, truth = (part.transpose(0, 1).flatten(1, 2).float() for part in (similarity, masks))  # f n·m m
+    present = truth.flatten(1).any(dim=1).float()
+    dice = (_dice(logits, truth) * present).sum() / present.sum().clamp(min=1.0)
+    return _balanced(logits, truth).mean() + dice
+
+
 def alignment_loss(first: Float[Tensor, "k c"], second: Float[Tensor, "k c"]) -> Float[Tensor, ""]:
     """Two wordings of one structure should give one prompt token, other structures another (InfoNCE, both ways).
 
@@ -121,13 +136,13 @@ def _focal(logits: Float[Tensor, "b m m"], truth: Float[Tensor, "b m m"]) -> Flo
     return (alpha * miss**FOCAL_GAMMA * cross_entropy).flatten(1).mean(dim=1)
 
 
-def _dice(logits: Float[Tensor, "b m m"], truth: Float[Tensor, "b m m"]) -> Float[Tensor, " b"]:
+def _dice(logits: Float[Tensor, "b h w"], truth: Float[Tensor, "b h w"]) -> Float[Tensor, " b"]:
     probability = logits.sigmoid().flatten(1)
     flat = truth.flatten(1)
     return 1 - (2 * (probability * flat).sum(dim=1) + 1) / (probability.sum(dim=1) + flat.sum(dim=1) + 1)
 
 
-def _balanced(logits: Float[Tensor, "b m m"], truth: Float[Tensor, "b m m"]) -> Float[Tensor, " b"]:
+def _balanced(logits: Float[Tensor, "b h w"], truth: Float[Tensor, "b h w"]) -> Float[Tensor, " b"]:
     cross_entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
     inside = (cross_entropy * truth).flatten(1).sum(dim=1) / truth.flatten(1).sum(dim=1).clamp(min=1.0)
     outside = 1 - truth

@@ -20,6 +20,7 @@ from medvlsam2.config import ModelConfig
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language import tokenizer as tokenizers
 from medvlsam2.data.language.corpus import sentences
+from medvlsam2.data.language.finding_keys import finding_key
 from medvlsam2.errors import DatasetError
 from medvlsam2.model import builders, checkpoint
 from medvlsam2.model.medvlsam2 import MedVLSAM2
@@ -155,6 +156,8 @@ def _provenance(config: TrainConfig, cases: list[Case]) -> dict[str, object]:
 def _metadata(training: dict[str, object], model_config: ModelConfig, cases: list[Case]) -> dict[str, object]:
     """What a program wants to know of a model."""
     keys = {key for case in cases for key in case.present_keys}
+    lesions = [lesion for case in cases if case.facts is not None for lesion in case.facts.lesions]
+    findings = {finding_key(lesion) for lesion in lesions}
     return {
         "model_id": model_config.model_id,
         "version": medvlsam2.__version__,
@@ -164,6 +167,7 @@ def _metadata(training: dict[str, object], model_config: ModelConfig, cases: lis
         "supported_prompts": ["text", "points", "box", "text+points", "text+box"],
         "supported_tasks": ["segment", "report", "answer"],
         "structures": [key for key in vocabulary.STRUCTURES if key in keys & COMMON],
+        "findings": [key for key in vocabulary.STRUCTURES if key in findings],
         "trained_on": [key for key in vocabulary.STRUCTURES if key in keys],
         "input": {"modality": "CT", "format": "hounsfield", "dimensions": 3},
         "base_models": [],

@@ -22,6 +22,7 @@ from medvlsam2.data.language.questions import questions
 from medvlsam2.data.language.reports import report
 from medvlsam2.training.augment import augment
 from medvlsam2.training.cases import Case
+from medvlsam2.training.finding_samples import draw_findings, finding_windows
 from medvlsam2.transforms.prepare import channel_slices, three_channels
 from medvlsam2.transforms.text import Conversation
 from medvlsam2.transforms.window import Window
@@ -35,7 +36,7 @@ ABSENT_SHARE = 0.15
 MAX_ABSENT = 4
 """Structures of a dense sample that are not in the scan."""
 FINDING_SHARE = 0.3
-"""Share of findings among the objects of a scan that has some."""
+"""Share of findings among the objects of a scan that has some, and of dense samples in the window of one."""
 COMMON = frozenset(
     (
         *(
@@ -90,12 +91,15 @@ class DenseSample:
     label_map: Int[Tensor, "n m m"]
     """0 none of them, value k the k-th request's structure; the last requests may be for what is not in the scan."""
     phrases: tuple[str, ...]
+    findings: Bool[Tensor, "f n m m"]
+    """Findings that lie in or over structures; all False where one is not in the scan."""
+    finding_phrases: tuple[str, ...]
 
 
 def dense_sample(
     case: Case, rng: np.random.Generator, *, num_slices: int, num_structures: int, sam2: Sam2Config
 ) -> DenseSample:
-    """Draw slices of a case and many of its structures, all of one window.
+    """Draw slices of a case with many of its structures and its findings, all of one window.
 
     Args:
         case: the scan.
@@ -105,8 +109,7 @@ def dense_sample(
         sam2: says what the input channels are.
     """
     present = [key for key in case.keys if key in case.present_keys]
-    first = present[int(rng.choice(len(present), p=_shares(present)))]
-    window = vocabulary.STRUCTURES[first].window
+    window = _dense_window(case, present, rng)
     alike = [key for key in present if vocabulary.STRUCTURES[key].window == window]
     size = min(num_structures, len(alike))
     keys = [str(key) for key in rng.choice(alike, size, replace=False, p=_shares(alike))]
@@ -114,15 +117,20 @@ def dense_sample(
     for number, key in enumerate(keys, start=1):
         table[case.keys.index(key) + 1] = number
     values = table[case.labels]
-    numbers = _draw_slices((values > 0)[None], rng, num_slices, contiguous=False)
-    one_hot = np.stack([values[numbers] == number for number in range(1, size + 1)])
-    slices, moved = _move(_input_slices(case, numbers, window, rng, sam2=sam2), torch.from_numpy(one_hot), rng)
+    found = draw_findings(case, window, rng)
+    candidates = [values > 0, *(mask for _, mask in found if mask.any())]
+    numbers = _draw_slices(np.stack(candidates), rng, num_slices, contiguous=False)
+    one_hot = [values[numbers] == number for number in range(1, size + 1)]
+    masks = torch.from_numpy(np.stack([*one_hot, *(mask[numbers] for _, mask in found)]))
+    slices, moved = _move(_input_slices(case, numbers, window, rng, sam2=sam2), masks, rng)
     order = torch.arange(1, size + 1).view(-1, 1, 1, 1)
     return DenseSample(
         slices=slices,
         whole=torch.from_numpy(np.array(case.whole, dtype=np.float32)),
-        label_map=(moved * order).amax(dim=0),
+        label_map=(moved[:size] * order).amax(dim=0),
         phrases=tuple(_request(key, rng) for key in (*keys, *_absent_keys(case, window, rng))),
+        findings=moved[size:],
+        finding_phrases=tuple(_request(key, rng) for key, _ in found),
     )
 
 
@@ -269,6 +277,15 @@ def _draw_object(case: Case, rng: np.random.Generator) -> tuple[str, Bool[np.nda
     truth = case.structure_mask(key)
     assert truth is not None
     return _request(key, rng), truth, vocabulary.STRUCTURES[key].window
+
+
+def _dense_window(case: Case, present: Sequence[str], rng: np.random.Generator) -> Window:
+    """The window of a structure that is drawn, or of a finding."""
+    shown = {vocabulary.STRUCTURES[key].window for key in present}
+    of_findings = [window for window in finding_windows(case) if window in shown]
+    if of_findings and rng.random() < FINDING_SHARE:
+        return of_findings[int(rng.integers(len(of_findings)))]
+    return vocabulary.STRUCTURES[present[int(rng.choice(len(present), p=_shares(present)))]].window
 
 
 def _absent_keys(case: Case, window: Window, rng: np.random.Generator) -> list[str]:

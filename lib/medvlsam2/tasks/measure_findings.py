@@ -1,0 +1,146 @@
+"""Findings by name: where the quick masks see one, in which structure, how large and how dense.
+
+Each finding is tried everywhere; what is seen belongs to the nearest structure that can hold it, and without such a
+structure it is not believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from scipy import ndimage
+from torch import Tensor
+
+from medvlsam2.data import vocabulary
+from medvlsam2.data.facts import Lesion, Side
+from medvlsam2.data.language import anatomy
+from medvlsam2.data.language.finding_keys import FINDING_KEYS
+from medvlsam2.data.language.lesions import UNCOUNTABLE, WHOLE, host_family
+from medvlsam2.model.text_similarity import TextSimilarity, evidence
+from medvlsam2.model.volume_sam2 import SliceFeatures
+from medvlsam2.transforms.window import Window
+
+BATCH: Final = 16
+"""Slices that are compared at once."""
+MIN_VOXELS: Final = 3
+"""A connected part of fewer voxels of the mask grid is noise."""
+MAX_PARTS: Final = 5
+"""Findings of one kind in one structure, the largest first."""
+EVERYWHERE: Final = frozenset({"body", "skeletal_muscle"})
+"""Places that need no mask of their own: every scan shows some of them."""
+
+Mask = Bool[np.ndarray, "d m m"]
+
+
+@dataclass(frozen=True)
+class MaskGrid:
+    """The grid of the quick masks in the scan."""
+
+    spacing_dhw_mm: tuple[float, float, float]
+    hu_dhw: Float[np.ndarray, "d m m"]
+    """The scan on this grid."""
+    to_ijk: Callable[[Float[np.ndarray, "n 3"]], Float[np.ndarray, "n 3"]]
+    """Voxel indices of the scan at positions d, h, w of this grid."""
+    affine: Float[np.ndarray, "4 4"]
+    """The scan's, voxel index to RAS+ mm."""
+
+
+@torch.no_grad()
+def measure_findings(
+    similarity: TextSimilarity,
+    tokens: Mapping[str, Float[Tensor, " c"]],
+    features_of: Callable[[Window], SliceFeatures],
+    structures: Mapping[str, Mask],
+    grid: MaskGrid,
+) -> tuple[Lesion, ...]:
+    """What is seen of some findings.
+
+    Args:
+        similarity: the model's comparison of words with pixels.
+        tokens: [SEG] token of each finding (vocabulary key).
+        features_of: slice features of the scan in a window.
+        structures: masks of the structures that were seen, by vocabulary key.
+        grid: the masks' grid.
+    """
+    found: list[Lesion] = []
+    for key, token in tokens.items():
+        mask = _mask(similarity, token, features_of(vocabulary.STRUCTURES[key].window))
+        for kind, host, part in _placed(key, mask, structures):
+            found.append(_lesion(kind, host, part, grid, label_value=len(found) + 1))
+    return tuple(found)
+
+
+def _mask(similarity: TextSimilarity, token: Float[Tensor, " c"], features: SliceFeatures) -> Mask:
+    parts = []
+    for start in range(0, len(features), BATCH):
+        part = features.select(torch.arange(start, min(start + BATCH, len(features)), device=token.device))
+        maps = similarity.of_all(token[None], part.levels).float()
+        shown = evidence(maps)[:, :, None, None] + similarity.score_bias > 0
+        parts.append((shown & (maps + similarity.mask_bias > 0))[:, 0].cpu().numpy())
+    return np.concatenate(parts)
+
+
+def _placed(key: str, mask: Mask, structures: Mapping[str, Mask]) -> Iterator[tuple[str, str, Mask]]:
+    """Kind, holding structure and mask of each finding: connected parts, or all of them where it is not counted."""
+    kinds = {kind for (kind, _), name in FINDING_KEYS.items() if name == key}
+    families = {family for (_, family), name in FINDING_KEYS.items() if name == key}
+    kind = next(iter(kinds))
+    hosts = {name: seen for name, seen in structures.items() if host_family(name) in families}
+    labels, count = ndimage.label(mask)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    by_host: dict[str, list[Mask]] = {}
+    for number in np.argsort(-sizes):
+        if sizes[number] < MIN_VOXELS:
+            break
+        part = labels == number + 1
+        host = next(iter(families & EVERYWHERE), None) or _nearest(part, hosts)
+        if host is not None:
+            by_host.setdefault(host, []).append(part)
+    for host, parts in by_host.items():
+        if kind in UNCOUNTABLE | WHOLE:
+            yield kind, host, np.logical_or.reduce(parts)
+        else:
+            yield from ((kind, host, part) for part in parts[:MAX_PARTS])
+
+
+def _nearest(part: Mask, hosts: Mapping[str, Mask]) -> str | None:
+    """The structure that holds most of a part; if none holds any of it, the one whose centre is nearest."""
+    if not hosts:
+        return None
+    shared = {name: int((part & seen).sum()) for name, seen in hosts.items()}
+    if max(shared.values()) > 0:
+        return max(shared, key=lambda name: shared[name])
+    centre = np.array(ndimage.center_of_mass(part))
+    distance = {name: np.linalg.norm(np.array(ndimage.center_of_mass(seen)) - centre) for name, seen in hosts.items()}
+    return min(distance, key=lambda name: float(distance[name]))
+
+
+def _lesion(kind: str, host: str, part: Mask, grid: MaskGrid, *, label_value: int) -> Lesion:
+    voxels = np.argwhere(part)
+    centre = voxels[np.argmin(np.linalg.norm(voxels - voxels.mean(axis=0), axis=1))]
+    centre_ijk = grid.to_ijk(centre[None].astype(float))[0]
+    centre_ras = grid.affine[:3, :3] @ centre_ijk + grid.affine[:3, 3]
+    sides_mm = (voxels.max(axis=0) - voxels.min(axis=0) + 1) * np.array(grid.spacing_dhw_mm)
+    return Lesion(
+        kind=kind,
+        structure=host,
+        side=anatomy.side(host) or _side_of_body(float(centre_ras[0]), grid),
+        center_ijk=(round(float(centre_ijk[0])), round(float(centre_ijk[1])), round(float(centre_ijk[2]))),
+        center_ras=(float(centre_ras[0]), float(centre_ras[1]), float(centre_ras[2])),
+        diameter_mm=float(sides_mm.max()),
+        mean_hu=float(grid.hu_dhw[part].mean()),
+        label_value=label_value,
+    )
+
+
+def _side_of_body(x_ras: float, grid: MaskGrid) -> Side:
+    """Left or right of the middle of what the model sees, which is cut round the body."""
+    middle_dhw = (np.array(grid.hu_dhw.shape, dtype=float) - 1) / 2
+    middle_ijk = grid.to_ijk(middle_dhw[None])[0]
+    middle_ras = grid.affine[:3, :3] @ middle_ijk + grid.affine[:3, 3]
+    return "right" if x_ras > middle_ras[0] else "left"
