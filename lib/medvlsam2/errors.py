@@ -51,6 +51,10 @@ class CheckpointMismatch(MedVLSAM2Error):
     """Weights that do not fit the model: missing, unexpected or misshapen keys."""
 
 
+class Superseded(MedVLSAM2Error):
+    """A request that a newer one for the same object has replaced."""
+
+
 class DatasetError(MedVLSAM2Error):
     """Training or export data that is absent or inconsistent."""
 

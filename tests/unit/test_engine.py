@@ -48,14 +48,33 @@ def test_a_new_current_version_is_read_and_old_sessions_are_dropped(model_dir: P
 
 def test_sessions_are_kept_by_content_the_last_ones_only(tiny_model_dir: Path) -> None:
     engine = Engine(tiny_model_dir)
-    scans = [CTVolume(np.full((6, 6, 6), n, dtype=np.int16), np.eye(4), "same name") for n in range(3)]
+    kept = engines.KEPT_SESSIONS
+    scans = [CTVolume(np.full((6, 6, 6), n, dtype=np.int16), np.eye(4), "same name") for n in range(kept + 1)]
     first = engine.session(scans[0])
     assert engine.session(CTVolume(scans[0].hu.copy(), np.eye(4), "other name")) is first
-    engine.session(scans[1])
+    second = engine.session(scans[1])
     engine.session(scans[0])
-    engine.session(scans[2])
+    for scan in scans[2:]:
+        engine.session(scan)
+    assert len(engine._sessions) == kept
     assert engine.session(scans[0]) is first
-    assert len(engine._sessions) == engines.KEPT_SESSIONS
+    assert engine.session(scans[1]) is not second
+
+
+def known_slices(engine: Engine, phantom: Phantom) -> set[int]:
+    return engine.session(phantom.volume).features("soft").known_slices
+
+
+def test_features_outlive_a_version_with_the_same_encoder(model_dir: Path, small_phantom: Phantom) -> None:
+    engine = Engine(model_dir)
+    engine.session(small_phantom.volume).features("soft").select(torch.tensor([3, 4]))
+    seen = known_slices(engine, small_phantom)
+    assert {3, 4} <= seen
+    checkpoint.publish(model_dir, "v0001", {"seg_projector.2.bias": torch.ones(32)}, {}, use=True)
+    assert known_slices(engine, small_phantom) == seen
+    name, weight = next((n, p) for n, p in engine.loaded().model.state_dict().items() if "sam2.image_encoder" in n)
+    checkpoint.publish(model_dir, "v0002", {name: weight + 1}, {}, use=True)
+    assert known_slices(engine, small_phantom) == set()
 
 
 @pytest.mark.parametrize("device", ["gpu", "mps", ""])

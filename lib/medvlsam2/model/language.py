@@ -8,7 +8,7 @@ stay frozen. Prompts are token ids here: text, chat templates and vocabularies a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -218,13 +218,20 @@ class LanguageModel(nn.Module):
         return self._output(self._read_turns(prefix_cache, turn_ids, attention_mask), labels)
 
     @torch.no_grad()
-    def generate(self, prefix_cache: PrefixCache, turn_ids: Int[Tensor, " t"], max_new_tokens: int) -> list[int]:
+    def generate(
+        self,
+        prefix_cache: PrefixCache,
+        turn_ids: Int[Tensor, " t"],
+        max_new_tokens: int,
+        between: Callable[[], None] | None = None,
+    ) -> list[int]:
         """Continue a turn with the likeliest token, again and again.
 
         Args:
             prefix_cache: the prefix, left as it is.
             turn_ids: the turn so far.
             max_new_tokens: at most so many tokens.
+            between: called after each token; others may use the device meanwhile.
 
         Returns:
             New ids up to, and without, the end token. For states and entropies read them with ``extend``.
@@ -244,6 +251,8 @@ class LanguageModel(nn.Module):
             if token == self.token_ids.eos:
                 break
             generated.append(token)
+            if between is not None:
+                between()
         return generated
 
     @torch.no_grad()

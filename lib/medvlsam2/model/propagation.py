@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -19,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from medvlsam2.model.slice_memory import KEPT_SLICES, SliceMemory
+from medvlsam2.model.slice_source import SliceSource
 from medvlsam2.model.volume_sam2 import SliceFeatures, SliceMasks, SlicePrompts, VolumeSAM2
 
 EMPTY_LOGIT: Final = -10.0
@@ -28,7 +30,10 @@ PATIENCE_SLICES: Final = 3
 BATCH: Final = 16
 """Slices, or objects, that are decoded at once."""
 
-Progress = Callable[[float], None]
+Turn = Callable[[], AbstractContextManager[None]]
+"""Entered for each piece of work on the device; it may wait for others, and may end the whole by an error."""
+Shown = Callable[[int, int, "ObjectMasks"], None]
+"""Told of each slice as soon as a mask on it is there: number of the query, of the slice, the masks so far."""
 
 
 @dataclass(frozen=True)
@@ -78,18 +83,26 @@ class ObjectMasks:
 
 @torch.no_grad()
 def segment_objects(
-    sam2: VolumeSAM2, features: SliceFeatures, queries: Sequence[ObjectQuery], *, stride: int = 1
+    sam2: VolumeSAM2,
+    features: SliceSource,
+    queries: Sequence[ObjectQuery],
+    *,
+    stride: int = 1,
+    turn: Turn = nullcontext,
+    shown: Shown | None = None,
 ) -> list[ObjectMasks]:
-    """Masks of several objects on every slice.
+    """Masks of several objects on every slice; prompted slices come first.
 
     Args:
         sam2: the pixel decoder, in evaluation mode.
         features: features of all slices of the volume.
         queries: what to look for.
         stride: distance of the slices on which words alone are tried.
+        turn: entered for each step, so that others can use the device in between.
+        shown: told of each slice that is done.
     """
     results = [_empty(sam2, features) for _ in queries]
-    seeded = _seed_words(sam2, features, list(queries), stride)
+    seeded = _seed_words(sam2, features, list(queries), stride, turn)
     groups: dict[object, list[int]] = defaultdict(list)
     for number, query in enumerate(seeded):
         if query is not None:
@@ -97,7 +110,8 @@ def segment_objects(
     for numbers in groups.values():
         for start in range(0, len(numbers), BATCH):
             chosen = numbers[start : start + BATCH]
-            batch = _Batch(sam2, features, [q for n in chosen if (q := seeded[n])], [results[n] for n in chosen])
+            queries_of_batch = {number: query for number in chosen if (query := seeded[number]) is not None}
+            batch = _Batch(sam2, features, queries_of_batch, [results[n] for n in chosen], turn=turn, shown=shown)
             batch.run()
     for query, result in zip(queries, results, strict=True):
         if query.box_xyxy is not None:
@@ -107,30 +121,35 @@ def segment_objects(
 
 @torch.no_grad()
 def scan(
-    sam2: VolumeSAM2, features: SliceFeatures, tokens: Float[Tensor, "k c"], numbers: Sequence[int]
+    sam2: VolumeSAM2,
+    features: SliceSource,
+    tokens: Float[Tensor, "k c"],
+    numbers: Sequence[int],
+    turn: Turn = nullcontext,
 ) -> list[SliceMasks]:
     """What each token finds on each of some slices, without memory; one entry per token, batched over slices."""
     found = []
     for token in tokens:
         parts = []
         for start in range(0, len(numbers), BATCH):
-            part = features.select(torch.tensor(numbers[start : start + BATCH], device=token.device))
             prompts = SlicePrompts()
-            parts.append(
-                sam2.predict(
-                    sam2.without_memory(part),
-                    part,
-                    prompts,
-                    token.expand(len(part), -1),
-                    multimask=sam2.uses_multimask(prompts, conditioning=True),
+            with turn():
+                part = features.select(torch.tensor(numbers[start : start + BATCH], device=token.device))
+                parts.append(
+                    sam2.predict(
+                        sam2.without_memory(part),
+                        part,
+                        prompts,
+                        token.expand(len(part), -1),
+                        multimask=sam2.uses_multimask(prompts, conditioning=True),
+                    )
                 )
-            )
         found.append(_concatenate(parts))
     return found
 
 
 def _seed_words(
-    sam2: VolumeSAM2, features: SliceFeatures, queries: list[ObjectQuery], stride: int
+    sam2: VolumeSAM2, features: SliceSource, queries: list[ObjectQuery], stride: int, turn: Turn
 ) -> list[ObjectQuery | None]:
     """Give queries of words alone their conditioning slice; None where nothing was found."""
     seeded: list[ObjectQuery | None] = list(queries)
@@ -139,7 +158,7 @@ def _seed_words(
             continue
         last = len(features) - 1 if query.last_slice is None else query.last_slice
         numbers = list(range(query.first_slice, last + 1, stride))
-        masks = scan(sam2, features, query.text_token[None], numbers)[0]
+        masks = scan(sam2, features, query.text_token[None], numbers, turn)[0]
         scores = seed_scores(masks)
         if float(scores.max()) <= 0:
             seeded[number] = None
@@ -169,30 +188,39 @@ class _Batch:
     def __init__(
         self,
         sam2: VolumeSAM2,
-        features: SliceFeatures,
-        queries: list[ObjectQuery],
+        features: SliceSource,
+        queries: dict[int, ObjectQuery],
         results: list[ObjectMasks],
+        *,
+        turn: Turn,
+        shown: Shown | None,
     ) -> None:
         self.sam2 = sam2
         self.features = features
-        self.queries = queries
+        self.numbers = list(queries)
+        self.queries = list(queries.values())
         self.results = results
-        self.starts = [min(query.prompts) for query in queries]
-        self.offsets = sorted(number - self.starts[0] for number in queries[0].prompts)
+        self.turn = turn
+        self.shown = shown
+        self.starts = [min(query.prompts) for query in self.queries]
+        self.offsets = sorted(number - self.starts[0] for number in self.queries[0].prompts)
         self.origin = len(features) + KEPT_SLICES
         self.memory = SliceMemory(self.origin)
-        self.tokens = self._all_tokens()
+        with turn():
+            self.tokens = self._all_tokens()
 
     def run(self) -> None:
         """Prompted slices first, then up, then down."""
         for offset in self.offsets:
-            self._condition(offset)
+            with self.turn():
+                numbers = self._condition(offset)
+            self._tell(range(len(numbers)), numbers)
         for result, start in zip(self.results, self.starts, strict=True):
             result.conditioning_slices = tuple(start + offset for offset in self.offsets)
         for step in (1, -1):
             self._propagate(step)
 
-    def _condition(self, offset: int) -> None:
+    def _condition(self, offset: int) -> list[int]:
         numbers = [start + offset for start in self.starts]
         prompts = self._prompts_at(offset)
         part = self._select(numbers)
@@ -207,6 +235,7 @@ class _Batch:
         self.memory.conditioning[self.origin + offset] = self.sam2.remember(part, masks, prompted=prompted)
         for row, number in enumerate(numbers):
             self.results[row].put(number, masks, row)
+        return numbers
 
     def _propagate(self, step: int) -> None:
         rows = list(range(len(self.queries)))
@@ -220,9 +249,11 @@ class _Batch:
                 memory = memory.select(torch.tensor(kept, dtype=torch.long))
                 rows = [rows[i] for i in kept]
             if rows and distance not in self.offsets:
-                self._track(rows, memory, distance, step, missed)
+                with self.turn():
+                    numbers = self._track(rows, memory, distance, step, missed)
+                self._tell(rows, numbers)
 
-    def _track(self, rows: list[int], memory: SliceMemory, distance: int, step: int, missed: list[int]) -> None:
+    def _track(self, rows: list[int], memory: SliceMemory, distance: int, step: int, missed: list[int]) -> list[int]:
         numbers = [self.starts[row] + distance for row in rows]
         part = self._select(numbers)
         reverse = step < 0
@@ -240,6 +271,12 @@ class _Batch:
         for i, (row, number) in enumerate(zip(rows, numbers, strict=True)):
             self.results[row].put(number, masks, i)
             missed[row] = 0 if masks.object_score_logits[i, 0] > 0 else missed[row] + 1
+        return numbers
+
+    def _tell(self, rows: Sequence[int], numbers: Sequence[int]) -> None:
+        if self.shown is not None:
+            for row, number in zip(rows, numbers, strict=True):
+                self.shown(self.numbers[row], number, self.results[row])
 
     def _continues(self, row: int, distance: int, missed: int) -> bool:
         query = self.queries[row]
@@ -258,7 +295,7 @@ class _Batch:
 
     def _gather(self, chosen: Sequence[SlicePrompt], rows: Sequence[int]) -> SlicePrompts:
         """Clicks of the rows on one slice each; a model that draws prompts is shown their boxes there too."""
-        device = self.features.embedding.device
+        device = self.features.device
         points_xy = torch.tensor([prompt.points_xy for prompt in chosen], dtype=torch.float32, device=device)
         labels = torch.tensor([prompt.point_labels for prompt in chosen], dtype=torch.long, device=device)
         boxes = [box for row in rows if (box := self.queries[row].box_xyxy) is not None]
@@ -273,7 +310,7 @@ class _Batch:
         return SlicePrompts(points_xy=points_xy, point_labels=labels, mask_logits=drawn)
 
     def _select(self, numbers: list[int]) -> SliceFeatures:
-        return self.features.select(torch.tensor(numbers, device=self.features.embedding.device))
+        return self.features.select(torch.tensor(numbers, device=self.features.device))
 
     def _all_tokens(self) -> Float[Tensor, "b c"] | None:
         """[SEG] tokens; without words the mean of what the prompted slices show, where the model has such tokens."""
@@ -309,9 +346,9 @@ def _within(box_xyxy: tuple[float, float, float, float], mask_logits: Tensor, im
     return torch.where(rows[:, None] & columns, mask_logits, mask_logits.clamp(max=EMPTY_LOGIT))
 
 
-def _empty(sam2: VolumeSAM2, features: SliceFeatures) -> ObjectMasks:
+def _empty(sam2: VolumeSAM2, features: SliceSource) -> ObjectMasks:
     d, m = len(features), sam2.mask_size
-    device = features.embedding.device
+    device = features.device
     return ObjectMasks(
         mask_logits=torch.full((d, m, m), EMPTY_LOGIT, device=device),
         object_score_logits=torch.full((d,), EMPTY_LOGIT, device=device),

@@ -47,6 +47,11 @@ class SliceFeatures:
         """All resolutions, coarse to fine."""
         return self.embedding, self.high_res_1, self.high_res_0
 
+    @property
+    def device(self) -> torch.device:
+        """Where the features lie."""
+        return self.embedding.device
+
     def __len__(self) -> int:
         return self.embedding.shape[0]
 

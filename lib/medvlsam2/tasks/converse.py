@@ -61,8 +61,8 @@ def report(engine: Engine, volume: CTVolume, *, max_new_tokens: int = REPORT_TOK
         max_new_tokens: the longest report in tokens.
     """
     start = time.perf_counter()
-    with engine.lock, engine.precision():
-        text = _generate(engine.session(volume), chat.report_question(), max_new_tokens)
+    with engine.turn():
+        text = _generate(engine, engine.session(volume), chat.report_question(), max_new_tokens)
     findings = tuple(Finding(sentence, structures_in(sentence)) for sentence in split_sentences(text))
     return Report(text, findings, volume.warnings, {"total": time.perf_counter() - start})
 
@@ -91,17 +91,21 @@ def answer(
     if choices and kind not in (None, "multiple_choice"):
         raise InvalidPrompt(f"Kind '{kind}' given with {len(choices)} choices. Leave out the choices, or the kind.")
     asked = chat.answer_question(question, choices, kind)
-    with engine.lock, engine.precision():
+    with engine.turn():
         session = engine.session(volume)
         index = _choose(session, asked, choices) if choices else None
-        text = _generate(session, asked, ANSWER_TOKENS) if index is None else f"{chat.letter(index)}. {choices[index]}"
+        text = (
+            _generate(engine, session, asked, ANSWER_TOKENS)
+            if index is None
+            else f"{chat.letter(index)}. {choices[index]}"
+        )
     return Answer(text, index, volume.warnings, {"total": time.perf_counter() - start})
 
 
-def _generate(session: VolumeSession, question: str, max_new_tokens: int) -> str:
+def _generate(engine: Engine, session: VolumeSession, question: str, max_new_tokens: int) -> str:
     loaded = session.loaded
     turn = turn_ids(loaded.tokenizer, question).to(session.device)
-    ids = loaded.model.language.generate(session.measured_prefix, turn, max_new_tokens)
+    ids = loaded.model.language.generate(session.measured_prefix, turn, max_new_tokens, engine.turns.give_way)
     text = loaded.tokenizer.decode(ids, skip_special_tokens=True)
     assert isinstance(text, str)
     return text.strip()

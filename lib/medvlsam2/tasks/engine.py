@@ -1,27 +1,40 @@
 """One model per device, shared by all requests, and what it has already seen of recent scans.
 
 Constructing an engine loads nothing: weights come with the first question, and again when the folder's current
-version changes, so a fine-tuned version answers the very next request. Lock order: ``Engine.lock`` guards model,
-sessions and the device; it is held for one whole task and never taken by code that the engine calls.
+version changes, so a fine-tuned version answers the very next request. Slice features outlive such a change where the
+encoder is the same. Lock order: a turn on the device first, then the guard of model and sessions, then the feature
+cache's lock; none of them is held while waiting for one before it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import os
 import threading
 from collections import OrderedDict
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 from pathlib import Path
+from typing import Final
 
 import torch
+from torch import nn
 
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidConfig
 from medvlsam2.model import checkpoint
 from medvlsam2.model.checkpoint import LoadedModel
+from medvlsam2.tasks.feature_store import FeatureCache
 from medvlsam2.tasks.session import VolumeSession
+from medvlsam2.tasks.turns import Claims, Turns
 
-KEPT_SESSIONS = 2
+KEPT_SESSIONS: Final = 4
+CACHE_SHARE: Final = 0.25
+"""Part of the machine's memory that slice features may take, unless told otherwise."""
+UNKNOWN_MEMORY_BYTES: Final = 16 * 2**30
+"""Memory of a machine that does not tell."""
 
 
 class Engine:
@@ -30,16 +43,21 @@ class Engine:
     Args:
         model_dir: model folder (see :mod:`medvlsam2.model.checkpoint`).
         device: "cpu", "cuda", "cuda:1" …, or "auto".
+        cache_bytes: memory for slice features of all scans; by default a quarter of the machine's.
 
     Raises:
         InvalidConfig: if the device is not there.
     """
 
-    def __init__(self, model_dir: Path, device: str = "cpu") -> None:
+    def __init__(self, model_dir: Path, device: str = "cpu", *, cache_bytes: int | None = None) -> None:
         self.model_dir = Path(model_dir)
         self.device = _device(device)
-        self.lock = threading.RLock()
+        self.turns = Turns()
+        self.claims = Claims()
+        self._cache_bytes = cache_bytes
+        self._guard = threading.RLock()
         self._loaded: LoadedModel | None = None
+        self._encoder = ""
         self._sessions: OrderedDict[str, VolumeSession] = OrderedDict()
 
     @property
@@ -52,25 +70,38 @@ class Engine:
         """Version that answers the next request."""
         return checkpoint.current_version(self.model_dir)
 
+    @cached_property
+    def features(self) -> FeatureCache:
+        """Slice features of recent scans."""
+        default = int(CACHE_SHARE * machine_memory_bytes())
+        return FeatureCache(default if self._cache_bytes is None else self._cache_bytes)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Have the device for one step, in the engine's precision; others come in the order in which they asked."""
+        with self.turns.turn(), self.precision():
+            yield
+
     def loaded(self) -> LoadedModel:
         """The model, read on first use and whenever another version became current.
 
         Raises:
             MissingCheckpoint, CheckpointMismatch: if the folder does not hold a whole, fitting model.
         """
-        with self.lock:
+        with self._guard:
             if self._loaded is None or self._loaded.version != self.version:
                 self._sessions.clear()
                 self._loaded = checkpoint.load(self.model_dir, self.device)
+                self._encoder = fingerprint(self._loaded.model.sam2.image_encoder)
             return self._loaded
 
     def session(self, volume: CTVolume) -> VolumeSession:
         """What is kept of a scan, by its content; the scans asked about last are kept."""
-        with self.lock:
+        with self._guard:
             loaded = self.loaded()
             key = volume.content_hash
             if key not in self._sessions:
-                self._sessions[key] = VolumeSession(loaded, volume, self.device)
+                self._sessions[key] = VolumeSession(loaded, volume, self.device, self.features, self._encoder)
             self._sessions.move_to_end(key)
             while len(self._sessions) > KEPT_SESSIONS:
                 self._sessions.popitem(last=False)
@@ -81,6 +112,23 @@ class Engine:
         if self.device.startswith("cuda") and torch.cuda.is_bf16_supported():
             return torch.autocast("cuda", dtype=torch.bfloat16)
         return contextlib.nullcontext()
+
+
+def fingerprint(module: nn.Module) -> str:
+    """What tells a module's weights from others."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in module.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def machine_memory_bytes() -> int:
+    """Memory of this machine, as far as it tells."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return UNKNOWN_MEMORY_BYTES
 
 
 def _device(device: str) -> str:

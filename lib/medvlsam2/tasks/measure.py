@@ -20,8 +20,8 @@ from torch import Tensor
 from medvlsam2.data import vocabulary
 from medvlsam2.data.facts import Region, ScanFacts
 from medvlsam2.data.language import anatomy
+from medvlsam2.model.slice_source import SliceSource
 from medvlsam2.model.text_similarity import TextSimilarity, evidence
-from medvlsam2.model.volume_sam2 import SliceFeatures
 from medvlsam2.transforms.window import Window
 
 MARGIN: Final = 1.5
@@ -53,7 +53,7 @@ def measurable(keys: Sequence[str]) -> list[str]:
 def measure_structures(
     similarity: TextSimilarity,
     tokens: Mapping[str, Float[Tensor, " c"]],
-    features_of: Callable[[Window], SliceFeatures],
+    features_of: Callable[[Window], SliceSource],
     voxel_ml: float,
 ) -> Measured | None:
     """Structures that are seen, by their names, without those that the part of the body cannot show; None if none is.
@@ -99,7 +99,7 @@ def likeliest_region(volumes_ml: Mapping[str, float]) -> Region:
     return max(anatomy.REGION_NAMES, key=shown)
 
 
-def _label_slices(similarity: TextSimilarity, tokens: Float[Tensor, "k c"], features: SliceFeatures) -> np.ndarray:
+def _label_slices(similarity: TextSimilarity, tokens: Float[Tensor, "k c"], features: SliceSource) -> np.ndarray:
     """The structure that each pixel is most similar to, counted from 1; 0 where none is on the slice."""
     parts = []
     for start in range(0, len(features), BATCH):

@@ -21,8 +21,8 @@ from medvlsam2.data.facts import Lesion, Side
 from medvlsam2.data.language import anatomy
 from medvlsam2.data.language.finding_keys import FINDING_KEYS
 from medvlsam2.data.language.lesions import UNCOUNTABLE, WHOLE, host_family
+from medvlsam2.model.slice_source import SliceSource
 from medvlsam2.model.text_similarity import TextSimilarity, evidence
-from medvlsam2.model.volume_sam2 import SliceFeatures
 from medvlsam2.transforms.window import Window
 
 BATCH: Final = 16
@@ -54,7 +54,7 @@ class MaskGrid:
 def measure_findings(
     similarity: TextSimilarity,
     tokens: Mapping[str, Float[Tensor, " c"]],
-    features_of: Callable[[Window], SliceFeatures],
+    features_of: Callable[[Window], SliceSource],
     structures: Mapping[str, Mask],
     grid: MaskGrid,
 ) -> tuple[Lesion, ...]:
@@ -75,7 +75,7 @@ def measure_findings(
     return tuple(found)
 
 
-def _mask(similarity: TextSimilarity, token: Float[Tensor, " c"], features: SliceFeatures) -> Mask:
+def _mask(similarity: TextSimilarity, token: Float[Tensor, " c"], features: SliceSource) -> Mask:
     parts = []
     for start in range(0, len(features), BATCH):
         part = features.select(torch.arange(start, min(start + BATCH, len(features)), device=token.device))

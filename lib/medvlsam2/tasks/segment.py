@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from medvlsam2.model.propagation import ObjectMasks, ObjectQuery, SlicePrompt, s
 from medvlsam2.tasks.engine import Engine
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.session import VolumeSession
+from medvlsam2.tasks.turns import Claim
 from medvlsam2.transforms.window import Window, window_at
 
 MAX_OBJECTS = 255
@@ -26,6 +28,7 @@ SEED_STRIDE_MM = 3.0
 """Words alone are tried on slices about this far apart."""
 
 Progress = Callable[[float], None]
+SliceShown = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,13 @@ class Segmentation:
 
 
 def segment(
-    engine: Engine, volume: CTVolume, prompts: Sequence[ObjectPrompt], *, progress: Progress | None = None
+    engine: Engine,
+    volume: CTVolume,
+    prompts: Sequence[ObjectPrompt],
+    *,
+    progress: Progress | None = None,
+    shown: SliceShown | None = None,
+    owner: Hashable = None,
 ) -> Segmentation:
     """Find the objects that prompts name or point at.
 
@@ -63,22 +72,28 @@ def segment(
         volume: the scan.
         prompts: one per object; up to 255.
         progress: called with the share of work done, 0..1.
+        shown: called with the number of the prompt and each slice of the scan as soon as a mask is there.
+        owner: who asks. A later request of the same owner for the same objects of this scan replaces this one.
 
     Raises:
         InvalidPrompt: on no prompt or too many, a click outside the scan, an inverted or empty box.
         UnknownStructure: if a text names nothing that the vocabulary knows.
+        Superseded: if a later request replaced this one.
     """
     if not 1 <= len(prompts) <= MAX_OBJECTS:
         raise InvalidPrompt(f"{len(prompts)} prompts given; 1 to {MAX_OBJECTS} are allowed in one request.")
-    tell = progress or (lambda _: None)
-    with engine.lock, engine.precision():
-        clock = _Clock()
-        session = engine.session(volume)
+    names = tuple(prompt.display_name for prompt in prompts)
+    key = (owner, volume.content_hash, names)
+    with engine.claims.claim(key, " and ".join(repr(name) for name in names[:3])) as claim:
+        job = _Job(engine, claim, progress or (lambda _: None), shown)
+        with job.turn():
+            session = engine.session(volume)
         geometric = [_slice_prompts(session, prompt) for prompt in prompts]
         windows = [_window(volume, prompt) for prompt in prompts]
-        clock.lap("prepare")
-        tokens = _text_tokens(session, prompts)
-        clock.lap("language")
+        job.clock.lap("prepare")
+        with job.turn():
+            tokens = _text_tokens(session, prompts)
+        job.clock.lap("language")
         queries = [
             ObjectQuery(
                 text_token=token,
@@ -90,43 +105,41 @@ def segment(
             )
             for token, drawn in zip(tokens, geometric, strict=True)
         ]
-        masks = _masks(session, queries, windows, tell, clock)
-        label_map = session.prepared.record.label_map_to_source([found.mask_logits for found in masks])
-        clock.lap("to_source_grid")
-        objects = tuple(
-            _result(session, prompt, found, label_map == number)
-            for number, (prompt, found) in enumerate(zip(prompts, masks, strict=True), start=1)
-        )
+        masks = _masks(session, queries, windows, job)
+    label_map = session.prepared.record.label_map_to_source([found.mask_logits for found in masks])
+    job.clock.lap("to_source_grid")
+    objects = tuple(
+        _result(session, prompt, found, label_map == number)
+        for number, (prompt, found) in enumerate(zip(prompts, masks, strict=True), start=1)
+    )
     outside = tuple(
         f"A click for '{prompt.display_name}' lies in the air beside the body, where the model does not look."
         for prompt, drawn in zip(prompts, geometric, strict=True)
         if drawn.outside
     )
-    return Segmentation(label_map, objects, (*volume.warnings, *outside), clock.total())
+    return Segmentation(label_map, objects, (*volume.warnings, *outside), job.clock.total())
 
 
-def _masks(
-    session: VolumeSession, queries: list[ObjectQuery], windows: list[Window], tell: Progress, clock: _Clock
-) -> list[ObjectMasks]:
+def _masks(session: VolumeSession, queries: list[ObjectQuery], windows: list[Window], job: _Job) -> list[ObjectMasks]:
     by_window: dict[Window, list[int]] = defaultdict(list)
     for number, window in enumerate(windows):
         by_window[window].append(number)
-    stride = max(1, round(SEED_STRIDE_MM / session.prepared.record.slice_spacing_mm))
+    record = session.prepared.record
+    stride = max(1, round(SEED_STRIDE_MM / record.slice_spacing_mm))
     found: dict[int, ObjectMasks] = {}
     for window, numbers in by_window.items():
-        features = session.features(window)
-        clock.lap("slice_features")
-        tell((len(found) + 0.5 * len(numbers)) / len(queries))
+
+        def tell(query: int, slice_number: int, _: ObjectMasks, numbers: list[int] = numbers) -> None:
+            if job.shown is not None:
+                job.shown(numbers[query], record.source_slice(slice_number))
+
         chosen = [queries[number] for number in numbers]
-        found |= dict(
-            zip(
-                numbers,
-                segment_objects(session.loaded.model.sam2, features, chosen, stride=stride),
-                strict=True,
-            )
+        masks = segment_objects(
+            session.loaded.model.sam2, session.features(window), chosen, stride=stride, turn=job.turn, shown=tell
         )
-        clock.lap("masks")
-        tell(len(found) / len(queries))
+        found |= dict(zip(numbers, masks, strict=True))
+        job.clock.lap("masks")
+        job.progress(len(found) / len(queries))
     return [found[number] for number in range(len(queries))]
 
 
@@ -233,3 +246,21 @@ class _Clock:
     def total(self) -> dict[str, float]:
         """All parts and their sum."""
         return {**self.laps, "total": time.perf_counter() - self.start}
+
+
+@dataclass
+class _Job:
+    """One request on its way."""
+
+    engine: Engine
+    claim: Claim
+    progress: Progress
+    shown: SliceShown | None
+    clock: _Clock = field(default_factory=_Clock)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Have the device for a step, unless a later request has replaced this one."""
+        with self.engine.turn():
+            self.claim.check()
+            yield

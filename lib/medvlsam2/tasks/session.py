@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -19,13 +19,12 @@ from medvlsam2.data.volume import CTVolume
 from medvlsam2.model.checkpoint import LoadedModel
 from medvlsam2.model.language import PrefixCache
 from medvlsam2.model.volume_sam2 import SliceFeatures
+from medvlsam2.tasks.feature_store import FeatureCache, FeatureStore
 from medvlsam2.tasks.measure import measurable, measure_structures
 from medvlsam2.tasks.measure_findings import MaskGrid, measure_findings
 from medvlsam2.transforms.prepare import PreparedVolume, prepare
 from medvlsam2.transforms.text import pad, prefix_ids, segmentation_turn_ids
 from medvlsam2.transforms.window import Window
-
-ENCODE_BATCH = 8
 
 
 class VolumeSession:
@@ -35,36 +34,33 @@ class VolumeSession:
         loaded: the model.
         volume: the scan.
         device: where the model is.
+        cache: keeps slice features.
+        encoder: what tells the slice encoder's weights from others.
     """
 
-    def __init__(self, loaded: LoadedModel, volume: CTVolume, device: str) -> None:
+    def __init__(self, loaded: LoadedModel, volume: CTVolume, device: str, cache: FeatureCache, encoder: str) -> None:
         self.loaded = loaded
         self.volume = volume
         self.device = device
+        self._cache = cache
+        self._encoder = encoder
         self.prepared: PreparedVolume = prepare(volume, loaded.config.sam2.image_size)
-        self._features: dict[Window, SliceFeatures] = {}
 
     @property
     def num_slices(self) -> int:
         """Slices of the scan along the model's slice axis."""
         return self.prepared.record.num_slices
 
+    def features(self, window: Window) -> FeatureStore:
+        """Slice features of the scan in one window; each slice is encoded when it is first asked for."""
+        side = self.loaded.config.sam2.image_size
+        key = (self.volume.content_hash, window, side, self._encoder)
+        return self._cache.store(key, self.num_slices, partial(self._encode, window), torch.device(self.device))
+
     @torch.no_grad()
-    def features(self, window: Window) -> SliceFeatures:
-        """Slice features of the whole scan in one window."""
-        if window not in self._features:
-            sam2 = self.loaded.model.sam2
-            parts = []
-            for start in range(0, self.num_slices, ENCODE_BATCH):
-                numbers = range(start, min(start + ENCODE_BATCH, self.num_slices))
-                slices = self.prepared.sam2_slices(numbers, window, self.loaded.config.sam2)
-                parts.append(sam2.encode_slices(slices.to(self.device)))
-            self._features[window] = SliceFeatures(
-                torch.cat([part.embedding for part in parts]),
-                torch.cat([part.high_res_0 for part in parts]),
-                torch.cat([part.high_res_1 for part in parts]),
-            )
-        return self._features[window]
+    def _encode(self, window: Window, numbers: Sequence[int]) -> SliceFeatures:
+        slices = self.prepared.sam2_slices(numbers, window, self.loaded.config.sam2)
+        return self.loaded.model.sam2.encode_slices(slices.to(self.device))
 
     @cached_property
     def prefix(self) -> PrefixCache:

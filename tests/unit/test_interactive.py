@@ -1,0 +1,125 @@
+"""What an annotator feels: the clicked slice comes first, a newer click wins, and nobody waits for another's volume."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medvlsam2.data.phantom import Phantom
+from medvlsam2.errors import Superseded
+from medvlsam2.tasks.engine import Engine
+from medvlsam2.tasks.prompts import ObjectPrompt
+from medvlsam2.tasks.segment import segment
+
+WAIT_S = 60
+
+
+@pytest.fixture
+def engine(tiny_model_dir: Path) -> Engine:
+    return Engine(tiny_model_dir)
+
+
+def click(phantom: Phantom, key: str = "liver") -> ObjectPrompt:
+    """A click in the middle of an organ; a box keeps propagation from ending early."""
+    value = next(value for value, name in phantom.labels.items() if name == key)
+    voxels = np.argwhere(phantom.label_map == value)
+    low, high = voxels.min(axis=0), voxels.max(axis=0) + 1
+    inside = voxels[np.argmin(np.linalg.norm(voxels - voxels.mean(axis=0), axis=1))]
+    i, j, k = (float(p) for p in inside)
+    box = tuple(int(edge) for pair in zip(low, high, strict=True) for edge in pair)
+    return ObjectPrompt(points_ijk=((i, j, k),), point_labels=(1,), box_ijk=box, name=key)
+
+
+def test_the_clicked_slice_is_shown_first(engine: Engine, small_phantom: Phantom) -> None:
+    shown: list[tuple[int, int]] = []
+    prompt = ObjectPrompt(points_ijk=click(small_phantom).points_ijk, point_labels=(1,), name="liver")
+    segment(engine, small_phantom.volume, [prompt], shown=lambda *slice_of: shown.append(slice_of))
+    assert shown[0] == (0, int(prompt.points_ijk[0][2]))
+    assert len(shown) == len(set(shown)) > 3
+
+
+def test_a_newer_request_for_the_object_replaces_the_older(engine: Engine, small_phantom: Phantom) -> None:
+    first_slice, replaced = threading.Event(), threading.Event()
+    outcome: list[object] = []
+
+    def pause(_: int, __: int) -> None:
+        first_slice.set()
+        assert replaced.wait(WAIT_S)
+
+    def older() -> None:
+        try:
+            outcome.append(segment(engine, small_phantom.volume, [click(small_phantom)], shown=pause, owner="ann"))
+        except Superseded as error:
+            outcome.append(error)
+
+    worker = threading.Thread(target=older)
+    worker.start()
+    assert first_slice.wait(WAIT_S)
+    newer = segment(engine, small_phantom.volume, [click(small_phantom)], owner="ann", shown=lambda *_: replaced.set())
+    worker.join(WAIT_S)
+    assert isinstance(outcome[0], Superseded)
+    assert len(newer.objects) == 1
+
+
+def test_another_object_or_another_annotator_replaces_nothing(engine: Engine, small_phantom: Phantom) -> None:
+    inside, go_on = threading.Event(), threading.Event()
+    outcome: list[object] = []
+
+    def pause(_: int, __: int) -> None:
+        inside.set()
+        assert go_on.wait(WAIT_S)
+
+    def first() -> None:
+        outcome.append(segment(engine, small_phantom.volume, [click(small_phantom)], shown=pause, owner="ann"))
+
+    worker = threading.Thread(target=first)
+    worker.start()
+    assert inside.wait(WAIT_S)
+    alone = segment(engine, small_phantom.volume, [click(small_phantom)], owner="bob")
+    segment(engine, small_phantom.volume, [click(small_phantom, "aorta")], owner="ann")
+    go_on.set()
+    worker.join(WAIT_S)
+    np.testing.assert_array_equal(outcome[0].label_map, alone.label_map)
+
+
+def test_a_second_annotator_is_answered_while_the_first_volume_runs(engine: Engine, small_phantom: Phantom) -> None:
+    """Both take turns: the second click's slice is there before the first volume is done."""
+    order: list[str] = []
+    begun, over = threading.Event(), threading.Event()
+
+    def first() -> None:
+        def tell(_: int, __: int) -> None:
+            order.append("first")
+            begun.set()
+
+        segment(engine, small_phantom.volume, [click(small_phantom)], shown=tell, owner="ann")
+        order.append("first done")
+        over.set()
+
+    worker = threading.Thread(target=first)
+    worker.start()
+    assert begun.wait(WAIT_S)
+    segment(
+        engine,
+        small_phantom.volume,
+        [click(small_phantom, "aorta")],
+        shown=lambda *_: order.append("second"),
+        owner="bob",
+    )
+    worker.join(WAIT_S)
+    assert over.is_set()
+    assert order.index("second") < order.index("first done")
+
+
+def test_a_mask_does_not_depend_on_what_was_cached(tiny_model_dir: Path, small_phantom: Phantom) -> None:
+    prompts = [click(small_phantom)]
+    fresh = segment(Engine(tiny_model_dir), small_phantom.volume, prompts)
+    engine = Engine(tiny_model_dir, cache_bytes=0)
+    segment(engine, small_phantom.volume, [click(small_phantom, "aorta")])
+    spilled = segment(engine, small_phantom.volume, prompts)
+    again = segment(engine, small_phantom.volume, prompts)
+    np.testing.assert_array_equal(fresh.label_map, spilled.label_map)
+    np.testing.assert_array_equal(spilled.label_map, again.label_map)
