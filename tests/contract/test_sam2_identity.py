@@ -26,7 +26,8 @@ from sam2.build_sam import build_sam2, build_sam2_video_predictor
 from medvlsam2.config import Sam2Config
 from medvlsam2.model import propagation
 from medvlsam2.model.build_sam2 import build_sam2 as build_ours
-from medvlsam2.model.propagation import ObjectMasks, ObjectQuery, SlicePrompt, segment_objects
+from medvlsam2.model.object_query import ObjectMasks, ObjectQuery, SlicePrompt
+from medvlsam2.model.propagation import segment_objects
 from medvlsam2.model.volume_sam2 import SliceFeatures, VolumeSAM2
 
 SAM21_TINY = "configs/sam2.1/sam2.1_hiera_t.yaml"

@@ -123,3 +123,34 @@ def test_a_mask_does_not_depend_on_what_was_cached(tiny_model_dir: Path, small_p
     again = segment(engine, small_phantom.volume, prompts)
     np.testing.assert_array_equal(fresh.label_map, spilled.label_map)
     np.testing.assert_array_equal(spilled.label_map, again.label_map)
+
+
+def test_a_corrected_slice_stays_and_guides_its_neighbours(engine: Engine, small_phantom: Phantom) -> None:
+    value = next(value for value, name in small_phantom.labels.items() if name == "liver")
+    truth = small_phantom.label_map == value
+    middle = int(np.flatnonzero(truth.any(axis=(0, 1))).mean())
+    result = segment(engine, small_phantom.volume, [ObjectPrompt(mask=truth, mask_slices=(middle,), name="liver")])
+    kept, drawn = result.label_map[:, :, middle] == 1, truth[:, :, middle]
+    assert 2 * (kept & drawn).sum() / (kept.sum() + drawn.sum()) > 0.85
+
+
+def test_undoing_a_click_gives_the_mask_of_before(engine: Engine, small_phantom: Phantom) -> None:
+    first = click(small_phantom)
+    i, j, k = first.points_ijk[0]
+    second = ObjectPrompt(
+        points_ijk=((i, j, k), (i + 2, j + 2, k)), point_labels=(1, 0), box_ijk=first.box_ijk, name=first.name
+    )
+    before = segment(engine, small_phantom.volume, [first]).label_map
+    segment(engine, small_phantom.volume, [second])
+    np.testing.assert_array_equal(segment(engine, small_phantom.volume, [first]).label_map, before)
+
+
+def test_scribbles_stand_for_clicks(engine: Engine, small_phantom: Phantom) -> None:
+    value = next(value for value, name in small_phantom.labels.items() if name == "liver")
+    truth = small_phantom.label_map == value
+    middle = int(np.flatnonzero(truth.any(axis=(0, 1))).mean())
+    scribbles = np.zeros(truth.shape, dtype=np.uint8)
+    scribbles[:, :, middle][truth[:, :, middle]] = 1
+    shown: list[int] = []
+    segment(engine, small_phantom.volume, [ObjectPrompt(scribbles=scribbles)], shown=lambda _, k: shown.append(k))
+    assert shown[0] == middle

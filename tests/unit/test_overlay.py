@@ -23,7 +23,7 @@ MARK_RGB = np.array(vocabulary.find("liver").color_rgb)
 
 
 def found(name: str, *, present: bool = True, volume_ml: float = 12.0) -> ObjectResult:
-    return ObjectResult(name, present, 0.9, volume_ml, {})
+    return ObjectResult(name, present, 0.9, volume_ml, 20.0, {}, None)
 
 
 def body(orientation: str) -> tuple[CTVolume, np.ndarray]:

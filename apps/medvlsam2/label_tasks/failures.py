@@ -18,12 +18,14 @@ from medvlsam2.errors import (
     InvalidRequest,
     MedVLSAM2Error,
     MissingCheckpoint,
+    Superseded,
     UnknownImage,
 )
 
 _STATUS: Final[tuple[tuple[type[MedVLSAM2Error], int], ...]] = (
     (InvalidRequest, 400),
     (UnknownImage, 404),
+    (Superseded, 409),
     (MissingCheckpoint, 503),
     (CheckpointMismatch, 503),
     (MedVLSAM2Error, 422),

@@ -32,7 +32,7 @@ class MaskTask(EngineTask):
         volume = self.read_scan(request, watch)
         prompts = [_inside(target.prompt, volume) for target in targets]
         with watch.lap("infer"):
-            result = segment(self._engine, volume, prompts)
+            result = segment(self._engine, volume, prompts, owner=request.get("client_id"))
         names = {target.value: item.name for target, item in zip(targets, result.objects, strict=True)}
         with watch.lap("write"):
             file = label_file(recode(result.label_map, targets), volume, names, form)
@@ -46,6 +46,9 @@ class MaskTask(EngineTask):
                     "present": item.present,
                     "confidence": round(item.confidence, 4),
                     "volume_ml": round(item.volume_ml, 2),
+                    "diameter_mm": round(item.diameter_mm, 1),
+                    "slice_confidence": {index: round(value, 4) for index, value in item.slice_confidence.items()},
+                    "slice_to_fix": item.slice_to_fix,
                 }
                 for target, item in zip(targets, result.objects, strict=True)
             ],

@@ -20,8 +20,17 @@ class ServeConfig:
     """Most scans that one "Next Sample" request may score anew."""
     report_tokens: int = 256
     """Longest report in tokens."""
+    cache_gb: float | None = None
+    """Memory for slice features in GB (10^9 bytes); by default a quarter of the machine's. The rest goes to disk."""
+
+    @property
+    def cache_bytes(self) -> int | None:
+        """The same in bytes."""
+        return None if self.cache_gb is None else round(self.cache_gb * 10**9)
 
     def __post_init__(self) -> None:
+        if self.cache_gb is not None and not 0 <= self.cache_gb < float("inf"):
+            raise InvalidConfig(f"--conf cache_gb is {self.cache_gb}; give a number of at least 0.")
         for name, value in (("candidates", self.candidates), ("report_tokens", self.report_tokens)):
             if value < 1:
                 raise InvalidConfig(f"--conf {name} is {value}; give a whole number of at least 1.")
@@ -38,18 +47,20 @@ def parse(conf: Mapping[str, str]) -> ServeConfig:
         2
     """
     known = {field.name: field for field in fields(ServeConfig)}
-    values: dict[str, str | int] = {}
+    values: dict[str, str | float] = {}
     for key, text in conf.items():
         if key not in known:
             raise InvalidConfig(
                 f"Unknown --conf key '{key}'. {nearest_hint(key, known)} Allowed: {', '.join(sorted(known))}."
             )
-        values[key] = _whole_number(key, text) if known[key].type == "int" else text
+        kind = str(known[key].type)
+        values[key] = _number(key, text, kind) if kind != "str" else text
     return ServeConfig(**values)  # type: ignore[arg-type]
 
 
-def _whole_number(key: str, text: str) -> int:
+def _number(key: str, text: str, kind: str) -> float:
     try:
-        return int(text)
+        return int(text) if kind == "int" else float(text)
     except ValueError:
-        raise InvalidConfig(f"--conf {key} is '{text}'; give a whole number.") from None
+        wanted = "a whole number" if kind == "int" else "a number"
+        raise InvalidConfig(f"--conf {key} is '{text}'; give {wanted}.") from None

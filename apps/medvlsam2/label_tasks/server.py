@@ -1,7 +1,7 @@
 """The host's routes on a server of our own, with the doors closed that the host leaves open.
 
-Other than the host's own application: inference runs beside the event loop (one at a time, in order), so that
-the server keeps answering; every refusal is JSON with a sentence; only ids of the datastore are read, and
+Other than the host's own application: inference runs beside the event loop, where requests take turns on the
+device, so that the server keeps answering; every refusal is JSON with a sentence; only ids of the datastore are read, and
 only plain names are written; no foreign web page may call it (no CORS); there is no ``/reload``, no upload of
 weights, and no built-in login, which rejects every token.
 """
@@ -45,8 +45,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Params = Annotated[str, Form()]
 
-_MODEL_QUEUE: Final = anyio.CapacityLimiter(1)
-"""One request at a time uses the model; the others wait in order, and the event loop stays free."""
+_MODEL_QUEUE: Final = anyio.CapacityLimiter(8)
+"""So many requests share the model, step by step; the others wait in order, and the event loop stays free."""
 
 router = APIRouter()
 

@@ -12,19 +12,22 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from medvlsam2.model.object_query import NO_CLICKS, ObjectMasks, ObjectQuery, SlicePrompt
 from medvlsam2.model.slice_memory import KEPT_SLICES, SliceMemory
 from medvlsam2.model.slice_source import SliceSource
 from medvlsam2.model.volume_sam2 import SliceFeatures, SliceMasks, SlicePrompts, VolumeSAM2
 
 EMPTY_LOGIT: Final = -10.0
 """Mask logit of a slice that was not reached."""
+GIVEN_LOGIT: Final = 10.0
+"""Mask logit inside of a mask that was given (sam2: ``_use_mask_as_output``)."""
 PATIENCE_SLICES: Final = 3
 """Propagation ends after so many slices in a row on which the object score is negative."""
 BATCH: Final = 16
@@ -34,51 +37,6 @@ Turn = Callable[[], AbstractContextManager[None]]
 """Entered for each piece of work on the device; it may wait for others, and may end the whole by an error."""
 Shown = Callable[[int, int, "ObjectMasks"], None]
 """Told of each slice as soon as a mask on it is there: number of the query, of the slice, the masks so far."""
-
-
-@dataclass(frozen=True)
-class SlicePrompt:
-    """Clicks and box corners of one object on one slice."""
-
-    points_xy: tuple[tuple[float, float], ...]
-    point_labels: tuple[int, ...]
-
-
-_NO_CLICKS: Final = SlicePrompt((), ())
-
-
-@dataclass(frozen=True)
-class ObjectQuery:
-    """One object to be found."""
-
-    text_token: Float[Tensor, " c"] | None = None
-    """Projected state at [SEG]; None without words."""
-    prompts: dict[int, SlicePrompt] = field(default_factory=dict)
-    """Geometric prompts by slice number; empty: the words alone must find it."""
-    corrections: dict[int, SlicePrompt] = field(default_factory=dict)
-    """Clicks beside the object on slices without any other prompt; they act where propagation passes."""
-    first_slice: int = 0
-    """Nothing is looked for below this slice …"""
-    last_slice: int | None = None
-    """… or above this one (None: the last of the volume)."""
-    box_xyxy: tuple[float, float, float, float] | None = None
-    """Edges of a box on these slices, in pixels of SAM 2's input; outside of it nothing is found."""
-
-
-@dataclass
-class ObjectMasks:
-    """One object over all slices of a volume."""
-
-    mask_logits: Float[Tensor, "d m m"]
-    object_score_logits: Float[Tensor, " d"]
-    iou: Float[Tensor, " d"]
-    conditioning_slices: tuple[int, ...]
-
-    def put(self, number: int, masks: SliceMasks, row: int) -> None:
-        """Store one slice."""
-        self.mask_logits[number] = masks.gated_logits()[row, 0]
-        self.object_score_logits[number] = masks.object_score_logits[row, 0]
-        self.iou[number] = masks.iou[row, 0]
 
 
 @torch.no_grad()
@@ -231,6 +189,9 @@ class _Batch:
             self.tokens,
             multimask=self.sam2.uses_multimask(prompts, conditioning=True),
         )
+        settled = [self.queries[row].prompts[number].is_settled for row, number in enumerate(numbers)]
+        if settled[0] and prompts.mask_logits is not None:
+            masks = _as_given(masks, prompts.mask_logits)
         prompted = prompts.points_xy is not None
         self.memory.conditioning[self.origin + offset] = self.sam2.remember(part, masks, prompted=prompted)
         for row, number in enumerate(numbers):
@@ -258,7 +219,7 @@ class _Batch:
         part = self._select(numbers)
         reverse = step < 0
         index = self.origin + distance
-        clicks = [self.queries[row].corrections.get(n, _NO_CLICKS) for row, n in zip(rows, numbers, strict=True)]
+        clicks = [self.queries[row].corrections.get(n, NO_CLICKS) for row, n in zip(rows, numbers, strict=True)]
         prompts = self._gather(clicks, rows)
         masks = self.sam2.predict(
             self.sam2.with_memory(part, memory, index, reverse=reverse),
@@ -296,6 +257,9 @@ class _Batch:
     def _gather(self, chosen: Sequence[SlicePrompt], rows: Sequence[int]) -> SlicePrompts:
         """Clicks of the rows on one slice each; a model that draws prompts is shown their boxes there too."""
         device = self.features.device
+        given = [prompt.mask for prompt in chosen if prompt.mask is not None]
+        if given:
+            return self._with_masks(chosen, torch.stack(given).to(device))
         points_xy = torch.tensor([prompt.points_xy for prompt in chosen], dtype=torch.float32, device=device)
         labels = torch.tensor([prompt.point_labels for prompt in chosen], dtype=torch.long, device=device)
         boxes = [box for row in rows if (box := self.queries[row].box_xyxy) is not None]
@@ -308,6 +272,16 @@ class _Batch:
         if not chosen[0].point_labels:
             return SlicePrompts(mask_logits=drawn)
         return SlicePrompts(points_xy=points_xy, point_labels=labels, mask_logits=drawn)
+
+    def _with_masks(self, chosen: Sequence[SlicePrompt], masks: Bool[Tensor, "b m m"]) -> SlicePrompts:
+        logits = GIVEN_LOGIT * (2.0 * masks[:, None] - 1)
+        if not chosen[0].point_labels:
+            return SlicePrompts(mask_logits=logits)
+        points_xy = torch.tensor([prompt.points_xy for prompt in chosen], dtype=torch.float32, device=masks.device)
+        labels = torch.tensor([prompt.point_labels for prompt in chosen], dtype=torch.long, device=masks.device)
+        if self.sam2.drawn_prompts:
+            logits = logits + self.sam2.draw(points_xy, labels)
+        return SlicePrompts(points_xy=points_xy, point_labels=labels, mask_logits=logits)
 
     def _select(self, numbers: list[int]) -> SliceFeatures:
         return self.features.select(torch.tensor(numbers, device=self.features.device))
@@ -329,10 +303,24 @@ def _signature(query: ObjectQuery) -> object:
     """What two queries must share to run as one batch."""
     start = min(query.prompts)
     shapes = (
-        tuple((number - start, len(prompt.point_labels)) for number, prompt in sorted(prompts.items()))
+        tuple(
+            (number - start, len(prompt.point_labels), prompt.mask is None)
+            for number, prompt in sorted(prompts.items())
+        )
         for prompts in (query.prompts, query.corrections)
     )
     return (*shapes, query.text_token is None, query.box_xyxy is None)
+
+
+def _as_given(masks: SliceMasks, given: Float[Tensor, "b 1 m m"]) -> SliceMasks:
+    """The masks that were given, with the object pointers that the decoder made of them."""
+    there = (given > 0).flatten(1).any(dim=1, keepdim=True)
+    return SliceMasks(
+        mask_logits=given.float(),
+        iou=torch.ones_like(masks.iou),
+        object_score_logits=torch.where(there, GIVEN_LOGIT, -GIVEN_LOGIT).to(masks.object_score_logits.dtype),
+        obj_ptr=masks.obj_ptr,
+    )
 
 
 def _within(box_xyxy: tuple[float, float, float, float], mask_logits: Tensor, image_size: int) -> Tensor:

@@ -1,14 +1,23 @@
-"""What an annotator asks for: one object by words, clicks, a box, or any mix of them."""
+"""What an annotator asks for: one object by words, clicks, scribbles, a box, a mask, or any mix of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from jaxtyping import Bool, Integer
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language.clinical import structures_in
 from medvlsam2.errors import InvalidPrompt, UnknownStructure, nearest_hint
 from medvlsam2.transforms.spatial import BoxIJK
 from medvlsam2.transforms.window import Window
+
+ON_OBJECT: Final = 1
+"""Value of strokes on the object."""
+BESIDE: Final = 2
+"""Value of strokes beside it."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +30,10 @@ class ObjectPrompt:
         point_labels: 1 for a click on the object, 0 for one beside it.
         box_ijk: half-open voxel box (i0, i1, j0, j1, k0, k1) round the object.
         name: what to call the object; by default the text, or "object".
+        scribbles: strokes on the scan's grid: 1 on the object, 2 beside it.
+        mask: what the annotator has so far, drawn or corrected by hand, on the scan's grid.
+        mask_slices: slices of the mask (indices along the scan's slice axis) that stay as they are; none given means
+            that some slices of the mask guide the rest.
 
     Raises:
         InvalidPrompt: if there is no prompt at all, the text is blank, or points and labels do not fit.
@@ -31,6 +44,9 @@ class ObjectPrompt:
     point_labels: tuple[int, ...] = ()
     box_ijk: BoxIJK | None = None
     name: str | None = None
+    scribbles: Integer[np.ndarray, "i j k"] | None = None
+    mask: Bool[np.ndarray, "i j k"] | None = None
+    mask_slices: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.text is not None and not self.text.strip():
@@ -44,9 +60,15 @@ class ObjectPrompt:
             )
         if not set(self.point_labels) <= {0, 1}:
             raise InvalidPrompt(f"Point labels {self.point_labels} given; allowed are 1 (object) and 0 (not object).")
-        if self.text is None and not self.points_ijk and self.box_ijk is None:
-            raise InvalidPrompt("The prompt is empty: it has no text, no point and no box. Give at least one of them.")
-        if self.text is None and self.box_ijk is None and 1 not in self.point_labels:
+        drawn = self.scribbles is not None and bool((self.scribbles == ON_OBJECT).any())
+        held = self.mask is not None and bool(self.mask.any())
+        placed = drawn or held or self.box_ijk is not None or 1 in self.point_labels
+        if self.text is None and not placed and not self.points_ijk:
+            raise InvalidPrompt(
+                "The prompt is empty: it has no text, no point, no box, no stroke on the object and no mask. "
+                "Give at least one of them."
+            )
+        if self.text is None and not placed:
             raise InvalidPrompt(
                 f"The prompt has {len(self.points_ijk)} points, all beside the object. Add a click on the object."
             )

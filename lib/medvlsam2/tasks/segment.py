@@ -15,11 +15,14 @@ from torch import Tensor
 
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidPrompt
-from medvlsam2.geometry import voxel_volume_ml
-from medvlsam2.model.propagation import ObjectMasks, ObjectQuery, SlicePrompt, segment_objects
+from medvlsam2.geometry import spacing_mm, voxel_volume_ml
+from medvlsam2.model.object_query import ObjectMasks, ObjectQuery
+from medvlsam2.model.propagation import segment_objects
+from medvlsam2.tasks.diameter import longest_diameter_mm
 from medvlsam2.tasks.engine import Engine
-from medvlsam2.tasks.prompts import ObjectPrompt
+from medvlsam2.tasks.prompts import ON_OBJECT, ObjectPrompt
 from medvlsam2.tasks.session import VolumeSession
+from medvlsam2.tasks.slice_prompts import on_slices
 from medvlsam2.tasks.turns import Claim
 from medvlsam2.transforms.window import Window, window_at
 
@@ -41,8 +44,12 @@ class ObjectResult:
     confidence: float
     """0..1: mean over the object's slices of object score x predicted IoU; where absent, of its absence."""
     volume_ml: float
+    diameter_mm: float
+    """Longest diameter on one slice."""
     slice_confidence: dict[int, float]
     """Confidence by slice index along the scan's own slice axis, for slices that hold the object."""
+    slice_to_fix: int | None
+    """Where the next correction helps most: the least sure of those slices, prompted ones left out."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,8 @@ def segment(
         job = _Job(engine, claim, progress or (lambda _: None), shown)
         with job.turn():
             session = engine.session(volume)
-        geometric = [_slice_prompts(session, prompt) for prompt in prompts]
+        record, mask_size = session.prepared.record, session.loaded.model.sam2.mask_size
+        geometric = [on_slices(record, prompt, mask_size) for prompt in prompts]
         windows = [_window(volume, prompt) for prompt in prompts]
         job.clock.lap("prepare")
         with job.turn():
@@ -106,7 +114,7 @@ def segment(
             for token, drawn in zip(tokens, geometric, strict=True)
         ]
         masks = _masks(session, queries, windows, job)
-    label_map = session.prepared.record.label_map_to_source([found.mask_logits for found in masks])
+    label_map = record.label_map_to_source([found.mask_logits for found in masks])
     job.clock.lap("to_source_grid")
     objects = tuple(
         _result(session, prompt, found, label_map == number)
@@ -149,66 +157,19 @@ def _text_tokens(session: VolumeSession, prompts: Sequence[ObjectPrompt]) -> lis
     return [next(tokens) if prompt.text is not None else None for prompt in prompts]
 
 
-@dataclass(frozen=True)
-class _Geometric:
-    """Clicks and box of a prompt on their slices."""
-
-    prompts: dict[int, SlicePrompt]
-    corrections: dict[int, SlicePrompt]
-    first_slice: int
-    last_slice: int | None
-    box_xyxy: tuple[float, float, float, float] | None
-    outside: bool
-    """Whether a click lies in the air beside the body, which the model does not see."""
-
-
-def _slice_prompts(session: VolumeSession, prompt: ObjectPrompt) -> _Geometric:
-    record = session.prepared.record
-    points: dict[int, list[tuple[float, float]]] = defaultdict(list)
-    labels: dict[int, list[int]] = defaultdict(list)
-    limits: tuple[int, int | None] = (0, None)
-    edges = None
-    if prompt.box_ijk is not None:
-        box = record.box_to_grid(prompt.box_ijk)
-        x0, y0, x1, y1 = box.xyxy
-        edges = box.xyxy
-        middle = (box.first + box.last) // 2
-        points[middle] += [(x0, y0), (x1, y1)]
-        labels[middle] += [2, 3]
-        limits = (box.first, box.last)
-    for number, (point, label) in enumerate(zip(prompt.points_ijk, prompt.point_labels, strict=True), start=1):
-        d, x, y = record.click_to_grid(point, f"Click {number}")
-        points[d].append((x, y))
-        labels[d].append(label)
-    drawn = {d: SlicePrompt(tuple(points[d]), tuple(labels[d])) for d in points}
-    conditioning = {d: prompt for d, prompt in drawn.items() if set(prompt.point_labels) - {0}}
-    if limits[1] is not None and conditioning:
-        limits = (min(limits[0], *conditioning), max(limits[1], *conditioning))
-    return _Geometric(
-        prompts=conditioning,
-        corrections={d: prompt for d, prompt in drawn.items() if d not in conditioning},
-        first_slice=limits[0],
-        last_slice=limits[1],
-        box_xyxy=edges,
-        outside=any(
-            label in (0, 1) and not record.in_crop(x, y)
-            for prompt in drawn.values()
-            for (x, y), label in zip(prompt.points_xy, prompt.point_labels, strict=True)
-        ),
-    )
-
-
 def _window(volume: CTVolume, prompt: ObjectPrompt) -> Window:
-    """From the words; without them, from the HU under the click or in the middle of the box."""
+    """From the words; without them, from the HU under the click, in the middle of the box, or of what was drawn."""
     by_words = prompt.window()
     if by_words is not None:
         return by_words
     if prompt.points_ijk:
         place = prompt.points_ijk[prompt.point_labels.index(1) if 1 in prompt.point_labels else 0]
-    else:
-        assert prompt.box_ijk is not None
+    elif prompt.box_ijk is not None:
         i0, i1, j0, j1, k0, k1 = prompt.box_ijk
         place = ((i0 + i1 - 1) / 2, (j0 + j1 - 1) / 2, (k0 + k1 - 1) / 2)
+    else:
+        drawn = prompt.scribbles == ON_OBJECT if prompt.scribbles is not None else prompt.mask
+        return window_at(float(np.median(volume.hu[drawn])))
     i, j, k = (int(np.clip(round(p), 0, s - 1)) for p, s in zip(place, volume.shape_ijk, strict=True))
     around = volume.hu[max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2, k]
     return window_at(float(np.median(around)))
@@ -221,12 +182,17 @@ def _result(session: VolumeSession, prompt: ObjectPrompt, found: ObjectMasks, ma
     holds = torch.nonzero((found.mask_logits > 0).flatten(1).any(dim=1)).flatten().tolist()
     present = bool(mask.any())
     mean = float(confidence[holds].mean()) if present and holds else float(1 - score.max())
+    open_to_doubt = [d for d in holds if d not in found.conditioning_slices]
     return ObjectResult(
         name=prompt.display_name,
         present=present,
         confidence=mean,
         volume_ml=float(mask.sum()) * voxel_volume_ml(session.volume.affine),
+        diameter_mm=longest_diameter_mm(mask, spacing_mm(session.volume.affine), record.axes[0]),
         slice_confidence={record.source_slice(d): float(confidence[d]) for d in holds},
+        slice_to_fix=(
+            record.source_slice(min(open_to_doubt, key=lambda d: float(confidence[d]))) if open_to_doubt else None
+        ),
     )
 
 

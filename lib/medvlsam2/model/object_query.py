@@ -1,0 +1,63 @@
+"""One object that is looked for in a volume: its prompts by slice, and its masks on all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from medvlsam2.model.volume_sam2 import SliceMasks
+
+
+@dataclass(frozen=True)
+class SlicePrompt:
+    """Clicks, box corners and mask of one object on one slice."""
+
+    points_xy: tuple[tuple[float, float], ...]
+    point_labels: tuple[int, ...]
+    mask: Bool[Tensor, "m m"] | None = None
+    """What the annotator has on this slice: alone it stays as it is, with clicks it is where they start from."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the mask stays as it is."""
+        return self.mask is not None and not self.point_labels
+
+
+NO_CLICKS: Final = SlicePrompt((), ())
+
+
+@dataclass(frozen=True)
+class ObjectQuery:
+    """One object to be found."""
+
+    text_token: Float[Tensor, " c"] | None = None
+    """Projected state at [SEG]; None without words."""
+    prompts: dict[int, SlicePrompt] = field(default_factory=dict)
+    """Geometric prompts by slice number; empty: the words alone must find it."""
+    corrections: dict[int, SlicePrompt] = field(default_factory=dict)
+    """Clicks beside the object on slices without any other prompt; they act where propagation passes."""
+    first_slice: int = 0
+    """Nothing is looked for below this slice …"""
+    last_slice: int | None = None
+    """… or above this one (None: the last of the volume)."""
+    box_xyxy: tuple[float, float, float, float] | None = None
+    """Edges of a box on these slices, in pixels of SAM 2's input; outside of it nothing is found."""
+
+
+@dataclass
+class ObjectMasks:
+    """One object over all slices of a volume."""
+
+    mask_logits: Float[Tensor, "d m m"]
+    object_score_logits: Float[Tensor, " d"]
+    iou: Float[Tensor, " d"]
+    conditioning_slices: tuple[int, ...]
+
+    def put(self, number: int, masks: SliceMasks, row: int) -> None:
+        """Store one slice."""
+        self.mask_logits[number] = masks.gated_logits()[row, 0]
+        self.object_score_logits[number] = masks.object_score_logits[row, 0]
+        self.iou[number] = masks.iou[row, 0]
