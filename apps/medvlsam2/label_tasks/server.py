@@ -1,9 +1,9 @@
 """The host's routes on a server of our own, with the doors closed that the host leaves open.
 
 Other than the host's own application: inference runs beside the event loop, where requests take turns on the
-device, so that the server keeps answering; every refusal is JSON with a sentence; only ids of the datastore are read, and
-only plain names are written; no foreign web page may call it (no CORS); there is no ``/reload``, no upload of
-weights, and no built-in login, which rejects every token.
+device, so that the server keeps answering; every refusal is JSON with a sentence; only ids of the datastore are
+read, and only plain names are written; no foreign web page may call it (no CORS); there is no ``/reload``, no upload
+of weights, and no built-in login, which rejects every token.
 """
 
 from __future__ import annotations

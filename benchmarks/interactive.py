@@ -1,0 +1,241 @@
+"""From click to mask: MedVL-SAM2 against MONAI Label's own SAM 2 task, on one scan with the same random weights.
+
+    python benchmarks/interactive.py --slices 60 --peer-size 1024 --sizes 1024 512 -o interactive.json
+
+Both sides run SAM 2.1-tiny on the same device in this process, one after the other. The first click comes on a scan
+that neither side has seen, the second and tenth add clicks on the same slice. "shown" is when the mask of the clicked
+slice is there (the host has no such moment: its answer is the whole volume), "done" when the volume is. Ours goes both
+ways from the click, the host's only forward, so whole volumes are also given per slice that was propagated to. Objects do
+not end early here: with random weights they would end at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import resource
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import sam2
+import torch
+
+from medvlsam2.data.language import tokenizer as tokenizers
+from medvlsam2.data.language.corpus import sentences
+from medvlsam2.data.readers import read_volume
+from medvlsam2.data.volume import CTVolume
+from medvlsam2.data.volume_files import write_volume
+from medvlsam2.model import builders, checkpoint, propagation
+from medvlsam2.tasks.engine import Engine
+from medvlsam2.tasks.prompts import ObjectPrompt
+from medvlsam2.tasks.segment import segment
+
+HOST_CONFIG = "sam2.1_hiera_t.yaml"
+HOST_WEIGHTS = "sam2.1_hiera_tiny.pt"
+CLICKS = 10
+OBJECTS = 5
+
+
+@dataclass(frozen=True)
+class Click:
+    """What one request took."""
+
+    side: str
+    what: str
+    shown_s: float | None
+    """Until the clicked slice's mask was there; None where there is no such moment."""
+    done_s: float
+    slices: int
+    """Slices that got a mask."""
+
+
+def main() -> None:
+    """Run both sides and print a table."""
+    options = _options()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    with tempfile.TemporaryDirectory() as folder, _without_early_end():
+        scan = _scan(Path(folder), options.slices, options.side)
+        rows = []
+        for size in options.sizes:
+            rows += _ours(Path(folder), scan, size, options.device)
+        if options.peer_size:
+            rows += _host(Path(folder), scan, options.peer_size, options.device)
+    record = {
+        "run": {
+            "slices": options.slices,
+            "side": options.side,
+            "device": _device_name(options.device),
+            "threads": options.threads,
+            "torch": torch.__version__,
+            "date": time.strftime("%Y-%m-%d"),
+            "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
+        },
+        "rows": [asdict(row) for row in rows],
+        "ratios": _ratios(rows, options),
+    }
+    _print(record)
+    if options.output is not None:
+        options.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def _ours(folder: Path, scan: Path, size: int, device: str) -> list[Click]:
+    engine = Engine(_model(folder, size), device)
+    volume = read_volume(scan, "scan")
+    side = f"ours at {size}"
+    rows = []
+    clicks = _clicks(volume, CLICKS)
+    warm_up = CTVolume(volume.hu[:, :, :2].copy(), volume.affine, "warm-up")
+    segment(engine, warm_up, [ObjectPrompt(points_ijk=(clicks[0][:2] + (0.0,),), point_labels=(1,))])
+    for count in (1, 2, CLICKS):
+        prompt = ObjectPrompt(points_ijk=tuple(clicks[:count]), point_labels=(1,) * count)
+        rows.append(_timed(side, f"click {count}", lambda shown, p=prompt: segment(engine, volume, [p], shown=shown)))
+    several = [
+        ObjectPrompt(points_ijk=(click,), point_labels=(1,), name=f"object {number}")
+        for number, click in enumerate(clicks[:OBJECTS])
+    ]
+    for prompts in (several[:1], several):
+        name = f"{len(prompts)} new object{'s' * (len(prompts) > 1)}"
+        rows.append(_timed(side, name, lambda shown, p=prompts: segment(engine, volume, p, shown=shown)))
+    engine.features.close()
+    return rows
+
+
+def _host(folder: Path, scan: Path, size: int, device: str) -> list[Click]:
+    """The host's task with the same weights from a file."""
+    task = _host_task(folder, _model(folder, size), size)
+    volume = read_volume(scan, "scan")
+    clicks = _clicks(volume, CLICKS)
+    ahead = volume.shape_ijk[2] - int(clicks[0][2])
+    rows = []
+    for count in (1, 2):
+        request = {
+            "image": str(scan),
+            "device": device,
+            "foreground": [[int(index) for index in click] for click in clicks[:count]],
+            "background": [],
+            "roi": [],
+        }
+        started = time.perf_counter()
+        task(request)
+        rows.append(Click(f"host at {size}", f"click {count}", None, time.perf_counter() - started, ahead))
+    return rows
+
+
+def _timed(side: str, what: str, run: Callable[[Callable[[int, int], None]], Any]) -> Click:
+    seen: list[float] = []
+    started = time.perf_counter()
+    run(lambda _, __: seen.append(time.perf_counter() - started))
+    return Click(side, what, seen[0], time.perf_counter() - started, len(seen))
+
+
+def _model(folder: Path, size: int) -> Path:
+    """A model folder with SAM 2.1-tiny's architecture and random weights; the rest is as small as can be."""
+    path = folder / f"sam2.1-tiny-{size}"
+    if not path.exists():
+        tokenizer_folder = folder / f"tokenizer-{size}"
+        config = replace(builders.TINY_RANDOM, model_id=path.name, sam2=replace(builders.BASE.sam2, image_size=size))
+        tokenizers.save(tokenizers.train_tokenizer(sentences(0, 300), config.language.vocab_size), tokenizer_folder)
+        tokenizer = tokenizers.load(tokenizer_folder)
+        model = builders.build(config, checkpoint.special_tokens(tokenizer), seed=0)
+        checkpoint.save(path, model, tokenizer, {"structures": [], "version": "0"})
+    return path
+
+
+def _host_task(folder: Path, model_dir: Path, size: int) -> Any:
+    from monailabel.config import settings
+
+    host_dir = folder / "host"
+    host_dir.mkdir()
+    source = Path(sam2.__file__).parent / "configs" / "sam2.1" / HOST_CONFIG
+    text = source.read_text(encoding="utf-8").replace("image_size: 1024", f"image_size: {size}")
+    (host_dir / HOST_CONFIG).write_text(text, encoding="utf-8")
+    loaded = checkpoint.load(model_dir)
+    torch.save({"model": loaded.model.sam2.state_dict()}, host_dir / HOST_WEIGHTS)
+    settings.MONAI_SAM_MODEL_PT = f"https://localhost/{HOST_WEIGHTS}"
+    settings.MONAI_SAM_MODEL_CFG = f"https://localhost/{HOST_CONFIG}"
+    settings.MONAI_LABEL_DATASTORE_CACHE_PATH = str(folder / "host-cache")
+    from monailabel.sam2.infer import Sam2InferTask
+
+    return Sam2InferTask(str(host_dir), dimension=3)
+
+
+def _scan(folder: Path, slices: int, side: int) -> Path:
+    """Smooth noise in soft-tissue HU: what is on the slices changes no time."""
+    rng = np.random.default_rng(0)
+    coarse = torch.from_numpy(rng.normal(40, 60, (1, 1, 16, 16, max(2, slices // 8))).astype(np.float32))
+    hu = torch.nn.functional.interpolate(coarse, size=(side, side, slices), mode="trilinear")[0, 0]
+    path = folder / "scan.nii.gz"
+    write_volume(path, CTVolume(hu.round().short().numpy(), np.diag([0.8, 0.8, 2.5, 1.0]), "scan"))
+    return path
+
+
+def _clicks(volume: CTVolume, count: int) -> list[tuple[float, float, float]]:
+    """Clicks on the middle slice, spread over its middle."""
+    i, j, k = volume.shape_ijk
+    rng = np.random.default_rng(1)
+    places = rng.uniform(0.3, 0.7, (count, 2)) * np.array([i, j])
+    return [(float(int(x)), float(int(y)), float(k // 2)) for x, y in places]
+
+
+def _ratios(rows: list[Click], options: argparse.Namespace) -> dict[str, float]:
+    """Host : ours, where both were run."""
+    found = {(row.side, row.what): row for row in rows}
+    ratios = {}
+    for size in options.sizes:
+        for what in ("click 1", "click 2"):
+            host, ours = found.get((f"host at {options.peer_size}", what)), found[f"ours at {size}", what]
+            if host is None or ours.shown_s is None:
+                continue
+            ratios[f"{what}, clicked slice, at {size}"] = round(host.done_s / ours.shown_s, 1)
+            per_slice = (host.done_s / host.slices) / (ours.done_s / ours.slices)
+            ratios[f"{what}, whole volume per slice, at {size}"] = round(per_slice, 1)
+        one, five = found[f"ours at {size}", "1 new object"], found[f"ours at {size}", f"{OBJECTS} new objects"]
+        ratios[f"{OBJECTS} objects : 1, at {size}"] = round(five.done_s / one.done_s, 2)
+    return ratios
+
+
+@contextmanager
+def _without_early_end() -> Any:
+    with patch.object(propagation, "PATIENCE_SLICES", 10**9):
+        yield
+
+
+def _print(record: dict[str, Any]) -> None:
+    print(json.dumps(record["run"]))
+    print("| side | what | clicked slice s | whole volume s | slices |\n|---|---|---|---|---|")
+    for row in record["rows"]:
+        shown = "" if row["shown_s"] is None else f"{row['shown_s']:.3f}"
+        print(f"| {row['side']} | {row['what']} | {shown} | {row['done_s']:.2f} | {row['slices']} |")
+    print("\n| ratio | |\n|---|---|")
+    for name, value in record["ratios"].items():
+        print(f"| {name} | {value} |")
+
+
+def _device_name(device: str) -> str:
+    return torch.cuda.get_device_name() if device.startswith("cuda") else f"{platform.processor() or 'CPU'}"
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--slices", type=int, default=12)
+    parser.add_argument("--side", type=int, default=512, help="voxels of the scan in plane")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[512], help="our model's input sides")
+    parser.add_argument("--peer-size", type=int, default=1024, help="the host's input side; 0 leaves the host out")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("-o", "--output", type=Path)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
