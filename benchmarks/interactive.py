@@ -5,8 +5,8 @@
 Both sides run SAM 2.1-tiny on the same device in this process, one after the other. The first click comes on a scan
 that neither side has seen, the second and tenth add clicks on the same slice. "shown" is when the mask of the clicked
 slice is there (the host has no such moment: its answer is the whole volume), "done" when the volume is. Ours goes both
-ways from the click, the host's only forward, so whole volumes are also given per slice that was propagated to. Objects do
-not end early here: with random weights they would end at once.
+ways from the click, the host's only forward, so whole volumes are also given per slice that was propagated to.
+Objects do not end early here: with random weights they would end at once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import argparse
 import json
 import platform
 import resource
-import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -95,7 +94,7 @@ def _ours(folder: Path, scan: Path, size: int, device: str) -> list[Click]:
     rows = []
     clicks = _clicks(volume, CLICKS)
     warm_up = CTVolume(volume.hu[:, :, :2].copy(), volume.affine, "warm-up")
-    segment(engine, warm_up, [ObjectPrompt(points_ijk=(clicks[0][:2] + (0.0,),), point_labels=(1,))])
+    segment(engine, warm_up, [ObjectPrompt(points_ijk=((*clicks[0][:2], 0.0),), point_labels=(1,))])
     for count in (1, 2, CLICKS):
         prompt = ObjectPrompt(points_ijk=tuple(clicks[:count]), point_labels=(1,) * count)
         rows.append(_timed(side, f"click {count}", lambda shown, p=prompt: segment(engine, volume, [p], shown=shown)))
