@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -68,7 +68,7 @@ def on_slices(record: SpatialRecord, prompt: ObjectPrompt, mask_size: int) -> Gr
     for (d, x, y), label in [*clicks, *_scribbled(record, prompt.scribbles)]:
         points[d].append((x, y))
         labels[d].append(label)
-    masks = _masks(record, prompt, mask_size, points.keys())
+    masks = _masks(record, prompt, mask_size, set(points))
     drawn = {
         d: SlicePrompt(tuple(points[d]), tuple(labels[d]), masks.get(d)) for d in sorted(points.keys() | masks.keys())
     }
@@ -106,7 +106,7 @@ def _scribbled(
 
 
 def _masks(
-    record: SpatialRecord, prompt: ObjectPrompt, mask_size: int, clicked: Sequence[int] | set[int]
+    record: SpatialRecord, prompt: ObjectPrompt, mask_size: int, clicked: Set[int]
 ) -> dict[int, Bool[torch.Tensor, "m m"]]:
     """The mask on its conditioning slices: those that were corrected or clicked, or some of all."""
     if prompt.mask is None:
