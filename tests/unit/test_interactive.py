@@ -130,8 +130,17 @@ def test_a_corrected_slice_stays_and_guides_its_neighbours(engine: Engine, small
     truth = small_phantom.label_map == value
     middle = int(np.flatnonzero(truth.any(axis=(0, 1))).mean())
     result = segment(engine, small_phantom.volume, [ObjectPrompt(mask=truth, mask_slices=(middle,), name="liver")])
-    kept, drawn = result.label_map[:, :, middle] == 1, truth[:, :, middle]
-    assert 2 * (kept & drawn).sum() / (kept.sum() + drawn.sum()) > 0.85
+    np.testing.assert_array_equal(result.label_map[:, :, middle] == 1, truth[:, :, middle])
+    assert result.objects[0].slice_to_fix != middle
+    clicked = ObjectPrompt(
+        mask=truth,
+        mask_slices=(middle, middle + 2),
+        points_ijk=((*np.argwhere(truth[:, :, middle])[0].astype(float), float(middle)),),
+        point_labels=(1,),
+    )
+    again = segment(engine, small_phantom.volume, [clicked]).label_map
+    np.testing.assert_array_equal(again[:, :, middle + 2] == 1, truth[:, :, middle + 2])
+    assert not np.array_equal(again[:, :, middle] == 1, truth[:, :, middle]), "a click asks for another mask there"
 
 
 def test_undoing_a_click_gives_the_mask_of_before(engine: Engine, small_phantom: Phantom) -> None:

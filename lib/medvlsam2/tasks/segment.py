@@ -115,6 +115,7 @@ def segment(
         ]
         masks = _masks(session, queries, windows, job)
     label_map = record.label_map_to_source([found.mask_logits for found in masks])
+    _keep_corrected(label_map, prompts, slice_axis=record.axes[0])
     job.clock.lap("to_source_grid")
     objects = tuple(
         _result(session, prompt, found, label_map == number)
@@ -173,6 +174,17 @@ def _window(volume: CTVolume, prompt: ObjectPrompt) -> Window:
     i, j, k = (int(np.clip(round(p), 0, s - 1)) for p, s in zip(place, volume.shape_ijk, strict=True))
     around = volume.hu[max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2, k]
     return window_at(float(np.median(around)))
+
+
+def _keep_corrected(label_map: UInt8[np.ndarray, "i j k"], prompts: Sequence[ObjectPrompt], *, slice_axis: int) -> None:
+    """Put corrected slices back as they were drawn, voxel by voxel: the model's grid is coarser than the scan's."""
+    slices = np.moveaxis(label_map, slice_axis, 0)
+    for number, prompt in enumerate(prompts, start=1):
+        clicked = {round(point[slice_axis]) for point in prompt.points_ijk}
+        for index in set(prompt.mask_slices) - clicked if prompt.mask is not None else ():
+            drawn = np.moveaxis(prompt.mask, slice_axis, 0)[index]
+            slices[index][slices[index] == number] = 0
+            slices[index][drawn] = number
 
 
 def _result(session: VolumeSession, prompt: ObjectPrompt, found: ObjectMasks, mask: np.ndarray) -> ObjectResult:
