@@ -187,7 +187,7 @@ def language_losses(loaded: LoadedModel, cases: Sequence[Case]) -> Iterator[Meas
     device = next(loaded.model.parameters()).device
     for number, case in enumerate(cases):
         rng = np.random.default_rng([SEED, number])
-        about = talk(case, rng, CONVERSATIONS_PER_CASE, measured_share=0.0)
+        about = None if case.facts is None else talk(case.facts, rng, CONVERSATIONS_PER_CASE, measured_share=0.0)
         if about is not None:
             whole = torch.from_numpy(np.array(case.whole, dtype=np.float32))[None].to(device)
             loss = conversation_step(loaded.model, loaded.tokenizer, whole, [about.conversations], [None]).loss

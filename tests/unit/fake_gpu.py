@@ -111,7 +111,8 @@ def main(model_dir, case_dir):
     from medvlsam2.model import checkpoint
     from medvlsam2.training.cases import load_case
     from medvlsam2.training.config import TrainConfig
-    from medvlsam2.training.kinds import KINDS, Source
+    from medvlsam2.training.kind import Source
+    from medvlsam2.training.kinds import KINDS
     from medvlsam2.training.parts import set_trainable
 
     loaded = checkpoint.load(Path(model_dir))

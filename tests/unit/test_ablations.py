@@ -22,7 +22,8 @@ from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.tasks.engine import Engine
 from medvlsam2.training.cases import Case
 from medvlsam2.training.config import TrainConfig
-from medvlsam2.training.kinds import Source, mix
+from medvlsam2.training.kind import Source
+from medvlsam2.training.kinds import mix
 from medvlsam2.training.run_folder import BEST
 
 TINY = builders.TINY_RANDOM

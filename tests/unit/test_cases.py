@@ -86,7 +86,7 @@ class TestLabelledScan:
         assert not case.is_phantom
         expected_ml = small_phantom.facts.volumes_ml["liver"]
         assert case.facts.volumes_ml["liver"] == pytest.approx(expected_ml, rel=1e-3)
-        about = talk(case, np.random.default_rng(0), 50, measured_share=0.0)
+        about = talk(case.facts, np.random.default_rng(0), 50, measured_share=0.0)
         assert about is not None
         answers = [item.answer.lower() for item in about.conversations]
         assert not any("spleen" in answer and "not" in answer for answer in answers)

@@ -69,8 +69,15 @@ def test_multiple_choice_is_one_of_the_choices(engine: Engine, small_phantom: Ph
 
 def test_the_likeliest_choice_is_taken(engine: Engine, small_phantom: Phantom, monkeypatch: pytest.MonkeyPatch) -> None:
     language = type(engine.loaded().model.language)
-    monkeypatch.setattr(language, "score_choices", lambda *_: torch.tensor([-3.0, -1.0, -2.0]))
-    assert answer(engine, small_phantom.volume, "Which?", ["a", "b", "c"]).choice_index == 1
+    compared: list[str] = []
+
+    def scores(_: object, prefix: object, turn: object, answers: list[list[int]]) -> torch.Tensor:
+        compared.extend(engine.loaded().tokenizer.decode(ids) for ids in answers)
+        return torch.tensor([-3.0, -1.0, -2.0])
+
+    monkeypatch.setattr(language, "score_choices", scores)
+    assert answer(engine, small_phantom.volume, "Which?", ["left", "right", "both"]).choice_index == 1
+    assert compared == ["A. left", "B. right", "C. both"], "whole answers, as they were taught"
 
 
 def test_a_free_answer_has_no_choice(engine: Engine, small_phantom: Phantom) -> None:

@@ -22,6 +22,11 @@ def test_every_key_is_a_finding_of_the_vocabulary() -> None:
         assert family in HOSTS[kind]
 
 
+def test_a_key_is_of_one_kind() -> None:
+    kinds = {key: {kind for (kind, _), name in FINDING_KEYS.items() if name == key} for key in FINDING_KEYS.values()}
+    assert all(len(found) == 1 for found in kinds.values())
+
+
 def test_masks_are_those_of_the_lesions(tiny_case: Case) -> None:
     assert tiny_case.facts is not None
     lesion = tiny_case.facts.lesions[0]

@@ -14,7 +14,9 @@ from medvlsam2.model.checkpoint import LoadedModel
 from medvlsam2.training.batches import Drawn, Steps, default_num_workers, step_rng
 from medvlsam2.training.cases import Case
 from medvlsam2.training.config import TrainConfig
-from medvlsam2.training.kinds import KINDS, Dense, Masks, Source, Texts, mix
+from medvlsam2.training.kind import Source
+from medvlsam2.training.kinds import KINDS, Dense, Masks, mix
+from medvlsam2.training.word_kinds import Readings, Texts
 
 
 @pytest.fixture
@@ -80,7 +82,9 @@ def test_every_stage_has_its_mix(source: Source) -> None:
         shares = mix(stage, source, has_similarity=True)
         assert set(shares) <= set(KINDS)
         assert sum(shares.values()) == pytest.approx(1)
-    assert set(mix(0, source, has_similarity=True)) == {"text"}
+    first = mix(0, source, has_similarity=True)
+    assert (first["reading"], first["copy"]) == (config.reading_share, config.copy_share)
+    assert set(first) == {"text", "copy", "reading"}
     assert set(mix(1, source, has_similarity=True)) == {"conversation"}
     joint = mix(3, source, has_similarity=True)
     with_masks = joint["dense"] + joint["masks"] + joint["clip"]
@@ -125,6 +129,8 @@ def test_samples_are_plain_tensors(source: Source) -> None:
     rng = np.random.default_rng(0)
     for kind in KINDS.values():
         drawn = kind.draw(source, rng)
+        if isinstance(drawn, Readings):
+            continue  # words alone
         found = [part for part in parts_of(drawn) if isinstance(part, torch.Tensor)]
         assert found
         assert {type(part) for part in found} == {torch.Tensor}

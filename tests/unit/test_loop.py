@@ -95,7 +95,7 @@ def test_every_stage_runs_and_writes(
         assert (
             kinds
             <= {
-                0: {"text"},
+                0: {"text", "copy", "reading"},
                 1: {"conversation"},
                 2: {"conversation", "alignment"},
                 3: {"conversation", "alignment", "dense", "masks", "clip"},

@@ -15,20 +15,6 @@ DIM, SIDE, SLICES = 32, 16, 6
 TOKENS = {"liver": torch.eye(DIM)[0], "spleen": torch.eye(DIM)[1]}
 
 
-@pytest.fixture
-def similarity() -> TextSimilarity:
-    """Logit of a token's pixel: 10 times the finest feature of the token's number, minus 5."""
-    similarity = TextSimilarity(DIM)
-    with torch.no_grad():
-        for layer in (similarity.to_embedding, similarity.to_high_res_1, similarity.to_high_res_0):
-            layer.weight.zero_()
-            layer.bias.zero_()
-        similarity.to_high_res_0.weight[:2, :2] = 10 * torch.eye(2) * (DIM // 8) ** 0.5
-        similarity.mask_bias.fill_(-5.0)
-        similarity.score_bias.fill_(-1.0)
-    return similarity
-
-
 def scan(planted: dict[int, Tensor]) -> SliceFeatures:
     fine = torch.zeros(SLICES, DIM // 8, SIDE, SIDE)
     for channel, mask in planted.items():

@@ -16,20 +16,6 @@ SPACING_DHW_MM = (5.0, 3.0, 4.0)
 
 
 @pytest.fixture
-def similarity() -> TextSimilarity:
-    """Logit of a pixel: 10 where the finest feature of the token's number is 1, less 5."""
-    similarity = TextSimilarity(DIM)
-    with torch.no_grad():
-        for layer in (similarity.to_embedding, similarity.to_high_res_1, similarity.to_high_res_0):
-            layer.weight.zero_()
-            layer.bias.zero_()
-        similarity.to_high_res_0.weight[:2, :2] = 10 * torch.eye(2) * (DIM // 8) ** 0.5
-        similarity.mask_bias.fill_(-5.0)
-        similarity.score_bias.fill_(-0.1)
-    return similarity
-
-
-@pytest.fixture
 def grid() -> MaskGrid:
     """d is k, h is j and w is i, with i going to the patient's left."""
     return MaskGrid(

@@ -24,7 +24,13 @@ from medvlsam2.training.samples import (
     segmentation_sample,
     talk,
 )
-from medvlsam2.training.step import alignment_step, conversation_step, segmentation_step, text_step
+from medvlsam2.training.step import (
+    alignment_step,
+    conversation_step,
+    reading_step,
+    segmentation_step,
+    text_step,
+)
 from medvlsam2.transforms.text import encode
 
 PROMPTINGS = list(product(["text", "text+click", "box", "click"], [False, True]))
@@ -55,12 +61,16 @@ def moved(model: MedVLSAM2) -> set[str]:
 def run_stage(model: MedVLSAM2, loaded: LoadedModel, case: Case, stage: int) -> None:
     """Gradients of a few steps of every kind that the stage takes."""
     rng = np.random.default_rng(0)
+    assert case.facts is not None
     if stage == 0:
         rows = [torch.tensor(encode(loaded.tokenizer, text)) for text in ("The liver is normal.", "12 mm cyst.")]
         text_step(model, rows).loss.backward()
+        told = talk(case.facts, rng, 3, measured_share=1.0)
+        assert told is not None
+        reading_step(model, loaded.tokenizer, [told]).loss.backward()
         return
     whole = torch.from_numpy(np.array(case.whole, dtype=np.float32))[None]
-    about = talk(case, rng, 3, measured_share=0.0)
+    about = talk(case.facts, rng, 3, measured_share=0.0)
     assert about is not None
     conversation_step(model, loaded.tokenizer, whole, [about.conversations], [about.measured]).loss.backward()
     if stage >= 2:

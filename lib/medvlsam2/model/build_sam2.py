@@ -13,13 +13,13 @@ from sam2.modeling.backbones.hieradet import Hiera
 from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
 from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
 from sam2.modeling.memory_encoder import CXBlock, Fuser, MaskDownSampler, MemoryEncoder
-from sam2.modeling.position_encoding import PositionEmbeddingSine
 from sam2.modeling.sam.transformer import RoPEAttention
 
 from medvlsam2.config import Sam2Config
 from medvlsam2.errors import InvalidConfig
 from medvlsam2.model.conv_trunk import ConvTrunk
 from medvlsam2.model.position_init import attend_to_own_place
+from medvlsam2.model.shared_position import SharedPositionEmbedding
 from medvlsam2.model.volume_sam2 import VolumeSAM2
 
 _SAM21_ARGUMENTS: dict[str, object] = {
@@ -108,7 +108,7 @@ def _image_encoder(config: Sam2Config) -> ImageEncoder:
         )
     channels: list[int] = trunk.channel_list
     neck = FpnNeck(
-        position_encoding=PositionEmbeddingSine(config.hidden_dim, normalize=True),
+        position_encoding=SharedPositionEmbedding(config.hidden_dim, normalize=True),
         d_model=config.hidden_dim,
         backbone_channel_list=channels,
         fpn_top_down_levels=_top_down_levels(config),
@@ -165,7 +165,7 @@ def _memory_encoder(config: Sam2Config) -> MemoryEncoder:
     return MemoryEncoder(
         out_dim=config.memory_dim,
         in_dim=dim,
-        position_encoding=PositionEmbeddingSine(config.memory_dim, normalize=True),
+        position_encoding=SharedPositionEmbedding(config.memory_dim, normalize=True),
         mask_downsampler=MaskDownSampler(
             embed_dim=dim,
             kernel_size=3,

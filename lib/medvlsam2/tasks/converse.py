@@ -94,11 +94,7 @@ def answer(
     with engine.turn():
         session = engine.session(volume)
         index = _choose(session, asked, choices) if choices else None
-        text = (
-            _generate(engine, session, asked, ANSWER_TOKENS)
-            if index is None
-            else f"{chat.letter(index)}. {choices[index]}"
-        )
+        text = _generate(engine, session, asked, ANSWER_TOKENS) if index is None else chat.choice_answer(choices, index)
     return Answer(text, index, volume.warnings, {"total": time.perf_counter() - start})
 
 
@@ -114,7 +110,7 @@ def _generate(engine: Engine, session: VolumeSession, question: str, max_new_tok
 def _choose(session: VolumeSession, question: str, choices: Sequence[str]) -> int:
     loaded = session.loaded
     turn = turn_ids(loaded.tokenizer, question).to(session.device)
-    # an answer begins with its letter, which settles the rest; whole texts would favour the shorter ones
-    continuations = [encode(loaded.tokenizer, chat.letter(n)) for n in range(len(choices))]
+    # whole answers: a small model knows what is likely better than which letter it has
+    continuations = [encode(loaded.tokenizer, chat.choice_answer(choices, n)) for n in range(len(choices))]
     scores = loaded.model.language.score_choices(session.measured_prefix, turn, continuations)
     return int(torch.argmax(scores))

@@ -7,7 +7,7 @@ memory, on the model's own mask grid.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -99,15 +99,29 @@ def likeliest_region(volumes_ml: Mapping[str, float]) -> Region:
     return max(anatomy.REGION_NAMES, key=shown)
 
 
-def _label_slices(similarity: TextSimilarity, tokens: Float[Tensor, "k c"], features: SliceSource) -> np.ndarray:
-    """The structure that each pixel is most similar to, counted from 1; 0 where none is on the slice."""
-    parts = []
+def sure_slices(
+    similarity: TextSimilarity, tokens: Float[Tensor, "k c"], features: SliceSource
+) -> Iterator[Float[Tensor, "n k m m"]]:
+    """Logits of quick masks, some slices at a time: positive where a pixel surely is what a token means.
+
+    Args:
+        similarity: the model's comparison of words with pixels.
+        tokens: [SEG] tokens.
+        features: slice features of the scan.
+    """
     for start in range(0, len(features), BATCH):
         part = features.select(torch.arange(start, min(start + BATCH, len(features)), device=tokens.device))
         maps = similarity.of_all(tokens, part.levels).float()
         n, k, m, _ = maps.shape
         shown = evidence(maps.reshape(n * k, 1, m, m)).reshape(n, k, 1, 1) + similarity.score_bias > 0
-        best, index = torch.where(shown, maps + similarity.mask_bias - MARGIN, -1.0).max(dim=1)
+        yield torch.where(shown, maps + similarity.mask_bias - MARGIN, -1.0)
+
+
+def _label_slices(similarity: TextSimilarity, tokens: Float[Tensor, "k c"], features: SliceSource) -> np.ndarray:
+    """The structure that each pixel is most similar to, counted from 1; 0 where none is on the slice."""
+    parts = []
+    for logits in sure_slices(similarity, tokens, features):
+        best, index = logits.max(dim=1)
         parts.append(torch.where(best > 0, index + 1, 0).cpu().numpy())
     return np.concatenate(parts)
 

@@ -22,11 +22,10 @@ from medvlsam2.data.language import anatomy
 from medvlsam2.data.language.finding_keys import FINDING_KEYS
 from medvlsam2.data.language.lesions import UNCOUNTABLE, WHOLE, host_family
 from medvlsam2.model.slice_source import SliceSource
-from medvlsam2.model.text_similarity import TextSimilarity, evidence
+from medvlsam2.model.text_similarity import TextSimilarity
+from medvlsam2.tasks.measure import sure_slices
 from medvlsam2.transforms.window import Window
 
-BATCH: Final = 16
-"""Slices that are compared at once."""
 MIN_VOXELS: Final = 3
 """A connected part of fewer voxels of the mask grid is noise."""
 MAX_PARTS: Final = 5
@@ -69,27 +68,19 @@ def measure_findings(
     """
     found: list[Lesion] = []
     for key, token in tokens.items():
-        mask = _mask(similarity, token, features_of(vocabulary.STRUCTURES[key].window))
-        for kind, host, part in _placed(key, mask, structures):
+        features = features_of(vocabulary.STRUCTURES[key].window)
+        parts = [(logits[:, 0] > 0).cpu().numpy() for logits in sure_slices(similarity, token[None], features)]
+        for kind, host, part in _placed(key, np.concatenate(parts), structures, grid.spacing_dhw_mm):
             found.append(_lesion(kind, host, part, grid, label_value=len(found) + 1))
     return tuple(found)
 
 
-def _mask(similarity: TextSimilarity, token: Float[Tensor, " c"], features: SliceSource) -> Mask:
-    parts = []
-    for start in range(0, len(features), BATCH):
-        part = features.select(torch.arange(start, min(start + BATCH, len(features)), device=token.device))
-        maps = similarity.of_all(token[None], part.levels).float()
-        shown = evidence(maps)[:, :, None, None] + similarity.score_bias > 0
-        parts.append((shown & (maps + similarity.mask_bias > 0))[:, 0].cpu().numpy())
-    return np.concatenate(parts)
-
-
-def _placed(key: str, mask: Mask, structures: Mapping[str, Mask]) -> Iterator[tuple[str, str, Mask]]:
+def _placed(
+    key: str, mask: Mask, structures: Mapping[str, Mask], spacing_dhw_mm: tuple[float, float, float]
+) -> Iterator[tuple[str, str, Mask]]:
     """Kind, holding structure and mask of each finding: connected parts, or all of them where it is not counted."""
-    kinds = {kind for (kind, _), name in FINDING_KEYS.items() if name == key}
-    families = {family for (_, family), name in FINDING_KEYS.items() if name == key}
-    kind = next(iter(kinds))
+    places = [place for place, name in FINDING_KEYS.items() if name == key]
+    kind, families = places[0][0], {family for _, family in places}
     hosts = {name: seen for name, seen in structures.items() if host_family(name) in families}
     labels, count = ndimage.label(mask)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
@@ -98,7 +89,7 @@ def _placed(key: str, mask: Mask, structures: Mapping[str, Mask]) -> Iterator[tu
         if sizes[number] < MIN_VOXELS:
             break
         part = labels == number + 1
-        host = next(iter(families & EVERYWHERE), None) or _nearest(part, hosts)
+        host = next(iter(families & EVERYWHERE), None) or _nearest(part, hosts, spacing_dhw_mm)
         if host is not None:
             by_host.setdefault(host, []).append(part)
     for host, parts in by_host.items():
@@ -108,24 +99,29 @@ def _placed(key: str, mask: Mask, structures: Mapping[str, Mask]) -> Iterator[tu
             yield from ((kind, host, part) for part in parts[:MAX_PARTS])
 
 
-def _nearest(part: Mask, hosts: Mapping[str, Mask]) -> str | None:
+def _nearest(part: Mask, hosts: Mapping[str, Mask], spacing_dhw_mm: tuple[float, float, float]) -> str | None:
     """The structure that holds most of a part; if none holds any of it, the one whose centre is nearest."""
     if not hosts:
         return None
     shared = {name: int((part & seen).sum()) for name, seen in hosts.items()}
     if max(shared.values()) > 0:
         return max(shared, key=lambda name: shared[name])
-    centre = np.array(ndimage.center_of_mass(part))
-    distance = {name: np.linalg.norm(np.array(ndimage.center_of_mass(seen)) - centre) for name, seen in hosts.items()}
-    return min(distance, key=lambda name: float(distance[name]))
+    centre_dhw = np.array(ndimage.center_of_mass(part))
+
+    def distance_mm(name: str) -> float:
+        way_dhw = np.array(ndimage.center_of_mass(hosts[name])) - centre_dhw
+        return float(np.linalg.norm(way_dhw * spacing_dhw_mm))
+
+    return min(hosts, key=distance_mm)
 
 
 def _lesion(kind: str, host: str, part: Mask, grid: MaskGrid, *, label_value: int) -> Lesion:
-    voxels = np.argwhere(part)
-    centre = voxels[np.argmin(np.linalg.norm(voxels - voxels.mean(axis=0), axis=1))]
-    centre_ijk = grid.to_ijk(centre[None].astype(float))[0]
+    """A finding as it is measured; its diameter is the longest side of the box round it."""
+    voxels_dhw = np.argwhere(part)
+    middle = np.argmin(np.linalg.norm(voxels_dhw - voxels_dhw.mean(axis=0), axis=1))
+    centre_ijk = grid.to_ijk(voxels_dhw[middle][None].astype(float))[0]
     centre_ras = grid.affine[:3, :3] @ centre_ijk + grid.affine[:3, 3]
-    sides_mm = (voxels.max(axis=0) - voxels.min(axis=0) + 1) * np.array(grid.spacing_dhw_mm)
+    sides_mm = (np.ptp(voxels_dhw, axis=0) + 1) * np.array(grid.spacing_dhw_mm)
     return Lesion(
         kind=kind,
         structure=host,

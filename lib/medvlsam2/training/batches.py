@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from medvlsam2.training.kinds import KINDS, Kind, Source
+from medvlsam2.training.kind import Kind, Source
+from medvlsam2.training.kinds import KINDS
 
 MAX_WORKERS: Final = 8
 PREFETCHED_STEPS: Final = 4

@@ -38,7 +38,13 @@ class TrainConfig:
     seed: int = 0
     """Seed of weights and sampling."""
     texts_per_step: int = 32
-    """Stage 0: conversations in a step."""
+    """Stage 0: conversations in a step, or lists in one that copies."""
+    copy_share: float = 0.3
+    """Stage 0: share of steps on lists that come twice, from which looking back is learnt."""
+    reading_share: float = 0.5
+    """Stage 0: share of steps that answer from what masks measure, told in words and without an image."""
+    scans_per_reading: int = 8
+    """Imagined scans in such a step."""
     volumes_per_step: int = 3
     """Stages 1 and 2: volumes in a step."""
     measured_share: float = 0.85
@@ -104,6 +110,11 @@ class TrainConfig:
             raise InvalidConfig(f"minutes {self.minutes} given; each must be more than 0.")
         if len(self.learning_rates) != 4:
             raise InvalidConfig(f"{len(self.learning_rates)} learning rates given; give four, for stages 0 to 3.")
+        if min(self.copy_share, self.reading_share, 1 - self.copy_share - self.reading_share) < 0:
+            raise InvalidConfig(
+                f"copy_share {self.copy_share} and reading_share {self.reading_share} given; each must be 0 or more, "
+                "and both together at most 1: the rest of stage 0 are conversations."
+            )
         if not 0 <= self.ema_decay < 1:
             raise InvalidConfig(f"ema_decay {self.ema_decay} given; allowed is 0 (none) up to, but not, 1.")
         if self.num_workers is not None and self.num_workers < 0:

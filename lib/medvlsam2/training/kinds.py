@@ -1,30 +1,24 @@
-"""The kinds of training step, and which of them each stage mixes.
+"""Kinds of step about scans, and which of all kinds each stage mixes.
 
-A kind is drawn without the model (on a worker, where there are some) and taken with it. Adding one takes a class, its
-name in ``KINDS`` and its share in ``mix``.
+Adding a kind takes a class, its name in ``KINDS`` and its share in ``mix``.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
-from functools import cached_property
-from typing import Any, ClassVar, cast
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from medvlsam2.config import Sam2Config
-from medvlsam2.data.language.corpus import sentences
 from medvlsam2.errors import DatasetError
 from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.training.cases import Case
-from medvlsam2.training.config import TrainConfig
 from medvlsam2.training.dense_step import dense_step
+from medvlsam2.training.kind import Kind, Source
 from medvlsam2.training.samples import (
     DenseSample,
     SegmentationSample,
@@ -33,109 +27,13 @@ from medvlsam2.training.samples import (
     segmentation_sample,
     talk,
 )
-from medvlsam2.training.step import (
-    StepResult,
-    alignment_step,
-    conversation_step,
-    segmentation_step,
-    text_step,
-)
-from medvlsam2.transforms.text import Conversation, encode
-
-IMAGES = frozenset({"whole", "slices"})
-"""Fields of steps and samples that go to the device as they are."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """All that steps are drawn from."""
-
-    tokenizer: PreTrainedTokenizerBase
-    cases: Sequence[Case]
-    config: TrainConfig
-    sam2: Sam2Config
-    """The pixel decoder's, for its input channels."""
-    max_tokens: int
-    """The longest text that the language model reads."""
-
-    @cached_property
-    def phantoms(self) -> list[Case]:
-        """Drawn cases."""
-        return [case for case in self.cases if case.is_phantom]
-
-    @cached_property
-    def scans(self) -> list[Case]:
-        """Real cases with a structure to segment."""
-        return [case for case in self.cases if not case.is_phantom and case.present_keys]
-
-    @cached_property
-    def is_talkative(self) -> bool:
-        """Whether enough is known of any case to talk about it."""
-        return any(case.facts is not None for case in self.cases)
-
-    @cached_property
-    def _scan_shares(self) -> Float[np.ndarray, " n"]:
-        counts = np.sqrt([len(scan.keys) for scan in self.scans])
-        return counts / counts.sum()
-
-    def draw_case(self, rng: np.random.Generator, *, real_share: float) -> Case:
-        """A phantom or a scan; scans with more structures come more often."""
-        real = bool(self.scans) and (not self.phantoms or bool(rng.random() < real_share))
-        if not real:
-            return self.phantoms[int(rng.integers(len(self.phantoms)))]
-        return self.scans[int(rng.choice(len(self.scans), p=self._scan_shares))]
-
-
-class Kind(ABC):
-    """What one step of a kind works on."""
-
-    @classmethod
-    @abstractmethod
-    def draw(cls, source: Source, rng: np.random.Generator) -> Kind:
-        """Choose the samples of a step."""
-
-    @abstractmethod
-    def take(self, model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, rng: np.random.Generator) -> StepResult:
-        """Run the step."""
-
-    @property
-    @abstractmethod
-    def num_samples(self) -> int:
-        """Texts, volumes or scans in the step."""
-
-    def pin_memory(self) -> Kind:
-        """With its images in page-locked memory, from where they reach a GPU while it computes."""
-        return cast("Kind", _map_images(self, Tensor.pin_memory))
-
-    def to(self, device: torch.device) -> Kind:
-        """With its images on a device. Labels stay in the host's memory, where prompts are drawn from them."""
-        return cast("Kind", _map_images(self, lambda tensor: tensor.to(device, non_blocking=True)))
+from medvlsam2.training.step import StepResult, alignment_step, conversation_step, segmentation_step
+from medvlsam2.training.word_kinds import Copies, Readings, Texts
+from medvlsam2.transforms.text import Conversation
 
 
 def _whole(case: Case) -> Float[Tensor, "1 d h w"]:
     return torch.from_numpy(np.array(case.whole, dtype=np.float32))
-
-
-@dataclass(frozen=True)
-class Texts(Kind):
-    """Conversations without an image."""
-
-    rows: tuple[Int[Tensor, " _"], ...]
-
-    @classmethod
-    def draw(cls, source: Source, rng: np.random.Generator) -> Texts:
-        """The next conversations of the corpus; of one that is too long its beginning."""
-        texts = sentences(int(rng.integers(2**31)), source.config.texts_per_step)
-        return cls(tuple(torch.tensor(encode(source.tokenizer, text)[: source.max_tokens]) for text in texts))
-
-    def take(self, model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, rng: np.random.Generator) -> StepResult:
-        """Predict every token."""
-        return text_step(model, self.rows)
-
-    @property
-    def num_samples(self) -> int:
-        """Texts."""
-        return len(self.rows)
 
 
 @dataclass(frozen=True)
@@ -156,7 +54,9 @@ class Talks(Kind):
         measured: list[str | None] = []
         while len(chosen) < config.volumes_per_step:
             case = source.draw_case(rng, real_share=config.real_share / 2)
-            found = talk(case, rng, config.conversations_per_volume, measured_share=config.measured_share)
+            if case.facts is None:
+                continue
+            found = talk(case.facts, rng, config.conversations_per_volume, measured_share=config.measured_share)
             if found is not None:
                 chosen.append(_whole(case))
                 talks.append(found.conversations)
@@ -280,6 +180,8 @@ class Clip(Masks):
 
 KINDS: dict[str, type[Kind]] = {
     "text": Texts,
+    "copy": Copies,
+    "reading": Readings,
     "conversation": Talks,
     "alignment": Wordings,
     "dense": Dense,
@@ -300,7 +202,8 @@ def mix(stage: int, source: Source, *, has_similarity: bool) -> dict[str, float]
         DatasetError: if the stage has nothing to draw from.
     """
     if stage == 0:
-        return {"text": 1.0}
+        reading, copy = source.config.reading_share, source.config.copy_share
+        return {"text": 1 - reading - copy, "reading": reading, "copy": copy}
     if stage < 3 and not source.is_talkative:
         raise DatasetError("No case to talk about: nothing is known of any of them. Give --phantoms or --data.")
     if stage == 1:
@@ -321,17 +224,3 @@ def mix(stage: int, source: Source, *, has_similarity: bool) -> dict[str, float]
         "masks": rest * (1 - config.memory_share),
         "clip": rest * config.memory_share,
     }
-
-
-def _map_images(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
-    """The same step with a function applied to each of its images."""
-    if isinstance(value, tuple):
-        return tuple(_map_images(item, function) for item in value)
-    if not is_dataclass(value) or isinstance(value, type):
-        return value
-    changed = {
-        field.name: function(part) if field.name in IMAGES else _map_images(part, function)
-        for field in fields(value)
-        if not isinstance(part := getattr(value, field.name), Tensor) or field.name in IMAGES
-    }
-    return replace(value, **changed)

@@ -29,7 +29,8 @@ from medvlsam2.training.calibrate import calibrate
 from medvlsam2.training.cases import Case
 from medvlsam2.training.config import TrainConfig
 from medvlsam2.training.interrupt import Stopped, StopSignals
-from medvlsam2.training.kinds import Source, mix
+from medvlsam2.training.kind import Source
+from medvlsam2.training.kinds import mix
 from medvlsam2.training.meter import Meter
 from medvlsam2.training.parts import set_trainable
 from medvlsam2.training.run_folder import Line, RunFolder

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from medvlsam2.config import Sam2Config
 from medvlsam2.data import vocabulary
+from medvlsam2.data.facts import ScanFacts
 from medvlsam2.data.language import chat
 from medvlsam2.data.language.measurements import as_measured, corrupted, measured_text
 from medvlsam2.data.language.phrases import phrases
@@ -179,21 +180,19 @@ class Talk:
     """What masks of the scan measure, in words that stand before every question; None: nothing stands there."""
 
 
-def talk(case: Case, rng: np.random.Generator, count: int, *, measured_share: float) -> Talk | None:
-    """Questions about a case whose answers its facts prove; one of them asks for a report where all is known.
+def talk(facts: ScanFacts, rng: np.random.Generator, count: int, *, measured_share: float) -> Talk | None:
+    """Questions about a scan whose answers its facts prove; one of them asks for a report where all is known.
 
     Args:
-        case: the scan.
+        facts: what is known of the scan.
         rng: source of every choice.
         count: at most so many questions.
         measured_share: how often they come after what an imperfect model measures; answers then tell those sizes.
 
     Returns:
-        None where too little is known of the case.
+        None where too little is known of the scan.
     """
-    facts, measured = case.facts, None
-    if facts is None:
-        return None
+    measured = None
     if rng.random() < measured_share:
         seen = corrupted(facts, rng)
         facts, measured = as_measured(facts, seen), measured_text(seen)

@@ -20,11 +20,12 @@ from medvlsam2.training.samples import (
     MAX_CLICKS,
     PromptKind,
     SegmentationSample,
+    Talk,
     draw_box,
     draw_clicks,
     draw_prompt_kind,
 )
-from medvlsam2.training.turns import turns_after_image
+from medvlsam2.training.turns import answers_loss, turns_after_image
 from medvlsam2.transforms.text import Conversation, pad
 
 _CLIP_ORIGIN = 64
@@ -39,11 +40,20 @@ class StepResult:
     """Terms of the loss for the log, detached and still on the device: reading one would make the host wait."""
 
 
-def text_step(model: MedVLSAM2, rows: Sequence[Int[Tensor, " _"]]) -> StepResult:
-    """Stage 0: predict every token of texts without an image."""
+def text_step(model: MedVLSAM2, rows: Sequence[Int[Tensor, " _"]], starts: Sequence[int] | None = None) -> StepResult:
+    """Stage 0: predict every token of texts without an image, or of each text those from a place on."""
     ids, attention_mask = (part.to(_device(model)) for part in pad(rows, model.language.token_ids.pad))
     labels = ids.masked_fill(attention_mask == 0, -100)
+    for row, start in zip(labels, starts or (), strict=starts is not None):
+        row[:start] = -100
     loss = model.language(ids, attention_mask, None, labels).loss
+    return StepResult(loss, {"language": loss.detach()})
+
+
+def reading_step(model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, talks: Sequence[Talk]) -> StepResult:
+    """Stage 0: answer from what masks measure, without an image."""
+    losses = [answers_loss(model, tokenizer, None, one.conversations, one.measured) for one in talks]
+    loss = torch.stack(losses).mean()
     return StepResult(loss, {"language": loss.detach()})
 
 
@@ -57,7 +67,7 @@ def conversation_step(
     """Stages 1 to 3: answer questions about volumes, with or without what masks of them measure."""
     image_tokens = model.encode_volume(whole)
     losses = [
-        turns_after_image(model, tokenizer, tokens, items, facts).loss
+        answers_loss(model, tokenizer, tokens, items, facts)
         for tokens, items, facts in zip(image_tokens, conversations, measured, strict=True)
     ]
     loss = torch.stack(losses).mean()

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from medvlsam2.model.language import PrefixCache
 from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.transforms.text import Conversation, encode_turns, prefix_ids
+
+LONG_ANSWER: Final = 160
+"""Characters of an answer above which it is read by itself: a report."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,7 @@ class Turns:
 def turns_after_image(
     model: MedVLSAM2,
     tokenizer: PreTrainedTokenizerBase,
-    image_tokens: Float[Tensor, "tokens hidden"],
+    image_tokens: Float[Tensor, "tokens hidden"] | None,
     conversations: Sequence[Conversation],
     measured: str | None = None,
 ) -> Turns:
@@ -35,12 +41,48 @@ def turns_after_image(
     Args:
         model: the model.
         tokenizer: the model's.
-        image_tokens: of the volume.
+        image_tokens: of the volume; None: a volume that is only told of.
         conversations: what is asked, and the answers to learn.
         measured: what masks of the volume measure, in words.
     """
-    device = image_tokens.device
-    prefix = model.language.prefill(prefix_ids(tokenizer, len(image_tokens), measured).to(device), image_tokens[None])
+    prefix = _prefix(model, tokenizer, image_tokens, measured)
+    return _read(model, tokenizer, prefix, conversations)
+
+
+def answers_loss(
+    model: MedVLSAM2,
+    tokenizer: PreTrainedTokenizerBase,
+    image_tokens: Float[Tensor, "tokens hidden"] | None,
+    conversations: Sequence[Conversation],
+    measured: str | None,
+) -> Float[Tensor, ""]:
+    """Cross-entropy of answers about one volume; a report counts as much as all short answers together.
+
+    Arguments are those of :func:`turns_after_image`. Reports are read by themselves, so that short answers are not
+    padded to their length.
+    """
+    prefix = _prefix(model, tokenizer, image_tokens, measured)
+    long = [each for each in conversations if len(each.answer) > LONG_ANSWER]
+    short = [each for each in conversations if len(each.answer) <= LONG_ANSWER]
+    losses = [_read(model, tokenizer, prefix, group).loss for group in (short, long) if group]
+    return torch.stack(losses).mean()
+
+
+def _prefix(
+    model: MedVLSAM2,
+    tokenizer: PreTrainedTokenizerBase,
+    image_tokens: Float[Tensor, "tokens hidden"] | None,
+    measured: str | None,
+) -> PrefixCache:
+    num_tokens = 0 if image_tokens is None else len(image_tokens)
+    ids = prefix_ids(tokenizer, num_tokens, measured).to(next(model.parameters()).device)
+    return model.language.prefill(ids, None if image_tokens is None else image_tokens[None])
+
+
+def _read(
+    model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, prefix: PrefixCache, conversations: Sequence[Conversation]
+) -> Turns:
+    device = next(model.parameters()).device
     batch = encode_turns(tokenizer, conversations)
     ids = batch.input_ids.to(device)
     output = model.language.extend(prefix, ids, batch.attention_mask.to(device), batch.labels.to(device))

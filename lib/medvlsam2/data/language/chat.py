@@ -153,13 +153,23 @@ def answer_question(question: str, choices: Sequence[str] = (), kind: AnswerKind
             f"{len(choices)} choices were given; a multiple-choice question takes 2 to {MAX_CHOICES}. "
             "Give more choices, or ask for a short answer."
         )
-    listed = " ".join(f"{letter(n)}. {_checked(choice)}" for n, choice in enumerate(choices))
+    listed = " ".join(choice_answer([_checked(each) for each in choices], n) for n in range(len(choices)))
     return f"{text} Choices: {listed} {_STYLE[kind]}"
 
 
 def letter(index: int) -> str:
     """The letter of a choice: 0 is "A"."""
     return chr(ord("A") + index)
+
+
+def choice_answer(choices: Sequence[str], index: int) -> str:
+    """A choice as the answer to its question.
+
+    Example:
+        >>> choice_answer(("left", "right"), 1)
+        'B. right'
+    """
+    return f"{letter(index)}. {choices[index]}"
 
 
 def normalise_phrase(phrase: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from medvlsam2.data.language.chat import AnswerKind, letter
+from medvlsam2.data.language.chat import AnswerKind, choice_answer
 from medvlsam2.data.language.grammar import pick, shuffled
 
 NUM_WRONG = 3
@@ -53,7 +53,7 @@ def finish(draft: Draft, rng: np.random.Generator) -> QuestionAnswer:
     kind = pick(rng, kinds)
     if kind == "multiple_choice":
         choices = tuple(shuffled(rng, [draft.short, *shuffled(rng, draft.wrong)[:NUM_WRONG]]))
-        answer = f"{letter(choices.index(draft.short))}. {draft.short}"
+        answer = choice_answer(choices, choices.index(draft.short))
         return QuestionAnswer(draft.question_of_choices or draft.question, answer, kind, choices, draft.topic)
     return QuestionAnswer(draft.question, draft.short if kind == "short" else draft.long, kind, (), draft.topic)
 
