@@ -1,4 +1,4 @@
-"""MedVL-SAM2 as a MONAI Label app: six abilities of one model, fine-tuning, and what to label next.
+"""MedVL-SAM2 as a MONAI Label app: seven abilities of one model, fine-tuning, and what to label next.
 
 The host loads this file by itself, also in the process that it starts for each training or batch run, and
 again after a reload. So building the app reads no weights and changes nothing outside of it: the engine loads
@@ -32,7 +32,7 @@ from label_tasks.language import AnswerTask, ReportTask, TextTask
 from label_tasks.learning import FineTuneTask
 from label_tasks.requests import label_tag
 from label_tasks.score_book import SCORE_FILE
-from label_tasks.segmentation import InteractiveTask, PromptsTask, ReferringTask, SemanticTask
+from label_tasks.segmentation import InteractiveTask, PromptsTask, ReferringTask, ScribblesTask, SemanticTask
 from label_tasks.selection import UniformRandom, ValueStrategy
 from medvlsam2.data import vocabulary
 from medvlsam2.errors import nearest_hint
@@ -77,11 +77,12 @@ class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
         )
 
     def init_infers(self) -> dict[str, InferTask]:
-        """The six abilities by the names that clients list."""
+        """The seven abilities by the names that clients list."""
         return {
             "medvlsam2_semantic": SemanticTask(self._engine, self._scans, self._known),
             "medvlsam2_referring": ReferringTask(self._engine, self._scans),
             "medvlsam2_interactive": InteractiveTask(self._engine, self._scans),
+            "medvlsam2_scribbles": ScribblesTask(self._engine, self._scans),
             "medvlsam2_prompts": PromptsTask(self._engine, self._scans, self._known),
             "medvlsam2_report": ReportTask(self._engine, self._scans, self._config.report_tokens),
             "medvlsam2_vqa": AnswerTask(self._engine, self._scans),

@@ -108,7 +108,7 @@ def interactive(request: Request) -> tuple[Target, ...]:
         InvalidPrompt: if none of them says anything.
     """
     name = text_option(request, "label")
-    phrase = None if _PLACEHOLDER.match(name) else name
+    phrase = None if is_placeholder(name) else name
     foreground = _points("foreground", request.get("foreground"))
     background = _points("background", request.get("background"))
     box = slicer_box(request.get("roi"))
@@ -118,7 +118,7 @@ def interactive(request: Request) -> tuple[Target, ...]:
             "Click into the object, draw a box, or name the segment after what it should hold."
         )
     prompt = ObjectPrompt(
-        text=phrase if not (foreground or box) or _is_understood(phrase) else None,
+        text=phrase if not (foreground or box) or is_understood(phrase) else None,
         points_ijk=foreground + background,
         point_labels=(1,) * len(foreground) + (0,) * len(background),
         box_ijk=box,
@@ -237,7 +237,13 @@ def slicer_box(roi: Any) -> BoxIJK | None:
     return i0, i1 + 1, j0, j1 + 1, k0, k1 + 1
 
 
-def _is_understood(phrase: str | None) -> bool:
+def is_placeholder(name: str) -> bool:
+    """Whether a segment's name is one that a viewer gives by itself, and says nothing of what it holds."""
+    return _PLACEHOLDER.match(name) is not None
+
+
+def is_understood(phrase: str | None) -> bool:
+    """Whether the model knows what a phrase means."""
     try:
         return phrase is not None and ObjectPrompt(text=phrase).window() is not None
     except UnknownStructure:

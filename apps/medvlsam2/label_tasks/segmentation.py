@@ -11,6 +11,7 @@ from label_tasks import requests
 from label_tasks.base import EngineTask, ScanReader
 from label_tasks.replies import Reply, Stopwatch, label_file, recode
 from label_tasks.requests import Target
+from label_tasks.scribbles import scribbled
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.tasks.engine import Engine
@@ -109,6 +110,24 @@ class InteractiveTask(MaskTask):
     def targets(self, request: Mapping[str, Any]) -> tuple[Target, ...]:
         """See :func:`requests.interactive`."""
         return requests.interactive(request)
+
+
+class ScribblesTask(MaskTask):
+    """Strokes on and beside the object, in Slicer's scribbles tab."""
+
+    def __init__(self, engine: Engine, scans: ScanReader) -> None:
+        super().__init__(
+            engine,
+            scans,
+            kind="scribbles",
+            labels=(),
+            description="Segments the object that strokes are drawn on, or corrects the selected segment by them",
+            options={},
+        )
+
+    def targets(self, request: Mapping[str, Any]) -> tuple[Target, ...]:
+        """See :func:`scribbles.scribbled`."""
+        return (scribbled(request, self.read_scan(request, Stopwatch())),)
 
 
 class PromptsTask(MaskTask):

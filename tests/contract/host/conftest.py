@@ -22,6 +22,9 @@ class FakeObject:
     present: bool = True
     confidence: float = 0.75
     volume_ml: float = 1.5
+    diameter_mm: float = 12.0
+    slice_confidence: dict[int, float] = field(default_factory=dict)
+    slice_to_fix: int | None = None
 
 
 @dataclass
@@ -41,7 +44,7 @@ class FakeText:
     latencies_s: dict[str, float] = field(default_factory=dict)
 
 
-def fake_segment(engine: Any, volume: Any, prompts: Any) -> FakeSegmentation:
+def fake_segment(engine: Any, volume: Any, prompts: Any, *, owner: str | None = None) -> FakeSegmentation:
     """The n-th object is the n-th plane along i."""
     label_map = np.zeros(volume.shape_ijk, np.uint8)
     for number in range(1, len(prompts) + 1):

@@ -27,6 +27,7 @@ TASKS = {
     "medvlsam2_semantic": "segmentation",
     "medvlsam2_referring": "segmentation",
     "medvlsam2_interactive": "deepgrow",
+    "medvlsam2_scribbles": "scribbles",
     "medvlsam2_prompts": "vista3d",
     "medvlsam2_report": "segmentation",
     "medvlsam2_vqa": "segmentation",
@@ -144,7 +145,9 @@ class TestMasks:
     ) -> None:
         seen: list[Any] = []
         fake = segmentation.segment
-        monkeypatch.setattr(segmentation, "segment", lambda e, v, prompts: seen.extend(prompts) or fake(e, v, prompts))
+        monkeypatch.setattr(
+            segmentation, "segment", lambda e, v, prompts, **_: seen.extend(prompts) or fake(e, v, prompts)
+        )
         ask("medvlsam2_interactive", roi=[9, -3, 2, 4, 8, 8])
         assert seen[0].box_ijk == (0, 5, 2, 5, 8, 9)
         with pytest.raises(HTTPException) as refusal:

@@ -1,0 +1,81 @@
+"""What Slicer's scribbles tab sends: one label map of all segments, strokes and what is there so far among them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from label_tasks import requests
+from label_tasks.requests import Target
+from medvlsam2.data.label_maps import LabelMap, read_label_map
+from medvlsam2.data.volume import CTVolume
+from medvlsam2.errors import InvalidPrompt, InvalidRequest
+from medvlsam2.geometry import require_same_grid
+from medvlsam2.tasks.prompts import BESIDE, ON_OBJECT, ObjectPrompt
+
+STROKES: Final = {"foreground_scribbles": ON_OBJECT, "background_scribbles": BESIDE}
+"""Names that Slicer gives the segments of strokes."""
+
+
+def scribbled(request: Mapping[str, Any], volume: CTVolume) -> Target:
+    """The uploaded ``label``, with ``label_info``, ``selected_label_name`` and ``roi``.
+
+    The selected segment is the object: where it already holds something, that guides the strokes, and its name is
+    used as in :func:`requests.interactive`.
+
+    Raises:
+        InvalidRequest: if there is no label map, or ``label_info`` does not name the strokes' values.
+        GeometryMismatch: if the label map lies on another grid than the scan.
+        InvalidPrompt: if nothing is drawn on the object.
+    """
+    path = request.get("label")
+    if not isinstance(path, str) or not path:
+        raise InvalidRequest("No strokes were sent. Upload the label map that holds them as 'label'.")
+    drawn = read_label_map(path)
+    require_same_grid("The label map of strokes", volume.shape_ijk, volume.affine, drawn.values.shape, drawn.affine)
+    values = _values(request.get("label_info"))
+    scribbles = np.zeros(drawn.values.shape, dtype=np.uint8)
+    for name, meaning in STROKES.items():
+        if name in values:
+            scribbles[drawn.values == values[name]] = meaning
+    name = requests.text_option(request, "selected_label_name")
+    if not (scribbles == ON_OBJECT).any():
+        raise InvalidPrompt(
+            f"There is no stroke on the object{f' {name!r}' if name else ''}. Draw one with 'foreground scribbles'."
+        )
+    mask = _held(drawn, values.get(name)) if name not in STROKES else None
+    phrase = None if name in STROKES or requests.is_placeholder(name) else name
+    prompt = ObjectPrompt(
+        text=phrase if requests.is_understood(phrase) else None,
+        box_ijk=requests.slicer_box(request.get("roi")),
+        name=name if name and name not in STROKES else requests.UNNAMED,
+        scribbles=scribbles,
+        mask=mask,
+    )
+    return Target(1, prompt)
+
+
+def _values(label_info: Any) -> dict[str, int]:
+    """Value of each segment in the file, by its name."""
+    items = label_info if isinstance(label_info, list | tuple) else []
+    values = {
+        item["name"]: item["id"]
+        for item in items
+        if isinstance(item, Mapping) and isinstance(item.get("name"), str) and isinstance(item.get("id"), int)
+    }
+    if not STROKES.keys() & values.keys():
+        raise InvalidRequest(
+            f"label_info is {label_info!r}: it does not say which value the strokes have. Give e.g. "
+            "[{'name': 'foreground_scribbles', 'id': 3}, {'name': 'background_scribbles', 'id': 2}]."
+        )
+    return values
+
+
+def _held(drawn: LabelMap, value: int | None) -> np.ndarray | None:
+    """What the selected segment holds; None where it is empty."""
+    if value is None:
+        return None
+    held = drawn.values == value
+    return held if held.any() else None
