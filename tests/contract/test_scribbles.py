@@ -78,9 +78,9 @@ def test_nobody_says_which_value_the_strokes_have(label: Path, volume: CTVolume,
         ask(label, volume, label_info=info)
 
 
-def test_no_label_map(label: Path, volume: CTVolume) -> None:
+def test_no_label_map(volume: CTVolume) -> None:
     with pytest.raises(InvalidRequest, match="No strokes were sent"):
-        ask(label, volume, label=None)
+        scribbled({"label_info": INFO}, volume)
 
 
 def test_another_grid(label: Path) -> None:

@@ -42,7 +42,7 @@ Ask = Callable[..., dict[str, Any]]
 
 
 class TestWhatTheHostLists:
-    def test_six_tasks_under_types_that_the_viewers_show(self, app: MONAILabelApp) -> None:
+    def test_seven_tasks_under_types_that_the_viewers_show(self, app: MONAILabelApp) -> None:
         models = app.info()["models"]
         assert {name: model["type"] for name, model in models.items()} == TASKS
         assert all(model["dimension"] == 3 for model in models.values())
