@@ -157,7 +157,7 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("given", "message"),
         [
-            ({}, "no text, no point and no box"),
+            ({}, "no text, no point, no box"),
             ({"text": "  "}, "'  ' is empty"),
             ({"points_ijk": ((0.0, 0.0, 0.0),)}, "1 points and 0 labels"),
             ({"points_ijk": ((0.0, 0.0, 0.0),), "point_labels": (2,)}, r"\(2,\) given; allowed are 1"),
