@@ -59,6 +59,11 @@ class ObjectQuery:
     box_xyxy: tuple[float, float, float, float] | None = None
     """Edges of a box on these slices, in pixels of SAM 2's input; outside of it nothing is found."""
 
+    @property
+    def is_pointed(self) -> bool:
+        """Whether a click on the object or a box says where it is, rather than words alone."""
+        return any(set(prompt.point_labels) - {0} for prompt in self.prompts.values())
+
 
 @dataclass
 class ObjectMasks:
@@ -181,6 +186,7 @@ class _Batch:
         self.offsets = sorted(number - self.starts[0] for number in queries[0].prompts)
         self.origin = len(features) + KEPT_SLICES
         self.memory = SliceMemory(self.origin)
+        self.pointed = queries[0].is_pointed
         self.tokens = self._all_tokens()
 
     def run(self) -> None:
@@ -202,6 +208,7 @@ class _Batch:
             prompts,
             self.tokens,
             multimask=self.sam2.uses_multimask(prompts, conditioning=True),
+            pointed=self.pointed,
         )
         prompted = prompts.points_xy is not None
         self.memory.conditioning[self.origin + offset] = self.sam2.remember(part, masks, prompted=prompted)
@@ -235,6 +242,7 @@ class _Batch:
             prompts,
             None if self.tokens is None else self.tokens[rows],
             multimask=self.sam2.uses_multimask(prompts, conditioning=False),
+            pointed=self.pointed,
         )
         memory.add(index, self.sam2.remember(part, masks, prompted=False), reverse=reverse)
         for i, (row, number) in enumerate(zip(rows, numbers, strict=True)):
@@ -247,9 +255,8 @@ class _Batch:
         last = len(self.features) - 1 if query.last_slice is None else query.last_slice
         if not query.first_slice <= number <= last:
             return False
-        words_alone = all(not set(prompt.point_labels) - {0} for prompt in query.prompts.values())
         ahead = distance > 0 and distance <= self.offsets[-1]
-        return words_alone or ahead or missed < PATIENCE_SLICES
+        return not query.is_pointed or ahead or missed < PATIENCE_SLICES
 
     def _prompts_at(self, offset: int) -> SlicePrompts:
         numbers = [start + offset for start in self.starts]
@@ -295,7 +302,7 @@ def _signature(query: ObjectQuery) -> object:
         tuple((number - start, len(prompt.point_labels)) for number, prompt in sorted(prompts.items()))
         for prompts in (query.prompts, query.corrections)
     )
-    return (*shapes, query.text_token is None, query.box_xyxy is None)
+    return (*shapes, query.is_pointed, query.text_token is None, query.box_xyxy is None)
 
 
 def _within(box_xyxy: tuple[float, float, float, float], mask_logits: Tensor, image_size: int) -> Tensor:
