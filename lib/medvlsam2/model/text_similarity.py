@@ -50,6 +50,11 @@ class TextSimilarity(nn.Module):
         """
         return self._sum([torch.einsum("bc,bchw->bhw", t, f)[:, None] for t, f in self._pairs(token, levels)])
 
+    @property
+    def words_bias(self) -> Float[Tensor, " 1"]:
+        """How much similarity is enough for a pixel, by words alone."""
+        return self.mask_bias + self.bias_shift[0]
+
     def calibrate(self, combination: tuple[float, float], *, pointed: bool) -> None:
         """Set the decoder's weight and the shift of the pixel's bias."""
         self.decoder_weight[int(pointed)], self.bias_shift[int(pointed)] = combination

@@ -114,7 +114,7 @@ def sure_slices(
         maps = similarity.of_all(tokens, part.levels).float()
         n, k, m, _ = maps.shape
         shown = evidence(maps.reshape(n * k, 1, m, m)).reshape(n, k, 1, 1) + similarity.score_bias > 0
-        yield torch.where(shown, maps + similarity.mask_bias + similarity.bias_shift[0] - MARGIN, -1.0)
+        yield torch.where(shown, maps + similarity.words_bias - MARGIN, -1.0)
 
 
 def _label_slices(similarity: TextSimilarity, tokens: Float[Tensor, "k c"], features: SliceFeatures) -> np.ndarray:

@@ -23,7 +23,7 @@ from medvlsam2.model.volume_sam2 import SliceFeatures, SlicePrompts
 from medvlsam2.training.cases import Case
 from medvlsam2.training.samples import PromptKind, draw_keys, segmentation_sample
 from medvlsam2.training.step import draw_prompts, request_tokens, text_tokens
-from medvlsam2.transforms.prepare import channel_slices, three_channels
+from medvlsam2.transforms.prepare import three_channels
 
 MAX_CASES = 40
 SLICES_PER_SCAN = 24
@@ -122,10 +122,9 @@ def words_on_scan(
     window = vocabulary.STRUCTURES[draw_keys(present, rng, 1)[0]].window
     keys = draw_keys([key for key in present if vocabulary.STRUCTURES[key].window == window], rng, OBJECTS_PER_CASE)
     numbers = np.unique(np.linspace(0, case.num_slices - 1, SLICES_PER_SCAN).round().astype(int))
-    rows = channel_slices(numbers, case.num_slices, case.slice_spacing_mm, model.config.sam2)
-    hu = torch.from_numpy(np.array(case.hu[rows.ravel()])).reshape(*rows.shape, *case.hu.shape[1:])
     device = next(model.parameters()).device
-    features = model.sam2.encode_slices(three_channels(hu, window).to(device))
+    slices = three_channels(case.channels_hu(numbers, model.config.sam2), window)
+    features = model.sam2.encode_slices(slices.to(device))
     whole = torch.from_numpy(np.array(case.whole, dtype=np.float32))[None].to(device)
     asked = [chat.segmentation_question(vocabulary.STRUCTURES[key].name) for key in keys]
     tokens, _ = request_tokens(model, tokenizer, model.encode_volume(whole)[0], asked)

@@ -24,7 +24,7 @@ from medvlsam2.data.language.reports import report
 from medvlsam2.training.augment import augment
 from medvlsam2.training.cases import Case
 from medvlsam2.training.finding_samples import draw_findings, finding_windows
-from medvlsam2.transforms.prepare import channel_slices, three_channels
+from medvlsam2.transforms.prepare import three_channels
 from medvlsam2.transforms.text import Conversation
 from medvlsam2.transforms.window import Window
 
@@ -373,6 +373,4 @@ def _input_slices(
     *,
     sam2: Sam2Config,
 ) -> Float[Tensor, "n 3 s s"]:
-    rows = channel_slices(numbers, case.num_slices, case.slice_spacing_mm, sam2)
-    hu = torch.from_numpy(np.array(case.hu[rows.ravel()])).reshape(len(numbers), 3, *case.hu.shape[1:]).float()
-    return three_channels(augment(hu, rng), window)
+    return three_channels(augment(case.channels_hu(numbers, sam2), rng), window)
