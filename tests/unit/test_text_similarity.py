@@ -46,3 +46,16 @@ def test_evidence_is_of_the_most_similar_pixels() -> None:
     maps[0, 0, 3, :EVIDENCE_PIXELS] = 4.0
     maps[1] = -2.0
     torch.testing.assert_close(evidence(maps), torch.tensor([[4.0], [-2.0]]))
+
+
+@torch.no_grad()
+def test_the_decoder_counts_as_much_as_was_fitted() -> None:
+    similarity = TextSimilarity(DIM)
+    decoded, maps = torch.randn(2, 3, 16, 16), torch.randn(2, 1, 16, 16)
+    for pointed in (False, True):
+        assert torch.equal(similarity.combine(decoded, maps, pointed=pointed), decoded + maps)
+    similarity.calibrate((0.25, -2.0), pointed=False)
+    torch.testing.assert_close(similarity.combine(decoded, maps, pointed=False), 0.25 * decoded + maps - 2.0)
+    torch.testing.assert_close(similarity.combine(decoded, maps, pointed=True), decoded + maps)
+    similarity.forget_calibration()
+    assert torch.equal(similarity.combine(decoded, maps, pointed=False), decoded + maps)

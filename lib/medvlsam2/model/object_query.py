@@ -46,6 +46,11 @@ class ObjectQuery:
     box_xyxy: tuple[float, float, float, float] | None = None
     """Edges of a box on these slices, in pixels of SAM 2's input; outside of it nothing is found."""
 
+    @property
+    def is_pointed(self) -> bool:
+        """Whether a click on the object, a box or a mask says where it is, rather than words alone."""
+        return any(prompt.mask is not None or set(prompt.point_labels) - {0} for prompt in self.prompts.values())
+
 
 @dataclass
 class ObjectMasks:

@@ -164,6 +164,7 @@ class _Batch:
         self.offsets = sorted(number - self.starts[0] for number in self.queries[0].prompts)
         self.origin = len(features) + KEPT_SLICES
         self.memory = SliceMemory(self.origin)
+        self.pointed = self.queries[0].is_pointed
         with turn():
             self.tokens = self._all_tokens()
 
@@ -188,6 +189,7 @@ class _Batch:
             prompts,
             self.tokens,
             multimask=self.sam2.uses_multimask(prompts, conditioning=True),
+            pointed=self.pointed,
         )
         settled = [self.queries[row].prompts[number].is_settled for row, number in enumerate(numbers)]
         if settled[0] and prompts.mask_logits is not None:
@@ -227,6 +229,7 @@ class _Batch:
             prompts,
             None if self.tokens is None else self.tokens[rows],
             multimask=self.sam2.uses_multimask(prompts, conditioning=False),
+            pointed=self.pointed,
         )
         memory.add(index, self.sam2.remember(part, masks, prompted=False), reverse=reverse)
         for i, (row, number) in enumerate(zip(rows, numbers, strict=True)):
@@ -245,9 +248,8 @@ class _Batch:
         last = len(self.features) - 1 if query.last_slice is None else query.last_slice
         if not query.first_slice <= number <= last:
             return False
-        words_alone = all(not set(prompt.point_labels) - {0} for prompt in query.prompts.values())
         ahead = distance > 0 and distance <= self.offsets[-1]
-        return words_alone or ahead or missed < PATIENCE_SLICES
+        return not query.is_pointed or ahead or missed < PATIENCE_SLICES
 
     def _prompts_at(self, offset: int) -> SlicePrompts:
         numbers = [start + offset for start in self.starts]
@@ -309,7 +311,7 @@ def _signature(query: ObjectQuery) -> object:
         )
         for prompts in (query.prompts, query.corrections)
     )
-    return (*shapes, query.text_token is None, query.box_xyxy is None)
+    return (*shapes, query.is_pointed, query.text_token is None, query.box_xyxy is None)
 
 
 def _as_given(masks: SliceMasks, given: Float[Tensor, "b 1 m m"]) -> SliceMasks:

@@ -19,8 +19,9 @@ EVIDENCE_PIXELS: Final = 16
 class TextSimilarity(nn.Module):
     """``linear(token) · pixel features``, summed over three resolutions.
 
-    The two biases say how much similarity is enough, for a pixel and for a slice; they are fitted after training
-    (``training/calibrate.py``).
+    The two biases say how much similarity is enough, for a pixel and for a slice. How much the mask decoder's logits
+    count beside it, and how far the pixel's bias then moves, is fitted after training (``training/calibrate.py``), for
+    words alone and for objects that are pointed at.
 
     Args:
         dim: width of the image embedding and of prompt tokens.
@@ -33,6 +34,10 @@ class TextSimilarity(nn.Module):
         self.to_high_res_0 = nn.Linear(dim, dim // 8)
         self.mask_bias = nn.Parameter(torch.zeros(1))
         self.score_bias = nn.Parameter(torch.zeros(1))
+        self.decoder_weight: Float[Tensor, " 2"]
+        self.register_buffer("decoder_weight", torch.ones(2))
+        self.bias_shift: Float[Tensor, " 2"]
+        self.register_buffer("bias_shift", torch.zeros(2))
 
     def forward(
         self, token: Float[Tensor, "b c"], levels: tuple[Float[Tensor, "b _ _ _"], ...]
@@ -44,6 +49,32 @@ class TextSimilarity(nn.Module):
             levels: features of the token's slice, coarse to fine.
         """
         return self._sum([torch.einsum("bc,bchw->bhw", t, f)[:, None] for t, f in self._pairs(token, levels)])
+
+    @property
+    def words_bias(self) -> Float[Tensor, " 1"]:
+        """How much similarity is enough for a pixel, by words alone."""
+        return self.mask_bias + self.bias_shift[0]
+
+    def calibrate(self, combination: tuple[float, float], *, pointed: bool) -> None:
+        """Set the decoder's weight and the shift of the pixel's bias."""
+        self.decoder_weight[int(pointed)], self.bias_shift[int(pointed)] = combination
+
+    def forget_calibration(self) -> None:
+        """Let the decoder and the similarity count alike, as they are trained."""
+        for pointed in (False, True):
+            self.calibrate((1.0, 0.0), pointed=pointed)
+
+    def combine(
+        self, decoded: Float[Tensor, "b n m m"], similarity: Float[Tensor, "b 1 m m"], *, pointed: bool
+    ) -> Float[Tensor, "b n m m"]:
+        """Mask logits of the decoder's and the similarity, which has the pixel's bias.
+
+        Args:
+            decoded: the mask decoder's logits.
+            similarity: of the same slices.
+            pointed: whether the objects are clicked, boxed or drawn, rather than asked for by words alone.
+        """
+        return self.decoder_weight[int(pointed)] * decoded + similarity + self.bias_shift[int(pointed)]
 
     def of_all(
         self, tokens: Float[Tensor, "k c"], levels: tuple[Float[Tensor, "n _ _ _"], ...]

@@ -140,6 +140,7 @@ class VolumeSAM2(SAM2Base):
         text_token: Float[Tensor, "b c"] | None,
         *,
         multimask: bool,
+        pointed: bool | None = None,
     ) -> SliceMasks:
         """Prompt encoder and mask decoder on one slice per object.
 
@@ -149,6 +150,7 @@ class VolumeSAM2(SAM2Base):
             prompts: clicks, box corners, mask.
             text_token: projected hidden state at [SEG], one per object.
             multimask: whether to choose the best of three masks.
+            pointed: whether the objects are clicked, boxed or drawn anywhere; by default whether they are here.
         """
         similarity = None
         if text_token is not None and self.text_similarity is not None:
@@ -167,7 +169,9 @@ class VolumeSAM2(SAM2Base):
             high_res_features=[features.high_res_0, features.high_res_1],
         )
         if similarity is not None and self.text_similarity is not None:
-            masks = masks + similarity
+            if pointed is None:
+                pointed = prompts.points_xy is not None or prompts.mask_logits is not None
+            masks = self.text_similarity.combine(masks, similarity, pointed=pointed)
             score = score + evidence(similarity - self.text_similarity.mask_bias) + self.text_similarity.score_bias
         best = ious.argmax(dim=-1) if multimask else torch.zeros_like(score[:, 0], dtype=torch.long)
         rows = torch.arange(len(best), device=best.device)

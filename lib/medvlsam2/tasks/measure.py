@@ -24,7 +24,7 @@ from medvlsam2.model.slice_source import SliceSource
 from medvlsam2.model.text_similarity import TextSimilarity, evidence
 from medvlsam2.transforms.window import Window
 
-MARGIN: Final = 1.5
+MARGIN: Final = 0.5
 """How far above a mask's threshold a pixel's similarity must be: a measurement that is believed must be sure."""
 PRICE_OF_A_PART: Final = 0.2
 """Share of the volume for which a region that covers the whole vocabulary must show more than one that covers none."""
@@ -114,7 +114,7 @@ def sure_slices(
         maps = similarity.of_all(tokens, part.levels).float()
         n, k, m, _ = maps.shape
         shown = evidence(maps.reshape(n * k, 1, m, m)).reshape(n, k, 1, 1) + similarity.score_bias > 0
-        yield torch.where(shown, maps + similarity.mask_bias - MARGIN, -1.0)
+        yield torch.where(shown, maps + similarity.words_bias - MARGIN, -1.0)
 
 
 def _label_slices(similarity: TextSimilarity, tokens: Float[Tensor, "k c"], features: SliceSource) -> np.ndarray:

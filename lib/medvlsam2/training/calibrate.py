@@ -1,12 +1,14 @@
-"""How much similarity to the words is enough: two biases, fitted on training cases after the last step.
+"""How much the mask decoder counts beside the similarity, and how much of both is enough: fitted after the last step.
 
 Most structures are small and absent from most slices, so a model that is trained for an hour is shy: its logits tell
-inside from outside, but their zero is not where the masks are best. As in Platt's scaling nothing else moves.
+inside from outside, but their zero is not where the masks are best. And its mask decoder, which has to learn from
+scratch what SAM 2 brings along, adds as much noise as knowledge. As in Platt's scaling nothing else moves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,53 +16,85 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from medvlsam2.data import vocabulary
+from medvlsam2.data.language import chat
 from medvlsam2.model.medvlsam2 import MedVLSAM2
-from medvlsam2.model.volume_sam2 import SlicePrompts
+from medvlsam2.model.volume_sam2 import SliceFeatures, SlicePrompts
 from medvlsam2.training.cases import Case
-from medvlsam2.training.samples import segmentation_sample
-from medvlsam2.training.step import text_tokens
+from medvlsam2.training.samples import PromptKind, draw_keys, segmentation_sample
+from medvlsam2.training.step import draw_prompts, request_tokens, text_tokens
+from medvlsam2.transforms.prepare import three_channels
 
 MAX_CASES = 40
+SLICES_PER_SCAN = 24
+"""Slices of a whole scan, evenly spaced, on which words alone are tried."""
 SLICES_PER_CASE = 8
+"""Slices on which objects are pointed at."""
 OBJECTS_PER_CASE = 5
+WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 BIASES = tuple(float(value) for value in np.arange(-6.0, 6.01, 0.25))
+POINTED: tuple[PromptKind, ...] = ("box", "click", "text+click")
+
+
+@dataclass(frozen=True)
+class Logits:
+    """What the model says of objects on slices, one of each."""
+
+    decoded: Float[Tensor, "o m m"]
+    similarity: Float[Tensor, "o m m"]
+    """With the pixel's bias."""
+    scores: Float[Tensor, " o"]
+    truth: Bool[Tensor, "o m m"]
 
 
 @torch.no_grad()
 def calibrate(model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, cases: Sequence[Case], *, seed: int) -> None:
-    """Set the score bias to the best balanced accuracy of words alone, then the mask bias to the best mean Dice.
+    """Set the score bias to the best balanced accuracy of words alone, then decoder weight and bias to the best Dice.
 
-    An object's Dice is that of all its slices together, those without it among them, as a scan's is.
+    An object's Dice by words alone is that of slices of its whole scan, most of them without it; where it is looked
+    for only near itself, what is found elsewhere costs nothing. Of what is pointed at it is that of the slice.
 
     Args:
         model: with the similarity term; left in evaluation mode.
         tokenizer: the model's.
-        cases: training cases; up to 40 of them are looked at.
-        seed: of the choice of cases, slices and structures.
+        cases: training cases; up to 40 of them are looked at, real scans where there are any.
+        seed: of the choice of cases, slices, structures and prompts.
     """
     similarity = model.sam2.text_similarity
     assert similarity is not None
     model.eval()
+    similarity.forget_calibration()
     rng = np.random.default_rng([seed, 4])
     usable = [case for case in cases if case.present_keys]
+    usable = [case for case in usable if not case.is_phantom] or usable
     chosen = [usable[int(i)] for i in rng.permutation(len(usable))[:MAX_CASES]]
-    found = [_words_alone(model, tokenizer, case, rng) for case in chosen]
-    logits, scores, truth = (torch.cat(parts) for parts in zip(*found, strict=True))
-    present = truth.flatten(1).any(dim=1)
+    words = [one for case in chosen for one in words_on_scan(model, tokenizer, case, rng)]
+    scores = torch.cat([one.scores for one in words])
+    present = torch.cat([one.truth.flatten(1).any(dim=1) for one in words])
     if not present.any() or present.all():
         return
     similarity.score_bias.add_(score_bias := best_score_bias(scores, present))
-    gated = torch.where((scores + score_bias > 0)[:, None, None], logits, -torch.inf)
-    # An object's slices lie below each other in one tall slice: (o n) m m -> o (n m) m.
-    shape = (-1, SLICES_PER_CASE * truth.shape[1], truth.shape[2])
-    tall, tall_truth = (part.reshape(shape) for part in (gated, truth))
-    seen = tall_truth.flatten(1).any(dim=1)
-    similarity.mask_bias.add_(best_mask_bias(tall[seen], tall_truth[seen]))
+    objects = [tall(one, score_bias) for one in words if one.truth.any()]
+    similarity.calibrate(best_combination(*zip(*objects, strict=True)), pointed=False)
+    pointed = [part for case in chosen for part in _by_pointing(model, tokenizer, case, rng)]
+    each = [(p.decoded[n], p.similarity[n], p.truth[n]) for p in pointed for n in range(len(p.truth))]
+    similarity.calibrate(best_combination(*zip(*each, strict=True)), pointed=True)
 
 
-def best_mask_bias(logits: Float[Tensor, "o h w"], truth: Bool[Tensor, "o h w"]) -> float:
-    """The bias with the best mean Dice."""
-    return max(BIASES, key=lambda bias: float(_dice(logits + bias > 0, truth).mean()))
+def best_combination(
+    decoded: Sequence[Float[Tensor, "_ _"]],
+    similarity: Sequence[Float[Tensor, "_ _"]],
+    truth: Sequence[Bool[Tensor, "_ _"]],
+) -> tuple[float, float]:
+    """The weight of what the decoder says and the bias with the best mean Dice over some objects."""
+    objects = list(zip(decoded, similarity, truth, strict=True))
+    pairs = ((weight, bias) for weight in WEIGHTS for bias in BIASES)
+    return max(pairs, key=lambda pair: mean_dice(objects, *pair))
+
+
+def mean_dice(objects: Sequence[tuple[Tensor, Tensor, Tensor]], weight: float, bias: float) -> float:
+    """Of objects (decoded, similarity, truth) with a weight of what the decoder says and a bias."""
+    return float(np.mean([_dice(weight * decoded + similar + bias > 0, truth) for decoded, similar, truth in objects]))
 
 
 def best_score_bias(scores: Float[Tensor, " p"], present: Bool[Tensor, " p"]) -> float:
@@ -73,10 +107,40 @@ def best_score_bias(scores: Float[Tensor, " p"], present: Bool[Tensor, " p"]) ->
     )
 
 
-def _words_alone(
+def words_on_scan(
     model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, case: Case, rng: np.random.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Mask logits, object scores and truth of every request on every slice drawn."""
+) -> list[Logits]:
+    """What words alone say of some structures of one window, on slices of the whole scan.
+
+    Args:
+        model: without calibration.
+        tokenizer: the model's.
+        case: with a structure to segment.
+        rng: draws the structures.
+    """
+    present = [key for key in case.keys if key in case.present_keys]
+    window = vocabulary.STRUCTURES[draw_keys(present, rng, 1)[0]].window
+    keys = draw_keys([key for key in present if vocabulary.STRUCTURES[key].window == window], rng, OBJECTS_PER_CASE)
+    numbers = np.unique(np.linspace(0, case.num_slices - 1, SLICES_PER_SCAN).round().astype(int))
+    device = next(model.parameters()).device
+    slices = three_channels(case.channels_hu(numbers, model.config.sam2), window)
+    features = model.sam2.encode_slices(slices.to(device))
+    whole = torch.from_numpy(np.array(case.whole, dtype=np.float32))[None].to(device)
+    asked = [chat.segmentation_question(vocabulary.STRUCTURES[key].name) for key in keys]
+    tokens, _ = request_tokens(model, tokenizer, model.encode_volume(whole)[0], asked)
+    found = []
+    for key, token in zip(keys, tokens, strict=True):
+        truth = case.structure_mask(key)
+        assert truth is not None
+        shown = torch.from_numpy(np.array(truth[numbers]))
+        found.append(_logits(model, features, shown, token.expand(len(numbers), -1), SlicePrompts()))
+    return found
+
+
+def _by_pointing(
+    model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, case: Case, rng: np.random.Generator
+) -> Iterator[Logits]:
+    """Some objects on slices that hold them, by each way of pointing."""
     sample = segmentation_sample(
         case,
         rng,
@@ -85,18 +149,46 @@ def _words_alone(
         contiguous=False,
         sam2=model.config.sam2,
     )
+    shown = sample.masks.flatten(2).any(dim=2)
+    if not shown.any():
+        return
     device = next(model.parameters()).device
-    tokens, _ = text_tokens(model, tokenizer, [sample])
-    features = model.sam2.encode_slices(sample.slices.to(device))
-    objects = torch.arange(OBJECTS_PER_CASE, device=device).repeat_interleave(SLICES_PER_CASE)
-    part = features.select(torch.arange(SLICES_PER_CASE, device=device).repeat(OBJECTS_PER_CASE))
-    masks = model.sam2.predict(
-        model.sam2.without_memory(part), part, SlicePrompts(), tokens[0][objects], multimask=False
+    tokens = text_tokens(model, tokenizer, [sample])[0][0]
+    objects, slices = torch.nonzero(shown).T.to(device)
+    features = model.sam2.encode_slices(sample.slices.to(device)).select(slices)
+    for kind in POINTED:
+        prompts = draw_prompts(kind, sample.masks[shown], rng, model.sam2.image_size, device)
+        token = tokens[objects] if kind.startswith("text") else model.sam2.visual_token(features, prompts)
+        yield _logits(model, features, sample.masks[shown], token, prompts)
+
+
+def _logits(
+    model: MedVLSAM2,
+    features: SliceFeatures,
+    truth: Bool[Tensor, "o m m"],
+    token: Float[Tensor, "o c"] | None,
+    prompts: SlicePrompts,
+) -> Logits:
+    """Of one object on each slice."""
+    sam2 = model.sam2
+    masks = sam2.predict(sam2.without_memory(features), features, prompts, token, multimask=False)
+    similarity = torch.zeros_like(masks.mask_logits)
+    if token is not None and sam2.text_similarity is not None:
+        similarity = sam2.text_similarity(token, features.levels).float() + sam2.text_similarity.mask_bias
+    return Logits(
+        decoded=(masks.mask_logits - similarity)[:, 0].cpu(),
+        similarity=similarity[:, 0].cpu(),
+        scores=masks.object_score_logits[:, 0].float().cpu(),
+        truth=truth.cpu(),
     )
-    return masks.mask_logits[:, 0].cpu(), masks.object_score_logits[:, 0].cpu(), sample.masks.flatten(0, 1)
 
 
-def _dice(predicted: Bool[Tensor, "o h w"], truth: Bool[Tensor, "o h w"]) -> Float[Tensor, " o"]:
-    common = (predicted & truth).flatten(1).sum(dim=1)
-    total = predicted.flatten(1).sum(dim=1) + truth.flatten(1).sum(dim=1)
-    return 2 * common / total
+def tall(one: Logits, score_bias: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Slices of one object below each other, empty where its score says that it is not there."""
+    gate = torch.where(one.scores + score_bias > 0, 0.0, -torch.inf)[:, None, None]
+    return one.decoded.flatten(0, 1), (one.similarity + gate).flatten(0, 1), one.truth.flatten(0, 1)
+
+
+def _dice(predicted: Bool[Tensor, "h w"], truth: Bool[Tensor, "h w"]) -> float:
+    """Of an object that is there."""
+    return 2 * int((predicted & truth).sum()) / int(predicted.sum() + truth.sum())

@@ -20,9 +20,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int16, Num, UInt8
+from jaxtyping import Bool, Float, Int, Int16, Num, UInt8
+from torch import Tensor
 
-from medvlsam2.config import ModelConfig
+from medvlsam2.config import ModelConfig, Sam2Config
 from medvlsam2.data import phantom, vocabulary
 from medvlsam2.data.facts import ScanFacts
 from medvlsam2.data.label_facts import facts_of_labels
@@ -33,7 +34,7 @@ from medvlsam2.data.synthesis import SynthesisConfig, synthesise
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import DatasetError
 from medvlsam2.geometry import require_same_grid
-from medvlsam2.transforms.prepare import PreparedVolume, prepare
+from medvlsam2.transforms.prepare import PreparedVolume, channel_slices, prepare
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +83,11 @@ class Case:
     def num_slices(self) -> int:
         """Slices along d."""
         return int(self.hu.shape[0])
+
+    def channels_hu(self, numbers: Int[np.ndarray, " n"], sam2: Sam2Config) -> Float[Tensor, "n 3 s s"]:
+        """Slices in HU with the neighbours that are the pixel decoder's other channels."""
+        rows = channel_slices(numbers, self.num_slices, self.slice_spacing_mm, sam2)
+        return torch.from_numpy(np.array(self.hu[rows.ravel()])).reshape(*rows.shape, *self.hu.shape[1:]).float()
 
     def structure_mask(self, key: str) -> Bool[np.ndarray, "d m m"] | None:
         """Mask of a structure, or of a whole whose parts were all contoured; None where not known."""

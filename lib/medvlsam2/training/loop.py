@@ -123,6 +123,8 @@ class _Loop:
         self._place()
         if self.progress.stage_index == len(self.config.stages):
             return
+        if (similarity := self.model.sam2.text_similarity) is not None:
+            similarity.forget_calibration()
         while self.progress.stage_index < len(self.config.stages):
             stage = _Stage(self, self.progress.stage_index)
             stage.run()
@@ -133,7 +135,7 @@ class _Loop:
         if best is not None:
             self.model.load_state_dict(best["model"])
             logger.info("best score %.4f at step %d", best["score"], best["step"])
-        if self.config.stages[-1] == 3 and self.model.sam2.text_similarity is not None:
+        if self.config.stages[-1] == 3 and similarity is not None:
             calibrate(self.model, self.source.tokenizer, self.source.cases, seed=self.config.seed)
         self.folder.save(self.model.state_dict())
 

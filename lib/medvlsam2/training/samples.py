@@ -24,13 +24,13 @@ from medvlsam2.data.language.reports import report
 from medvlsam2.training.augment import augment
 from medvlsam2.training.cases import Case
 from medvlsam2.training.finding_samples import draw_findings, finding_windows
-from medvlsam2.transforms.prepare import channel_slices, three_channels
+from medvlsam2.transforms.prepare import three_channels
 from medvlsam2.transforms.text import Conversation
 from medvlsam2.transforms.window import Window
 
 PromptKind = Literal["text", "text+click", "box", "click"]
 
-PROMPT_MIX: dict[PromptKind, float] = {"text": 0.4, "text+click": 0.2, "box": 0.2, "click": 0.2}
+PROMPT_MIX: dict[PromptKind, float] = {"text": 0.25, "text+click": 0.2, "box": 0.3, "click": 0.25}
 """Share of each way of prompting the mask decoder; words alone are also what dense steps train."""
 ABSENT_SHARE = 0.15
 """Share of objects that are asked for and not there."""
@@ -112,8 +112,8 @@ def dense_sample(
     present = [key for key in case.keys if key in case.present_keys]
     window = _dense_window(case, present, rng)
     alike = [key for key in present if vocabulary.STRUCTURES[key].window == window]
-    size = min(num_structures, len(alike))
-    keys = [str(key) for key in rng.choice(alike, size, replace=False, p=_shares(alike))]
+    keys = draw_keys(alike, rng, num_structures)
+    size = len(keys)
     table = np.zeros(len(case.keys) + 1, dtype=np.int64)
     for number, key in enumerate(keys, start=1):
         table[case.keys.index(key) + 1] = number
@@ -209,8 +209,7 @@ def talk(facts: ScanFacts, rng: np.random.Generator, count: int, *, measured_sha
 
 def paired_requests(case: Case, rng: np.random.Generator, count: int) -> list[str]:
     """Two wordings each for some of a case's structures, their mirror images among them, since sides are hardest."""
-    size = min(count, len(case.present_keys))
-    drawn = [str(key) for key in rng.choice(case.present_keys, size, replace=False, p=_shares(case.present_keys))]
+    drawn = draw_keys(case.present_keys, rng, count)
     keys = list(dict.fromkeys(key for one in drawn for key in (one, vocabulary.mirror(one))))[:count]
     return [_request(key, rng) for key in keys for _ in range(2)]
 
@@ -292,7 +291,12 @@ def _absent_keys(case: Case, window: Window, rng: np.random.Generator) -> list[s
     absent = [] if case.facts is None else [k for k in case.facts.absent if vocabulary.STRUCTURES[k].window == window]
     if not absent:
         return []
-    return [str(key) for key in rng.choice(absent, min(MAX_ABSENT, len(absent)), replace=False, p=_shares(absent))]
+    return draw_keys(absent, rng, MAX_ABSENT)
+
+
+def draw_keys(keys: Sequence[str], rng: np.random.Generator, count: int) -> list[str]:
+    """At most so many of some structures, those that annotators ask for most more often."""
+    return [str(key) for key in rng.choice(keys, min(count, len(keys)), replace=False, p=_shares(keys))]
 
 
 def _shares(keys: Sequence[str]) -> Float[np.ndarray, " n"]:
@@ -369,6 +373,4 @@ def _input_slices(
     *,
     sam2: Sam2Config,
 ) -> Float[Tensor, "n 3 s s"]:
-    rows = channel_slices(numbers, case.num_slices, case.slice_spacing_mm, sam2)
-    hu = torch.from_numpy(np.array(case.hu[rows.ravel()])).reshape(len(numbers), 3, *case.hu.shape[1:]).float()
-    return three_channels(augment(hu, rng), window)
+    return three_channels(augment(case.channels_hu(numbers, sam2), rng), window)

@@ -217,13 +217,14 @@ def _track(
     part = features.select(first)
     token = sam2.visual_token(part, prompts) if token is None else token
     later = SlicePrompts(mask_logits=_drawn(sam2, prompts) if is_box else None)
+    pointed = prompts.points_xy is not None
     masks = sam2.predict(sam2.without_memory(part), part, prompts, token, multimask=False)
-    memory.conditioning[_CLIP_ORIGIN] = sam2.remember(part, masks, prompted=prompts.points_xy is not None)
+    memory.conditioning[_CLIP_ORIGIN] = sam2.remember(part, masks, prompted=pointed)
     yield masks
     for step in range(1, length):
         part = features.select(first + step)
         embedding = sam2.with_memory(part, memory, _CLIP_ORIGIN + step, reverse=False)
-        masks = sam2.predict(embedding, part, later, token, multimask=False)
+        masks = sam2.predict(embedding, part, later, token, multimask=False, pointed=pointed)
         memory.add(_CLIP_ORIGIN + step, sam2.remember(part, masks, prompted=False), reverse=False)
         yield masks
 

@@ -13,7 +13,7 @@ from medvlsam2.data import vocabulary
 from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.model.propagation import scan
 from medvlsam2.training.cases import Case
-from medvlsam2.transforms.prepare import channel_slices, three_channels
+from medvlsam2.transforms.prepare import three_channels
 from medvlsam2.transforms.text import pad, prefix_ids, segmentation_turn_ids
 
 MAX_SLICES = 24
@@ -47,8 +47,7 @@ def _case_dice(model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, case: Case,
     device = next(model.parameters()).device
     step = max(1, case.num_slices // MAX_SLICES)
     numbers = np.arange(0, case.num_slices, step)
-    rows = channel_slices(numbers, case.num_slices, case.slice_spacing_mm, model.config.sam2)
-    hu = torch.from_numpy(np.array(case.hu[rows.ravel()])).reshape(len(numbers), 3, *case.hu.shape[1:])
+    hu = case.channels_hu(numbers, model.config.sam2)
     prefix = model.language.prefill(
         prefix_ids(tokenizer, model.config.projector.num_tokens).to(device),
         model.encode_volume(torch.from_numpy(np.array(case.whole, dtype=np.float32))[None].to(device)),

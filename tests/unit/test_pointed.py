@@ -1,0 +1,76 @@
+"""Words alone and pointing are told apart, on the prompted slice and where propagation follows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from medvlsam2.model.medvlsam2 import MedVLSAM2
+from medvlsam2.model.propagation import ObjectQuery, SlicePrompt, segment_objects
+from medvlsam2.model.volume_sam2 import SliceFeatures, SlicePrompts, VolumeSAM2
+
+CLICK = SlicePrompt(((20.0, 20.0),), (1,))
+BOX = SlicePrompt(((10.0, 10.0), (40.0, 40.0)), (2, 3))
+BESIDE = SlicePrompt(((20.0, 20.0),), (0,))
+
+
+@pytest.fixture
+def features(tiny_model: MedVLSAM2) -> SliceFeatures:
+    torch.manual_seed(0)
+    side = tiny_model.config.sam2.image_size
+    with torch.no_grad():
+        return tiny_model.sam2.encode_slices(torch.randn(5, 3, side, side))
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[bool | None]:
+    """Whether each call of the mask decoder was told of pointing."""
+    seen: list[bool | None] = []
+    predict = VolumeSAM2.predict
+
+    def record(self: VolumeSAM2, *given: Any, **more: Any) -> Any:
+        seen.append(more.get("pointed"))
+        return predict(self, *given, **more)
+
+    monkeypatch.setattr(VolumeSAM2, "predict", record)
+    return seen
+
+
+@pytest.mark.parametrize(("prompt", "pointed"), [(CLICK, True), (BOX, True), (BESIDE, False)])
+def test_every_slice_of_an_object_is_told(
+    tiny_model: MedVLSAM2, features: SliceFeatures, told: list[bool | None], prompt: SlicePrompt, pointed: bool
+) -> None:
+    query = ObjectQuery(text_token=torch.randn(tiny_model.config.sam2.hidden_dim), prompts={2: prompt})
+    assert query.is_pointed == pointed
+    segment_objects(tiny_model.sam2, features, [query])
+    assert len(told) > 1, "the prompted slice and others"
+    assert set(told) == {pointed}
+
+
+def test_a_click_beside_is_not_one_on_the_object(
+    tiny_model: MedVLSAM2, features: SliceFeatures, told: list[bool | None]
+) -> None:
+    """They have as many points, but must not run as one batch."""
+    token = torch.randn(tiny_model.config.sam2.hidden_dim)
+    segment_objects(tiny_model.sam2, features, [ObjectQuery(token, {2: CLICK}), ObjectQuery(token, {2: BESIDE})])
+    assert {True, False} <= set(told)
+
+
+@torch.no_grad()
+def test_by_default_it_is_what_the_slice_shows(tiny_model: MedVLSAM2, features: SliceFeatures) -> None:
+    sam2, similarity = tiny_model.sam2, tiny_model.sam2.text_similarity
+    assert similarity is not None
+    token = torch.randn(1, tiny_model.config.sam2.hidden_dim)
+    part = features.select(torch.tensor([0]))
+    click = SlicePrompts(torch.tensor([CLICK.points_xy]), torch.tensor([CLICK.point_labels]))
+    try:
+        for pointed, prompts in ((True, click), (False, SlicePrompts())):
+            similarity.forget_calibration()
+            before = sam2.predict(sam2.without_memory(part), part, prompts, token, multimask=False).mask_logits
+            similarity.calibrate((1.0, 3.0), pointed=pointed)
+            after = sam2.predict(sam2.without_memory(part), part, prompts, token, multimask=False).mask_logits
+            torch.testing.assert_close(after, before + 3.0)
+    finally:
+        similarity.forget_calibration()
