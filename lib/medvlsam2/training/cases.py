@@ -13,7 +13,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -39,6 +39,8 @@ from medvlsam2.transforms.prepare import PreparedVolume, channel_slices, prepare
 logger = logging.getLogger(__name__)
 
 CACHE_VERSION = 3
+COMPLETE_KEYS = 20
+"""A scan with so many contoured structures has contours of all that is visible of their kinds."""
 
 
 @dataclass(frozen=True)
@@ -90,18 +92,24 @@ class Case:
         return torch.from_numpy(np.array(self.hu[rows.ravel()])).reshape(*rows.shape, *self.hu.shape[1:]).float()
 
     def structure_mask(self, key: str) -> Bool[np.ndarray, "d m m"] | None:
-        """Mask of a structure, or of a whole whose parts were all contoured; None where not known."""
+        """Mask of a structure, or of a whole whose visible parts were all contoured; None where not known."""
         if key in self.keys:
             return np.asarray(self.labels) == self.keys.index(key) + 1
         parts = [self.structure_mask(part) for part in vocabulary.STRUCTURES[key].parts]
         known = [part for part in parts if part is not None]
-        return np.logical_or.reduce(known) if known and len(known) == len(parts) else None
+        return np.logical_or.reduce(known) if known and (self._is_complete or len(known) == len(parts)) else None
 
     @cached_property
     def present_keys(self) -> tuple[str, ...]:
         """Structures with voxels, wholes of contoured parts among them."""
         seen = {self.keys[value - 1] for value in np.unique(self.labels) if value}
-        return tuple(key for key in vocabulary.STRUCTURES if _is_covered(key, seen))
+        enough = any if self._is_complete else all
+        return tuple(key for key in vocabulary.STRUCTURES if _is_covered(key, seen, enough))
+
+    @property
+    def _is_complete(self) -> bool:
+        """Whether a part without a contour is out of sight, as single vertebrae of an abdomen are."""
+        return len(self.keys) >= COMPLETE_KEYS
 
 
 def load_case(folder: Path) -> Case:
@@ -249,9 +257,9 @@ def _mask_side(config: ModelConfig) -> int:
     return 4 * config.sam2.image_size // config.sam2.backbone_stride
 
 
-def _is_covered(key: str, seen: set[str]) -> bool:
+def _is_covered(key: str, seen: set[str], enough: Callable[[Iterable[bool]], bool]) -> bool:
     parts = vocabulary.STRUCTURES[key].parts
-    return key in seen or (bool(parts) and all(_is_covered(part, seen) for part in parts))
+    return key in seen or (bool(parts) and enough(_is_covered(part, seen, enough) for part in parts))
 
 
 def _write(

@@ -69,6 +69,8 @@ class TrainConfig:
     """Stage 3: slices of each scan in such a step."""
     structures_per_dense: int = 20
     """Stage 3: structures of each scan in such a step."""
+    window_share: float = 0.5
+    """Stage 3: share of such steps that show a window of the slices near a structure, for convolutional trunks."""
     conversation_share: float = 0.1
     """Stage 3: share of steps that answer questions, so that language is not forgotten."""
     clip_slices: int = 5

@@ -55,7 +55,8 @@ def dense_step(
             parts["finding"].append(finding_loss(findings + _bias(model), masks))
         parts["presence"].append(_presence_loss(model, similarity, _present(structures, label_map, masks)))
         parts["language"].append(language_loss)
-        parts["visual"] += _visual_losses(model, own, sample, rng)
+        if sample.slices.shape[-1] == model.sam2.image_size:
+            parts["visual"] += _visual_losses(model, own, sample, rng)
     means = {name: torch.stack(losses).mean() for name, losses in parts.items() if losses}
     return StepResult(torch.stack(list(means.values())).sum(), {name: mean.detach() for name, mean in means.items()})
 

@@ -104,8 +104,9 @@ class Dense(Kind):
 
     @classmethod
     def draw(cls, source: Source, rng: np.random.Generator) -> Dense:
-        """Slices of some cases."""
+        """Slices of some cases, or a window of them; where the trunk takes any size."""
         config = source.config
+        near = source.sam2.trunk == "conv" and bool(rng.random() < config.window_share)
         return cls(
             tuple(
                 dense_sample(
@@ -114,6 +115,7 @@ class Dense(Kind):
                     num_slices=config.slices_per_dense,
                     num_structures=config.structures_per_dense,
                     sam2=source.sam2,
+                    near=near,
                 )
                 for _ in range(config.cases_per_step)
             )

@@ -24,6 +24,9 @@ FOCAL_ALPHA = 0.25
 FOCAL_GAMMA = 2.0
 OBJECT_SHARE = 0.3
 """The object's share of the balanced cross-entropy; the rest of the slice has the other part."""
+PIXEL_BALANCE = 0.5
+"""Power of the weight with which each structure would have the same share of the dense loss: between all (1), with
+which a model draws small structures too large, and none (0), with which it forgets them."""
 MAX_PIXEL_WEIGHT = 60.0
 """The dense loss counts no pixel more often than so many of the background."""
 ALIGNMENT_TEMPERATURE = 0.07
@@ -82,8 +85,8 @@ def dense_loss(similarity: Float[Tensor, "n k m m"], label_map: Int[Tensor, "n m
 
     Cross-entropy over the structures and a background of constant logit 0, plus the structures' mean dice. The dice
     takes each structure by itself, since that is how it is asked for: its similarity is positive inside and negative
-    elsewhere, as a mask logit is. A spinal cord covers a thousandth of a slice, so the structures together have a
-    fixed share of the cross-entropy, in equal parts.
+    elsewhere, as a mask logit is. A spinal cord covers a thousandth of a slice, so pixels of small structures count
+    more, by the root of what would give the structures together a fixed share of the cross-entropy, in equal parts.
 
     Args:
         similarity: similarity of the k-th structure's [SEG] token to every pixel.
@@ -94,7 +97,7 @@ def dense_loss(similarity: Float[Tensor, "n k m m"], label_map: Int[Tensor, "n m
     counts = truth.sum(dim=(0, 2, 3))
     seen = (counts[1:] > 0).float()
     equal = OBJECT_SHARE / (1 - OBJECT_SHARE) * counts[0] / (seen.sum().clamp(min=1.0) * counts[1:].clamp(min=1.0))
-    weights = torch.cat([torch.ones_like(counts[:1]), equal.clamp(1.0, MAX_PIXEL_WEIGHT)])
+    weights = torch.cat([torch.ones_like(counts[:1]), equal.pow(PIXEL_BALANCE).clamp(1.0, MAX_PIXEL_WEIGHT)])
     entropy = F.cross_entropy(logits, label_map, weight=weights)
     probability = similarity.sigmoid()
     overlap = (probability * truth[:, 1:]).sum(dim=(0, 2, 3))

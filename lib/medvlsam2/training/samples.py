@@ -9,14 +9,13 @@ from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from medvlsam2.config import Sam2Config
 from medvlsam2.data import vocabulary
 from medvlsam2.data.facts import ScanFacts
-from medvlsam2.data.language import chat
+from medvlsam2.data.language import anatomy, chat
 from medvlsam2.data.language.measurements import as_measured, corrupted, measured_text
 from medvlsam2.data.language.phrases import phrases
 from medvlsam2.data.language.questions import questions
@@ -24,6 +23,7 @@ from medvlsam2.data.language.reports import report
 from medvlsam2.training.augment import augment
 from medvlsam2.training.cases import Case
 from medvlsam2.training.finding_samples import draw_findings, finding_windows
+from medvlsam2.training.moves import draw_move, draw_near_move, window_part
 from medvlsam2.transforms.prepare import three_channels
 from medvlsam2.transforms.text import Conversation
 from medvlsam2.transforms.window import Window
@@ -52,7 +52,7 @@ COMMON = frozenset(
             "urinary_bladder",
         ),
         *("lung_left", "lung_right", "lungs", "heart", "spinal_cord", "hip_left", "hip_right", "vertebrae"),
-        *("femur_left", "femur_right", "gallbladder", "colon", "inferior_vena_cava", "trachea", "sacrum"),
+        *("ribs", "femur_left", "femur_right", "gallbladder", "colon", "inferior_vena_cava", "trachea", "sacrum"),
         *("brainstem", "parotid_gland_left", "parotid_gland_right", "esophagus", "larynx", "mandible"),
         *("soft_tissue_sarcoma", "lung_tumor"),
     )
@@ -65,10 +65,12 @@ _NUMBERED = re.compile(r"rib_|vertebrae_")
 MAX_CLICKS = 3
 BOX_GROWTH = (-0.05, 0.2)
 """Each edge of a box moves outwards by this part of the side: a 3-D box is wider than its object on most slices."""
-MAX_ROTATION_DEGREES = 10.0
-ZOOM_RANGE = (0.85, 1.2)
-MAX_SHIFT = 0.08
-"""Largest shift as a part of half the slice's side."""
+COMMON_WHOLE_SHARE = 0.5
+"""How often the parts of a common whole (the vertebrae) come as that whole in a dense sample."""
+WHOLE_SHARE = 0.1
+"""The same for other wholes."""
+NEAR_SHARE = 0.3
+"""Share of samples for the mask decoder that look nearer."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class DenseSample:
 
 
 def dense_sample(
-    case: Case, rng: np.random.Generator, *, num_slices: int, num_structures: int, sam2: Sam2Config
+    case: Case, rng: np.random.Generator, *, num_slices: int, num_structures: int, sam2: Sam2Config, near: bool = False
 ) -> DenseSample:
     """Draw slices of a case with many of its structures and its findings, all of one window.
 
@@ -108,25 +110,27 @@ def dense_sample(
         num_slices: slices to draw.
         num_structures: at most so many structures.
         sam2: says what the input channels are.
+        near: whether only a window of the slices is shown, near one of the structures.
     """
-    present = [key for key in case.keys if key in case.present_keys]
-    window = _dense_window(case, present, rng)
-    alike = [key for key in present if vocabulary.STRUCTURES[key].window == window]
+    groups = label_groups(case, rng)
+    window = _dense_window(case, list(groups), rng)
+    alike = [key for key in groups if vocabulary.STRUCTURES[key].window == window]
     keys = draw_keys(alike, rng, num_structures)
     size = len(keys)
     table = np.zeros(len(case.keys) + 1, dtype=np.int64)
     for number, key in enumerate(keys, start=1):
-        table[case.keys.index(key) + 1] = number
+        table[list(groups[key])] = number
     values = table[case.labels]
     found = draw_findings(case, window, rng)
     candidates = [values > 0, *(mask for _, mask in found if mask.any())]
     numbers = _draw_slices(np.stack(candidates), rng, num_slices, contiguous=False)
     one_hot = [values[numbers] == number for number in range(1, size + 1)]
     masks = torch.from_numpy(np.stack([*one_hot, *(mask[numbers] for _, mask in found)]))
-    slices, moved = _move(_input_slices(case, numbers, window, rng, sam2=sam2), masks, rng)
+    move = draw_near_move(masks, rng, part=window_part(sam2.image_size)) if near else draw_move(rng)
+    moved = move.masks(masks)
     order = torch.arange(1, size + 1).view(-1, 1, 1, 1)
     return DenseSample(
-        slices=slices,
+        slices=move.image(_input_slices(case, numbers, window, rng, sam2=sam2)),
         whole=torch.from_numpy(np.array(case.whole, dtype=np.float32)),
         label_map=(moved[:size] * order).amax(dim=0),
         phrases=tuple(_request(key, rng) for key in (*keys, *_absent_keys(case, window, rng))),
@@ -158,15 +162,12 @@ def segmentation_sample(
     window = _draw_window(chosen, rng)
     masks = np.stack([mask for _, mask, _ in chosen])
     numbers = _draw_slices(masks, rng, num_slices, contiguous=contiguous)
-    slices, truth = _move(
-        _input_slices(case, numbers, window, rng, sam2=sam2),
-        torch.from_numpy(masks[:, numbers]),
-        rng,
-    )
+    truth = torch.from_numpy(masks[:, numbers])
+    move = draw_near_move(truth, rng) if rng.random() < NEAR_SHARE else draw_move(rng)
     return SegmentationSample(
-        slices=slices,
+        slices=move.image(_input_slices(case, numbers, window, rng, sam2=sam2)),
         whole=torch.from_numpy(np.array(case.whole, dtype=np.float32)),
-        masks=truth,
+        masks=move.masks(truth),
         phrases=tuple(phrase for phrase, _, _ in chosen),
     )
 
@@ -277,6 +278,21 @@ def _draw_object(case: Case, rng: np.random.Generator) -> tuple[str, Bool[np.nda
     return _request(key, rng), truth, vocabulary.STRUCTURES[key].window
 
 
+def label_groups(case: Case, rng: np.random.Generator) -> dict[str, tuple[int, ...]]:
+    """Label values of each structure that is there; some wholes stand in place of their parts."""
+    present = set(case.present_keys)
+    groups: dict[str, tuple[int, ...]] = {
+        key: (value,) for value, key in enumerate(case.keys, start=1) if key in present
+    }
+    wholes = sorted(present - set(case.keys))
+    for whole in (wholes[int(number)] for number in rng.permutation(len(wholes))):
+        parts = sorted(anatomy.leaves(whole) & present & set(case.keys))
+        share = COMMON_WHOLE_SHARE if whole in COMMON else WHOLE_SHARE
+        if rng.random() < share and all(part in groups for part in parts):
+            groups[whole] = tuple(value for part in parts for value in groups.pop(part))
+    return groups
+
+
 def _dense_window(case: Case, present: Sequence[str], rng: np.random.Generator) -> Window:
     """The window of a structure that is drawn, or of a finding."""
     shown = {vocabulary.STRUCTURES[key].window for key in present}
@@ -344,25 +360,6 @@ def _draw_slices(
         for _ in range(count - 1)
     ]
     return np.array([centre, *others])
-
-
-def _move(
-    slices: Float[Tensor, "n 3 s s"], masks: Bool[Tensor, "k n m m"], rng: np.random.Generator
-) -> tuple[Float[Tensor, "n 3 s s"], Bool[Tensor, "k n m m"]]:
-    """Rotate, scale and shift slices and masks alike; never mirrored, since words say left and right."""
-    angle = np.deg2rad(rng.uniform(-MAX_ROTATION_DEGREES, MAX_ROTATION_DEGREES))
-    zoom = rng.uniform(*ZOOM_RANGE)
-    shift = rng.uniform(-MAX_SHIFT, MAX_SHIFT, size=2)
-    cosine, sine = np.cos(angle) / zoom, np.sin(angle) / zoom
-    theta = torch.tensor([[cosine, -sine, shift[0]], [sine, cosine, shift[1]]], dtype=torch.float32)[None]
-    grids = [
-        F.affine_grid(theta, [1, 1, side, side], align_corners=False) for side in (slices.shape[-1], masks.shape[-1])
-    ]
-    moved = F.grid_sample(
-        slices.flatten(0, 1)[None], grids[0], mode="bilinear", padding_mode="border", align_corners=False
-    )
-    moved_masks = F.grid_sample(masks.flatten(0, 1)[None].float(), grids[1], mode="nearest", align_corners=False)
-    return moved[0].reshape(slices.shape), moved_masks[0].reshape(masks.shape) > 0
 
 
 def _input_slices(
