@@ -12,7 +12,7 @@ from medvlsam2.data.volume import HU_MIN, CTVolume
 from medvlsam2.errors import GeometryMismatch, InvalidPrompt
 from medvlsam2.transforms.prepare import channel_slices, prepare, three_channels, whole_volume
 from medvlsam2.transforms.spatial import GridBox, SpatialRecord, plan
-from medvlsam2.transforms.window import WINDOWS_HU, apply_window, normalise, window_at
+from medvlsam2.transforms.window import WINDOWS_HU, apply_window, normalise, window_at, window_of_box
 
 SHAPE = (31, 37, 23)
 MARKERS_RAS = {"right": (1, 0, 0), "left": (-1, 0, 0), "front": (0, 1, 0), "back": (0, -1, 0), "head": (0, 0, 1)}
@@ -264,6 +264,19 @@ class TestWindows:
     @pytest.mark.parametrize(("hu", "window"), [(-800.0, "lung"), (-100.0, "soft"), (60.0, "soft"), (700.0, "bone")])
     def test_window_of_a_click(self, hu: float, window: str) -> None:
         assert window_at(hu) == window
+
+    def test_window_of_a_box_is_that_of_what_ends_at_its_edges(self) -> None:
+        hu = np.full((30, 30, 30), 40, dtype=np.int16)
+        horseshoe = hu.copy()
+        horseshoe[10:20, 10, 12:18] = horseshoe[10, 10:20, 12:18] = horseshoe[19, 10:20, 12:18] = 800
+        assert window_of_box(horseshoe, (10, 20, 10, 20, 12, 18)) == "bone"
+        spine = hu.copy()
+        spine[8:24, 18:, :] = 800  # goes on to all sides but the front
+        assert window_of_box(spine, (12, 18, 12, 22, 8, 22)) == "soft"
+        lung = hu.copy()
+        lung[8:22, 8:22, 8:22] = -850
+        assert window_of_box(lung, (8, 22, 8, 22, 8, 22)) == "lung"
+        assert window_of_box(hu, (-3, 10, 25, 40, 0, 30)) == "soft", "a box may reach beyond the scan"
 
     def test_whole_volume_is_an_average(self) -> None:
         hu = torch.tensor([-1000.0, 1000.0]).repeat(4).view(8, 1, 1).expand(8, 16, 16)

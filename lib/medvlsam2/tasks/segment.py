@@ -16,6 +16,7 @@ from torch import Tensor
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.geometry import spacing_mm, voxel_volume_ml
+from medvlsam2.model.click_field import heed_clicks
 from medvlsam2.model.object_query import ObjectMasks, ObjectQuery
 from medvlsam2.model.propagation import segment_objects
 from medvlsam2.tasks.diameter import longest_diameter_mm
@@ -24,7 +25,7 @@ from medvlsam2.tasks.prompts import ON_OBJECT, ObjectPrompt
 from medvlsam2.tasks.session import VolumeSession
 from medvlsam2.tasks.slice_prompts import on_slices
 from medvlsam2.tasks.turns import Claim
-from medvlsam2.transforms.window import Window, window_at
+from medvlsam2.transforms.window import Window, window_at, window_of_box
 
 MAX_OBJECTS = 255
 SEED_STRIDE_MM = 3.0
@@ -142,10 +143,10 @@ def _masks(session: VolumeSession, queries: list[ObjectQuery], windows: list[Win
             if job.shown is not None:
                 job.shown(numbers[query], record.source_slice(slice_number))
 
-        chosen = [queries[number] for number in numbers]
-        masks = segment_objects(
-            session.loaded.model.sam2, session.features(window), chosen, stride=stride, turn=job.turn, shown=tell
-        )
+        chosen, features = [queries[number] for number in numbers], session.features(window)
+        masks = segment_objects(session.loaded.model.sam2, features, chosen, stride=stride, turn=job.turn, shown=tell)
+        for query, mask in zip(chosen, masks, strict=True):
+            heed_clicks(mask, features, query, record, turn=job.turn)
         found |= dict(zip(numbers, masks, strict=True))
         job.clock.lap("masks")
         job.progress(len(found) / len(queries))
@@ -159,21 +160,18 @@ def _text_tokens(session: VolumeSession, prompts: Sequence[ObjectPrompt]) -> lis
 
 
 def _window(volume: CTVolume, prompt: ObjectPrompt) -> Window:
-    """From the words; without them, from the HU under the click, in the middle of the box, or of what was drawn."""
+    """From the words; without them from what the box holds, the HU under the click, or of what was drawn."""
     by_words = prompt.window()
     if by_words is not None:
         return by_words
+    if prompt.box_ijk is not None:
+        return window_of_box(volume.hu, prompt.box_ijk)
     if prompt.points_ijk:
         place = prompt.points_ijk[prompt.point_labels.index(1) if 1 in prompt.point_labels else 0]
-    elif prompt.box_ijk is not None:
-        i0, i1, j0, j1, k0, k1 = prompt.box_ijk
-        place = ((i0 + i1 - 1) / 2, (j0 + j1 - 1) / 2, (k0 + k1 - 1) / 2)
-    else:
-        drawn = prompt.scribbles == ON_OBJECT if prompt.scribbles is not None else prompt.mask
-        return window_at(float(np.median(volume.hu[drawn])))
-    i, j, k = (int(np.clip(round(p), 0, s - 1)) for p, s in zip(place, volume.shape_ijk, strict=True))
-    around = volume.hu[max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2, k]
-    return window_at(float(np.median(around)))
+        i, j, k = (int(np.clip(round(p), 0, s - 1)) for p, s in zip(place, volume.shape_ijk, strict=True))
+        return window_at(float(np.median(volume.hu[max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2, k])))
+    drawn = prompt.scribbles == ON_OBJECT if prompt.scribbles is not None else prompt.mask
+    return window_at(float(np.median(volume.hu[drawn])))
 
 
 def _keep_corrected(label_map: UInt8[np.ndarray, "i j k"], prompts: Sequence[ObjectPrompt], *, slice_axis: int) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Literal
 
+import numpy as np
 import torch
-from jaxtyping import Float, Num
+from jaxtyping import Float, Integer, Num
 from torch import Tensor
 
 Window = Literal["soft", "lung", "bone", "brain"]
@@ -44,8 +46,43 @@ def normalise(grey: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
     return (grey - mean) / std
 
 
+AIR_HU: Final = -250
+BONE_HU: Final = 250
+MIN_SHARE: Final[dict[Window, float]] = {"bone": 0.005, "lung": 0.3}
+"""Share of a box that bone or air must have."""
+MIN_RATIO: Final = 1.3
+"""How much denser it must be in a box than right outside of it."""
+
+
 def window_at(hu: float) -> Window:
     """The window in which a clicked voxel can be told from its surroundings."""
-    if hu < -250:
+    if hu < AIR_HU:
         return "lung"
-    return "bone" if hu > 250 else "soft"
+    return "bone" if hu > BONE_HU else "soft"
+
+
+def window_of_box(hu: Integer[np.ndarray, "i j k"], box_ijk: tuple[int, int, int, int, int, int]) -> Window:
+    """The window of the object that a box was drawn round: bone or air that the box holds and its surroundings do not.
+
+    A box round a mandible has a tongue in its middle, and one round the larynx has air. What an object is made of is
+    dense within its box and rarer right outside of it, since there the object has ended; the spine behind the spinal
+    cord goes on. The thresholds are those with which most structures of the real training scans get their own window.
+
+    Args:
+        hu: the scan.
+        box_ijk: half-open.
+    """
+    ranges = list(zip(box_ijk[0::2], box_ijk[1::2], strict=True))
+    inside = hu[tuple(slice(max(start, 0), end) for start, end in ranges)]
+    wider = hu[tuple(slice(max(start - 1, 0), end + 1) for start, end in ranges)]
+    shell_voxels = max(wider.size - inside.size, 1)
+    kinds: tuple[tuple[Window, Callable[[np.ndarray], np.ndarray]], ...] = (
+        ("bone", lambda part: part > BONE_HU),
+        ("lung", lambda part: part < AIR_HU),
+    )
+    for window, is_kind in kinds:
+        count = int(is_kind(inside).sum())
+        share, outside = count / inside.size, (int(is_kind(wider).sum()) - count) / shell_voxels
+        if share >= MIN_SHARE[window] and share >= MIN_RATIO * outside:
+            return window
+    return "soft"

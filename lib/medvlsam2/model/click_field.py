@@ -1,0 +1,191 @@
+"""What was clicked is so: masks corrected round clicks that they contradict, at once and in closed form.
+
+A correction says more than its voxel: it holds for what looks alike nearby. So the mask logits are the prior mean of a
+Gaussian process whose covariance falls off with distance and with the difference of the slice encoder's features, and
+the clicks are its observations; its posterior mean is the answer. Clicks that the masks agree with change nothing, the
+order of clicks does not matter, and one click less gives the mask of before. Reference: Rasmussen and Williams,
+Gaussian Processes for Machine Learning, section 2.7 (a process with a mean of its own).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from medvlsam2.model.object_query import ObjectMasks, ObjectQuery
+from medvlsam2.model.slice_source import SliceSource
+from medvlsam2.transforms.spatial import SpatialRecord
+
+MARGIN: Final = 1.5
+"""Logit that a mask has at a click, at least."""
+SURENESS: Final = 3.0
+"""No mask logit counts for more than this, or no click could reach beyond its voxel."""
+REACH: Final = 0.4
+"""Standard deviation of a click's reach, in sizes of the object …"""
+MIN_REACH_MM: Final = 8.0
+"""… and at least so much."""
+UNLIKENESS: Final = 0.7
+"""Difference of features, summed over three resolutions, at which a click's reach has fallen to 0.6 of itself."""
+NOISE: Final = 0.01
+"""Variance of an observation; keeps two clicks on one voxel solvable."""
+FARTHEST: Final = 3.0
+"""Standard deviations beyond which a click reaches nothing."""
+BATCH: Final = 16
+"""Slices that are corrected at once."""
+
+
+@torch.no_grad()
+def heed_clicks(
+    masks: ObjectMasks,
+    features: SliceSource,
+    query: ObjectQuery,
+    record: SpatialRecord,
+    *,
+    turn: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> None:
+    """Correct mask logits where they contradict clicks.
+
+    Args:
+        masks: of one object, on every slice; its logits are replaced.
+        features: of these slices.
+        query: with the object's clicks and box.
+        record: how far slices and pixels are apart.
+        turn: entered for each step, so that others can use the device in between.
+    """
+    side = masks.mask_logits.shape[-1]
+    clicks = _Clicks.of(query, side / record.side, masks.mask_logits.device)
+    if clicks is None:
+        return
+    prior = SURENESS * torch.tanh(masks.mask_logits.float() / SURENESS)
+    missing = clicks.missing(prior)
+    if not missing.any():
+        return
+    height_mm, width_mm = (pixel_mm * record.side / side for pixel_mm in record.pixel_mm)
+    spacing_mm = (record.slice_spacing_mm, height_mm, width_mm)
+    with turn():
+        field = _Field(clicks, features, spacing_mm, _reach_mm(masks, query, spacing_mm, record.side))
+        weights = field.solve(missing)
+    near = torch.nonzero((field.steps(torch.arange(len(prior), device=prior.device)) < FARTHEST).any(dim=0)).flatten()
+    for numbers in near.split(BATCH):
+        with turn():
+            prior[numbers] += torch.einsum("c,cnhw->nhw", weights, field.covariance(numbers))
+    masks.mask_logits = prior
+
+
+@dataclass(frozen=True)
+class _Clicks:
+    """Clicks on the mask grid; sorted, so that their order changes nothing."""
+
+    slices: Int[Tensor, " c"]
+    rows: Float[Tensor, " c"]
+    columns: Float[Tensor, " c"]
+    signs: Float[Tensor, " c"]
+
+    @classmethod
+    def of(cls, query: ObjectQuery, scale: float, device: torch.device) -> _Clicks | None:
+        found = sorted(
+            (d, (y + 0.5) * scale - 0.5, (x + 0.5) * scale - 0.5, 2.0 * label - 1)
+            for prompts in (query.prompts, query.corrections)
+            for d, prompt in prompts.items()
+            for (x, y), label in zip(prompt.points_xy, prompt.point_labels, strict=True)
+            if label in (0, 1)
+        )
+        if not found:
+            return None
+        d, rows, columns, signs = torch.tensor(found, dtype=torch.float32, device=device).T
+        return cls(d.long(), rows, columns, signs)
+
+    def pixels(self, side: int) -> tuple[Tensor, Tensor]:
+        """Row and column of the pixel that each click is on."""
+        return self.rows.round().long().clamp(0, side - 1), self.columns.round().long().clamp(0, side - 1)
+
+    def missing(self, prior: Float[Tensor, "d m m"]) -> Float[Tensor, " c"]:
+        """What the masks lack at the clicks that they contradict."""
+        there = prior[(self.slices, *self.pixels(prior.shape[-1]))]
+        return torch.where(self.signs * there < MARGIN, self.signs * MARGIN - there, 0.0)
+
+
+class _Field:
+    """How far each click speaks for each pixel."""
+
+    def __init__(
+        self,
+        clicks: _Clicks,
+        features: SliceSource,
+        spacing_mm: tuple[float, float, float],
+        reach_mm: tuple[float, float, float],
+    ) -> None:
+        self.clicks = clicks
+        self.features = features
+        self.side = features.select(clicks.slices[:1]).levels[-1].shape[-1]
+        self.pixels_per_reach = tuple(spacing / reach for spacing, reach in zip(spacing_mm, reach_mm, strict=True))
+        self.looks = self._looks()
+
+    def solve(self, missing: Float[Tensor, " c"]) -> Float[Tensor, " c"]:
+        """Weights with which the clicks' reaches add up to what is missing at every one of them."""
+        numbers, places = torch.unique(self.clicks.slices, return_inverse=True)
+        between = self.covariance(numbers)[(slice(None), places, *self.clicks.pixels(self.side))].T
+        noise = NOISE * torch.eye(len(missing), device=missing.device)
+        return torch.linalg.solve(between + noise, missing)
+
+    def steps(self, numbers: Int[Tensor, " n"]) -> Float[Tensor, "c n"]:
+        """Distance of slices from each click, in standard deviations."""
+        return (numbers - self.clicks.slices[:, None]).abs() * self.pixels_per_reach[0]
+
+    def covariance(self, numbers: Int[Tensor, " n"]) -> Float[Tensor, "c n m m"]:
+        """Of each click with every pixel of some slices: 1 at the click itself."""
+        line = torch.arange(self.side, device=self.clicks.rows.device)
+        rows = (line - self.clicks.rows[:, None]) * self.pixels_per_reach[1]
+        columns = (line - self.clicks.columns[:, None]) * self.pixels_per_reach[2]
+        apart = self.steps(numbers)[:, :, None, None] ** 2 + rows[:, None, :, None] ** 2 + columns[:, None, None] ** 2
+        return torch.exp(-apart / 2 - self._unlikeness(numbers) / (2 * UNLIKENESS**2))
+
+    def _unlikeness(self, numbers: Int[Tensor, " n"]) -> Float[Tensor, "c n m m"]:
+        """Squared distance of unit features, relative to their size, summed over the resolutions."""
+        levels = self.features.select(numbers).levels
+        total = torch.zeros((), device=numbers.device)
+        for look, level in zip(self.looks, levels, strict=True):
+            likeness = torch.einsum("ck,nkhw->cnhw", look, F.normalize(level.float(), dim=1))
+            total = total + 2 - 2 * F.interpolate(likeness, size=(self.side, self.side), mode="bilinear")
+        return total
+
+    def _looks(self) -> list[Float[Tensor, "c _"]]:
+        """Unit features of the clicked pixels, one tensor per resolution."""
+        place = torch.stack([self.clicks.columns, self.clicks.rows], dim=1)
+        place = ((place + 0.5) * 2 / self.side - 1)[:, None, None]
+        levels = self.features.select(self.clicks.slices).levels
+        seen = [
+            F.grid_sample(F.normalize(level.float(), dim=1), place, padding_mode="border", align_corners=False)
+            for level in levels
+        ]
+        return [F.normalize(level[:, :, 0, 0], dim=1) for level in seen]
+
+
+def _reach_mm(
+    masks: ObjectMasks, query: ObjectQuery, spacing_mm: tuple[float, float, float], image_size: int
+) -> tuple[float, float, float]:
+    """A click's reach along each axis: a part of the box, or of what was found where there is no box."""
+    found = masks.mask_logits > 0
+    size_dhw = (
+        _extent(found.any(dim=2).any(dim=1)),
+        _extent(found.any(dim=2).any(dim=0)),
+        _extent(found.any(dim=1).any(dim=0)),
+    )
+    if query.box_xyxy is not None and query.last_slice is not None:
+        x0, y0, x1, y1 = query.box_xyxy
+        scale = found.shape[-1] / image_size
+        size_dhw = (float(query.last_slice + 1 - query.first_slice), (y1 - y0) * scale, (x1 - x0) * scale)
+    d, h, w = (max(MIN_REACH_MM, REACH * size * mm) for size, mm in zip(size_dhw, spacing_mm, strict=True))
+    return d, h, w
+
+
+def _extent(line: Bool[Tensor, " n"]) -> float:
+    held = torch.nonzero(line).flatten()
+    return float(held[-1] - held[0] + 1) if len(held) else 0.0
