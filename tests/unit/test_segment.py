@@ -120,11 +120,12 @@ def test_slice_confidence_is_keyed_by_the_scans_slices(sure_dir: Path, small_pha
 
 def test_a_new_version_answers_the_next_request(sure_dir: Path, small_phantom: Phantom) -> None:
     engine = Engine(sure_dir)
-    assert segment(engine, small_phantom.volume, [click(small_phantom.volume)]).objects[0].present
+    boxed = ObjectPrompt(box_ijk=(10, 50, 10, 45, 5, 9))
+    assert segment(engine, small_phantom.volume, [boxed]).objects[0].present
     name = "sam2.sam_mask_decoder.pred_obj_score_head.layers.2.bias"
     tensors = {name: torch.full((1,), -8.0)}
     checkpoint.publish(sure_dir, "v0001", tensors, {}, use=True)
-    found = segment(engine, small_phantom.volume, [click(small_phantom.volume), ObjectPrompt(text="liver")])
+    found = segment(engine, small_phantom.volume, [boxed, ObjectPrompt(text="liver")])
     assert not found.label_map.any()
     for item in found.objects:
         assert not item.present

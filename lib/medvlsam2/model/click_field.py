@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from medvlsam2.model.object_query import ObjectMasks, ObjectQuery
+from medvlsam2.model.object_query import ObjectMasks, ObjectQuery, within
 from medvlsam2.model.slice_source import SliceSource
 from medvlsam2.transforms.spatial import SpatialRecord
 
@@ -72,11 +72,12 @@ def heed_clicks(
     with turn():
         field = _Field(clicks, features, spacing_mm, _reach_mm(masks, query, spacing_mm, record.side))
         weights = field.solve(missing)
-    near = torch.nonzero((field.steps(torch.arange(len(prior), device=prior.device)) < FARTHEST).any(dim=0)).flatten()
-    for numbers in near.split(BATCH):
+    last = len(prior) - 1 if query.last_slice is None else min(query.last_slice, len(prior) - 1)
+    asked = torch.arange(max(query.first_slice, 0), last + 1, device=prior.device)
+    for numbers in asked[(field.steps(asked) < FARTHEST).any(dim=0)].split(BATCH):
         with turn():
             prior[numbers] += torch.einsum("c,cnhw->nhw", weights, field.covariance(numbers))
-    masks.mask_logits = prior
+    masks.mask_logits = prior if query.box_xyxy is None else within(query.box_xyxy, prior, record.side)
 
 
 @dataclass(frozen=True)
@@ -173,11 +174,7 @@ def _reach_mm(
 ) -> tuple[float, float, float]:
     """A click's reach along each axis: a part of the box, or of what was found where there is no box."""
     found = masks.mask_logits > 0
-    size_dhw = (
-        _extent(found.any(dim=2).any(dim=1)),
-        _extent(found.any(dim=2).any(dim=0)),
-        _extent(found.any(dim=1).any(dim=0)),
-    )
+    size_dhw: tuple[float, ...] = tuple(high - low for low, high in (extent(found, axis) for axis in range(3)))
     if query.box_xyxy is not None and query.last_slice is not None:
         x0, y0, x1, y1 = query.box_xyxy
         scale = found.shape[-1] / image_size
@@ -186,6 +183,8 @@ def _reach_mm(
     return d, h, w
 
 
-def _extent(line: Bool[Tensor, " n"]) -> float:
-    held = torch.nonzero(line).flatten()
-    return float(held[-1] - held[0] + 1) if len(held) else 0.0
+def extent(held: Bool[Tensor, "d h w"], axis: int) -> tuple[float, float]:
+    """First and end index along an axis of what a mask holds; 0 and 0 where it is empty."""
+    first, second = (other for other in (2, 1, 0) if other != axis)
+    line = torch.nonzero(held.any(dim=first).any(dim=second)).flatten()
+    return (float(line[0]), float(line[-1] + 1)) if len(line) else (0.0, 0.0)

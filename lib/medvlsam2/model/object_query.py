@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from medvlsam2.model.volume_sam2 import SliceMasks
+
+EMPTY_LOGIT: Final = -10.0
+"""Mask logit where nothing was looked for."""
+BOX_CORNERS: Final = (2, 3)
+"""Labels of a box's upper left and lower right corner."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,15 @@ class SlicePrompt:
     def is_settled(self) -> bool:
         """Whether the mask stays as it is."""
         return self.mask is not None and not self.point_labels
+
+    def without_clicks(self) -> SlicePrompt:
+        """Box corners and mask alone."""
+        corners = [number for number, label in enumerate(self.point_labels) if label in BOX_CORNERS]
+        return SlicePrompt(
+            tuple(self.points_xy[number] for number in corners),
+            tuple(self.point_labels[number] for number in corners),
+            self.mask,
+        )
 
 
 NO_CLICKS: Final = SlicePrompt((), ())
@@ -51,6 +66,21 @@ class ObjectQuery:
         """Whether a click on the object, a box or a mask says where it is, rather than words alone."""
         return any(prompt.mask is not None or set(prompt.point_labels) - {0} for prompt in self.prompts.values())
 
+    @property
+    def has_clicks(self) -> bool:
+        """Whether there is a click on the object or beside it."""
+        drawn = (*self.prompts.values(), *self.corrections.values())
+        return any(set(prompt.point_labels) - set(BOX_CORNERS) for prompt in drawn)
+
+    def without_clicks(self) -> ObjectQuery:
+        """The same by box, mask and words alone."""
+        kept = {number: prompt.without_clicks() for number, prompt in self.prompts.items()}
+        return replace(
+            self,
+            prompts={number: one for number, one in kept.items() if one.point_labels or one.mask is not None},
+            corrections={},
+        )
+
 
 @dataclass
 class ObjectMasks:
@@ -66,3 +96,14 @@ class ObjectMasks:
         self.mask_logits[number] = masks.gated_logits()[row, 0]
         self.object_score_logits[number] = masks.object_score_logits[row, 0]
         self.iou[number] = masks.iou[row, 0]
+
+
+def within(box_xyxy: tuple[float, float, float, float], mask_logits: Tensor, image_size: int) -> Tensor:
+    """Mask logits with nothing outside of a box."""
+    side = mask_logits.shape[-1]
+    centres = (torch.arange(side, device=mask_logits.device) + 0.5) * (image_size / side) - 0.5
+    margin = image_size / side
+    x0, y0, x1, y1 = box_xyxy
+    columns = (centres > x0 - margin) & (centres < x1 + margin)
+    rows = (centres > y0 - margin) & (centres < y1 + margin)
+    return torch.where(rows[:, None] & columns, mask_logits, mask_logits.clamp(max=EMPTY_LOGIT))

@@ -19,13 +19,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from medvlsam2.model.object_query import NO_CLICKS, ObjectMasks, ObjectQuery, SlicePrompt
+from medvlsam2.model.object_query import EMPTY_LOGIT, NO_CLICKS, ObjectMasks, ObjectQuery, SlicePrompt, within
 from medvlsam2.model.slice_memory import KEPT_SLICES, SliceMemory
 from medvlsam2.model.slice_source import SliceSource
 from medvlsam2.model.volume_sam2 import SliceFeatures, SliceMasks, SlicePrompts, VolumeSAM2
 
-EMPTY_LOGIT: Final = -10.0
-"""Mask logit of a slice that was not reached."""
 GIVEN_LOGIT: Final = 10.0
 """Mask logit inside of a mask that was given (sam2: ``_use_mask_as_output``)."""
 PATIENCE_SLICES: Final = 3
@@ -73,7 +71,7 @@ def segment_objects(
             batch.run()
     for query, result in zip(queries, results, strict=True):
         if query.box_xyxy is not None:
-            result.mask_logits = _within(query.box_xyxy, result.mask_logits, sam2.image_size)
+            result.mask_logits = within(query.box_xyxy, result.mask_logits, sam2.image_size)
     return results
 
 
@@ -323,17 +321,6 @@ def _as_given(masks: SliceMasks, given: Float[Tensor, "b 1 m m"]) -> SliceMasks:
         object_score_logits=torch.where(there, GIVEN_LOGIT, -GIVEN_LOGIT).to(masks.object_score_logits.dtype),
         obj_ptr=masks.obj_ptr,
     )
-
-
-def _within(box_xyxy: tuple[float, float, float, float], mask_logits: Tensor, image_size: int) -> Tensor:
-    """Mask logits with nothing outside of a box."""
-    side = mask_logits.shape[-1]
-    centres = (torch.arange(side, device=mask_logits.device) + 0.5) * (image_size / side) - 0.5
-    margin = image_size / side
-    x0, y0, x1, y1 = box_xyxy
-    columns = (centres > x0 - margin) & (centres < x1 + margin)
-    rows = (centres > y0 - margin) & (centres < y1 + margin)
-    return torch.where(rows[:, None] & columns, mask_logits, mask_logits.clamp(max=EMPTY_LOGIT))
 
 
 def _empty(sam2: VolumeSAM2, features: SliceSource) -> ObjectMasks:

@@ -16,9 +16,8 @@ from torch import Tensor
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.geometry import spacing_mm, voxel_volume_ml
-from medvlsam2.model.click_field import heed_clicks
 from medvlsam2.model.object_query import ObjectMasks, ObjectQuery
-from medvlsam2.model.propagation import segment_objects
+from medvlsam2.tasks.corrected_masks import find_masks
 from medvlsam2.tasks.diameter import longest_diameter_mm
 from medvlsam2.tasks.engine import Engine
 from medvlsam2.tasks.prompts import ON_OBJECT, ObjectPrompt
@@ -143,10 +142,8 @@ def _masks(session: VolumeSession, queries: list[ObjectQuery], windows: list[Win
             if job.shown is not None:
                 job.shown(numbers[query], record.source_slice(slice_number))
 
-        chosen, features = [queries[number] for number in numbers], session.features(window)
-        masks = segment_objects(session.loaded.model.sam2, features, chosen, stride=stride, turn=job.turn, shown=tell)
-        for query, mask in zip(chosen, masks, strict=True):
-            heed_clicks(mask, features, query, record, turn=job.turn)
+        chosen = [queries[number] for number in numbers]
+        masks = find_masks(session, window, chosen, stride=stride, turn=job.turn, shown=tell)
         found |= dict(zip(numbers, masks, strict=True))
         job.clock.lap("masks")
         job.progress(len(found) / len(queries))
@@ -164,14 +161,22 @@ def _window(volume: CTVolume, prompt: ObjectPrompt) -> Window:
     by_words = prompt.window()
     if by_words is not None:
         return by_words
+    clicked = [
+        _window_at(volume, point) for point, label in zip(prompt.points_ijk, prompt.point_labels, strict=True) if label
+    ]
     if prompt.box_ijk is not None:
-        return window_of_box(volume.hu, prompt.box_ijk)
-    if prompt.points_ijk:
-        place = prompt.points_ijk[prompt.point_labels.index(1) if 1 in prompt.point_labels else 0]
-        i, j, k = (int(np.clip(round(p), 0, s - 1)) for p, s in zip(place, volume.shape_ijk, strict=True))
-        return window_at(float(np.median(volume.hu[max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2, k])))
+        found = window_of_box(volume.hu, prompt.box_ijk)
+        agreed = len(clicked) > 1 and len(set(clicked)) == 1
+        return clicked[0] if found == "soft" and agreed else found
+    if clicked:
+        return clicked[0]
     drawn = prompt.scribbles == ON_OBJECT if prompt.scribbles is not None else prompt.mask
     return window_at(float(np.median(volume.hu[drawn])))
+
+
+def _window_at(volume: CTVolume, point_ijk: tuple[float, float, float]) -> Window:
+    i, j, k = (int(np.clip(round(p), 0, s - 1)) for p, s in zip(point_ijk, volume.shape_ijk, strict=True))
+    return window_at(float(np.median(volume.hu[max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2, k])))
 
 
 def _keep_corrected(label_map: UInt8[np.ndarray, "i j k"], prompts: Sequence[ObjectPrompt], *, slice_axis: int) -> None:

@@ -19,6 +19,7 @@ from medvlsam2.data.volume import CTVolume
 from medvlsam2.model.checkpoint import LoadedModel
 from medvlsam2.model.language import PrefixCache
 from medvlsam2.model.volume_sam2 import SliceFeatures
+from medvlsam2.tasks.box_masks import BoxMasks
 from medvlsam2.tasks.feature_store import FeatureCache, FeatureStore
 from medvlsam2.tasks.measure import measurable, measure_structures
 from medvlsam2.tasks.measure_findings import MaskGrid, measure_findings
@@ -45,6 +46,7 @@ class VolumeSession:
         self._cache = cache
         self._encoder = encoder
         self.prepared: PreparedVolume = prepare(volume, loaded.config.sam2.image_size)
+        self.box_masks = BoxMasks()
 
     @property
     def num_slices(self) -> int:
