@@ -15,7 +15,7 @@ import pytest
 import requests
 import SimpleITK as sitk
 
-TASKS = ("semantic", "referring", "interactive", "prompts", "report", "vqa")
+TASKS = ("semantic", "referring", "interactive", "scribbles", "prompts", "report", "vqa")
 OHIF = {
     "result_extension": ".nrrd",
     "result_dtype": "uint8",
@@ -52,7 +52,7 @@ def middle(server: Any, image: str) -> list[int]:
     return [side // 2 for side in size]
 
 
-def test_six_tasks_are_listed(server: Any) -> None:
+def test_seven_tasks_are_listed(server: Any) -> None:
     info = server.client().info()
     assert list(info["models"]) == [f"medvlsam2_{task}" for task in TASKS]
     assert info["labels"] == ["liver", "spleen", "left kidney", "right kidney"]

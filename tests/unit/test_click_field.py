@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from medvlsam2.model.click_field import FARTHEST, MIN_REACH_MM, heed_clicks
 from medvlsam2.model.object_query import ObjectMasks, ObjectQuery, SlicePrompt
 from medvlsam2.model.volume_sam2 import SliceFeatures
+from medvlsam2.tasks.click_field import FARTHEST, MIN_REACH_MM, heed_clicks
 from medvlsam2.transforms.spatial import SpatialRecord
 
 SLICES, SIDE, IMAGE = 24, 32, 64

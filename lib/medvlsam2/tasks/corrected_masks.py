@@ -2,7 +2,7 @@
 
 A click is not always understood: the [SEG]-like token of a box and six clicks is the mean of seven, and one that fell
 on an odd place spoils it. So an object with a box and clicks is looked for twice, by all prompts and by the box alone;
-both are corrected where clicks contradict them (:mod:`medvlsam2.model.click_field`), and the box, which says how far
+both are corrected where clicks contradict them (:mod:`medvlsam2.tasks.click_field`), and the box, which says how far
 the object goes, tells which of them is the answer. That of the box alone is remembered for the next click.
 """
 
@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 
-from medvlsam2.model.click_field import extent, heed_clicks
 from medvlsam2.model.object_query import ObjectMasks, ObjectQuery
 from medvlsam2.model.propagation import Shown, Turn, segment_objects
+from medvlsam2.tasks.click_field import extent, heed_clicks
 from medvlsam2.tasks.session import VolumeSession
 from medvlsam2.transforms.spatial import SpatialRecord
 from medvlsam2.transforms.window import Window

@@ -82,7 +82,7 @@ def test_a_scan_that_cannot_be_read_is_refused(run, tmp_path, kind, words, verb)
         (["--box", "1.5,2,3,4,5,6"], "InvalidPrompt", ["1.5"]),
         (["--prompt", ""], "InvalidPrompt", ["''", "empty"]),
         (["--prompt", "   "], "InvalidPrompt", ["empty"]),
-        ([], "InvalidPrompt", ["no text, no point and no box"]),
+        ([], "InvalidPrompt", ["no text, no point, no box, no stroke on the object and no mask"]),
         (["--prompt", "livr"], "UnknownStructure", ["livr", "liver"]),
         (["--prompt", "liver", "--prompt", "spleen", "--point", "5,5,5,+"], "InvalidPrompt", ["2 prompts"]),
         (["--prompt", "liver", "-o", "out.jpg"], "InvalidRequest", ["out.jpg", ".nii.gz"]),

@@ -74,7 +74,9 @@ def heed_clicks(
         weights = field.solve(missing)
     last = len(prior) - 1 if query.last_slice is None else min(query.last_slice, len(prior) - 1)
     asked = torch.arange(max(query.first_slice, 0), last + 1, device=prior.device)
-    for numbers in asked[(field.steps(asked) < FARTHEST).any(dim=0)].split(BATCH):
+    near = asked[(field.steps(asked) < FARTHEST).any(dim=0)]
+    for start in range(0, len(near), BATCH):
+        numbers = near[start : start + BATCH]
         with turn():
             prior[numbers] += torch.einsum("c,cnhw->nhw", weights, field.covariance(numbers))
     masks.mask_logits = prior if query.box_xyxy is None else within(query.box_xyxy, prior, record.side)
