@@ -21,11 +21,14 @@ class BoxMasks:
 
     def get(self, key: Hashable) -> ObjectMasks | None:
         """What is remembered, to be changed at will."""
-        kept = self._kept.get(key)
-        return None if kept is None else replace(kept)
+        if key not in self._kept:
+            return None
+        self._kept.move_to_end(key)
+        return replace(self._kept[key])
 
     def put(self, key: Hashable, masks: ObjectMasks) -> None:
-        """Remember masks; the oldest are forgotten."""
+        """Remember masks; those asked about longest ago are forgotten."""
         self._kept[key] = replace(masks)
+        self._kept.move_to_end(key)
         while len(self._kept) > KEPT:
             self._kept.popitem(last=False)

@@ -9,8 +9,7 @@ Gaussian Processes for Machine Learning, section 2.7 (a process with a mean of i
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +19,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from medvlsam2.model.object_query import ObjectMasks, ObjectQuery, within
+from medvlsam2.model.propagation import BATCH, Turn
 from medvlsam2.model.slice_source import SliceSource
 from medvlsam2.transforms.spatial import SpatialRecord
 
@@ -37,8 +37,6 @@ NOISE: Final = 0.01
 """Variance of an observation; keeps two clicks on one voxel solvable."""
 FARTHEST: Final = 3.0
 """Standard deviations beyond which a click reaches nothing."""
-BATCH: Final = 16
-"""Slices that are corrected at once."""
 
 
 @torch.no_grad()
@@ -48,7 +46,7 @@ def heed_clicks(
     query: ObjectQuery,
     record: SpatialRecord,
     *,
-    turn: Callable[[], AbstractContextManager[None]] = nullcontext,
+    turn: Turn = nullcontext,
 ) -> None:
     """Correct mask logits where they contradict clicks.
 
@@ -60,7 +58,7 @@ def heed_clicks(
         turn: entered for each step, so that others can use the device in between.
     """
     side = masks.mask_logits.shape[-1]
-    clicks = _Clicks.of(query, side / record.side, masks.mask_logits.device)
+    clicks = _Clicks.of(query, side, record.side, masks.mask_logits.device)
     if clicks is None:
         return
     prior = SURENESS * torch.tanh(masks.mask_logits.float() / SURENESS)
@@ -86,13 +84,16 @@ def heed_clicks(
 class _Clicks:
     """Clicks on the mask grid; sorted, so that their order changes nothing."""
 
+    side: int
+    """Side of the mask grid in pixels."""
     slices: Int[Tensor, " c"]
     rows: Float[Tensor, " c"]
     columns: Float[Tensor, " c"]
     signs: Float[Tensor, " c"]
 
     @classmethod
-    def of(cls, query: ObjectQuery, scale: float, device: torch.device) -> _Clicks | None:
+    def of(cls, query: ObjectQuery, side: int, image_size: int, device: torch.device) -> _Clicks | None:
+        scale = side / image_size
         found = sorted(
             (d, (y + 0.5) * scale - 0.5, (x + 0.5) * scale - 0.5, 2.0 * label - 1)
             for prompts in (query.prompts, query.corrections)
@@ -103,15 +104,17 @@ class _Clicks:
         if not found:
             return None
         d, rows, columns, signs = torch.tensor(found, dtype=torch.float32, device=device).T
-        return cls(d.long(), rows, columns, signs)
+        return cls(side, d.long(), rows, columns, signs)
 
-    def pixels(self, side: int) -> tuple[Tensor, Tensor]:
+    @property
+    def pixels(self) -> tuple[Int[Tensor, " c"], Int[Tensor, " c"]]:
         """Row and column of the pixel that each click is on."""
-        return self.rows.round().long().clamp(0, side - 1), self.columns.round().long().clamp(0, side - 1)
+        rows, columns = (places.round().long().clamp(0, self.side - 1) for places in (self.rows, self.columns))
+        return rows, columns
 
     def missing(self, prior: Float[Tensor, "d m m"]) -> Float[Tensor, " c"]:
         """What the masks lack at the clicks that they contradict."""
-        there = prior[(self.slices, *self.pixels(prior.shape[-1]))]
+        there = prior[(self.slices, *self.pixels)]
         return torch.where(self.signs * there < MARGIN, self.signs * MARGIN - there, 0.0)
 
 
@@ -127,26 +130,25 @@ class _Field:
     ) -> None:
         self.clicks = clicks
         self.features = features
-        self.side = features.select(clicks.slices[:1]).levels[-1].shape[-1]
-        self.pixels_per_reach = tuple(spacing / reach for spacing, reach in zip(spacing_mm, reach_mm, strict=True))
+        self.reaches_per_pixel = tuple(spacing / reach for spacing, reach in zip(spacing_mm, reach_mm, strict=True))
         self.looks = self._looks()
 
     def solve(self, missing: Float[Tensor, " c"]) -> Float[Tensor, " c"]:
         """Weights with which the clicks' reaches add up to what is missing at every one of them."""
         numbers, places = torch.unique(self.clicks.slices, return_inverse=True)
-        between = self.covariance(numbers)[(slice(None), places, *self.clicks.pixels(self.side))].T
+        between = self.covariance(numbers)[(slice(None), places, *self.clicks.pixels)].T
         noise = NOISE * torch.eye(len(missing), device=missing.device)
         return torch.linalg.solve(between + noise, missing)
 
     def steps(self, numbers: Int[Tensor, " n"]) -> Float[Tensor, "c n"]:
         """Distance of slices from each click, in standard deviations."""
-        return (numbers - self.clicks.slices[:, None]).abs() * self.pixels_per_reach[0]
+        return (numbers - self.clicks.slices[:, None]).abs() * self.reaches_per_pixel[0]
 
     def covariance(self, numbers: Int[Tensor, " n"]) -> Float[Tensor, "c n m m"]:
         """Of each click with every pixel of some slices: 1 at the click itself."""
-        line = torch.arange(self.side, device=self.clicks.rows.device)
-        rows = (line - self.clicks.rows[:, None]) * self.pixels_per_reach[1]
-        columns = (line - self.clicks.columns[:, None]) * self.pixels_per_reach[2]
+        line = torch.arange(self.clicks.side, device=self.clicks.rows.device)
+        rows = (line - self.clicks.rows[:, None]) * self.reaches_per_pixel[1]
+        columns = (line - self.clicks.columns[:, None]) * self.reaches_per_pixel[2]
         apart = self.steps(numbers)[:, :, None, None] ** 2 + rows[:, None, :, None] ** 2 + columns[:, None, None] ** 2
         return torch.exp(-apart / 2 - self._unlikeness(numbers) / (2 * UNLIKENESS**2))
 
@@ -156,13 +158,13 @@ class _Field:
         total = torch.zeros((), device=numbers.device)
         for look, level in zip(self.looks, levels, strict=True):
             likeness = torch.einsum("ck,nkhw->cnhw", look, F.normalize(level.float(), dim=1))
-            total = total + 2 - 2 * F.interpolate(likeness, size=(self.side, self.side), mode="bilinear")
+            total = total + 2 - 2 * F.interpolate(likeness, size=(self.clicks.side, self.clicks.side), mode="bilinear")
         return total
 
     def _looks(self) -> list[Float[Tensor, "c _"]]:
         """Unit features of the clicked pixels, one tensor per resolution."""
         place = torch.stack([self.clicks.columns, self.clicks.rows], dim=1)
-        place = ((place + 0.5) * 2 / self.side - 1)[:, None, None]
+        place = ((place + 0.5) * 2 / self.clicks.side - 1)[:, None, None]
         levels = self.features.select(self.clicks.slices).levels
         seen = [
             F.grid_sample(F.normalize(level.float(), dim=1), place, padding_mode="border", align_corners=False)
@@ -175,18 +177,32 @@ def _reach_mm(
     masks: ObjectMasks, query: ObjectQuery, spacing_mm: tuple[float, float, float], image_size: int
 ) -> tuple[float, float, float]:
     """A click's reach along each axis: a part of the box, or of what was found where there is no box."""
-    found = masks.mask_logits > 0
-    size_dhw: tuple[float, ...] = tuple(high - low for low, high in (extent(found, axis) for axis in range(3)))
-    if query.box_xyxy is not None and query.last_slice is not None:
-        x0, y0, x1, y1 = query.box_xyxy
-        scale = found.shape[-1] / image_size
-        size_dhw = (float(query.last_slice + 1 - query.first_slice), (y1 - y0) * scale, (x1 - x0) * scale)
-    d, h, w = (max(MIN_REACH_MM, REACH * size * mm) for size, mm in zip(size_dhw, spacing_mm, strict=True))
+    edges_dhw = box_extent(query, masks.mask_logits.shape[-1], image_size) or extent(masks)
+    d, h, w = (
+        max(MIN_REACH_MM, REACH * (high - low) * mm) for (low, high), mm in zip(edges_dhw, spacing_mm, strict=True)
+    )
     return d, h, w
 
 
-def extent(held: Bool[Tensor, "d h w"], axis: int) -> tuple[float, float]:
-    """First and end index along an axis of what a mask holds; 0 and 0 where it is empty."""
-    first, second = (other for other in (2, 1, 0) if other != axis)
-    line = torch.nonzero(held.any(dim=first).any(dim=second)).flatten()
+Edges = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+"""First and end index along d, h and w on the mask grid; edges of pixel n are n and n + 1."""
+
+
+def box_extent(query: ObjectQuery, side: int, image_size: int) -> Edges | None:
+    """Where the query's box lies; None without one."""
+    if query.box_xyxy is None or query.last_slice is None:
+        return None
+    x0, y0, x1, y1 = ((edge + 0.5) * side / image_size for edge in query.box_xyxy)
+    return (float(query.first_slice), query.last_slice + 1.0), (y0, y1), (x0, x1)
+
+
+def extent(masks: ObjectMasks) -> Edges:
+    """Where the smallest box round a mask lies; from 0 to 0 where it is empty."""
+    held = masks.mask_logits > 0
+    depth, height, width = (_held_range(held.movedim(axis, 0)) for axis in range(3))
+    return depth, height, width
+
+
+def _held_range(held: Bool[Tensor, "n _ _"]) -> tuple[float, float]:
+    line = torch.nonzero(held.flatten(1).any(dim=1)).flatten()
     return (float(line[0]), float(line[-1] + 1)) if len(line) else (0.0, 0.0)

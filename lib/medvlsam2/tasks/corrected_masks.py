@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterator, Sequence
 
 from medvlsam2.model.object_query import ObjectMasks, ObjectQuery
 from medvlsam2.model.propagation import Shown, Turn, segment_objects
-from medvlsam2.tasks.click_field import extent, heed_clicks
+from medvlsam2.tasks.click_field import box_extent, extent, heed_clicks
 from medvlsam2.tasks.session import VolumeSession
 from medvlsam2.transforms.spatial import SpatialRecord
 from medvlsam2.transforms.window import Window
@@ -60,13 +60,8 @@ def find_masks(
 
 def extent_iou(masks: ObjectMasks, query: ObjectQuery, record: SpatialRecord) -> float:
     """IoU of the box and the smallest box round what was found."""
-    assert query.box_xyxy is not None
-    assert query.last_slice is not None
-    held = masks.mask_logits > 0
-    scale = held.shape[-1] / record.side
-    x0, y0, x1, y1 = (scale * (edge + 0.5) for edge in query.box_xyxy)
-    wanted = ((float(query.first_slice), query.last_slice + 1.0), (y0, y1), (x0, x1))
-    found = [extent(held, axis) for axis in range(3)]
+    wanted, found = box_extent(query, masks.mask_logits.shape[-1], record.side), extent(masks)
+    assert wanted is not None, "only asked of objects with a box"
     common = wanted_size = found_size = 1.0
     for (low, high), (start, end) in zip(wanted, found, strict=True):
         common *= max(0.0, min(high, end) - max(low, start))
