@@ -61,8 +61,9 @@ demo/studies/.made: | $(READY)
 	$(BIN)/medvlsam2 phantom --seed 2 -o $(@D)/phantom_2.nii.gz
 	@touch $@
 
-bench: $(READY)  ## run the benchmarks
-	@for script in $(SCRIPTS); do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+bench: $(READY)  ## from click to mask against the host's own task, and phantoms a minute (the others need --data or --model)
+	$(BIN)/python benchmarks/interactive.py
+	$(BIN)/python benchmarks/phantom_speed.py
 
 lock: $(READY)  ## write requirements.txt from pyproject.toml (UPGRADE=--upgrade for newer releases)
 	$(BIN)/$(COMPILE) $(UPGRADE) --quiet -o requirements.txt
