@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medvlsam2.model.volume_sam2 import SliceFeatures
-from medvlsam2.tasks.feature_store import ENCODE_BATCH, FeatureCache, FeatureStore
+from medvlsam2.tasks.feature_store import ENCODE_BATCH, KEPT_STORES, FeatureCache, FeatureStore
 
 ROW_BYTES = 2 * (8 * 4 + 2 * 16 + 1 * 64)
 CPU = torch.device("cpu")
@@ -91,14 +91,14 @@ def test_the_older_scan_makes_way(tmp_path: Path) -> None:
 def test_a_known_key_is_the_same_store_and_old_ones_are_forgotten(tmp_path: Path) -> None:
     cache = FeatureCache(0, tmp_path)
     stores = []
-    for scan in range(8):
+    for scan in range(KEPT_STORES + 2):
         encoder = Encoder(scan)
         stores.append(store_of(cache, encoder))
         assert_right(stores[-1], encoder, [0, 5])
-    assert store_of(cache, Encoder(7)) is stores[-1]
+    assert store_of(cache, Encoder(KEPT_STORES + 1)) is stores[-1]
     assert stores[0].known_slices == set()
     files = list(tmp_path.rglob("*.bin"))
-    assert len(files) == 6
+    assert len(files) == KEPT_STORES
     cache.close()
     assert list(tmp_path.rglob("*.bin")) == []
 

@@ -11,7 +11,7 @@ from medvlsam2.config import Sam2Config
 from medvlsam2.data.volume import HU_MIN, CTVolume
 from medvlsam2.errors import GeometryMismatch, InvalidPrompt
 from medvlsam2.transforms.prepare import channel_slices, prepare, three_channels, whole_volume
-from medvlsam2.transforms.spatial import GridBox, SpatialRecord, plan
+from medvlsam2.transforms.spatial import GridBox, SpatialRecord, label_map_to_source, plan
 from medvlsam2.transforms.window import WINDOWS_HU, apply_window, normalise, window_at, window_of_box
 
 SHAPE = (31, 37, 23)
@@ -228,7 +228,7 @@ class TestMasks:
         one[0] = 1.0
         two[0, :4] = 3.0
         two[2] = 0.5
-        label_map = record().label_map_to_source([one, two])
+        label_map = label_map_to_source([(one, record()), (two, record())])
         assert (label_map[:, 6:, 0] == 2).all()
         assert (label_map[:, :4, 0] == 1).all()
         assert (label_map[..., 2] == 2).all()
@@ -244,7 +244,16 @@ class TestMasks:
     def test_as_many_objects_as_a_label_map_holds(self) -> None:
         logits = [torch.full((4, 2, 2), -5.0) for _ in range(255)]
         logits[254][3] = 5.0
-        assert set(np.unique(record().label_map_to_source(logits))) == {0, 255}
+        assert set(np.unique(label_map_to_source([(one, record()) for one in logits]))) == {0, 255}
+
+    def test_views_of_different_parts_meet_on_one_grid(self) -> None:
+        whole, part = record(), record(crop_hw=(2, 6, 3, 7))
+        one, two = torch.full((4, 8, 8), 1.0), torch.full((4, 8, 8), 2.0)
+        label_map = label_map_to_source([(one, whole), (two, part)])
+        expected = np.ones((8, 10, 4), dtype=np.uint8)
+        expected[8 - 7 : 8 - 3, 10 - 6 : 10 - 2] = 2
+        np.testing.assert_array_equal(label_map, expected)
+        np.testing.assert_array_equal(label_map_to_source([(two, part), (one, whole)]), 3 - expected)
 
     def test_slices_must_be_the_scans(self) -> None:
         with pytest.raises(GeometryMismatch, match="5 slices, the scan has 4"):

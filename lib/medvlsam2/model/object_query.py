@@ -40,6 +40,18 @@ class SlicePrompt:
             self.mask,
         )
 
+    def inside(self, side: int) -> SlicePrompt | None:
+        """Without clicks beside the object that lie outside of a slice of so many pixels; None where one on it does."""
+        out = [not all(-0.5 <= place <= side - 0.5 for place in point) for point in self.points_xy]
+        if any(outside and label for outside, label in zip(out, self.point_labels, strict=True)):
+            return None
+        kept = [number for number, outside in enumerate(out) if not outside]
+        return SlicePrompt(
+            tuple(self.points_xy[number] for number in kept),
+            tuple(self.point_labels[number] for number in kept),
+            self.mask,
+        )
+
 
 NO_CLICKS: Final = SlicePrompt((), ())
 

@@ -13,13 +13,13 @@ from collections.abc import Hashable, Iterator, Sequence
 from medvlsam2.model.object_query import ObjectMasks, ObjectQuery
 from medvlsam2.model.propagation import Shown, Turn, segment_objects
 from medvlsam2.tasks.click_field import box_extent, extent, heed_clicks
-from medvlsam2.tasks.session import VolumeSession
+from medvlsam2.tasks.view import View
 from medvlsam2.transforms.spatial import SpatialRecord
 from medvlsam2.transforms.window import Window
 
 
 def find_masks(
-    session: VolumeSession,
+    view: View,
     window: Window,
     queries: Sequence[ObjectQuery],
     *,
@@ -30,14 +30,14 @@ def find_masks(
     """Masks of several objects on every slice.
 
     Args:
-        session: the scan.
+        view: the scan, or a part of it.
         window: in which it is looked at.
         queries: what to look for.
         stride: distance of the slices on which words alone are tried.
         turn: entered for each step, so that others can use the device in between.
         shown: told of each slice that is done.
     """
-    sam2, record, features = session.loaded.model.sam2, session.prepared.record, session.features(window)
+    sam2, record, features = view.sam2, view.record, view.features(window)
     found = segment_objects(sam2, features, queries, stride=stride, turn=turn, shown=shown)
     for number, query in enumerate(queries):
         if query.box_xyxy is None:
@@ -46,12 +46,12 @@ def find_masks(
         boxed = query.without_clicks()
         key = (window, boxed.box_xyxy, boxed.first_slice, boxed.last_slice, *_words_and_masks(boxed))
         if not query.has_clicks:
-            session.box_masks.put(key, found[number])
+            view.box_masks.put(key, found[number])
             continue
-        alone = session.box_masks.get(key)
+        alone = view.box_masks.get(key)
         if alone is None:
             alone = segment_objects(sam2, features, [boxed], stride=stride, turn=turn)[0]
-            session.box_masks.put(key, alone)
+            view.box_masks.put(key, alone)
         for masks in (alone, found[number]):
             heed_clicks(masks, features, query, record, turn=turn)
         found[number] = max(found[number], alone, key=lambda masks: extent_iou(masks, query, record))

@@ -26,8 +26,8 @@ from medvlsam2.model.volume_sam2 import SliceFeatures
 
 ENCODE_BATCH: Final = 8
 """Slices that are encoded at once, where more than one is wanted."""
-KEPT_STORES: Final = 6
-"""Scans and windows whose features are kept; older ones are forgotten, their files too."""
+KEPT_STORES: Final = 24
+"""Views of scans whose features are kept; older ones are forgotten, their files too."""
 
 Encode = Callable[[Sequence[int]], SliceFeatures]
 Row = BFloat16[Tensor, " values"]

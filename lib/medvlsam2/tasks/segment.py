@@ -16,14 +16,15 @@ from torch import Tensor
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.geometry import spacing_mm, voxel_volume_ml
-from medvlsam2.model.object_query import ObjectMasks, ObjectQuery
-from medvlsam2.tasks.corrected_masks import find_masks
+from medvlsam2.model.object_query import ObjectMasks
 from medvlsam2.tasks.diameter import longest_diameter_mm
 from medvlsam2.tasks.engine import Engine
+from medvlsam2.tasks.looks import Found, Wanted, find
 from medvlsam2.tasks.prompts import ON_OBJECT, ObjectPrompt
 from medvlsam2.tasks.session import VolumeSession
 from medvlsam2.tasks.slice_prompts import on_slices
 from medvlsam2.tasks.turns import Claim
+from medvlsam2.transforms.spatial import label_map_to_source
 from medvlsam2.transforms.window import Window, window_at, window_of_box
 
 MAX_OBJECTS = 255
@@ -102,23 +103,13 @@ def segment(
         with job.turn():
             tokens = _text_tokens(session, prompts)
         job.clock.lap("language")
-        queries = [
-            ObjectQuery(
-                text_token=token,
-                prompts=drawn.prompts,
-                corrections=drawn.corrections,
-                first_slice=drawn.first_slice,
-                last_slice=drawn.last_slice,
-                box_xyxy=drawn.box_xyxy,
-            )
-            for token, drawn in zip(tokens, geometric, strict=True)
-        ]
-        masks = _masks(session, queries, windows, job)
-    label_map = record.label_map_to_source([found.mask_logits for found in masks])
+        wanted = [Wanted(prompt, token) for prompt, token in zip(prompts, tokens, strict=True)]
+        masks = _masks(session, wanted, windows, job)
+    label_map = label_map_to_source([(found.masks.mask_logits, found.record) for found in masks])
     _keep_corrected(label_map, prompts, slice_axis=record.axes[0])
     job.clock.lap("to_source_grid")
     objects = tuple(
-        _result(session, prompt, found, label_map == number)
+        _result(session, prompt, found.masks, label_map == number)
         for number, (prompt, found) in enumerate(zip(prompts, masks, strict=True), start=1)
     )
     outside = tuple(
@@ -129,25 +120,25 @@ def segment(
     return Segmentation(label_map, objects, (*volume.warnings, *outside), job.clock.total())
 
 
-def _masks(session: VolumeSession, queries: list[ObjectQuery], windows: list[Window], job: _Job) -> list[ObjectMasks]:
+def _masks(session: VolumeSession, wanted: list[Wanted], windows: list[Window], job: _Job) -> list[Found]:
     by_window: dict[Window, list[int]] = defaultdict(list)
     for number, window in enumerate(windows):
         by_window[window].append(number)
     record = session.prepared.record
     stride = max(1, round(SEED_STRIDE_MM / record.slice_spacing_mm))
-    found: dict[int, ObjectMasks] = {}
+    found: dict[int, Found] = {}
     for window, numbers in by_window.items():
 
         def tell(query: int, slice_number: int, _: ObjectMasks, numbers: list[int] = numbers) -> None:
             if job.shown is not None:
                 job.shown(numbers[query], record.source_slice(slice_number))
 
-        chosen = [queries[number] for number in numbers]
-        masks = find_masks(session, window, chosen, stride=stride, turn=job.turn, shown=tell)
+        chosen = [wanted[number] for number in numbers]
+        masks = find(session, window, chosen, stride=stride, turn=job.turn, shown=tell)
         found |= dict(zip(numbers, masks, strict=True))
         job.clock.lap("masks")
-        job.progress(len(found) / len(queries))
-    return [found[number] for number in range(len(queries))]
+        job.progress(len(found) / len(wanted))
+    return [found[number] for number in range(len(wanted))]
 
 
 def _text_tokens(session: VolumeSession, prompts: Sequence[ObjectPrompt]) -> list[Float[Tensor, " c"] | None]:
@@ -169,7 +160,7 @@ def _window(volume: CTVolume, prompt: ObjectPrompt) -> Window:
         agreed = len(clicked) > 1 and len(set(clicked)) == 1
         return clicked[0] if found == "soft" and agreed else found
     if clicked:
-        return clicked[0]
+        return max(sorted(set(clicked)), key=clicked.count)
     drawn = prompt.scribbles == ON_OBJECT if prompt.scribbles is not None else prompt.mask
     return window_at(float(np.median(volume.hu[drawn])))
 

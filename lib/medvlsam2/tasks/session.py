@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -18,12 +18,12 @@ from medvlsam2.data.language.measurements import measured_text
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.model.checkpoint import LoadedModel
 from medvlsam2.model.language import PrefixCache
-from medvlsam2.model.volume_sam2 import SliceFeatures
-from medvlsam2.tasks.box_masks import BoxMasks
-from medvlsam2.tasks.feature_store import FeatureCache, FeatureStore
+from medvlsam2.tasks.feature_store import Encode, FeatureCache, FeatureStore
 from medvlsam2.tasks.measure import measurable, measure_structures
 from medvlsam2.tasks.measure_findings import MaskGrid, measure_findings
+from medvlsam2.tasks.view import View
 from medvlsam2.transforms.prepare import PreparedVolume, prepare
+from medvlsam2.transforms.spatial import Crop, SpatialRecord
 from medvlsam2.transforms.text import pad, prefix_ids, segmentation_turn_ids
 from medvlsam2.transforms.window import Window
 
@@ -45,8 +45,13 @@ class VolumeSession:
         self.device = device
         self._cache = cache
         self._encoder = encoder
-        self.prepared: PreparedVolume = prepare(volume, loaded.config.sam2.image_size)
-        self.box_masks = BoxMasks()
+        self.whole = self._view(prepare(volume, loaded.config.sam2.image_size))
+        self._near: dict[Crop, View] = {}
+
+    @property
+    def prepared(self) -> PreparedVolume:
+        """The scan as the model sees the whole of it."""
+        return self.whole.prepared
 
     @property
     def num_slices(self) -> int:
@@ -54,15 +59,22 @@ class VolumeSession:
         return self.prepared.record.num_slices
 
     def features(self, window: Window) -> FeatureStore:
-        """Slice features of the scan in one window; each slice is encoded when it is first asked for."""
-        side = self.loaded.config.sam2.image_size
-        key = (self.volume.content_hash, window, side, self._encoder)
-        return self._cache.store(key, self.num_slices, partial(self._encode, window), torch.device(self.device))
+        """Slice features of the whole scan in one window."""
+        return self.whole.features(window)
 
-    @torch.no_grad()
-    def _encode(self, window: Window, numbers: Sequence[int]) -> SliceFeatures:
-        slices = self.prepared.sam2_slices(numbers, window, self.loaded.config.sam2)
-        return self.loaded.model.sam2.encode_slices(slices.to(self.device))
+    def near(self, crop_hw: Crop) -> View:
+        """A view of a part of all slices, given in voxels of the oriented scan (see :class:`SpatialRecord`)."""
+        if crop_hw not in self._near:
+            record = replace(self.prepared.record, crop_hw=crop_hw)
+            self._near[crop_hw] = self._view(replace(self.prepared, record=record))
+        return self._near[crop_hw]
+
+    def _view(self, prepared: PreparedVolume) -> View:
+        return View(self.loaded, prepared, self.device, self._open_store)
+
+    def _open_store(self, window: Window, record: SpatialRecord, encode: Encode) -> FeatureStore:
+        key = (self.volume.content_hash, window, record.axes, record.crop_hw, record.side, self._encoder)
+        return self._cache.store(key, record.num_slices, encode, torch.device(self.device))
 
     @cached_property
     def prefix(self) -> PrefixCache:

@@ -10,9 +10,10 @@ from typing import Final
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Integer
+from torch import Tensor
 
 from medvlsam2.errors import InvalidPrompt
-from medvlsam2.model.object_query import SlicePrompt
+from medvlsam2.model.object_query import ObjectQuery, SlicePrompt
 from medvlsam2.tasks.prompts import BESIDE, ON_OBJECT, ObjectPrompt
 from medvlsam2.transforms.spatial import SpatialRecord
 
@@ -36,7 +37,18 @@ class GridPrompt:
     last_slice: int | None
     box_xyxy: tuple[float, float, float, float] | None
     outside: bool
-    """Whether a click lies in the air beside the body, which the model does not see."""
+    """Whether a click lies where this view does not reach: for the view of the whole, in the air beside the body."""
+
+    def query(self, text_token: Float[Tensor, " c"] | None) -> ObjectQuery:
+        """What is looked for, with the words' token if there are any."""
+        return ObjectQuery(
+            text_token=text_token,
+            prompts=self.prompts,
+            corrections=self.corrections,
+            first_slice=self.first_slice,
+            last_slice=self.last_slice,
+            box_xyxy=self.box_xyxy,
+        )
 
 
 def on_slices(record: SpatialRecord, prompt: ObjectPrompt, mask_size: int) -> GridPrompt:
@@ -65,7 +77,9 @@ def on_slices(record: SpatialRecord, prompt: ObjectPrompt, mask_size: int) -> Gr
         (record.click_to_grid(point, f"Click {number}"), label)
         for number, (point, label) in enumerate(zip(prompt.points_ijk, prompt.point_labels, strict=True), start=1)
     ]
-    for (d, x, y), label in [*clicks, *_scribbled(record, prompt.scribbles)]:
+    # in an order of their own, so that the annotator's changes nothing, not even by rounding
+    given = sorted([*clicks, *_scribbled(record, prompt.scribbles)], key=lambda click: (-click[1], click[0]))
+    for (d, x, y), label in given:
         points[d].append((x, y))
         labels[d].append(label)
     masks = _masks(record, prompt, mask_size, set(points))
@@ -107,7 +121,7 @@ def _scribbled(
 
 def _masks(
     record: SpatialRecord, prompt: ObjectPrompt, mask_size: int, clicked: Set[int]
-) -> dict[int, Bool[torch.Tensor, "m m"]]:
+) -> dict[int, Bool[Tensor, "m m"]]:
     """The mask on its conditioning slices: those that were corrected or clicked, or some of all."""
     if prompt.mask is None:
         return {}

@@ -30,6 +30,8 @@ _GRID_AXES: Final = {2: (0, 1), 1: (1, -1), 0: (2, -1)}
 """World axis (R, A, S = 0, 1, 2) → model axis (d, h, w = 0, 1, 2) and its sign."""
 
 BoxIJK = tuple[int, int, int, int, int, int]
+Crop = tuple[int, int, int, int]
+"""First row, end row, first column, end column, in voxels of the oriented scan."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class SpatialRecord:
     source_affine: Float[np.ndarray, "4 4"]
     axes: tuple[int, int, int]
     flips: tuple[bool, bool, bool]
-    crop_hw: tuple[int, int, int, int]
+    crop_hw: Crop
     side: int
 
     @property
@@ -191,37 +193,21 @@ class SpatialRecord:
         Raises:
             GeometryMismatch: if the number of slices is not the scan's.
         """
-        return self.label_map_to_source([logits]) > 0
+        return label_map_to_source([(logits, self)]) > 0
 
-    def label_map_to_source(self, logits: Sequence[Float[Tensor, "d m m"]]) -> UInt8[np.ndarray, "i j k"]:
-        """One label map of several objects on exactly the scan's grid: value n where object n is likeliest.
-
-        Raises:
-            GeometryMismatch: if the number of slices is not the scan's.
-        """
-        label_map = np.zeros(self.oriented_shape_dhw, dtype=np.uint8)
-        for one in logits:
-            if one.shape[0] != self.num_slices:
-                raise GeometryMismatch(
-                    f"Mask logits have {one.shape[0]} slices, the scan has {self.num_slices} along its slice axis."
-                )
-        holds = torch.stack([(one > 0).flatten(1).any(dim=1) for one in logits]).cpu()
-        for d in torch.nonzero(holds.any(dim=0)).flatten().tolist():
-            numbers = torch.nonzero(holds[:, d]).flatten()
-            stack = torch.stack([logits[int(number)][d].float().cpu() for number in numbers])
-            label_map[d] = self._slice_to_source(stack, numbers + 1)
-        return self.unorient(label_map)
-
-    def _slice_to_source(self, logits: Float[Tensor, "n m m"], values: Int[Tensor, " n"]) -> UInt8[np.ndarray, "h w"]:
+    def paste(self, slice_logits: Float[Tensor, "m m"], best: Float[Tensor, "h w"]) -> Bool[Tensor, "h w"]:
+        """Raise the best logits of a whole slice to those found in the crop, and say where."""
         r0, r1, c0, c1 = self.crop_hw
-        _, height, width = self.oriented_shape_dhw
-        full = F.interpolate(logits[None], size=(r1 - r0, c1 - c0), mode="bilinear", align_corners=False)[0]
-        best, index = full.max(dim=0)
-        labels = torch.where(best > 0, values[index], 0).to(torch.uint8).numpy()
-        slice_labels = np.zeros((height, width), dtype=np.uint8)
-        top, bottom, left, right = max(r0, 0), min(r1, height), max(c0, 0), min(c1, width)
-        slice_labels[top:bottom, left:right] = labels[top - r0 : bottom - r0, left - c0 : right - c0]
-        return slice_labels
+        height, width = best.shape
+        full = F.interpolate(
+            slice_logits[None, None].float(), size=(r1 - r0, c1 - c0), mode="bilinear", align_corners=False
+        )
+        rows, columns = slice(max(r0, 0), min(r1, height)), slice(max(c0, 0), min(c1, width))
+        part = full[0, 0, rows.start - r0 : rows.stop - r0, columns.start - c0 : columns.stop - c0]
+        higher = torch.zeros_like(best, dtype=torch.bool)
+        higher[rows, columns] = part > best[rows, columns]
+        best[rows, columns] = torch.maximum(best[rows, columns], part)
+        return higher
 
     def _crop(self, oriented: Float[Tensor, "n h w"], *, fill: float) -> Float[Tensor, "n ch cw"]:
         r0, r1, c0, c1 = self.crop_hw
@@ -239,6 +225,34 @@ class SpatialRecord:
             raise GeometryMismatch(
                 f"Array of shape {tuple(shape)} is not on the scan's grid of shape {self.source_shape_ijk}."
             )
+
+
+def label_map_to_source(
+    found: Sequence[tuple[Float[Tensor, "d m m"], SpatialRecord]],
+) -> UInt8[np.ndarray, "i j k"]:
+    """One label map of several objects on exactly the scan's grid: value n where object n is likeliest.
+
+    Args:
+        found: mask logits of each object and the view in which they were found; all views have the same slices.
+
+    Raises:
+        GeometryMismatch: if the number of slices is not the scan's.
+    """
+    first = found[0][1]
+    for logits, record in found:
+        if len(logits) != record.num_slices:
+            raise GeometryMismatch(
+                f"Mask logits have {len(logits)} slices, the scan has {record.num_slices} along its slice axis."
+            )
+    label_map = np.zeros(first.oriented_shape_dhw, dtype=np.uint8)
+    best = torch.zeros(first.oriented_shape_dhw[1:])
+    held = [(logits > 0).flatten(1).any(dim=1).cpu() for logits, _ in found]
+    for d in torch.nonzero(torch.stack(held).any(dim=0)).flatten().tolist():
+        best.zero_()
+        for value, ((logits, record), holds) in enumerate(zip(found, held, strict=True), start=1):
+            if holds[d]:
+                label_map[d][record.paste(logits[d].cpu(), best).numpy()] = value
+    return first.unorient(label_map)
 
 
 def plan(volume: CTVolume, side: int) -> SpatialRecord:
@@ -272,9 +286,7 @@ def plan(volume: CTVolume, side: int) -> SpatialRecord:
     )
 
 
-def _square_round_body(
-    oriented: Int[np.ndarray, "d h w"], spacing_hw_mm: tuple[float, float]
-) -> tuple[int, int, int, int]:
+def _square_round_body(oriented: Int[np.ndarray, "d h w"], spacing_hw_mm: tuple[float, float]) -> Crop:
     """Crop of equal height and width in mm round the body's bounding box."""
     body = (oriented > BODY_HU).sum(axis=0) >= max(1, round(0.05 * oriented.shape[0]))
     spans = [np.flatnonzero(body.any(axis=axis)) for axis in (1, 0)]

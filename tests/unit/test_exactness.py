@@ -1,0 +1,117 @@
+"""What must not change a mask: who else is asked for, what was kept, a restart, the order of clicks, a mirror."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from medvlsam2.data.phantom import Phantom
+from medvlsam2.data.volume import CTVolume
+from medvlsam2.model.object_query import ObjectMasks, ObjectQuery, SlicePrompt
+from medvlsam2.model.propagation import segment_objects
+from medvlsam2.tasks.engine import Engine
+from medvlsam2.tasks.feature_store import KEPT_STORES
+from medvlsam2.tasks.prompts import ObjectPrompt
+from medvlsam2.tasks.segment import segment
+
+CLICKS = ((30.0, 30.0, 8.0), (24.0, 28.0, 8.0), (28.0, 33.0, 5.0), (22.0, 24.0, 10.0))
+LABELS = (1, 0, 1, 1)
+BOX = (12, 44, 14, 46, 3, 13)
+
+
+def clicked(order: tuple[int, ...] = (0, 1, 2, 3), *, box: bool = False) -> ObjectPrompt:
+    """The clicks in some order, alone or in a box."""
+    return ObjectPrompt(
+        points_ijk=tuple(CLICKS[n] for n in order),
+        point_labels=tuple(LABELS[n] for n in order),
+        box_ijk=BOX if box else None,
+        name="object",
+    )
+
+
+def mask(engine: Engine, volume: CTVolume, *prompts: ObjectPrompt) -> np.ndarray:
+    found = segment(engine, volume, list(prompts)).label_map
+    assert found.any(), "or nothing is compared"
+    return found
+
+
+@pytest.fixture
+def engine(tiny_model_dir: Path) -> Engine:
+    return Engine(tiny_model_dir)
+
+
+@pytest.mark.parametrize("box", [False, True])
+@pytest.mark.parametrize("order", [(3, 2, 1, 0), (1, 0, 3, 2)])
+def test_clicks_in_any_order(engine: Engine, small_phantom: Phantom, order: tuple[int, ...], box: bool) -> None:
+    expected = mask(engine, small_phantom.volume, clicked(box=box))
+    np.testing.assert_array_equal(mask(engine, small_phantom.volume, clicked(order, box=box)), expected)
+
+
+@pytest.mark.parametrize("box", [False, True])
+def test_a_restart(tiny_model_dir: Path, small_phantom: Phantom, box: bool) -> None:
+    """A server that saw other clicks and scans before, and one that starts with this request."""
+    old = Engine(tiny_model_dir)
+    other = CTVolume(small_phantom.volume.hu[:, :, ::-1].copy(), small_phantom.volume.affine, "other")
+    for volume in (small_phantom.volume, other):
+        mask(old, volume, clicked((0,), box=box))
+        mask(old, volume, clicked((0, 3), box=box), ObjectPrompt("liver"))
+    again = mask(old, small_phantom.volume, clicked(box=box))
+    np.testing.assert_array_equal(again, mask(Engine(tiny_model_dir), small_phantom.volume, clicked(box=box)))
+
+
+def test_a_session_that_was_dropped(engine: Engine, small_phantom: Phantom) -> None:
+    first = mask(engine, small_phantom.volume, clicked(), ObjectPrompt("liver"))
+    for number in range(KEPT_STORES):
+        other = CTVolume(small_phantom.volume.hu[:, :, number % 8 : number % 8 + 3] + number, np.eye(4), "other")
+        segment(engine, other, [ObjectPrompt(points_ijk=((20.0, 20.0, 1.0),), point_labels=(1,))])
+    assert small_phantom.volume.content_hash not in engine._sessions
+    np.testing.assert_array_equal(mask(engine, small_phantom.volume, clicked(), ObjectPrompt("liver")), first)
+
+
+def test_who_else_is_asked_for(engine: Engine, small_phantom: Phantom) -> None:
+    """Each object alone gives the logits that it has among others; the label map alone lets them compete."""
+    session = engine.session(small_phantom.volume)
+    sam2, features = session.loaded.model.sam2, session.features("soft")
+    token = session.text_tokens(["liver"])[0]
+    queries = [
+        ObjectQuery(prompts={8: SlicePrompt(((30.0, 30.0),), (1,))}),
+        ObjectQuery(prompts={5: SlicePrompt(((20.0, 24.0),), (1,))}),
+        ObjectQuery(text_token=token, prompts={6: SlicePrompt(((34.0, 24.0),), (1,))}),
+    ]
+    together = segment_objects(sam2, features, queries)
+    for query, among_others in zip(queries, together, strict=True):
+        (alone,) = segment_objects(sam2, features, [query])
+        torch.testing.assert_close(alone.mask_logits, among_others.mask_logits, atol=1e-4, rtol=1e-4)
+
+
+def test_a_scan_upside_down(engine: Engine, small_phantom: Phantom) -> None:
+    """Features in the reverse order, prompts with them: propagation knows no direction."""
+    session = engine.session(small_phantom.volume)
+    sam2, depth = session.loaded.model.sam2, session.num_slices
+    features = session.features("soft").select(torch.arange(depth))
+    turned = features.select(torch.arange(depth - 1, -1, -1))
+    query = ObjectQuery(
+        prompts={4: SlicePrompt(((30.0, 30.0),), (1,)), 9: SlicePrompt(((28.0, 26.0), (10.0, 12.0)), (1, 0))},
+        first_slice=1,
+        last_slice=depth - 2,
+        box_xyxy=(4.0, 4.0, 52.0, 50.0),
+    )
+    mirrored = replace(
+        query,
+        prompts={depth - 1 - d: prompt for d, prompt in query.prompts.items()},
+        first_slice=depth - 1 - (depth - 2),
+        last_slice=depth - 1 - 1,
+    )
+    (up,), (down,) = segment_objects(sam2, features, [query]), segment_objects(sam2, turned, [mirrored])
+    assert propagated(up) > 4
+    # a slice between two conditioning slices is reached from the lower one, whichever side that is
+    outside = [*range(5), *range(9, depth)]
+    torch.testing.assert_close(up.mask_logits[outside], down.mask_logits.flip(0)[outside], atol=1e-3, rtol=1e-3)
+
+
+def propagated(masks: ObjectMasks) -> int:
+    return int((masks.mask_logits > -9).flatten(1).any(dim=1).sum())

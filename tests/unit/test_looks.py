@@ -1,0 +1,159 @@
+"""What is small is looked at from nearer, in its place; what is not small is not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medvlsam2.data.phantom import Phantom
+from medvlsam2.model.object_query import EMPTY_LOGIT, ObjectMasks, ObjectQuery
+from medvlsam2.tasks import looks
+from medvlsam2.tasks.engine import Engine
+from medvlsam2.tasks.prompts import ObjectPrompt
+from medvlsam2.tasks.segment import segment
+from medvlsam2.tasks.view import View
+from medvlsam2.transforms.spatial import SpatialRecord, plan
+
+SIDE = 96
+
+
+def whole(crop_hw: tuple[int, int, int, int] = (-3, 117, 5, 105)) -> SpatialRecord:
+    return SpatialRecord((110, 120, 9), np.eye(4), (2, 1, 0), (False, True, True), crop_hw, 2 * SIDE)
+
+
+@given(
+    st.tuples(st.floats(0, SIDE - 1), st.floats(0.5, looks.SMALL_PX)),
+    st.tuples(st.floats(0, SIDE - 1), st.floats(0.5, looks.SMALL_PX)),
+)
+def test_a_small_object_lies_well_inside_of_its_part(rows: tuple[float, float], columns: tuple[float, float]) -> None:
+    record = whole()
+    edges = tuple((start, min(start + size, float(SIDE))) for start, size in (rows, columns))
+    crop = looks.part_round(record, ((0.0, 1.0), *edges), SIDE)
+    assert crop is not None
+    for (start, end), (low, high), (first, last) in zip(
+        edges, (crop[:2], crop[2:]), (record.crop_hw[:2], record.crop_hw[2:]), strict=True
+    ):
+        voxels_per_px = (last - first) / SIDE
+        assert high - low == round(looks.PART * (last - first))
+        margin = 8 * voxels_per_px
+        assert low <= first + start * voxels_per_px - margin or low == first
+        assert high >= first + end * voxels_per_px + margin or high >= last - 1
+
+
+def test_what_is_large_or_not_there_has_none() -> None:
+    too_long = 10.0 + looks.SMALL_PX + 1
+    assert looks.part_round(whole(), ((0.0, 1.0), (20.0, 22.0), (10.0, too_long)), SIDE) is None
+    assert looks.part_round(whole(), ((0.0, 0.0), (0.0, 0.0), (0.0, 0.0)), SIDE) is None
+
+
+class Eyes:
+    """Stands for the model: sees a block of voxels wherever it is looked for, as sharp as the view's grid is."""
+
+    def __init__(self, low: Sequence[int], high: Sequence[int]) -> None:
+        self.low, self.high = np.array(low), np.array(high)
+        self.views: list[SpatialRecord] = []
+        self.queries: list[ObjectQuery] = []
+        self.blind: set[tuple[int, int, int, int]] = set()
+
+    def __call__(self, view: View, window: str, queries: Sequence[ObjectQuery], **_: Any) -> list[ObjectMasks]:
+        self.views += [view.record] * len(queries)
+        self.queries += queries
+        return [self._see(view.record, view.sam2.mask_size) for _ in queries]
+
+    def _see(self, record: SpatialRecord, side: int) -> ObjectMasks:
+        scale = record.side / side
+        d, h, w = np.meshgrid(np.arange(record.num_slices), np.arange(side), np.arange(side), indexing="ij")
+        places = np.stack([d, (h + 0.5) * scale - 0.5, (w + 0.5) * scale - 0.5], axis=-1).reshape(-1, 3)
+        voxels = record.dhw_to_ijk(places)
+        inside = ((voxels >= self.low - 0.5) & (voxels < self.high - 0.5)).all(axis=1).reshape(d.shape)
+        inside &= record.crop_hw not in self.blind
+        logits = torch.where(torch.from_numpy(inside), 4.0, EMPTY_LOGIT)
+        depth = record.num_slices
+        return ObjectMasks(logits, torch.ones(depth), torch.ones(depth), ())
+
+
+SMALL = ((20, 24, 5), (29, 32, 12))
+"""A block of the phantom, 9 × 8 voxels in plane."""
+
+
+@pytest.fixture
+def engine(tiny_model_dir: Path) -> Engine:
+    return Engine(tiny_model_dir)
+
+
+@pytest.fixture
+def eyes(monkeypatch: pytest.MonkeyPatch) -> Eyes:
+    seen = Eyes(*SMALL)
+    monkeypatch.setattr(looks, "find_masks", seen)
+    monkeypatch.setattr(looks, "heed_clicks", lambda *_, **__: None)
+    return seen
+
+
+def dice(found: np.ndarray, low: Sequence[int], high: Sequence[int]) -> float:
+    truth = np.zeros(found.shape, dtype=bool)
+    truth[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = True
+    return float(2 * (found & truth).sum() / (found.sum() + truth.sum()))
+
+
+def whole_crop(engine: Engine, phantom: Phantom) -> tuple[int, int, int, int]:
+    return plan(phantom.volume, engine.loaded().config.sam2.image_size).crop_hw
+
+
+def test_what_words_find_small_is_seen_better_and_in_its_place(
+    engine: Engine, small_phantom: Phantom, eyes: Eyes
+) -> None:
+    found = segment(engine, small_phantom.volume, [ObjectPrompt("aorta")]).label_map == 1
+    first, second = eyes.views
+    assert first.crop_hw == whole_crop(engine, small_phantom)
+    assert second.pixel_mm[0] == pytest.approx(looks.PART * first.pixel_mm[0], rel=0.05)
+    eyes.blind.add(second.crop_hw)
+    coarse = segment(engine, small_phantom.volume, [ObjectPrompt("aorta")]).label_map == 1
+    assert dice(found, *SMALL) > dice(coarse, *SMALL) > 0.6, "a blind second look leaves the first one's mask"
+
+
+def test_the_second_look_keeps_to_the_slices_of_the_first(engine: Engine, small_phantom: Phantom, eyes: Eyes) -> None:
+    segment(engine, small_phantom.volume, [ObjectPrompt("aorta")])
+    last = small_phantom.volume.shape_ijk[2] - 1
+    assert (eyes.queries[1].first_slice, eyes.queries[1].last_slice) == (1, min(last, 11 + looks.SLICES_BEYOND))
+
+
+def test_large_objects_are_looked_at_once(engine: Engine, small_phantom: Phantom, eyes: Eyes) -> None:
+    eyes.high = np.array([60, 60, 12])
+    segment(engine, small_phantom.volume, [ObjectPrompt("aorta")])
+    assert len(eyes.views) == 1
+
+
+def test_a_small_box_is_looked_at_from_nearer_alone(engine: Engine, small_phantom: Phantom, eyes: Eyes) -> None:
+    (i0, j0, k0), (i1, j1, k1) = SMALL
+    box = ObjectPrompt(box_ijk=(i0, i1, j0, j1, k0, k1), points_ijk=((24.0, 27.0, 8.0),), point_labels=(1,))
+    found = segment(engine, small_phantom.volume, [ObjectPrompt("liver"), box]).label_map == 2
+    near = [record for record, query in zip(eyes.views, eyes.queries, strict=True) if query.box_xyxy is not None]
+    assert len(near) == 1
+    assert near[0].crop_hw != whole_crop(engine, small_phantom)
+    assert found.any() or (segment(engine, small_phantom.volume, [box]).label_map == 1).any()
+    x0, y0, x1, y1 = next(query.box_xyxy for query in eyes.queries if query.box_xyxy is not None)
+    corners = near[0].dhw_to_ijk(np.array([[5.0, y0, x0], [11.0, y1, x1]]))
+    np.testing.assert_allclose(np.sort(corners[:, :2], axis=0), [[i0 - 0.5, j0 - 0.5], [i1 - 0.5, j1 - 0.5]], atol=1e-6)
+
+
+def test_clicks_beyond_the_part(engine: Engine, small_phantom: Phantom, eyes: Eyes) -> None:
+    """Beside the object they say nothing there; on the object they say that it is not small."""
+    record = plan(small_phantom.volume, engine.loaded().config.sam2.image_size)
+    far = tuple(float(size - 1) for size in small_phantom.volume.shape_ijk[:2])
+    clicks = ((24.0, 27.0, 8.0), (*far, 8.0), (*far, 6.0))
+    for labels, count in (((1, 0, 0), 2), ((1, 1, 0), 1)):
+        eyes.views.clear()
+        eyes.queries.clear()
+        segment(engine, small_phantom.volume, [ObjectPrompt(points_ijk=clicks, point_labels=labels)])
+        assert [view.crop_hw == record.crop_hw for view in eyes.views] == [True, False][:count]
+    eyes.queries.clear()
+    segment(engine, small_phantom.volume, [ObjectPrompt(points_ijk=clicks, point_labels=(1, 0, 0))])
+    assert [one.point_labels for one in eyes.queries[1].prompts.values()] == [(1,)]
+    assert not eyes.queries[1].corrections
