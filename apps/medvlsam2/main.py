@@ -52,7 +52,9 @@ class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
         settings.MONAI_LABEL_AUTO_UPDATE_SCORING = False
         self._config = serve_config.parse(conf)
         self._model_dir = resolve_model(self._config.model)
-        self._engine = Engine(self._model_dir, self._config.device, cache_bytes=self._config.cache_bytes)
+        self._engine = Engine(
+            self._model_dir, self._config.device, cache_bytes=self._config.cache_bytes, reads_ahead=True
+        )
         self._scans = ScanReader()
         self._known = _published_labels(self._model_dir)
         super().__init__(

@@ -55,6 +55,10 @@ class Superseded(MedVLSAM2Error):
     """A request that a newer one for the same object has replaced."""
 
 
+class DeviceFull(MedVLSAM2Error):
+    """A device whose memory does not suffice."""
+
+
 class DatasetError(MedVLSAM2Error):
     """Training or export data that is absent or inconsistent."""
 

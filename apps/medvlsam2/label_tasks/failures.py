@@ -15,6 +15,7 @@ from fastapi import HTTPException
 
 from medvlsam2.errors import (
     CheckpointMismatch,
+    DeviceFull,
     InvalidRequest,
     MedVLSAM2Error,
     MissingCheckpoint,
@@ -28,6 +29,7 @@ _STATUS: Final[tuple[tuple[type[MedVLSAM2Error], int], ...]] = (
     (Superseded, 409),
     (MissingCheckpoint, 503),
     (CheckpointMismatch, 503),
+    (DeviceFull, 503),
     (MedVLSAM2Error, 422),
 )
 

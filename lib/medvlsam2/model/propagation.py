@@ -13,12 +13,14 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from medvlsam2.model.memory_limit import in_parts
 from medvlsam2.model.object_query import EMPTY_LOGIT, NO_CLICKS, ObjectMasks, ObjectQuery, SlicePrompt, within
 from medvlsam2.model.slice_memory import KEPT_SLICES, SliceMemory
 from medvlsam2.model.slice_source import SliceSource
@@ -63,12 +65,13 @@ def segment_objects(
     for number, query in enumerate(seeded):
         if query is not None:
             groups[_signature(query)].append(number)
+
+    def run(numbers: Sequence[int]) -> None:
+        chosen = {number: query for number in numbers if (query := seeded[number]) is not None}
+        _Batch(sam2, features, chosen, [results[n] for n in numbers], turn=turn, shown=shown).run()
+
     for numbers in groups.values():
-        for start in range(0, len(numbers), BATCH):
-            chosen = numbers[start : start + BATCH]
-            queries_of_batch = {number: query for number in chosen if (query := seeded[number]) is not None}
-            batch = _Batch(sam2, features, queries_of_batch, [results[n] for n in chosen], turn=turn, shown=shown)
-            batch.run()
+        in_parts(run, numbers, BATCH)
     for query, result in zip(queries, results, strict=True):
         if query.box_xyxy is not None:
             result.mask_logits = within(query.box_xyxy, result.mask_logits, sam2.image_size)
@@ -84,24 +87,20 @@ def scan(
     turn: Turn = nullcontext,
 ) -> list[SliceMasks]:
     """What each token finds on each of some slices, without memory; one entry per token, batched over slices."""
-    found = []
-    for token in tokens:
-        parts = []
-        for start in range(0, len(numbers), BATCH):
-            prompts = SlicePrompts()
-            with turn():
-                part = features.select(torch.tensor(numbers[start : start + BATCH], device=token.device))
-                parts.append(
-                    sam2.predict(
-                        sam2.without_memory(part),
-                        part,
-                        prompts,
-                        token.expand(len(part), -1),
-                        multimask=sam2.uses_multimask(prompts, conditioning=True),
-                    )
-                )
-        found.append(_concatenate(parts))
-    return found
+
+    def look(part_numbers: Sequence[int], token: Float[Tensor, " c"]) -> SliceMasks:
+        prompts = SlicePrompts()
+        with turn():
+            part = features.select(torch.tensor(part_numbers, device=token.device))
+            return sam2.predict(
+                sam2.without_memory(part),
+                part,
+                prompts,
+                token.expand(len(part), -1),
+                multimask=sam2.uses_multimask(prompts, conditioning=True),
+            )
+
+    return [_concatenate(in_parts(partial(look, token=token), numbers, BATCH)) for token in tokens]
 
 
 def _seed_words(

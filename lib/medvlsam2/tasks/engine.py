@@ -27,6 +27,7 @@ from medvlsam2.errors import InvalidConfig
 from medvlsam2.model import checkpoint
 from medvlsam2.model.checkpoint import LoadedModel
 from medvlsam2.tasks.feature_store import FeatureCache
+from medvlsam2.tasks.read_ahead import ReadAhead
 from medvlsam2.tasks.session import VolumeSession
 from medvlsam2.tasks.turns import Claims, Turns
 
@@ -44,16 +45,20 @@ class Engine:
         model_dir: model folder (see :mod:`medvlsam2.model.checkpoint`).
         device: "cpu", "cuda", "cuda:1" …, or "auto".
         cache_bytes: memory for slice features of all scans; by default a quarter of the machine's.
+        reads_ahead: whether the other slices of a scan in use are encoded in the background.
 
     Raises:
         InvalidConfig: if the device is not there.
     """
 
-    def __init__(self, model_dir: Path, device: str = "cpu", *, cache_bytes: int | None = None) -> None:
+    def __init__(
+        self, model_dir: Path, device: str = "cpu", *, cache_bytes: int | None = None, reads_ahead: bool = False
+    ) -> None:
         self.model_dir = Path(model_dir)
         self.device = _device(device)
         self.turns = Turns()
         self.claims = Claims()
+        self.read_ahead = ReadAhead(self.turn) if reads_ahead else None
         self._cache_bytes = cache_bytes
         self._guard = threading.RLock()
         self._loaded: LoadedModel | None = None

@@ -22,6 +22,7 @@ import torch
 from jaxtyping import BFloat16, Int
 from torch import Tensor
 
+from medvlsam2.model.memory_limit import in_parts
 from medvlsam2.model.volume_sam2 import SliceFeatures
 
 ENCODE_BATCH: Final = 8
@@ -53,6 +54,10 @@ class FeatureCache:
         """Memory that all rows take."""
         return sum(store.memory_bytes for store in self._stores.values())
 
+    def has_room(self, size_bytes: int) -> bool:
+        """Whether so much fits into memory beside all that is there."""
+        return self.used_bytes + size_bytes <= self.budget_bytes
+
     def store(self, key: Hashable, num_slices: int, encode: Encode, device: torch.device) -> FeatureStore:
         """The store of a scan in a window; the newest use counts.
 
@@ -76,11 +81,11 @@ class FeatureCache:
     def make_room(self, size_bytes: int, keeper: FeatureStore) -> bool:
         """Whether a new row fits into memory, after older stores have made way."""
         for store in list(self._stores.values()):
-            if self.used_bytes + size_bytes <= self.budget_bytes:
+            if self.has_room(size_bytes):
                 break
             if store is not keeper:
                 store.spill()
-        return self.used_bytes + size_bytes <= self.budget_bytes
+        return self.has_room(size_bytes)
 
     def close(self) -> None:
         """Forget everything and remove the files."""
@@ -121,6 +126,10 @@ class FeatureStore:
         return sum(row.nbytes for row in self._rows.values())
 
     @property
+    def _row_bytes(self) -> int:
+        return 2 * sum(shape.numel() for shape in self._shapes)
+
+    @property
     def known_slices(self) -> set[int]:
         """Slices whose features need not be made."""
         return self._on_disk | self._rows.keys()
@@ -132,6 +141,15 @@ class FeatureStore:
             self._ensure(numbers)
             rows = {number: self._read(number) for number in dict.fromkeys(numbers)}
         return self._unpacked([rows[number] for number in numbers])
+
+    def make_more(self) -> bool:
+        """Make one batch of what is missing, near what is there; whether there is more, and memory for it."""
+        with self._cache.lock:
+            if not self.known_slices or not self._cache.has_room(ENCODE_BATCH * self._row_bytes):
+                return False
+            missing = self._with_neighbours([])
+            in_parts(self._make, missing, ENCODE_BATCH)
+            return bool(missing)
 
     def spill(self) -> None:
         """Move every row to disk."""
@@ -151,19 +169,21 @@ class FeatureStore:
         missing = sorted(set(numbers) - self.known_slices)
         if missing and self.known_slices:
             missing = self._with_neighbours(missing)
-        for start in range(0, len(missing), ENCODE_BATCH):
-            batch = missing[start : start + ENCODE_BATCH]
-            features = self.encode(batch)
-            self._shapes = tuple(level.shape[1:] for level in features.levels)
-            flat = torch.cat([level.flatten(1) for level in features.levels], dim=1).to("cpu", torch.bfloat16)
-            for number, row in zip(batch, flat, strict=True):
-                self._keep(number, row)
+        in_parts(self._make, missing, ENCODE_BATCH)
+
+    def _make(self, batch: Sequence[int]) -> None:
+        features = self.encode(batch)
+        self._shapes = tuple(level.shape[1:] for level in features.levels)
+        flat = torch.cat([level.flatten(1) for level in features.levels], dim=1).to("cpu", torch.bfloat16)
+        for number, row in zip(batch, flat, strict=True):
+            self._keep(number, row)
 
     def _with_neighbours(self, missing: Sequence[int]) -> list[int]:
         """Fill the last batch with the nearest other slices that are missing: propagation reaches them soon."""
-        room = -len(missing) % ENCODE_BATCH
+        room = -len(missing) % ENCODE_BATCH if missing else ENCODE_BATCH
         others = sorted(set(range(self._num_slices)) - self.known_slices - set(missing))
-        nearest = sorted(others, key=lambda number: min(abs(number - wanted) for wanted in missing))
+        near = list(missing) or list(self.known_slices)
+        nearest = sorted(others, key=lambda number: min(abs(number - wanted) for wanted in near))
         return sorted([*missing, *nearest[:room]])
 
     def _keep(self, number: int, row: Row) -> None:
@@ -175,7 +195,7 @@ class FeatureStore:
     def _read(self, number: int) -> Row:
         if number in self._rows:
             return self._rows[number]
-        size = 2 * sum(shape.numel() for shape in self._shapes)
+        size = self._row_bytes
         with self._path.open("rb") as file:
             file.seek(number * size)
             return torch.frombuffer(bytearray(file.read(size)), dtype=torch.bfloat16)

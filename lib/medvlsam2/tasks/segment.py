@@ -136,6 +136,8 @@ def _masks(session: VolumeSession, wanted: list[Wanted], windows: list[Window], 
         chosen = [wanted[number] for number in numbers]
         masks = find(session, window, chosen, stride=stride, turn=job.turn, shown=tell)
         found |= dict(zip(numbers, masks, strict=True))
+        if job.engine.read_ahead is not None:
+            job.engine.read_ahead.want(session.features(window))
         job.clock.lap("masks")
         job.progress(len(found) / len(wanted))
     return [found[number] for number in range(len(wanted))]

@@ -1,0 +1,54 @@
+"""Work in parts as large as the device's memory allows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+
+from medvlsam2.errors import DeviceFull
+
+logger = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def in_parts(run: Callable[[Sequence[Item]], Result], items: Sequence[Item], size: int) -> list[Result]:
+    """Run on parts of the items; where the device's memory is too small for one, on its halves.
+
+    Args:
+        run: works on some items, and can be begun anew.
+        items: all of them.
+        size: items of a part.
+
+    Raises:
+        DeviceFull: if the memory does not suffice for one item.
+    """
+    found: list[Result] = []
+    for start in range(0, len(items), size):
+        part = items[start : start + size]
+        try:
+            found.append(run(part))
+            continue
+        except torch.OutOfMemoryError:
+            pass
+        # outside of the handler, whose traceback keeps the tensors of the failed run
+        _free_memory()
+        if len(part) == 1:
+            raise DeviceFull(
+                "The device's memory does not suffice for one slice or object. End other programs that use it, or "
+                "start with a smaller model or on the CPU (--conf device cpu)."
+            )
+        half = (len(part) + 1) // 2
+        logger.warning("out of memory with %d at once; going on with %d", len(part), half)
+        found += in_parts(run, part, half)
+    return found
+
+
+def _free_memory() -> None:
+    """Give back what PyTorch's allocator keeps for later."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
