@@ -53,7 +53,11 @@ class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
         self._config = serve_config.parse(conf)
         self._model_dir = resolve_model(self._config.model)
         self._engine = Engine(
-            self._model_dir, self._config.device, cache_bytes=self._config.cache_bytes, reads_ahead=True
+            self._model_dir,
+            self._config.device,
+            cache_bytes=self._config.cache_bytes,
+            looks_across=self._config.tta == "axes",
+            reads_ahead=True,
         )
         self._scans = ScanReader()
         self._known = _published_labels(self._model_dir)

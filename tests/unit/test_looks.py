@@ -157,3 +157,29 @@ def test_clicks_beyond_the_part(engine: Engine, small_phantom: Phantom, eyes: Ey
     segment(engine, small_phantom.volume, [ObjectPrompt(points_ijk=clicks, point_labels=(1, 0, 0))])
     assert [one.point_labels for one in eyes.queries[1].prompts.values()] == [(1,)]
     assert not eyes.queries[1].corrections
+
+
+def test_coronal_slices_are_fused_in_their_place(tiny_model_dir: Path, small_phantom: Phantom, eyes: Eyes) -> None:
+    engine = Engine(tiny_model_dir, looks_across=True)
+    found = segment(engine, small_phantom.volume, [ObjectPrompt("aorta")]).label_map == 1
+    axial, near, coronal = eyes.views
+    assert axial.axes == near.axes != coronal.axes
+    assert dice(found, *SMALL) > 0.6
+    look = eyes._see
+
+    def shorter_across(record: SpatialRecord, side: int) -> ObjectMasks:
+        eyes.high = np.array((29, 32, 9 if record.axes == coronal.axes else 12))
+        return look(record, side)
+
+    eyes._see = shorter_across  # type: ignore[method-assign]
+    shorter = segment(engine, small_phantom.volume, [ObjectPrompt("aorta")]).label_map == 1
+    held = set(np.flatnonzero(shorter.any(axis=(0, 1))))
+    assert {5, 6, 7} <= held <= {5, 6, 7, 8}, "what one look alone sees faintly is not there"
+
+
+def test_an_edited_mask_is_not_looked_at_across(tiny_model_dir: Path, small_phantom: Phantom, eyes: Eyes) -> None:
+    mask = np.zeros(small_phantom.volume.shape_ijk, dtype=bool)
+    mask[20:29, 24:32, 5:12] = True
+    engine = Engine(tiny_model_dir, looks_across=True)
+    segment(engine, small_phantom.volume, [ObjectPrompt(mask=mask, mask_slices=(8,))])
+    assert len({view.axes for view in eyes.views}) == 1

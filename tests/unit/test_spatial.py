@@ -11,7 +11,7 @@ from medvlsam2.config import Sam2Config
 from medvlsam2.data.volume import HU_MIN, CTVolume
 from medvlsam2.errors import GeometryMismatch, InvalidPrompt
 from medvlsam2.transforms.prepare import channel_slices, prepare, three_channels, whole_volume
-from medvlsam2.transforms.spatial import GridBox, SpatialRecord, label_map_to_source, plan
+from medvlsam2.transforms.spatial import GridBox, Plane, SpatialRecord, label_map_to_source, plan
 from medvlsam2.transforms.window import WINDOWS_HU, apply_window, normalise, window_at, window_of_box
 
 SHAPE = (31, 37, 23)
@@ -48,6 +48,26 @@ def marked(oblique_affine: np.ndarray) -> tuple[CTVolume, dict[str, tuple[int, i
         hu[i - 1 : i + 2, j - 1 : j + 2, k] = 500 + 100 * number
         markers[name] = (i, j, k)
     return CTVolume(hu, oblique_affine, "marked"), markers
+
+
+@pytest.mark.parametrize(
+    ("plane", "directions"),
+    [
+        ("axial", {"head": (1, 0, 0), "front": (0, -1, 0), "right": (0, 0, -1)}),
+        ("coronal", {"front": (1, 0, 0), "head": (0, -1, 0), "right": (0, 0, -1)}),
+    ],
+)
+def test_planes_are_seen_as_radiologists_see_them(
+    oblique_affine: np.ndarray, plane: Plane, directions: dict[str, tuple[int, int, int]]
+) -> None:
+    """A step to the patient's head goes up on a coronal slice, one to the right goes left, one forwards to the next."""
+    view = plan(CTVolume(np.full(SHAPE, 40, dtype=np.int16), oblique_affine, "body"), 64, plane)
+    middle_ras = geometry.ijk_to_ras(np.array([[n // 2 for n in SHAPE]]), oblique_affine)[0]
+    for name, direction in directions.items():
+        step_ras = np.array([middle_ras, middle_ras + 10 * np.array(MARKERS_RAS[name])])
+        start, end = view.ijk_to_dhw(geometry.ras_to_ijk(step_ras, oblique_affine))
+        moved_mm = (end - start) * (view.slice_spacing_mm, *view.pixel_mm)
+        assert moved_mm @ np.array(direction) > 0.85 * np.linalg.norm(moved_mm)
 
 
 def test_patients_directions_in_the_image(marked: tuple[CTVolume, dict[str, tuple[int, int, int]]]) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Final
 
 from medvlsam2.errors import InvalidConfig, nearest_hint
+
+TTA: Final = ("none", "axes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +23,8 @@ class ServeConfig:
     """Most scans that one "Next Sample" request may score anew."""
     report_tokens: int = 256
     """Longest report in tokens."""
+    tta: str = "none"
+    """Test-time augmentation: "axes" looks at coronal slices as well, at about twice the time; or "none"."""
     cache_gb: float | None = None
     """Memory for slice features in GB (10^9 bytes); by default a quarter of the machine's. The rest goes to disk."""
 
@@ -31,6 +36,8 @@ class ServeConfig:
     def __post_init__(self) -> None:
         if self.cache_gb is not None and not 0 <= self.cache_gb < float("inf"):
             raise InvalidConfig(f"--conf cache_gb is {self.cache_gb}; give a number of at least 0.")
+        if self.tta not in TTA:
+            raise InvalidConfig(f"--conf tta is '{self.tta}'; allowed are {' and '.join(TTA)}.")
         for name, value in (("candidates", self.candidates), ("report_tokens", self.report_tokens)):
             if value < 1:
                 raise InvalidConfig(f"--conf {name} is {value}; give a whole number of at least 1.")

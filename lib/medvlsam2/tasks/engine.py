@@ -45,6 +45,7 @@ class Engine:
         model_dir: model folder (see :mod:`medvlsam2.model.checkpoint`).
         device: "cpu", "cuda", "cuda:1" …, or "auto".
         cache_bytes: memory for slice features of all scans; by default a quarter of the machine's.
+        looks_across: whether coronal slices are looked at as well, and both looks fused.
         reads_ahead: whether the other slices of a scan in use are encoded in the background.
 
     Raises:
@@ -52,10 +53,17 @@ class Engine:
     """
 
     def __init__(
-        self, model_dir: Path, device: str = "cpu", *, cache_bytes: int | None = None, reads_ahead: bool = False
+        self,
+        model_dir: Path,
+        device: str = "cpu",
+        *,
+        cache_bytes: int | None = None,
+        looks_across: bool = False,
+        reads_ahead: bool = False,
     ) -> None:
         self.model_dir = Path(model_dir)
         self.device = _device(device)
+        self.looks_across = looks_across
         self.turns = Turns()
         self.claims = Claims()
         self.read_ahead = ReadAhead(self.turn) if reads_ahead else None

@@ -1,9 +1,10 @@
-"""Where a request looks: at whole slices, and once more from nearer where what it wants is small.
+"""Where a request looks: at whole slices, once more from nearer where what it wants is small, and, if asked, across.
 
 An object of a few pixels is coarse on the mask grid and far from most of what the slice encoder was trained on. So a
 part of each slice round it is looked at again, enlarged. Nine parts cover a slice, each of two thirds of its side, so
 that neighbours share their features and the next click finds them made. What a box says to be small is looked for
-there alone; what words or clicks found to be small gets the mean of both looks.
+there alone; what words or clicks found to be small gets the mean of both looks. A look across is one at coronal slices,
+fused in three dimensions; it is for models that know such slices.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from medvlsam2.transforms.regrid import regrid
 from medvlsam2.transforms.spatial import Crop, SpatialRecord
 from medvlsam2.transforms.window import Window
 
+SEED_STRIDE_MM: Final = 3.0
+"""Words alone are tried on slices about this far apart."""
 SMALL_PX: Final = 24
 """Objects up to this size on the mask grid are looked at from nearer …"""
 SMALL_PART: Final = 4
@@ -54,55 +57,110 @@ class Found:
     """What was found of it, and in which view."""
 
     masks: ObjectMasks
-    record: SpatialRecord
+    view: View
+
+    @property
+    def record(self) -> SpatialRecord:
+        """How the scan's voxels map to the pixels of that view."""
+        return self.view.record
+
+    @property
+    def is_anywhere(self) -> bool:
+        """Whether anything was found."""
+        return bool((self.masks.mask_logits > 0).any())
 
 
-def find(
-    session: VolumeSession, window: Window, wanted: Sequence[Wanted], *, stride: int, turn: Turn, shown: Shown
-) -> list[Found]:
-    """Masks of several objects on every slice.
+@dataclass(frozen=True)
+class Search:
+    """One request in one window.
 
     Args:
         session: the scan.
         window: in which it is looked at.
         wanted: what to look for.
-        stride: distance of the slices on which words alone are tried.
         turn: entered for each step, so that others can use the device in between.
-        shown: told of each slice that is done.
+        shown: told of each slice of the first look that is done.
     """
-    whole = session.whole
-    queries = [_query(whole, one) for one in wanted]
-    results: dict[int, Found] = {}
-    boxed = _by_part(
-        whole.record,
-        {
-            number: edges
-            for number, query in enumerate(queries)
-            if (edges := box_extent(query, whole.sam2.mask_size, whole.record.side)) is not None
-        },
-        whole.sam2.mask_size,
-    )
-    for crop, numbers in boxed.items():
-        view = session.near(crop)
-        near = {number: query for number in numbers if (query := _near_query(view, wanted[number])) is not None}
-        results |= _look(view, window, near, stride=stride, turn=turn, shown=shown)
-    rest = {number: query for number, query in enumerate(queries) if number not in results}
-    first = _look(whole, window, rest, stride=stride, turn=turn, shown=shown)
-    results |= first
-    edges_of = {number: extent(found.masks) for number, found in first.items()}
-    for crop, numbers in _by_part(whole.record, edges_of, whole.sam2.mask_size).items():
-        view = session.near(crop)
-        near = {
-            number: _limited(query, edges_of[number][0], session.num_slices)
-            for number in numbers
-            if (query := _near_query(view, wanted[number])) is not None
-        }
-        for number, found in _look(view, window, near, stride=stride, turn=turn, shown=None).items():
-            if (found.masks.mask_logits > 0).any():
-                _fuse(found, first[number])
-                heed_clicks(found.masks, view.features(window), near[number], view.record, turn=turn)
-                results[number] = found
-    return [results[number] for number in range(len(wanted))]
+
+    session: VolumeSession
+    window: Window
+    wanted: Sequence[Wanted]
+    turn: Turn
+    shown: Shown
+
+    def find(self, *, across: bool) -> list[Found]:
+        """Masks of all objects on every slice.
+
+        Args:
+            across: whether coronal slices are looked at as well.
+        """
+        whole = self.session.whole
+        queries = [_query(whole, one) for one in self.wanted]
+        side = whole.sam2.mask_size
+        edges = {number: box_extent(query, side, whole.record.side) for number, query in enumerate(queries)}
+        results: dict[int, Found] = {}
+        for crop, numbers in self._parts({number: one for number, one in edges.items() if one is not None}).items():
+            results |= self._look(self.session.near(crop), self._near_queries(crop, numbers), self.shown)
+        first = self._look(whole, {n: query for n, query in enumerate(queries) if n not in results}, self.shown)
+        results |= first
+        self._look_nearer(first, results)
+        if across:
+            self._look_across(results)
+        return [results[number] for number in range(len(self.wanted))]
+
+    def _look_nearer(self, first: dict[int, Found], results: dict[int, Found]) -> None:
+        edges = {number: extent(found.masks) for number, found in first.items()}
+        for crop, numbers in self._parts(edges).items():
+            near = {
+                number: _limited(query, edges[number][0], self.session.num_slices)
+                for number, query in self._near_queries(crop, numbers).items()
+            }
+            for number, found in self._look(self.session.near(crop), near, None).items():
+                if found.is_anywhere:
+                    self._fuse(found, first[number], near[number])
+                    results[number] = found
+
+    def _look_across(self, results: dict[int, Found]) -> None:
+        """An edited mask is one of axial slices and stays alone; what is not found across stays as it is."""
+        view = self.session.coronal
+        numbers = [n for n, one in enumerate(self.wanted) if results[n].is_anywhere and one.prompt.mask is None]
+        looked = self._look(view, {number: _query(view, self.wanted[number]) for number in numbers}, None)
+        for number, found in looked.items():
+            query = _near_query(results[number].view, self.wanted[number])
+            if found.is_anywhere and query is not None:
+                self._fuse(results[number], found, query)
+
+    def _near_queries(self, crop: Crop, numbers: Sequence[int]) -> dict[int, ObjectQuery]:
+        view = self.session.near(crop)
+        return {number: query for number in numbers if (query := _near_query(view, self.wanted[number])) is not None}
+
+    def _fuse(self, kept: Found, other: Found, query: ObjectQuery) -> None:
+        """The mean of both looks on the grid of one; each has one voice, however loud. Clicks hold in it too."""
+        seen = regrid(other.masks.mask_logits, other.record, kept.record, outside=EMPTY_LOGIT)
+        kept.masks.mask_logits = (_bounded(seen) + _bounded(kept.masks.mask_logits)) / 2
+        heed_clicks(kept.masks, kept.view.features(self.window), query, kept.record, turn=self.turn)
+
+    def _look(self, view: View, queries: dict[int, ObjectQuery], shown: Shown | None) -> dict[int, Found]:
+        if not queries:
+            return {}
+        numbers = list(queries)
+
+        def tell(query: int, slice_number: int, masks: ObjectMasks) -> None:
+            if shown is not None:
+                shown(numbers[query], slice_number, masks)
+
+        stride = max(1, round(SEED_STRIDE_MM / view.record.slice_spacing_mm))
+        masks = find_masks(view, self.window, list(queries.values()), stride=stride, turn=self.turn, shown=tell)
+        return {number: Found(one, view) for number, one in zip(numbers, masks, strict=True)}
+
+    def _parts(self, edges: dict[int, Edges]) -> dict[Crop, list[int]]:
+        whole = self.session.whole
+        parts: dict[Crop, list[int]] = defaultdict(list)
+        for number, one in edges.items():
+            crop = part_round(whole.record, one, whole.sam2.mask_size)
+            if crop is not None:
+                parts[crop].append(number)
+        return parts
 
 
 def part_round(record: SpatialRecord, edges: Edges, mask_size: int) -> Crop | None:
@@ -123,30 +181,6 @@ def part_round(record: SpatialRecord, edges: Edges, mask_size: int) -> Crop | No
         begin = first + round(offset * (last - first))
         crop += [begin, begin + max(1, round(PART * (last - first)))]
     return crop[0], crop[1], crop[2], crop[3]
-
-
-def _by_part(record: SpatialRecord, edges: dict[int, Edges], mask_size: int) -> dict[Crop, list[int]]:
-    parts: dict[Crop, list[int]] = defaultdict(list)
-    for number, one in edges.items():
-        crop = part_round(record, one, mask_size)
-        if crop is not None:
-            parts[crop].append(number)
-    return parts
-
-
-def _look(
-    view: View, window: Window, queries: dict[int, ObjectQuery], *, stride: int, turn: Turn, shown: Shown | None
-) -> dict[int, Found]:
-    if not queries:
-        return {}
-    numbers = list(queries)
-
-    def tell(query: int, slice_number: int, masks: ObjectMasks) -> None:
-        if shown is not None:
-            shown(numbers[query], slice_number, masks)
-
-    masks = find_masks(view, window, list(queries.values()), stride=stride, turn=turn, shown=tell)
-    return {number: Found(one, view.record) for number, one in zip(numbers, masks, strict=True)}
 
 
 def _query(view: View, wanted: Wanted) -> ObjectQuery:
@@ -177,12 +211,6 @@ def _limited(query: ObjectQuery, found_slices: tuple[float, float], num_slices: 
         first_slice=max(0, first - SLICES_BEYOND),
         last_slice=min(num_slices - 1, end - 1 + SLICES_BEYOND),
     )
-
-
-def _fuse(near: Found, whole: Found) -> None:
-    """The mean of both looks on the nearer grid; each has one voice, however loud."""
-    seen = regrid(whole.masks.mask_logits, whole.record, near.record, outside=EMPTY_LOGIT)
-    near.masks.mask_logits = (_bounded(seen) + _bounded(near.masks.mask_logits)) / 2
 
 
 def _bounded(logits: Tensor) -> Tensor:

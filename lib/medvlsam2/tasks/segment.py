@@ -19,7 +19,7 @@ from medvlsam2.geometry import spacing_mm, voxel_volume_ml
 from medvlsam2.model.object_query import ObjectMasks
 from medvlsam2.tasks.diameter import longest_diameter_mm
 from medvlsam2.tasks.engine import Engine
-from medvlsam2.tasks.looks import Found, Wanted, find
+from medvlsam2.tasks.looks import Found, Search, Wanted
 from medvlsam2.tasks.prompts import ON_OBJECT, ObjectPrompt
 from medvlsam2.tasks.session import VolumeSession
 from medvlsam2.tasks.slice_prompts import on_slices
@@ -28,8 +28,6 @@ from medvlsam2.transforms.spatial import label_map_to_source
 from medvlsam2.transforms.window import Window, window_at, window_of_box
 
 MAX_OBJECTS = 255
-SEED_STRIDE_MM = 3.0
-"""Words alone are tried on slices about this far apart."""
 
 Progress = Callable[[float], None]
 SliceShown = Callable[[int, int], None]
@@ -125,7 +123,6 @@ def _masks(session: VolumeSession, wanted: list[Wanted], windows: list[Window], 
     for number, window in enumerate(windows):
         by_window[window].append(number)
     record = session.prepared.record
-    stride = max(1, round(SEED_STRIDE_MM / record.slice_spacing_mm))
     found: dict[int, Found] = {}
     for window, numbers in by_window.items():
 
@@ -134,7 +131,8 @@ def _masks(session: VolumeSession, wanted: list[Wanted], windows: list[Window], 
                 job.shown(numbers[query], record.source_slice(slice_number))
 
         chosen = [wanted[number] for number in numbers]
-        masks = find(session, window, chosen, stride=stride, turn=job.turn, shown=tell)
+        search = Search(session, window, chosen, turn=job.turn, shown=tell)
+        masks = search.find(across=job.engine.looks_across)
         found |= dict(zip(numbers, masks, strict=True))
         if job.engine.read_ahead is not None:
             job.engine.read_ahead.want(session.features(window))

@@ -23,7 +23,7 @@ from medvlsam2.tasks.measure import measurable, measure_structures
 from medvlsam2.tasks.measure_findings import MaskGrid, measure_findings
 from medvlsam2.tasks.view import View
 from medvlsam2.transforms.prepare import PreparedVolume, prepare
-from medvlsam2.transforms.spatial import Crop, SpatialRecord
+from medvlsam2.transforms.spatial import Crop, SpatialRecord, plan
 from medvlsam2.transforms.text import pad, prefix_ids, segmentation_turn_ids
 from medvlsam2.transforms.window import Window
 
@@ -68,6 +68,12 @@ class VolumeSession:
             record = replace(self.prepared.record, crop_hw=crop_hw)
             self._near[crop_hw] = self._view(replace(self.prepared, record=record))
         return self._near[crop_hw]
+
+    @cached_property
+    def coronal(self) -> View:
+        """A view of coronal slices."""
+        record = plan(self.volume, self.loaded.config.sam2.image_size, "coronal")
+        return self._view(replace(self.prepared, record=record))
 
     def _view(self, prepared: PreparedVolume) -> View:
         return View(self.loaded, prepared, self.device, self._open_store)

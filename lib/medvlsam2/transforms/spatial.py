@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import torch
@@ -26,8 +26,12 @@ BODY_HU: Final = -400
 """Voxels above this are taken for body when the crop is placed."""
 MARGIN_MM: Final = 8.0
 """Air left around the body in the crop."""
-_GRID_AXES: Final = {2: (0, 1), 1: (1, -1), 0: (2, -1)}
-"""World axis (R, A, S = 0, 1, 2) → model axis (d, h, w = 0, 1, 2) and its sign."""
+Plane = Literal["axial", "coronal"]
+_GRID_AXES: Final[dict[Plane, dict[int, tuple[int, int]]]] = {
+    "axial": {2: (0, 1), 1: (1, -1), 0: (2, -1)},
+    "coronal": {1: (0, 1), 2: (1, -1), 0: (2, -1)},
+}
+"""By plane of the slices: world axis (R, A, S = 0, 1, 2) → model axis (d, h, w = 0, 1, 2) and its sign."""
 
 BoxIJK = tuple[int, int, int, int, int, int]
 Crop = tuple[int, int, int, int]
@@ -255,16 +259,17 @@ def label_map_to_source(
     return first.unorient(label_map)
 
 
-def plan(volume: CTVolume, side: int) -> SpatialRecord:
+def plan(volume: CTVolume, side: int, plane: Plane = "axial") -> SpatialRecord:
     """Decide the turn and the crop for a scan.
 
     Args:
         volume: the scan.
         side: side of the model's square slices in pixels.
+        plane: of the slices, as radiologists view it.
     """
     axes, flips = [0, 0, 0], [False, False, False]
     for axis, (world, sign) in enumerate(geometry.closest_axes(volume.affine)):
-        model_axis, model_sign = _GRID_AXES[world]
+        model_axis, model_sign = _GRID_AXES[plane][world]
         axes[model_axis], flips[model_axis] = axis, sign != model_sign
     record = SpatialRecord(
         source_shape_ijk=volume.shape_ijk,
