@@ -8,6 +8,7 @@ of weights, and no built-in login, which rejects every token.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -54,6 +55,7 @@ router = APIRouter()
 @router.post("/infer/{model}", tags=["Infer"], summary="Run one of the model's abilities on an image")
 async def infer(
     *,
+    request: Request,
     background_tasks: BackgroundTasks,
     model: str,
     image: str = "",
@@ -63,15 +65,23 @@ async def infer(
     label: Annotated[UploadFile | None, File()] = None,
     output: host_infer.ResultType | None = None,
 ) -> Any:
-    """Check the request, then let the host resolve, run and pack it."""
-    guards.inference_params(params)
+    """Check the request, then let the host resolve, run and pack it.
+
+    Who does not say who asks (OHIF) is told from others by the address, so that annotators do not end each other's
+    requests.
+    """
+    record = guards.inference_params(params)
+    if request.client is not None:
+        record.setdefault("client_id", request.client.host)
     if file is not None:
         guards.require_upload(file, guards.UPLOADS)
     elif session_id:
         _require_session(session_id)
     else:
         await _beside(_require_image, image)
-    work = partial(host_infer.run_inference, background_tasks, model, image, session_id, params, file, label, output)
+    work = partial(
+        host_infer.run_inference, background_tasks, model, image, session_id, json.dumps(record), file, label, output
+    )
     return await _beside(work, limiter=_MODEL_QUEUE)
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
-from label_tasks import language
+from label_tasks import language, segmentation
+from label_tasks.server import build
+
+from .conftest import fake_segment
 
 
 class TestServer:
@@ -76,6 +81,22 @@ class TestServer:
         reply = server.put("/datastore/label?image=delta", files={"label": ("d.nii.gz", scan)})
         assert reply.json() == {"image": "delta", "label": "delta"}
         assert server.get("/datastore/").json()["completed"] == 1
+
+    def test_annotators_without_a_name_are_told_apart_by_their_address(
+        self, app: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        owners: list[object] = []
+
+        def note(*given: Any, owner: object, **_: Any) -> Any:
+            owners.append(owner)
+            return fake_segment(*given)
+
+        monkeypatch.setattr(segmentation, "segment", note)
+        for address, params in (("10.0.0.1", {}), ("10.0.0.2", {}), ("10.0.0.2", {"client_id": "ann"})):
+            client = TestClient(build(), client=(address, 50000))
+            form = {"params": json.dumps({"prompt": "liver", **params})}
+            assert client.post("/infer/medvlsam2_referring?image=alpha", data=form).status_code == 200
+        assert owners == ["10.0.0.1", "10.0.0.2", "ann"]
 
     def test_doors_that_stay_closed(self, server: TestClient) -> None:
         assert server.post("/reload").status_code == 404
