@@ -17,7 +17,7 @@ import platform
 import resource
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -42,6 +42,8 @@ HOST_CONFIG = "sam2.1_hiera_t.yaml"
 HOST_WEIGHTS = "sam2.1_hiera_tiny.pt"
 CLICKS = 10
 OBJECTS = 5
+SIZE = 512
+"""Our input side, unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,8 @@ def main() -> None:
     options = _options()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    with tempfile.TemporaryDirectory() as folder, _without_early_end():
-        scan = _scan(Path(folder), options.slices, options.side)
+    with tempfile.TemporaryDirectory() as folder, without_early_end():
+        scan = noise_scan(Path(folder), options.slices, options.side)
         rows = []
         for size in options.sizes:
             rows += _ours(Path(folder), scan, size, options.device)
@@ -88,7 +90,7 @@ def main() -> None:
 
 
 def _ours(folder: Path, scan: Path, size: int, device: str) -> list[Click]:
-    engine = Engine(_model(folder, size), device)
+    engine = Engine(model_folder(folder, size), device)
     volume = read_volume(scan, "scan")
     side = f"ours at {size}"
     rows = []
@@ -111,7 +113,7 @@ def _ours(folder: Path, scan: Path, size: int, device: str) -> list[Click]:
 
 def _host(folder: Path, scan: Path, size: int, device: str) -> list[Click]:
     """The host's task with the same weights from a file."""
-    task = _host_task(folder, _model(folder, size), size)
+    task = _host_task(folder, model_folder(folder, size), size)
     volume = read_volume(scan, "scan")
     clicks = _clicks(volume, CLICKS)
     ahead = volume.shape_ijk[2] - int(clicks[0][2])
@@ -137,7 +139,7 @@ def _timed(side: str, what: str, run: Callable[[Callable[[int, int], None]], Any
     return Click(side, what, seen[0], time.perf_counter() - started, len(seen))
 
 
-def _model(folder: Path, size: int) -> Path:
+def model_folder(folder: Path, size: int) -> Path:
     """A model folder with SAM 2.1-tiny's architecture and random weights; the rest is as small as can be."""
     path = folder / f"sam2.1-tiny-{size}"
     if not path.exists():
@@ -168,7 +170,7 @@ def _host_task(folder: Path, model_dir: Path, size: int) -> Any:
     return Sam2InferTask(str(host_dir), dimension=3)
 
 
-def _scan(folder: Path, slices: int, side: int) -> Path:
+def noise_scan(folder: Path, slices: int, side: int) -> Path:
     """Smooth noise in soft-tissue HU: what is on the slices changes no time."""
     rng = np.random.default_rng(0)
     coarse = torch.from_numpy(rng.normal(40, 60, (1, 1, 16, 16, max(2, slices // 8))).astype(np.float32))
@@ -204,7 +206,8 @@ def _ratios(rows: list[Click], options: argparse.Namespace) -> dict[str, float]:
 
 
 @contextmanager
-def _without_early_end() -> Any:
+def without_early_end() -> Iterator[None]:
+    """Let propagation go to the ends of the volume."""
     with patch.object(propagation, "PATIENCE_SLICES", 10**9):
         yield
 
@@ -226,9 +229,9 @@ def _device_name(device: str) -> str:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--slices", type=int, default=12)
+    parser.add_argument("--slices", type=int, default=60)
     parser.add_argument("--side", type=int, default=512, help="voxels of the scan in plane")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[512], help="our model's input sides")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[SIZE], help="our model's input sides")
     parser.add_argument("--peer-size", type=int, default=1024, help="the host's input side; 0 leaves the host out")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())

@@ -54,6 +54,11 @@ class FeatureCache:
         """Memory that all rows take."""
         return sum(store.memory_bytes for store in self._stores.values())
 
+    @property
+    def spilled_bytes(self) -> int:
+        """What all rows together take on disk."""
+        return sum(store.spilled_bytes for store in self._stores.values())
+
     def has_room(self, size_bytes: int) -> bool:
         """Whether so much fits into memory beside all that is there."""
         return self.used_bytes + size_bytes <= self.budget_bytes
@@ -124,6 +129,11 @@ class FeatureStore:
     def memory_bytes(self) -> int:
         """Memory that the rows take."""
         return sum(row.nbytes for row in self._rows.values())
+
+    @property
+    def spilled_bytes(self) -> int:
+        """What rows take on disk."""
+        return len(self._on_disk) * self._row_bytes
 
     @property
     def _row_bytes(self) -> int:

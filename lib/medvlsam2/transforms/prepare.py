@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from medvlsam2.data.volume import CTVolume
 from medvlsam2.transforms.spatial import SpatialRecord, plan
 from medvlsam2.transforms.window import Window, apply_window, normalise, scale_whole_volume
 
+RESIZED_AT_ONCE: Final = 32
+
 
 @dataclass(frozen=True)
 class PreparedVolume:
@@ -25,9 +28,11 @@ class PreparedVolume:
     record: SpatialRecord
 
     def hu_slices(self, numbers: Sequence[int]) -> Float[Tensor, "n s s"]:
-        """Slices in HU on the model grid."""
-        oriented = self.record.orient(self.volume.hu)[list(numbers)]
-        return self.record.resize_slices(torch.from_numpy(np.ascontiguousarray(oriented)))
+        """Slices in HU on the model grid, resized some at a time, since whole scans are large as floats."""
+        oriented = self.record.orient(self.volume.hu)
+        parts = [list(numbers[start : start + RESIZED_AT_ONCE]) for start in range(0, len(numbers), RESIZED_AT_ONCE)]
+        arrays = (np.ascontiguousarray(oriented[part]) for part in parts)
+        return torch.cat([self.record.resize_slices(torch.from_numpy(array)) for array in arrays])
 
     def sam2_slices(self, numbers: Sequence[int], window: Window, config: Sam2Config) -> Float[Tensor, "n 3 s s"]:
         """Normalised three-channel slices."""

@@ -1,0 +1,90 @@
+"""The arithmetic floor of a click: operations per slice against what the processor does in a second.
+
+    python benchmarks/floor.py --preset base
+
+Counts the floating-point operations of encoding one slice and of propagating one object to one slice (memory
+attention, mask decoder, memory encoder), times both, and compares them with a large matrix product on the same
+threads. "floor" is what the operations would take at the matrix product's speed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from medvlsam2.model import builders
+from medvlsam2.model.build_sam2 import build_sam2
+from medvlsam2.model.object_query import ObjectQuery, SlicePrompt
+from medvlsam2.model.propagation import segment_objects
+
+MATRIX = 2048
+REPEATS = 5
+SLICES = 9
+"""Slices of the clip; the click is on the first."""
+
+
+@torch.no_grad()
+def main() -> None:
+    """Count, time and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", choices=sorted(builders.PRESETS), default="nano")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    config = builders.preset(options.preset).sam2
+    sam2 = build_sam2(config).eval()
+    side = config.image_size
+    left, right = torch.randn(MATRIX, MATRIX), torch.randn(MATRIX, MATRIX)
+    speed = 2 * MATRIX**3 / _seconds(lambda: left @ right)
+    slices = torch.randn(SLICES, 3, side, side)
+    features = sam2.encode_slices(slices)
+    box = (side / 4, side / 4, side / 2, side / 2)
+    click = SlicePrompt(((side / 3, side / 3),), (1,))
+
+    def propagate(last: int) -> Callable[[], object]:
+        query = ObjectQuery(prompts={0: click}, box_xyxy=box, last_slice=last)
+        return lambda: segment_objects(sam2, features, [query])
+
+    one, several = propagate(1), propagate(SLICES - 1)
+    more = SLICES - 2
+    rows = {
+        "encode one slice": (
+            _operations(lambda: sam2.encode_slices(slices)) / SLICES,
+            _seconds(lambda: sam2.encode_slices(slices)) / SLICES,
+        ),
+        "propagate one object to one slice": (
+            (_operations(several) - _operations(one)) / more,
+            (_seconds(several) - _seconds(one)) / more,
+        ),
+    }
+    print(f"{options.preset} at {side}, {options.threads} threads, matrix product {speed / 1e9:.0f} GFLOP/s")
+    print("| what | GFLOP | floor s | measured s | of the floor |\n|---|--:|--:|--:|--:|")
+    for what, (operations, seconds) in rows.items():
+        floor = operations / speed
+        print(f"| {what} | {operations / 1e9:.2f} | {floor:.4f} | {seconds:.4f} | {seconds / floor:.1f} × |")
+
+
+def _operations(run: Callable[[], object]) -> int:
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops()
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    """The best of some times, after one that does not count."""
+    run()
+    times = []
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+if __name__ == "__main__":
+    main()

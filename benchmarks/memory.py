@@ -1,0 +1,70 @@
+"""Peak memory of the server's engine for a click through scans of 60, 300 and 1,000 slices of 512×512.
+
+    python benchmarks/memory.py --slices 60 300 1000 --cache-gb 0.5
+
+Each scan is read from a file and clicked in a process of its own, with SAM 2.1-tiny's architecture at 512 pixels and
+random weights. "scan" is what its voxels take as int16, "spilled" what slice features went to disk, "beyond" the peak
+without the features' budget.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+from interactive import SIZE, model_folder, noise_scan, without_early_end
+
+from medvlsam2.data.readers import read_volume
+from medvlsam2.tasks.engine import Engine
+from medvlsam2.tasks.prompts import ObjectPrompt
+from medvlsam2.tasks.segment import segment
+
+GB = 1e9
+
+
+def main() -> None:
+    """Click through each scan in its own process and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--slices", type=int, nargs="+", default=[60, 300, 1000])
+    parser.add_argument("--side", type=int, default=512, help="voxels of the scan in plane")
+    parser.add_argument("--cache-gb", type=float, default=0.5, help="budget of slice features")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        model = model_folder(Path(folder), SIZE)
+        print("| slices | scan GB | peak GB | beyond the budget GB | spilled GB |\n|--:|--:|--:|--:|--:|")
+        for slices in options.slices:
+            scan = noise_scan(Path(folder), slices, options.side)
+            with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+                found = pool.submit(partial(_click, model, scan, options.cache_gb, options.threads)).result()
+            peak, spilled, voxels = (found[key] / GB for key in ("peak_bytes", "spilled_bytes", "voxels_bytes"))
+            print(
+                f"| {slices} | {voxels:.2f} | {peak:.2f} | {peak - options.cache_gb:.2f} | {spilled:.2f} |", flush=True
+            )
+            scan.unlink()
+    print(json.dumps({"cache_gb": options.cache_gb, "torch": torch.__version__, "threads": options.threads}))
+
+
+def _click(model: Path, scan: Path, cache_gb: float, threads: int) -> dict[str, int]:
+    """Words and a click in the middle, through the whole volume."""
+    torch.set_num_threads(threads)
+    engine = Engine(model, cache_bytes=round(cache_gb * GB))
+    volume = read_volume(scan, "scan")
+    middle = tuple(float(size // 2) for size in volume.shape_ijk)
+    with without_early_end():
+        segment(engine, volume, [ObjectPrompt("liver", points_ijk=(middle,), point_labels=(1,))])
+    spilled = engine.features.spilled_bytes
+    engine.features.close()
+    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {"peak_bytes": peak_bytes, "spilled_bytes": spilled, "voxels_bytes": volume.hu.nbytes}
+
+
+if __name__ == "__main__":
+    main()
