@@ -1,10 +1,10 @@
-"""Peak memory of the server's engine for a click through scans of 60, 300 and 1,000 slices of 512×512.
+"""Peak memory of the engine for a click through scans of 60, 300 and 1,000 slices of 512×512.
 
     python benchmarks/memory.py --slices 60 300 1000 --cache-gb 0.5
 
 Each scan is read from a file and clicked in a process of its own, with SAM 2.1-tiny's architecture at 512 pixels and
-random weights. "scan" is what its voxels take as int16, "spilled" what slice features went to disk, "beyond" the peak
-without the features' budget.
+random weights. "scan" is what its voxels take as int16, "features" what slice features take in memory, "spilled" what
+they take on disk, "beyond" the peak without those in memory.
 """
 
 from __future__ import annotations
@@ -39,31 +39,30 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         model = model_folder(Path(folder), SIZE)
-        print("| slices | scan GB | peak GB | beyond the budget GB | spilled GB |\n|--:|--:|--:|--:|--:|")
+        print("| slices | scan GB | peak GB | features GB | beyond GB | spilled GB |\n|--:|--:|--:|--:|--:|--:|")
         for slices in options.slices:
             scan = noise_scan(Path(folder), slices, options.side)
             with ProcessPoolExecutor(1, get_context("spawn")) as pool:
                 found = pool.submit(partial(_click, model, scan, options.cache_gb, options.threads)).result()
-            peak, spilled, voxels = (found[key] / GB for key in ("peak_bytes", "spilled_bytes", "voxels_bytes"))
-            print(
-                f"| {slices} | {voxels:.2f} | {peak:.2f} | {peak - options.cache_gb:.2f} | {spilled:.2f} |", flush=True
-            )
+            peak, kept, spilled, voxels = (found[key] / GB for key in ("peak", "features", "spilled", "voxels"))
+            row = (voxels, peak, kept, peak - kept, spilled)
+            print(f"| {slices} |", " | ".join(f"{value:.2f}" for value in row), "|", flush=True)
             scan.unlink()
     print(json.dumps({"cache_gb": options.cache_gb, "torch": torch.__version__, "threads": options.threads}))
 
 
 def _click(model: Path, scan: Path, cache_gb: float, threads: int) -> dict[str, int]:
-    """Words and a click in the middle, through the whole volume."""
+    """Words and a click in the middle, through the whole volume; all figures in bytes."""
     torch.set_num_threads(threads)
     engine = Engine(model, cache_bytes=round(cache_gb * GB))
     volume = read_volume(scan, "scan")
     middle = tuple(float(size // 2) for size in volume.shape_ijk)
     with without_early_end():
         segment(engine, volume, [ObjectPrompt("liver", points_ijk=(middle,), point_labels=(1,))])
-    spilled = engine.features.spilled_bytes
+    features, spilled = engine.features.used_bytes, engine.features.spilled_bytes
     engine.features.close()
-    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"peak_bytes": peak_bytes, "spilled_bytes": spilled, "voxels_bytes": volume.hu.nbytes}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {"peak": peak, "features": features, "spilled": spilled, "voxels": volume.hu.nbytes}
 
 
 if __name__ == "__main__":

@@ -73,6 +73,7 @@ def test_memory_keeps_to_its_budget(rows: int, tmp_path: Path) -> None:
         assert_right(store, encoder, [number])
         assert cache.used_bytes <= cache.budget_bytes
     assert cache.used_bytes == rows * ROW_BYTES
+    assert cache.spilled_bytes == (30 - rows) * ROW_BYTES
     assert sum(len(batch) for batch in encoder.batches) == 30
 
 

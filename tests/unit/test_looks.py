@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,8 +121,23 @@ def test_what_words_find_small_is_seen_better_and_in_its_place(
 
 def test_the_second_look_keeps_to_the_slices_of_the_first(engine: Engine, small_phantom: Phantom, eyes: Eyes) -> None:
     segment(engine, small_phantom.volume, [ObjectPrompt("aorta")])
-    last = small_phantom.volume.shape_ijk[2] - 1
-    assert (eyes.queries[1].first_slice, eyes.queries[1].last_slice) == (1, min(last, 11 + looks.SLICES_BEYOND))
+    assert (eyes.queries[1].first_slice, eyes.queries[1].last_slice) == (5, 11)
+
+
+def test_looks_that_see_different_things_leave_the_first(
+    engine: Engine, small_phantom: Phantom, eyes: Eyes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, whole_view = eyes._see, whole_crop(engine, small_phantom)
+
+    def elsewhere(record: SpatialRecord, side: int) -> ObjectMasks:
+        found = look(record, side)
+        return found if record.crop_hw == whole_view else replace(found, mask_logits=found.mask_logits.flip(2))
+
+    eyes.low, eyes.high = np.array((12, 24, 5)), np.array((18, 30, 12))
+    monkeypatch.setattr(eyes, "_see", elsewhere)
+    found = segment(engine, small_phantom.volume, [ObjectPrompt("aorta")]).label_map == 1
+    assert len(eyes.views) == 2
+    assert dice(found, eyes.low, eyes.high) > 0.5
 
 
 def test_large_objects_are_looked_at_once(engine: Engine, small_phantom: Phantom, eyes: Eyes) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import threading
+import gc
 import time
+import weakref
 from pathlib import Path
 
 import pytest
 import torch
 
 from medvlsam2.data.phantom import Phantom
+from medvlsam2.data.volume import CTVolume
 from medvlsam2.tasks.engine import Engine
 from medvlsam2.tasks.feature_store import ENCODE_BATCH, FeatureStore
 from medvlsam2.tasks.prompts import ObjectPrompt
@@ -62,25 +64,45 @@ def test_the_nearest_slices_come_first(tiny_model_dir: Path, small_phantom: Phan
     assert store.known_slices == set(range(ENCODE_BATCH + 1))
 
 
-def test_a_click_comes_between(tiny_model_dir: Path, small_phantom: Phantom, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While slices are read ahead, who asks for a turn has it after the batch that runs."""
+def test_nothing_is_made_while_a_request_is_on_its_way(
+    tiny_model_dir: Path, small_phantom: Phantom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the steps of a request the device is free, and still nobody else takes it."""
     engine = Engine(tiny_model_dir, reads_ahead=True)
     store = whole_store(engine, small_phantom)
     store.select(torch.tensor([0]))
     batches: list[int] = []
-    asked, running = threading.Event(), threading.Event()
 
     def make_more() -> bool:
-        running.set()
-        assert asked.wait(WAIT_S)
         batches.append(1)
-        return len(batches) < 50
+        return len(batches) < 5
 
     monkeypatch.setattr(store, "make_more", make_more)
     assert engine.read_ahead is not None
-    engine.read_ahead.want(store)
-    assert running.wait(WAIT_S)
-    threading.Timer(0.05, asked.set).start()
-    with engine.turn():
-        assert len(batches) <= 2
-    assert until(lambda: len(batches) == 50)
+    with engine.requests.one():
+        engine.read_ahead.want(store)
+        time.sleep(0.1)
+        with engine.turn():
+            assert batches == []
+        time.sleep(0.1)
+        assert batches == []
+    assert until(lambda: len(batches) == 5)
+
+
+def test_a_scan_that_is_no_longer_open_is_let_go(tiny_model_dir: Path, small_phantom: Phantom) -> None:
+    """Features outlive their session, scan and model do not."""
+    engine = Engine(tiny_model_dir, reads_ahead=True)
+    volume = CTVolume(small_phantom.volume.hu.copy(), small_phantom.volume.affine, "closed")
+    segment(engine, volume, [CORNER])
+    (near,) = engine.session(volume)._near.values()
+    store, scan = near.features("soft"), weakref.ref(volume)
+    del near
+    assert until(lambda: len(store.known_slices) == len(store))
+    engine._sessions.clear()
+    del volume
+    gc.collect()
+    assert scan() is None
+    store.select(torch.tensor([2]))
+    store.forget()
+    with pytest.raises(ReferenceError):
+        store.select(torch.tensor([2]))

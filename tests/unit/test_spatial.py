@@ -10,7 +10,7 @@ from medvlsam2 import geometry
 from medvlsam2.config import Sam2Config
 from medvlsam2.data.volume import HU_MIN, CTVolume
 from medvlsam2.errors import GeometryMismatch, InvalidPrompt
-from medvlsam2.transforms.prepare import channel_slices, prepare, three_channels, whole_volume
+from medvlsam2.transforms.prepare import RESIZED_AT_ONCE, channel_slices, prepare, three_channels, whole_volume
 from medvlsam2.transforms.spatial import GridBox, Plane, SpatialRecord, label_map_to_source, plan
 from medvlsam2.transforms.window import WINDOWS_HU, apply_window, normalise, window_at, window_of_box
 
@@ -222,6 +222,13 @@ class TestSlices:
         assert prepared.whole_volume((4, 8, 8)).shape == (1, 1, 4, 8, 8)
         logits = torch.full((shape[2], 8, 8), 5.0)
         assert prepared.record.mask_to_source(logits).all()
+
+    def test_many_slices_are_each_what_one_alone_is(self) -> None:
+        hu = np.random.default_rng(0).integers(-1000, 1000, (9, 11, 2 * RESIZED_AT_ONCE + 3)).astype(np.int16)
+        prepared = prepare(CTVolume(hu, np.eye(4), "long"), 16)
+        numbers = [5, *range(prepared.record.num_slices)]
+        alone = torch.cat([prepared.hu_slices([number]) for number in numbers])
+        assert torch.equal(prepared.hu_slices(numbers), alone)
 
     def test_extreme_spacing(self) -> None:
         affine = np.diag([0.2, 40.0, 100.0, 1.0])

@@ -24,7 +24,7 @@ class ServeConfig:
     report_tokens: int = 256
     """Longest report in tokens."""
     tta: str = "none"
-    """Test-time augmentation: "axes" looks at coronal slices as well, at about twice the time; or "none"."""
+    """Test-time augmentation: "axes" looks at coronal slices as well, at several times the time; or "none"."""
     cache_gb: float | None = None
     """Memory for slice features in GB (10^9 bytes); by default a quarter of the machine's. The rest goes to disk."""
 

@@ -71,8 +71,8 @@ async def infer(
     requests.
     """
     record = guards.inference_params(params)
-    if request.client is not None:
-        record.setdefault("client_id", request.client.host)
+    if not isinstance(record.get("client_id"), str) and request.client is not None:
+        record["client_id"] = request.client.host
     if file is not None:
         guards.require_upload(file, guards.UPLOADS)
     elif session_id:

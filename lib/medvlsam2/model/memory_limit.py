@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final, TypeVar
 
 import torch
 
@@ -12,6 +13,10 @@ from medvlsam2.errors import DeviceFull
 
 logger = logging.getLogger(__name__)
 
+FULL: Final = (
+    "The device's memory does not suffice for one slice or object. End other programs that use it, or start with a "
+    "smaller model or on the CPU (--conf device cpu)."
+)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -33,19 +38,30 @@ def in_parts(run: Callable[[Sequence[Item]], Result], items: Sequence[Item], siz
         try:
             found.append(run(part))
             continue
-        except torch.OutOfMemoryError:
+        except (torch.OutOfMemoryError, DeviceFull):
             pass
         # outside of the handler, whose traceback keeps the tensors of the failed run
         _free_memory()
         if len(part) == 1:
-            raise DeviceFull(
-                "The device's memory does not suffice for one slice or object. End other programs that use it, or "
-                "start with a smaller model or on the CPU (--conf device cpu)."
-            )
+            raise DeviceFull(FULL)
         half = (len(part) + 1) // 2
         logger.warning("out of memory with %d at once; going on with %d", len(part), half)
         found += in_parts(run, part, half)
     return found
+
+
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """Say what to do where memory does not suffice all the same.
+
+    Raises:
+        DeviceFull: in place of PyTorch's error.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        _free_memory()
+        raise DeviceFull(FULL) from error
 
 
 def _free_memory() -> None:

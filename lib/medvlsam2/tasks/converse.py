@@ -61,7 +61,7 @@ def report(engine: Engine, volume: CTVolume, *, max_new_tokens: int = REPORT_TOK
         max_new_tokens: the longest report in tokens.
     """
     start = time.perf_counter()
-    with engine.turn():
+    with engine.requests.one(), engine.turn():
         text = _generate(engine, engine.session(volume), chat.report_question(), max_new_tokens)
     findings = tuple(Finding(sentence, structures_in(sentence)) for sentence in split_sentences(text))
     return Report(text, findings, volume.warnings, {"total": time.perf_counter() - start})
@@ -91,7 +91,7 @@ def answer(
     if choices and kind not in (None, "multiple_choice"):
         raise InvalidPrompt(f"Kind '{kind}' given with {len(choices)} choices. Leave out the choices, or the kind.")
     asked = chat.answer_question(question, choices, kind)
-    with engine.turn():
+    with engine.requests.one(), engine.turn():
         session = engine.session(volume)
         index = _choose(session, asked, choices) if choices else None
         text = _generate(engine, session, asked, ANSWER_TOKENS) if index is None else chat.choice_answer(choices, index)

@@ -44,7 +44,15 @@ def find_masks(
             heed_clicks(found[number], features, query, record, turn=turn)
             continue
         boxed = query.without_clicks()
-        key = (window, boxed.box_xyxy, boxed.first_slice, boxed.last_slice, *_words_and_masks(boxed))
+        key = (
+            window,
+            record.axes,
+            record.crop_hw,
+            boxed.box_xyxy,
+            boxed.first_slice,
+            boxed.last_slice,
+            *_words_and_masks(boxed),
+        )
         if not query.has_clicks:
             view.box_masks.put(key, found[number])
             continue

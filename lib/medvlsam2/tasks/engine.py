@@ -29,7 +29,7 @@ from medvlsam2.model.checkpoint import LoadedModel
 from medvlsam2.tasks.feature_store import FeatureCache
 from medvlsam2.tasks.read_ahead import ReadAhead
 from medvlsam2.tasks.session import VolumeSession
-from medvlsam2.tasks.turns import Claims, Turns
+from medvlsam2.tasks.turns import Claims, Requests, Turns
 
 KEPT_SESSIONS: Final = 4
 CACHE_SHARE: Final = 0.25
@@ -66,7 +66,8 @@ class Engine:
         self.looks_across = looks_across
         self.turns = Turns()
         self.claims = Claims()
-        self.read_ahead = ReadAhead(self.turn) if reads_ahead else None
+        self.requests = Requests()
+        self.read_ahead = ReadAhead(self.turn, self.requests) if reads_ahead else None
         self._cache_bytes = cache_bytes
         self._guard = threading.RLock()
         self._loaded: LoadedModel | None = None

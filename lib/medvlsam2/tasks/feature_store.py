@@ -27,7 +27,7 @@ from medvlsam2.model.volume_sam2 import SliceFeatures
 
 ENCODE_BATCH: Final = 8
 """Slices that are encoded at once, where more than one is wanted."""
-KEPT_STORES: Final = 24
+KEPT_STORES: Final = 64
 """Views of scans whose features are kept; older ones are forgotten, their files too."""
 
 Encode = Callable[[Sequence[int]], SliceFeatures]

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from medvlsam2.model.object_query import EMPTY_LOGIT, ObjectMasks, ObjectQuery
-from medvlsam2.model.propagation import Shown, Turn
+from medvlsam2.model.propagation import BATCH, Shown, Turn
 from medvlsam2.tasks.click_field import Edges, box_extent, extent, heed_clicks
 from medvlsam2.tasks.corrected_masks import find_masks
 from medvlsam2.tasks.prompts import ObjectPrompt
@@ -40,8 +40,6 @@ OFFSETS: Final = (0.0, 1 / 6, 1 / 3)
 """Where parts begin, in sides of a slice …"""
 PART: Final = 2 / 3
 """… and how long they are."""
-SLICES_BEYOND: Final = 4
-"""The nearer look goes so many slices beyond what words found."""
 
 
 @dataclass(frozen=True)
@@ -112,35 +110,44 @@ class Search:
         edges = {number: extent(found.masks) for number, found in first.items()}
         for crop, numbers in self._parts(edges).items():
             near = {
-                number: _limited(query, edges[number][0], self.session.num_slices)
-                for number, query in self._near_queries(crop, numbers).items()
+                number: _limited(query, edges[number][0]) for number, query in self._near_queries(crop, numbers).items()
             }
-            for number, found in self._look(self.session.near(crop), near, None).items():
-                if found.is_anywhere:
-                    self._fuse(found, first[number], near[number])
+            looked = self._look(self.session.near(crop), near, None, seeds_mm=0.0)
+            for number, found in looked.items():
+                if self._fuse(found, first[number], near[number]):
                     results[number] = found
 
     def _look_across(self, results: dict[int, Found]) -> None:
         """An edited mask is one of axial slices and stays alone; what is not found across stays as it is."""
         view = self.session.coronal
         numbers = [n for n, one in enumerate(self.wanted) if results[n].is_anywhere and one.prompt.mask is None]
-        looked = self._look(view, {number: _query(view, self.wanted[number]) for number in numbers}, None)
-        for number, found in looked.items():
-            query = _near_query(results[number].view, self.wanted[number])
-            if found.is_anywhere and query is not None:
-                self._fuse(results[number], found, query)
+        for start in range(0, len(numbers), BATCH):
+            some = {number: _query(view, self.wanted[number]) for number in numbers[start : start + BATCH]}
+            for number, found in self._look(view, some, None).items():
+                query = _near_query(results[number].view, self.wanted[number])
+                if query is not None:
+                    self._fuse(results[number], found, query)
 
     def _near_queries(self, crop: Crop, numbers: Sequence[int]) -> dict[int, ObjectQuery]:
         view = self.session.near(crop)
         return {number: query for number in numbers if (query := _near_query(view, self.wanted[number])) is not None}
 
-    def _fuse(self, kept: Found, other: Found, query: ObjectQuery) -> None:
-        """The mean of both looks on the grid of one; each has one voice, however loud. Clicks hold in it too."""
-        seen = regrid(other.masks.mask_logits, other.record, kept.record, outside=EMPTY_LOGIT)
-        kept.masks.mask_logits = (_bounded(seen) + _bounded(kept.masks.mask_logits)) / 2
-        heed_clicks(kept.masks, kept.view.features(self.window), query, kept.record, turn=self.turn)
+    def _fuse(self, kept: Found, other: Found, query: ObjectQuery) -> bool:
+        """The mean of both looks on the grid of one, where it leaves anything; each has one voice, however loud.
 
-    def _look(self, view: View, queries: dict[int, ObjectQuery], shown: Shown | None) -> dict[int, Found]:
+        Clicks hold in it too. Two looks that see different things tell nothing: then nothing is changed.
+        """
+        seen = regrid(_bounded(other.masks.mask_logits), other.record, kept.record, outside=EMPTY_LOGIT)
+        mean = (seen + _bounded(kept.masks.mask_logits)) / 2
+        if not (mean > 0).any():
+            return False
+        kept.masks.mask_logits = mean
+        heed_clicks(kept.masks, kept.view.features(self.window), query, kept.record, turn=self.turn)
+        return True
+
+    def _look(
+        self, view: View, queries: dict[int, ObjectQuery], shown: Shown | None, *, seeds_mm: float = SEED_STRIDE_MM
+    ) -> dict[int, Found]:
         if not queries:
             return {}
         numbers = list(queries)
@@ -149,7 +156,7 @@ class Search:
             if shown is not None:
                 shown(numbers[query], slice_number, masks)
 
-        stride = max(1, round(SEED_STRIDE_MM / view.record.slice_spacing_mm))
+        stride = max(1, round(seeds_mm / view.record.slice_spacing_mm))
         masks = find_masks(view, self.window, list(queries.values()), stride=stride, turn=self.turn, shown=tell)
         return {number: Found(one, view) for number, one in zip(numbers, masks, strict=True)}
 
@@ -201,16 +208,11 @@ def _near_query(view: View, wanted: Wanted) -> ObjectQuery | None:
     )
 
 
-def _limited(query: ObjectQuery, found_slices: tuple[float, float], num_slices: int) -> ObjectQuery:
-    """Words alone are looked for near where they were found."""
+def _limited(query: ObjectQuery, found_slices: tuple[float, float]) -> ObjectQuery:
+    """Words alone are looked for on the slices on which they were found: a slice needs both looks."""
     if query.is_pointed:
         return query
-    first, end = (int(edge) for edge in found_slices)
-    return replace(
-        query,
-        first_slice=max(0, first - SLICES_BEYOND),
-        last_slice=min(num_slices - 1, end - 1 + SLICES_BEYOND),
-    )
+    return replace(query, first_slice=int(found_slices[0]), last_slice=int(found_slices[1]) - 1)
 
 
 def _bounded(logits: Tensor) -> Tensor:

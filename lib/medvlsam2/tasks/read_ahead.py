@@ -1,7 +1,7 @@
-"""Slices of the scan in use are encoded before anybody asks for them, while the device has nothing else to do.
+"""Slices of the scan in use are encoded before anybody asks for them, while no request is on its way.
 
-The thread takes its turns like everybody: a click waits for one batch of slices at most. It ends when all is made or
-memory is full, since what went to disk again would not come back faster than it was made.
+A click waits for one batch of slices at most. The thread ends when all is made or memory is full, since what went to
+disk would not come back much faster than it was made.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from medvlsam2.tasks.feature_store import FeatureStore
+from medvlsam2.tasks.turns import Requests
 
 logger = logging.getLogger(__name__)
 
@@ -21,10 +22,12 @@ class ReadAhead:
 
     Args:
         turn: a turn on the device.
+        requests: while there are any, nothing is made.
     """
 
-    def __init__(self, turn: Callable[[], AbstractContextManager[None]]) -> None:
+    def __init__(self, turn: Callable[[], AbstractContextManager[None]], requests: Requests) -> None:
         self._turn = turn
+        self._requests = requests
         self._guard = threading.Lock()
         self._wanted: list[FeatureStore] = []
         self._thread: threading.Thread | None = None
@@ -39,9 +42,13 @@ class ReadAhead:
 
     def _run(self) -> None:
         while (store := self._next()) is not None:
+            self._requests.wait_for_none()
             try:
                 with self._turn():
                     more = store.make_more()
+            except ReferenceError:
+                logger.debug("the scan is no longer open")
+                more = False
             except Exception:
                 logger.exception("reading ahead ended")
                 more = False

@@ -16,6 +16,7 @@ from torch import Tensor
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.geometry import spacing_mm, voxel_volume_ml
+from medvlsam2.model.memory_limit import enough_memory
 from medvlsam2.model.object_query import ObjectMasks
 from medvlsam2.tasks.diameter import longest_diameter_mm
 from medvlsam2.tasks.engine import Engine
@@ -82,6 +83,7 @@ def segment(
         owner: who asks. A later request of the same owner for the same objects of this scan replaces this one.
 
     Raises:
+        DeviceFull: if the device's memory does not suffice.
         InvalidPrompt: on no prompt or too many, a click outside the scan, an inverted or empty box.
         UnknownStructure: if a text names nothing that the vocabulary knows.
         Superseded: if a later request replaced this one.
@@ -90,7 +92,8 @@ def segment(
         raise InvalidPrompt(f"{len(prompts)} prompts given; 1 to {MAX_OBJECTS} are allowed in one request.")
     names = tuple(prompt.display_name for prompt in prompts)
     key = (owner, volume.content_hash, names)
-    with engine.claims.claim(key, " and ".join(repr(name) for name in names[:3])) as claim:
+    what = " and ".join(repr(name) for name in names[:3])
+    with engine.claims.claim(key, what) as claim, engine.requests.one(), enough_memory():
         job = _Job(engine, claim, progress or (lambda _: None), shown)
         with job.turn():
             session = engine.session(volume)
@@ -134,10 +137,12 @@ def _masks(session: VolumeSession, wanted: list[Wanted], windows: list[Window], 
         search = Search(session, window, chosen, turn=job.turn, shown=tell)
         masks = search.find(across=job.engine.looks_across)
         found |= dict(zip(numbers, masks, strict=True))
-        if job.engine.read_ahead is not None:
-            job.engine.read_ahead.want(session.features(window))
         job.clock.lap("masks")
         job.progress(len(found) / len(wanted))
+    if job.engine.read_ahead is not None:
+        used = {(one.view, windows[number]): None for number, one in found.items()}
+        for view, window in used:
+            job.engine.read_ahead.want(view.features(window))
     return [found[number] for number in range(len(wanted))]
 
 

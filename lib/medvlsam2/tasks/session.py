@@ -18,6 +18,7 @@ from medvlsam2.data.language.measurements import measured_text
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.model.checkpoint import LoadedModel
 from medvlsam2.model.language import PrefixCache
+from medvlsam2.tasks.box_masks import BoxMasks
 from medvlsam2.tasks.feature_store import Encode, FeatureCache, FeatureStore
 from medvlsam2.tasks.measure import measurable, measure_structures
 from medvlsam2.tasks.measure_findings import MaskGrid, measure_findings
@@ -45,6 +46,7 @@ class VolumeSession:
         self.device = device
         self._cache = cache
         self._encoder = encoder
+        self._box_masks = BoxMasks()
         self.whole = self._view(prepare(volume, loaded.config.sam2.image_size))
         self._near: dict[Crop, View] = {}
 
@@ -76,7 +78,7 @@ class VolumeSession:
         return self._view(replace(self.prepared, record=record))
 
     def _view(self, prepared: PreparedVolume) -> View:
-        return View(self.loaded, prepared, self.device, self._open_store)
+        return View(self.loaded, prepared, self.device, self._open_store, self._box_masks)
 
     def _open_store(self, window: Window, record: SpatialRecord, encode: Encode) -> FeatureStore:
         key = (self.volume.content_hash, window, record.axes, record.crop_hw, record.side, self._encoder)

@@ -54,6 +54,31 @@ class Turns:
                 self._taken = False
 
 
+class Requests:
+    """How many requests are on their way, so that other work can wait until there is none."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._count = 0
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Be on its way."""
+        with self._changed:
+            self._count += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._count -= 1
+                self._changed.notify_all()
+
+    def wait_for_none(self) -> None:
+        """Wait until all are answered."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._count == 0)
+
+
 class Claim:
     """One request's right to an object, until a newer request claims it."""
 

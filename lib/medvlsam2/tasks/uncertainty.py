@@ -23,14 +23,15 @@ def uncertainty(engine: Engine, volume: CTVolume) -> float:
     On a slice where the object score says "present" the confidence is score x predicted IoU, elsewhere it is the
     confidence of absence; doubt is what is missing to 1.
     """
-    with engine.turn():
-        session = engine.session(volume)
-        known = session.loaded.metadata["structures"] or list(vocabulary.STRUCTURES)
-        keys = [key for key in known if not vocabulary.STRUCTURES[key].is_finding][:STRUCTURES]
-        tokens = session.text_tokens([vocabulary.STRUCTURES[key].name for key in keys])
-    step = max(1, session.num_slices // SLICES)
-    numbers = list(range(0, session.num_slices, step))
-    found = scan(session.loaded.model.sam2, session.features("soft"), tokens, numbers, engine.turn)
+    with engine.requests.one():
+        with engine.turn():
+            session = engine.session(volume)
+            known = session.loaded.metadata["structures"] or list(vocabulary.STRUCTURES)
+            keys = [key for key in known if not vocabulary.STRUCTURES[key].is_finding][:STRUCTURES]
+            tokens = session.text_tokens([vocabulary.STRUCTURES[key].name for key in keys])
+        step = max(1, session.num_slices // SLICES)
+        numbers = list(range(0, session.num_slices, step))
+        found = scan(session.loaded.model.sam2, session.features("soft"), tokens, numbers, engine.turn)
     doubts = []
     for masks in found:
         score = masks.object_score_logits[:, 0].float().sigmoid()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import torch
 
@@ -26,12 +26,15 @@ class View:
         loaded: the model.
         prepared: the scan, and what part of its slices is seen.
         device: where the model is.
-        open_store: where features are kept.
+        open_store: where features are kept; they must not keep the view alive.
+        box_masks: of all views of the scan.
     """
 
-    def __init__(self, loaded: LoadedModel, prepared: PreparedVolume, device: str, open_store: Open) -> None:
+    def __init__(
+        self, loaded: LoadedModel, prepared: PreparedVolume, device: str, open_store: Open, box_masks: BoxMasks
+    ) -> None:
         self.prepared = prepared
-        self.box_masks = BoxMasks()
+        self.box_masks = box_masks
         self._loaded = loaded
         self._device = device
         self._open_store = open_store
@@ -48,7 +51,15 @@ class View:
 
     def features(self, window: Window) -> FeatureStore:
         """Slice features in one window; each slice is encoded when it is first asked for."""
-        return self._open_store(window, self.record, partial(self._encode, window))
+        view = weakref.ref(self)
+
+        def encode(numbers: Sequence[int]) -> SliceFeatures:
+            seen = view()
+            if seen is None:
+                raise ReferenceError("The scan is no longer open.")
+            return seen._encode(window, numbers)
+
+        return self._open_store(window, self.record, encode)
 
     @torch.no_grad()
     def _encode(self, window: Window, numbers: Sequence[int]) -> SliceFeatures:

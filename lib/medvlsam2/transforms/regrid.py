@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -10,6 +12,8 @@ from torch import Tensor
 
 from medvlsam2.errors import GeometryMismatch
 from medvlsam2.transforms.spatial import SpatialRecord
+
+SLICES_AT_ONCE: Final = 32
 
 
 def regrid(
@@ -37,15 +41,20 @@ def regrid(
     values = logits.float().permute(order)
     sizes = values.shape
     reached = [(line > -0.5) & (line < size - 0.5) for line, size in zip(lines, sizes, strict=True)]
-    grid = torch.stack(
-        torch.meshgrid(*((line + 0.5) * 2 / size - 1 for line, size in zip(lines, sizes, strict=True)), indexing="ij"),
-        dim=-1,
-    )
-    sampled = F.grid_sample(
-        values[None, None], grid.flip(-1)[None].to(values), padding_mode="border", align_corners=False
-    )[0, 0]
+    rows, columns = (_normalised(lines[axis], sizes[axis]) for axis in (1, 2))
+    parts = []
+    for some in torch.split(_normalised(lines[0], sizes[0]), SLICES_AT_ONCE):
+        grid = torch.stack(torch.meshgrid(some, rows, columns, indexing="ij")[::-1], dim=-1)[None].to(values)
+        sampled = F.grid_sample(values[None, None], grid, padding_mode="border", align_corners=False)
+        parts.append(sampled[0, 0])
+    found = torch.cat(parts)
     inside = reached[0][:, None, None] & reached[1][:, None] & reached[2]
-    return torch.where(inside.to(values.device), sampled, torch.full_like(sampled, outside))
+    return torch.where(inside.to(values.device), found, torch.full_like(found, outside))
+
+
+def _normalised(places: Float[Tensor, " n"], size: int) -> Float[Tensor, " n"]:
+    """From pixels to PyTorch's -1 … 1."""
+    return (places + 0.5) * 2 / size - 1
 
 
 def _places(

@@ -92,7 +92,12 @@ class TestServer:
             return fake_segment(*given)
 
         monkeypatch.setattr(segmentation, "segment", note)
-        for address, params in (("10.0.0.1", {}), ("10.0.0.2", {}), ("10.0.0.2", {"client_id": "ann"})):
+        asked: tuple[tuple[str, dict[str, str | None]], ...] = (
+            ("10.0.0.1", {}),
+            ("10.0.0.2", {"client_id": None}),
+            ("10.0.0.2", {"client_id": "ann"}),
+        )
+        for address, params in asked:
             client = TestClient(build(), client=(address, 50000))
             form = {"params": json.dumps({"prompt": "liver", **params})}
             assert client.post("/infer/medvlsam2_referring?image=alpha", data=form).status_code == 200
