@@ -235,6 +235,7 @@ class TestServeConfig:
             ({"devise": "nano"}, r"Unknown --conf key 'devise'. Did you mean device\?"),
             ({"candidates": "few"}, "candidates is 'few'; give a whole number"),
             ({"candidates": "0"}, "candidates is 0"),
+            ({"tta": "both"}, "tta is 'both'; allowed are none and axes"),
         ],
     )
     def test_what_is_not_understood(self, conf: dict[str, str], sentence: str) -> None:

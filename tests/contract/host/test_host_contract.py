@@ -76,6 +76,14 @@ class TestWhatTheHostLists:
         assert again is not app
         assert again.info()["models"] == app.info()["models"]
 
+    @pytest.mark.parametrize(("tta", "across"), [("none", False), ("axes", True)])
+    def test_coronal_slices_are_looked_at_where_asked(
+        self, app: MONAILabelApp, studies: Path, tta: str, across: bool
+    ) -> None:
+        host.clear_cache()
+        again = host.app_instance(str(APP_DIR), str(studies), {**app.conf, "tta": tta})
+        assert {task._engine.looks_across for task in again._infers.values()} == {across}
+
     def test_a_wrong_conf_key_stops_the_start_with_a_sentence(self, app: MONAILabelApp, studies: Path) -> None:
         host.clear_cache()
         with pytest.raises(errors.InvalidConfig, match=r"'devise'. Did you mean device"):
