@@ -25,10 +25,12 @@ ROOT = Path(__file__).resolve().parents[1]
 NO_SHARED_DATA = "The real scans are not here: set MEDVLSAM2_DATA, or put them into ../shared/data."
 SEED = 20260109
 
-# One share of the cores for each pytest worker, and for the servers that it starts.
-THREADS = max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
-os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
-torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+# One share of the cores for each pytest worker, and for the servers that it starts. Not in the process that starts the
+# workers: they would inherit all of the cores from it, and small operations that fight for them take 100 times as long.
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    THREADS = max(1, (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
+    os.environ["OMP_NUM_THREADS"] = str(THREADS)
+    torch.set_num_threads(THREADS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -21,6 +21,7 @@ from medvlsam2.tasks.segment import segment
 CLICKS = ((30.0, 30.0, 8.0), (24.0, 28.0, 8.0), (28.0, 33.0, 5.0), (22.0, 24.0, 10.0))
 LABELS = (1, 0, 1, 1)
 BOX = (12, 44, 14, 46, 3, 13)
+SLICES = 14
 
 
 def clicked(order: tuple[int, ...] = (0, 1, 2, 3), *, box: bool = False) -> ObjectPrompt:
@@ -40,41 +41,47 @@ def mask(engine: Engine, volume: CTVolume, *prompts: ObjectPrompt) -> np.ndarray
 
 
 @pytest.fixture
+def volume(small_phantom: Phantom) -> CTVolume:
+    """A few slices, since every test here goes through all of them several times."""
+    return CTVolume(small_phantom.volume.hu[:, :, :SLICES].copy(), small_phantom.volume.affine, "short")
+
+
+@pytest.fixture
 def engine(tiny_model_dir: Path) -> Engine:
     return Engine(tiny_model_dir)
 
 
 @pytest.mark.parametrize("box", [False, True])
 @pytest.mark.parametrize("order", [(3, 2, 1, 0), (1, 0, 3, 2)])
-def test_clicks_in_any_order(engine: Engine, small_phantom: Phantom, order: tuple[int, ...], box: bool) -> None:
-    expected = mask(engine, small_phantom.volume, clicked(box=box))
-    np.testing.assert_array_equal(mask(engine, small_phantom.volume, clicked(order, box=box)), expected)
+def test_clicks_in_any_order(engine: Engine, volume: CTVolume, order: tuple[int, ...], box: bool) -> None:
+    expected = mask(engine, volume, clicked(box=box))
+    np.testing.assert_array_equal(mask(engine, volume, clicked(order, box=box)), expected)
 
 
 @pytest.mark.parametrize("box", [False, True])
-def test_a_restart(tiny_model_dir: Path, small_phantom: Phantom, box: bool) -> None:
+def test_a_restart(tiny_model_dir: Path, volume: CTVolume, box: bool) -> None:
     """A server that saw other clicks and scans before, and one that starts with this request."""
     old = Engine(tiny_model_dir)
-    other = CTVolume(small_phantom.volume.hu[:, :, ::-1].copy(), small_phantom.volume.affine, "other")
-    for volume in (small_phantom.volume, other):
-        mask(old, volume, clicked((0,), box=box))
-        mask(old, volume, clicked((0, 3), box=box), ObjectPrompt("liver"))
-    again = mask(old, small_phantom.volume, clicked(box=box))
-    np.testing.assert_array_equal(again, mask(Engine(tiny_model_dir), small_phantom.volume, clicked(box=box)))
+    other = CTVolume(volume.hu[:, :, ::-1].copy(), volume.affine, "other")
+    for scan in (volume, other):
+        mask(old, scan, clicked((0,), box=box))
+        mask(old, scan, clicked((0, 3), box=box), ObjectPrompt("liver"))
+    again = mask(old, volume, clicked(box=box))
+    np.testing.assert_array_equal(again, mask(Engine(tiny_model_dir), volume, clicked(box=box)))
 
 
-def test_a_session_that_was_dropped(engine: Engine, small_phantom: Phantom) -> None:
-    first = mask(engine, small_phantom.volume, clicked(), ObjectPrompt("liver"))
+def test_a_session_that_was_dropped(engine: Engine, volume: CTVolume) -> None:
+    first = mask(engine, volume, clicked(), ObjectPrompt("liver"))
     for number in range(KEPT_STORES):
-        other = CTVolume(small_phantom.volume.hu[:, :, number % 8 : number % 8 + 3] + number, np.eye(4), "other")
+        other = CTVolume(volume.hu[:, :, number % 8 : number % 8 + 3] + number, np.eye(4), "other")
         segment(engine, other, [ObjectPrompt(points_ijk=((20.0, 20.0, 1.0),), point_labels=(1,))])
-    assert small_phantom.volume.content_hash not in engine._sessions
-    np.testing.assert_array_equal(mask(engine, small_phantom.volume, clicked(), ObjectPrompt("liver")), first)
+    assert volume.content_hash not in engine._sessions
+    np.testing.assert_array_equal(mask(engine, volume, clicked(), ObjectPrompt("liver")), first)
 
 
-def test_who_else_is_asked_for(engine: Engine, small_phantom: Phantom) -> None:
+def test_who_else_is_asked_for(engine: Engine, volume: CTVolume) -> None:
     """Each object alone gives the logits that it has among others; the label map alone lets them compete."""
-    session = engine.session(small_phantom.volume)
+    session = engine.session(volume)
     sam2, features = session.loaded.model.sam2, session.features("soft")
     token = session.text_tokens(["liver"])[0]
     queries = [
@@ -88,9 +95,9 @@ def test_who_else_is_asked_for(engine: Engine, small_phantom: Phantom) -> None:
         torch.testing.assert_close(alone.mask_logits, among_others.mask_logits, atol=1e-4, rtol=1e-4)
 
 
-def test_a_scan_upside_down(engine: Engine, small_phantom: Phantom) -> None:
+def test_a_scan_upside_down(engine: Engine, volume: CTVolume) -> None:
     """Features in the reverse order, prompts with them: propagation knows no direction."""
-    session = engine.session(small_phantom.volume)
+    session = engine.session(volume)
     sam2, depth = session.loaded.model.sam2, session.num_slices
     features = session.features("soft").select(torch.arange(depth))
     turned = features.select(torch.arange(depth - 1, -1, -1))

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from medvlsam2.data.phantom import Phantom
+from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import DeviceFull
 from medvlsam2.model.memory_limit import in_parts
 from medvlsam2.model.volume_sam2 import VolumeSAM2
@@ -52,7 +53,8 @@ def test_a_small_device_gives_the_same_masks(
         ObjectPrompt(points_ijk=((20.0 + 4 * n, 24.0, 8.0),), point_labels=(1,), name=f"object {n}") for n in range(4)
     ]
     prompts.append(ObjectPrompt("liver"))
-    wanted = segment(Engine(tiny_model_dir), small_phantom.volume, prompts).label_map
+    volume = CTVolume(small_phantom.volume.hu[:, :, :14].copy(), small_phantom.volume.affine, "short")
+    wanted = segment(Engine(tiny_model_dir), volume, prompts).label_map
     assert wanted.any()
     encode, predict = VolumeSAM2.encode_slices, VolumeSAM2.predict
     refused: list[int] = []
@@ -68,6 +70,6 @@ def test_a_small_device_gives_the_same_masks(
 
     monkeypatch.setattr(VolumeSAM2, "encode_slices", limited(encode))
     monkeypatch.setattr(VolumeSAM2, "predict", limited(predict))
-    found = segment(Engine(tiny_model_dir), small_phantom.volume, prompts).label_map
+    found = segment(Engine(tiny_model_dir), volume, prompts).label_map
     assert refused
     assert (found != wanted).mean() < 1e-3, "equal but for rounding"

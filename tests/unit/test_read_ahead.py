@@ -38,7 +38,9 @@ def whole_store(engine: Engine, phantom: Phantom) -> FeatureStore:
 def test_all_slices_are_there_soon(tiny_model_dir: Path, small_phantom: Phantom) -> None:
     engine = Engine(tiny_model_dir, reads_ahead=True)
     store = whole_store(engine, small_phantom)
-    segment(engine, small_phantom.volume, [ObjectPrompt("liver", points_ijk=((30.0, 30.0, 8.0),), point_labels=(1,))])
+    store.select(torch.tensor([8]))
+    assert engine.read_ahead is not None
+    engine.read_ahead.want(store)
     assert until(lambda: store.known_slices == set(range(len(store))))
     made = store.memory_bytes
     store.select(torch.arange(len(store)))
