@@ -7,7 +7,8 @@ that neither side has seen, the second and tenth add clicks on the same slice. "
 slice is there (the host has no such moment: its answer is the whole volume), "done" when the volume is. Ours goes both
 ways from the click, the host's only forward, so whole volumes are also given per slice that was propagated to.
 Objects do not end early here: with random weights they would end at once. For the same reason much of what is found is
-small, and ours looks at it twice (``--one-look`` leaves that out).
+small, and ours looks at it twice (``--one-look`` leaves that out). Several objects are compared with one where the
+features of all are known; "unseen" is before, when those of the parts that they lie in are yet to be made.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ HOST_CONFIG = "sam2.1_hiera_t.yaml"
 HOST_WEIGHTS = "sam2.1_hiera_tiny.pt"
 CLICKS = 10
 OBJECTS = 5
+FIVE = f"{OBJECTS} objects"
 SIZE = 512
 """Our input side, unless told otherwise."""
 
@@ -108,8 +110,7 @@ def _ours(folder: Path, scan: Path, size: int, device: str) -> list[Click]:
         ObjectPrompt(points_ijk=(click,), point_labels=(1,), name=f"object {number}")
         for number, click in enumerate(clicks[:OBJECTS])
     ]
-    for prompts in (several[:1], several):
-        name = f"{len(prompts)} new object{'s' * (len(prompts) > 1)}"
+    for name, prompts in ((f"{OBJECTS} objects, unseen", several), ("1 object", several[:1]), (FIVE, several)):
         rows.append(_timed(side, name, lambda shown, p=prompts: segment(engine, volume, p, shown=shown)))
     engine.features.close()
     return rows
@@ -204,7 +205,7 @@ def _ratios(rows: list[Click], options: argparse.Namespace) -> dict[str, float]:
             ratios[f"{what}, clicked slice, at {size}"] = round(host.done_s / ours.shown_s, 1)
             per_slice = (host.done_s / host.slices) / (ours.done_s / ours.slices)
             ratios[f"{what}, whole volume per slice, at {size}"] = round(per_slice, 1)
-        one, five = found[f"ours at {size}", "1 new object"], found[f"ours at {size}", f"{OBJECTS} new objects"]
+        one, five = found[f"ours at {size}", "1 object"], found[f"ours at {size}", FIVE]
         ratios[f"{OBJECTS} objects : 1, at {size}"] = round(five.done_s / one.done_s, 2)
     return ratios
 

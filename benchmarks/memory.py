@@ -17,11 +17,12 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
-from interactive import SIZE, model_folder, noise_scan, without_early_end
 
 from medvlsam2.data.readers import read_volume
+from medvlsam2.model import propagation
 from medvlsam2.tasks.engine import Engine
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import segment
@@ -30,7 +31,9 @@ GB = 1e9
 
 
 def main() -> None:
-    """Click through each scan in its own process and print the table."""
+    """Click through each scan in its own process, which imports the engine alone, and print the table."""
+    from interactive import SIZE, model_folder, noise_scan
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--slices", type=int, nargs="+", default=[60, 300, 1000])
     parser.add_argument("--side", type=int, default=512, help="voxels of the scan in plane")
@@ -57,7 +60,7 @@ def _click(model: Path, scan: Path, cache_gb: float, threads: int) -> dict[str, 
     engine = Engine(model, cache_bytes=round(cache_gb * GB))
     volume = read_volume(scan, "scan")
     middle = tuple(float(size // 2) for size in volume.shape_ijk)
-    with without_early_end():
+    with patch.object(propagation, "PATIENCE_SLICES", 10**9):
         segment(engine, volume, [ObjectPrompt("liver", points_ijk=(middle,), point_labels=(1,))])
     features, spilled = engine.features.used_bytes, engine.features.spilled_bytes
     engine.features.close()

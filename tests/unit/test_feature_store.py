@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medvlsam2.model.volume_sam2 import SliceFeatures
-from medvlsam2.tasks.feature_store import ENCODE_BATCH, KEPT_STORES, FeatureCache, FeatureStore
+from medvlsam2.tasks.feature_store import ENCODE_BATCH, KEPT_STORES, FeatureCache, FeatureStore, encode_batch
 
 ROW_BYTES = 2 * (8 * 4 + 2 * 16 + 1 * 64)
 CPU = torch.device("cpu")
@@ -123,3 +123,19 @@ def test_whatever_is_asked_for_is_right(
         made = [number for batch in encoder.batches for number in batch]
         assert len(made) == len(set(made))
     cache.close()
+
+
+@pytest.mark.parametrize(
+    ("device", "side", "batch"), [("cpu", 192, 8), ("cpu", 512, 2), ("cpu", 1024, 1), ("cuda", 1024, 8)]
+)
+def test_a_cpu_encodes_few_large_slices_at_once(device: str, side: int, batch: int) -> None:
+    assert encode_batch(torch.device(device), side) == batch
+
+
+def test_memory_for_rows_is_as_large_as_the_budget_or_the_scan(tmp_path: Path) -> None:
+    for budget_rows, num_slices, rows in ((5, 30, 5), (50, 30, 30)):
+        encoder = Encoder()
+        store = store_of(FeatureCache(budget_rows * ROW_BYTES, tmp_path), encoder, num_slices)
+        assert_right(store, encoder, list(range(num_slices)))
+        assert len(store._memory) == rows
+        assert store.memory_bytes + store.spilled_bytes == num_slices * ROW_BYTES

@@ -64,6 +64,7 @@ def test_the_label_map_is_on_the_scans_grid(sure_dir: Path, small_phantom: Phant
     assert (back == found.label_map).mean() > 0.999
     for one, other in zip(expected.objects, found.objects, strict=True):
         assert one.volume_ml == pytest.approx(other.volume_ml, rel=0.02)
+        assert one.diameter_mm == pytest.approx(other.diameter_mm, rel=0.02)
 
 
 def test_objects_are_in_the_order_of_label_values(sure_dir: Path, small_phantom: Phantom) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from medvlsam2 import geometry
 from medvlsam2.config import Sam2Config
@@ -12,7 +13,14 @@ from medvlsam2.data.volume import HU_MIN, CTVolume
 from medvlsam2.errors import GeometryMismatch, InvalidPrompt
 from medvlsam2.transforms.prepare import RESIZED_AT_ONCE, channel_slices, prepare, three_channels, whole_volume
 from medvlsam2.transforms.spatial import GridBox, Plane, SpatialRecord, label_map_to_source, plan
-from medvlsam2.transforms.window import WINDOWS_HU, apply_window, normalise, window_at, window_of_box
+from medvlsam2.transforms.window import (
+    WINDOWS_HU,
+    apply_window,
+    normalise,
+    scale_whole_volume,
+    window_at,
+    window_of_box,
+)
 
 SHAPE = (31, 37, 23)
 MARKERS_RAS = {"right": (1, 0, 0), "left": (-1, 0, 0), "front": (0, 1, 0), "back": (0, -1, 0), "head": (0, 0, 1)}
@@ -316,5 +324,11 @@ class TestWindows:
 
     def test_whole_volume_is_an_average(self) -> None:
         hu = torch.tensor([-1000.0, 1000.0]).repeat(4).view(8, 1, 1).expand(8, 16, 16)
-        pooled = whole_volume(hu, (4, 8, 8))
+        pooled = whole_volume(hu.split(3), (4, 8, 8))
         torch.testing.assert_close(pooled, torch.full((1, 1, 4, 8, 8), 0.5))
+
+    @pytest.mark.parametrize("at_once", [1, 7, 50])
+    def test_whole_volume_of_parts_is_that_of_all(self, at_once: int) -> None:
+        hu = torch.randn(21, 30, 30) * 1500
+        wanted = F.adaptive_avg_pool3d(scale_whole_volume(hu)[None, None], (8, 16, 12))
+        torch.testing.assert_close(whole_volume(hu.split(at_once), (8, 16, 12)), wanted)

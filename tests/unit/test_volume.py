@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from medvlsam2.data.volume import CTVolume
+from medvlsam2.data.volume import HASHED_AT_ONCE, CTVolume
 from medvlsam2.errors import UnreadableVolume
 
 
@@ -44,6 +44,16 @@ def test_an_affine_that_cannot_be_inverted_is_refused(volume, value):
 def test_the_hash_does_not_depend_on_memory_layout_name_or_warnings(volume):
     same = CTVolume(np.asfortranarray(volume.hu), volume.affine.copy(), "other", ("a warning",))
     assert same.content_hash == volume.content_hash
+
+
+def test_every_plane_is_in_the_hash(volume):
+    hu = np.zeros((2 * HASHED_AT_ONCE + 3, 4, 5), dtype=np.int16)
+    hashes = set()
+    for plane in range(len(hu)):
+        hu[plane, 1, 2] += 1
+        hashes.add(CTVolume(np.asfortranarray(hu), volume.affine, "case").content_hash)
+    assert len(hashes) == len(hu)
+    assert CTVolume(hu, volume.affine, "case").content_hash in hashes
 
 
 def test_the_hash_changes_with_a_voxel_the_place_or_the_shape(volume):

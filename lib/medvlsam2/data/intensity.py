@@ -48,11 +48,12 @@ def to_hu(values: Shaped[np.ndarray, "i j k"], image_id: str) -> Int16[np.ndarra
                 "a number. Replace them by air (-1024 HU), or export the image again."
             )
         low, high = HU_MIN, HU_MAX
-        stored = np.rint(stored)
     else:
         bounds = np.iinfo(stored.dtype)
         low, high = max(HU_MIN, int(bounds.min)), min(HU_MAX, int(bounds.max))
-    hu = np.clip(stored, low, high).astype(np.int16)
+    hu = np.empty_like(stored, dtype=np.int16)
+    for plane, hu_plane in zip(np.moveaxis(stored, -1, 0), np.moveaxis(hu, -1, 0), strict=True):
+        hu_plane[...] = np.clip(np.rint(plane) if plane.dtype.kind == "f" else plane, low, high)
     if hu.size and hu.min() == hu.max():
         raise UnreadableVolume(
             f"Image '{image_id}' is empty: every voxel is {int(hu.flat[0])} HU (stored values "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 import numpy as np
 from jaxtyping import Bool
@@ -10,27 +10,17 @@ from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
 
 
-def longest_diameter_mm(
-    mask: Bool[np.ndarray, "i j k"], spacing_ijk_mm: tuple[float, float, float], slice_axis: int
-) -> float:
+def longest_diameter_mm(slices: Iterable[Bool[np.ndarray, "h w"]], spacing_hw_mm: tuple[float, float]) -> float:
     """Longest distance of two voxel centres of the object on one slice, plus one voxel; 0 for an empty mask.
 
     Args:
-        mask: the object on the scan's grid.
-        spacing_ijk_mm: voxel size.
-        slice_axis: axis along which slices were acquired.
+        slices: the object on each slice as it was acquired.
+        spacing_hw_mm: size of a pixel.
 
     Source: Eisenhauer et al., Eur J Cancer 2009 (RECIST 1.1): the longest diameter in the plane of measurement.
     """
-    in_plane = np.delete(np.array(spacing_ijk_mm), slice_axis)
-    longest = max((_widest(places * in_plane) for places in _outlines(mask, slice_axis)), default=None)
-    return 0.0 if longest is None else longest + float(in_plane.min())
-
-
-def _outlines(mask: Bool[np.ndarray, "i j k"], slice_axis: int) -> Iterator[np.ndarray]:
-    slices = np.moveaxis(mask, slice_axis, 0)
-    for number in np.flatnonzero(slices.any(axis=(1, 2))):
-        yield np.argwhere(slices[number]).astype(float)
+    longest = max((_widest(np.argwhere(mask) * spacing_hw_mm) for mask in slices if mask.any()), default=None)
+    return 0.0 if longest is None else longest + min(spacing_hw_mm)
 
 
 def _widest(places_mm: np.ndarray) -> float:

@@ -8,13 +8,12 @@ cache's lock; none of them is held while waiting for one before it.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -26,6 +25,7 @@ from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidConfig
 from medvlsam2.model import checkpoint
 from medvlsam2.model.checkpoint import LoadedModel
+from medvlsam2.model.precision import autocast
 from medvlsam2.tasks.feature_store import FeatureCache
 from medvlsam2.tasks.read_ahead import ReadAhead
 from medvlsam2.tasks.session import VolumeSession
@@ -92,8 +92,8 @@ class Engine:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Have the device for one step, in the engine's precision; others come in the order in which they asked."""
-        with self.turns.turn(), self.precision():
+        """Have the device for one step, in bfloat16 where it has that; others come in the order in which they asked."""
+        with self.turns.turn(), autocast(torch.device(self.device)):
             yield
 
     def loaded(self) -> LoadedModel:
@@ -120,12 +120,6 @@ class Engine:
             while len(self._sessions) > KEPT_SESSIONS:
                 self._sessions.popitem(last=False)
             return self._sessions[key]
-
-    def precision(self) -> AbstractContextManager[object]:
-        """Autocast for one task: bfloat16 on a GPU that has it, full precision on a CPU."""
-        if self.device.startswith("cuda") and torch.cuda.is_bf16_supported():
-            return torch.autocast("cuda", dtype=torch.bfloat16)
-        return contextlib.nullcontext()
 
 
 def fingerprint(module: nn.Module) -> str:

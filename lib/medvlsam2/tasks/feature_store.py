@@ -3,7 +3,8 @@
 A row holds all levels of one slice. Rows of the scan in use stay in memory as long as the budget allows; rows of scans
 that were used longest ago make way first, to a file of their own, and so do new rows where nothing is left to make
 way. What is read back is bit for bit what was kept, and what was just made is read back too, so a result does not
-depend on where its features lay.
+depend on where its features lay. Memory for the rows of a scan is one piece, which the system fills as they come: many
+pieces would leave gaps between what is computed meanwhile.
 """
 
 from __future__ import annotations
@@ -26,12 +27,19 @@ from medvlsam2.model.memory_limit import in_parts
 from medvlsam2.model.volume_sam2 import SliceFeatures
 
 ENCODE_BATCH: Final = 8
-"""Slices that are encoded at once, where more than one is wanted."""
+"""Slices that are encoded at once, where more than one is wanted …"""
+CPU_BATCH_PIXELS: Final = 2**19
+"""… on a CPU no more than have so many pixels: larger batches cost memory and are no faster."""
 KEPT_STORES: Final = 64
 """Views of scans whose features are kept; older ones are forgotten, their files too."""
 
 Encode = Callable[[Sequence[int]], SliceFeatures]
 Row = BFloat16[Tensor, " values"]
+
+
+def encode_batch(device: torch.device, side: int) -> int:
+    """How many slices of so many pixels a side are encoded at once."""
+    return ENCODE_BATCH if device.type != "cpu" else max(1, min(ENCODE_BATCH, CPU_BATCH_PIXELS // side**2))
 
 
 class FeatureCache:
@@ -63,7 +71,9 @@ class FeatureCache:
         """Whether so much fits into memory beside all that is there."""
         return self.used_bytes + size_bytes <= self.budget_bytes
 
-    def store(self, key: Hashable, num_slices: int, encode: Encode, device: torch.device) -> FeatureStore:
+    def store(
+        self, key: Hashable, num_slices: int, encode: Encode, device: torch.device, *, batch: int = ENCODE_BATCH
+    ) -> FeatureStore:
         """The store of a scan in a window; the newest use counts.
 
         Args:
@@ -71,11 +81,12 @@ class FeatureCache:
             num_slices: slices of the scan.
             encode: makes the features of some slices.
             device: where features are used.
+            batch: slices that are encoded at once.
         """
         with self.lock:
             if key not in self._stores:
                 path = self._folder / f"{len(os.listdir(self._folder))}-{abs(hash(key)):x}.bin"
-                self._stores[key] = FeatureStore(self, num_slices, encode, device, path)
+                self._stores[key] = FeatureStore(self, num_slices, encode, device, path=path, batch=batch)
             self._stores.move_to_end(key)
             while len(self._stores) > KEPT_STORES:
                 self._stores.popitem(last=False)[1].forget()
@@ -110,15 +121,20 @@ class FeatureStore:
         encode: makes the features of some slices.
         device: where features are used.
         path: file for rows that memory has no room for.
+        batch: slices that are encoded at once, where more than one is wanted.
     """
 
-    def __init__(self, cache: FeatureCache, num_slices: int, encode: Encode, device: torch.device, path: Path) -> None:
+    def __init__(
+        self, cache: FeatureCache, num_slices: int, encode: Encode, device: torch.device, *, path: Path, batch: int
+    ) -> None:
         self.encode = encode
         self.device = device
         self._cache = cache
         self._num_slices = num_slices
         self._path = path
-        self._rows: dict[int, Row] = {}
+        self._batch = batch
+        self._memory: BFloat16[Tensor, "slots values"] = torch.empty(0, 0, dtype=torch.bfloat16)
+        self._slots: dict[int, int] = {}
         self._on_disk: set[int] = set()
         self._shapes: tuple[torch.Size, ...] = ()
 
@@ -128,7 +144,7 @@ class FeatureStore:
     @property
     def memory_bytes(self) -> int:
         """Memory that the rows take."""
-        return sum(row.nbytes for row in self._rows.values())
+        return len(self._slots) * self._row_bytes
 
     @property
     def spilled_bytes(self) -> int:
@@ -142,7 +158,7 @@ class FeatureStore:
     @property
     def known_slices(self) -> set[int]:
         """Slices whose features need not be made."""
-        return self._on_disk | self._rows.keys()
+        return self._on_disk | self._slots.keys()
 
     def select(self, index: Int[Tensor, " b"]) -> SliceFeatures:
         """Features of the slices at ``index``; made now where nobody asked for them before."""
@@ -155,22 +171,23 @@ class FeatureStore:
     def make_more(self) -> bool:
         """Make one batch of what is missing, near what is there; whether there is more, and memory for it."""
         with self._cache.lock:
-            if not self.known_slices or not self._cache.has_room(ENCODE_BATCH * self._row_bytes):
+            if not self.known_slices or not self._cache.has_room(self._batch * self._row_bytes):
                 return False
             missing = self._with_neighbours([])
-            in_parts(self._make, missing, ENCODE_BATCH)
+            in_parts(self._make, missing, self._batch)
             return bool(missing)
 
     def spill(self) -> None:
         """Move every row to disk."""
         with self._cache.lock:
-            for number in list(self._rows):
-                self._write(number, self._rows.pop(number))
+            for number, slot in self._slots.items():
+                self._write(number, self._memory[slot])
+            self._leave_memory()
 
     def forget(self) -> None:
         """Drop every row and the file."""
         with self._cache.lock:
-            self._rows.clear()
+            self._leave_memory()
             self._on_disk.clear()
             self._path.unlink(missing_ok=True)
 
@@ -179,7 +196,7 @@ class FeatureStore:
         missing = sorted(set(numbers) - self.known_slices)
         if missing and self.known_slices:
             missing = self._with_neighbours(missing)
-        in_parts(self._make, missing, ENCODE_BATCH)
+        in_parts(self._make, missing, self._batch)
 
     def _make(self, batch: Sequence[int]) -> None:
         features = self.encode(batch)
@@ -190,21 +207,29 @@ class FeatureStore:
 
     def _with_neighbours(self, missing: Sequence[int]) -> list[int]:
         """Fill the last batch with the nearest other slices that are missing: propagation reaches them soon."""
-        room = -len(missing) % ENCODE_BATCH if missing else ENCODE_BATCH
+        room = -len(missing) % self._batch if missing else self._batch
         others = sorted(set(range(self._num_slices)) - self.known_slices - set(missing))
         near = list(missing) or list(self.known_slices)
         nearest = sorted(others, key=lambda number: min(abs(number - wanted) for wanted in near))
         return sorted([*missing, *nearest[:room]])
 
     def _keep(self, number: int, row: Row) -> None:
-        if self._cache.make_room(row.nbytes, self):
-            self._rows[number] = row.clone()
-        else:
+        if not self._cache.make_room(row.nbytes, self):
             self._write(number, row)
+            return
+        if not len(self._memory):
+            slots = min(self._num_slices, self._cache.budget_bytes // row.nbytes)
+            self._memory = torch.empty(slots, row.numel(), dtype=torch.bfloat16)
+        slot = self._slots.setdefault(number, len(self._slots))
+        self._memory[slot] = row
+
+    def _leave_memory(self) -> None:
+        self._slots.clear()
+        self._memory = torch.empty(0, 0, dtype=torch.bfloat16)
 
     def _read(self, number: int) -> Row:
-        if number in self._rows:
-            return self._rows[number]
+        if number in self._slots:
+            return self._memory[self._slots[number]]
         size = self._row_bytes
         with self._path.open("rb") as file:
             file.seek(number * size)

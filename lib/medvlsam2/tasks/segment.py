@@ -110,7 +110,7 @@ def segment(
     _keep_corrected(label_map, prompts, slice_axis=record.axes[0])
     job.clock.lap("to_source_grid")
     objects = tuple(
-        _result(session, prompt, found.masks, label_map == number)
+        _result(session, prompt, found.masks, label_map, number)
         for number, (prompt, found) in enumerate(zip(prompts, masks, strict=True), start=1)
     )
     outside = tuple(
@@ -188,20 +188,28 @@ def _keep_corrected(label_map: UInt8[np.ndarray, "i j k"], prompts: Sequence[Obj
             slices[index][drawn] = number
 
 
-def _result(session: VolumeSession, prompt: ObjectPrompt, found: ObjectMasks, mask: np.ndarray) -> ObjectResult:
+def _result(
+    session: VolumeSession,
+    prompt: ObjectPrompt,
+    found: ObjectMasks,
+    label_map: UInt8[np.ndarray, "i j k"],
+    number: int,
+) -> ObjectResult:
     record = session.prepared.record
+    slices = np.moveaxis(label_map, record.axes[0], 0)
+    voxels = sum(int(np.count_nonzero(one == number)) for one in slices)
+    height_mm, width_mm = np.delete(spacing_mm(session.volume.affine), record.axes[0]).tolist()
     score = found.object_score_logits.float().sigmoid()
     confidence = (score * found.iou.float().clamp(0, 1)).cpu()
     holds = torch.nonzero((found.mask_logits > 0).flatten(1).any(dim=1)).flatten().tolist()
-    present = bool(mask.any())
-    mean = float(confidence[holds].mean()) if present and holds else float(1 - score.max())
+    mean = float(confidence[holds].mean()) if voxels and holds else float(1 - score.max())
     open_to_doubt = [d for d in holds if d not in found.conditioning_slices]
     return ObjectResult(
         name=prompt.display_name,
-        present=present,
+        present=voxels > 0,
         confidence=mean,
-        volume_ml=float(mask.sum()) * voxel_volume_ml(session.volume.affine),
-        diameter_mm=longest_diameter_mm(mask, spacing_mm(session.volume.affine), record.axes[0]),
+        volume_ml=voxels * voxel_volume_ml(session.volume.affine),
+        diameter_mm=longest_diameter_mm((one == number for one in slices), (height_mm, width_mm)),
         slice_confidence={record.source_slice(d): float(confidence[d]) for d in holds},
         slice_to_fix=(
             record.source_slice(min(open_to_doubt, key=lambda d: float(confidence[d]))) if open_to_doubt else None

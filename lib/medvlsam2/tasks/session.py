@@ -8,7 +8,6 @@ from functools import cached_property
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -19,7 +18,7 @@ from medvlsam2.data.volume import CTVolume
 from medvlsam2.model.checkpoint import LoadedModel
 from medvlsam2.model.language import PrefixCache
 from medvlsam2.tasks.box_masks import BoxMasks
-from medvlsam2.tasks.feature_store import Encode, FeatureCache, FeatureStore
+from medvlsam2.tasks.feature_store import Encode, FeatureCache, FeatureStore, encode_batch
 from medvlsam2.tasks.measure import measurable, measure_structures
 from medvlsam2.tasks.measure_findings import MaskGrid, measure_findings
 from medvlsam2.tasks.view import View
@@ -82,7 +81,8 @@ class VolumeSession:
 
     def _open_store(self, window: Window, record: SpatialRecord, encode: Encode) -> FeatureStore:
         key = (self.volume.content_hash, window, record.axes, record.crop_hw, record.side, self._encoder)
-        return self._cache.store(key, record.num_slices, encode, torch.device(self.device))
+        device = torch.device(self.device)
+        return self._cache.store(key, record.num_slices, encode, device, batch=encode_batch(device, record.side))
 
     @cached_property
     def prefix(self) -> PrefixCache:
@@ -133,7 +133,6 @@ class VolumeSession:
     def _mask_grid(self) -> MaskGrid:
         record, side = self.prepared.record, self.loaded.model.sam2.mask_size
         ratio = self.loaded.config.sam2.image_size / side
-        hu = self.prepared.hu_slices(range(self.num_slices))
 
         def to_ijk(points_dhw: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
             scale = np.array([1.0, ratio, ratio])
@@ -141,7 +140,7 @@ class VolumeSession:
 
         return MaskGrid(
             spacing_dhw_mm=self._mask_spacing_dhw_mm,
-            hu_dhw=F.adaptive_avg_pool2d(hu, (side, side)).numpy(),
+            hu_dhw=self.prepared.pooled_hu(side).numpy(),
             to_ijk=to_ijk,
             affine=self.volume.affine,
         )

@@ -23,6 +23,7 @@ from transformers import PreTrainedTokenizerBase
 
 from medvlsam2.errors import InvalidConfig
 from medvlsam2.model.medvlsam2 import MedVLSAM2
+from medvlsam2.model.precision import has_bfloat16
 from medvlsam2.training.averaging import WeightAverage
 from medvlsam2.training.batches import Drawn, Steps, default_num_workers, step_rng
 from medvlsam2.training.calibrate import calibrate
@@ -280,9 +281,7 @@ class _Stage:
 
 def precision() -> str:
     """bf16 where the hardware computes in it, else full precision."""
-    if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported() else "no"
-    return "bf16" if torch.cpu._is_avx512_bf16_supported() else "no"
+    return "bf16" if has_bfloat16(torch.device("cuda" if torch.cuda.is_available() else "cpu")) else "no"
 
 
 def _attention(device: torch.device) -> AbstractContextManager[None]:

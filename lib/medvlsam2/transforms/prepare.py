@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,10 +29,11 @@ class PreparedVolume:
 
     def hu_slices(self, numbers: Sequence[int]) -> Float[Tensor, "n s s"]:
         """Slices in HU on the model grid, resized some at a time, since whole scans are large as floats."""
-        oriented = self.record.orient(self.volume.hu)
-        parts = [list(numbers[start : start + RESIZED_AT_ONCE]) for start in range(0, len(numbers), RESIZED_AT_ONCE)]
-        arrays = (np.ascontiguousarray(oriented[part]) for part in parts)
-        return torch.cat([self.record.resize_slices(torch.from_numpy(array)) for array in arrays])
+        return torch.cat(list(self._hu_parts(numbers)))
+
+    def pooled_hu(self, side: int) -> Float[Tensor, "n m m"]:
+        """All slices in HU, averaged to a coarser grid."""
+        return torch.cat([F.adaptive_avg_pool2d(part, side) for part in self._all_hu_parts()])
 
     def sam2_slices(self, numbers: Sequence[int], window: Window, config: Sam2Config) -> Float[Tensor, "n 3 s s"]:
         """Normalised three-channel slices."""
@@ -43,8 +44,16 @@ class PreparedVolume:
 
     def whole_volume(self, size_dhw: tuple[int, int, int]) -> Float[Tensor, "1 1 d h w"]:
         """The whole scan, cropped to the body in plane, averaged down to the 3-D encoder's input."""
-        numbers = range(self.record.num_slices)
-        return whole_volume(self.hu_slices(list(numbers)), size_dhw)
+        return whole_volume(self._all_hu_parts(), size_dhw)
+
+    def _all_hu_parts(self) -> Iterator[Float[Tensor, "n s s"]]:
+        return self._hu_parts(range(self.record.num_slices))
+
+    def _hu_parts(self, numbers: Sequence[int]) -> Iterator[Float[Tensor, "n s s"]]:
+        oriented = self.record.orient(self.volume.hu)
+        for start in range(0, len(numbers), RESIZED_AT_ONCE):
+            array = np.ascontiguousarray(oriented[list(numbers[start : start + RESIZED_AT_ONCE])])
+            yield self.record.resize_slices(torch.from_numpy(array))
 
 
 def channel_slices(
@@ -72,6 +81,15 @@ def three_channels(hu: Num[Tensor, "n 3 s s"], window: Window) -> Float[Tensor, 
     return normalise(apply_window(hu, window))
 
 
-def whole_volume(hu: Num[Tensor, "n s s"], size_dhw: tuple[int, int, int]) -> Float[Tensor, "1 1 d h w"]:
-    """Scale slices of HU to 0..1 and average them to the 3-D encoder's input size."""
-    return F.adaptive_avg_pool3d(scale_whole_volume(hu)[None, None], size_dhw)
+def whole_volume(
+    hu_parts: Iterable[Num[Tensor, "n s s"]], size_dhw: tuple[int, int, int]
+) -> Float[Tensor, "1 1 d h w"]:
+    """Scale slices of HU to 0..1 and average them to the 3-D encoder's input size.
+
+    Args:
+        hu_parts: all slices in order, some at a time.
+        size_dhw: that size.
+    """
+    depth, height, width = size_dhw
+    in_plane = torch.cat([F.adaptive_avg_pool2d(scale_whole_volume(part), (height, width)) for part in hu_parts])
+    return F.adaptive_avg_pool1d(in_plane.flatten(1).T, depth).T.reshape(1, 1, *size_dhw)

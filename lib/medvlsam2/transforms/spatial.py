@@ -98,9 +98,9 @@ class SpatialRecord:
         return turned[tuple(slice(None, None, -1 if flip else 1) for flip in self.flips)]
 
     def unorient(self, array: Num[np.ndarray, "d h w"]) -> Num[np.ndarray, "i j k"]:
-        """The inverse of :meth:`orient`."""
+        """The inverse of :meth:`orient`; a view of ``array`` as well."""
         turned = array[tuple(slice(None, None, -1 if flip else 1) for flip in self.flips)]
-        return np.ascontiguousarray(np.transpose(turned, tuple(np.argsort(self.axes))))
+        return np.transpose(turned, tuple(np.argsort(self.axes)))
 
     def source_slice(self, d: int) -> int:
         """Index of a model slice along the scan's own slice axis."""
@@ -293,7 +293,10 @@ def plan(volume: CTVolume, side: int, plane: Plane = "axial") -> SpatialRecord:
 
 def _square_round_body(oriented: Int[np.ndarray, "d h w"], spacing_hw_mm: tuple[float, float]) -> Crop:
     """Crop of equal height and width in mm round the body's bounding box."""
-    body = (oriented > BODY_HU).sum(axis=0) >= max(1, round(0.05 * oriented.shape[0]))
+    held = np.zeros(oriented.shape[1:], dtype=int)
+    for one in oriented:
+        held += one > BODY_HU
+    body = held >= max(1, round(0.05 * oriented.shape[0]))
     spans = [np.flatnonzero(body.any(axis=axis)) for axis in (1, 0)]
     edges = [(int(s[0]), int(s[-1]) + 1) if len(s) else (0, n) for s, n in zip(spans, body.shape, strict=True)]
     side_mm = max((end - first) * mm for (first, end), mm in zip(edges, spacing_hw_mm, strict=True)) + 2 * MARGIN_MM

@@ -1,0 +1,57 @@
+"""Half precision where it pays: bfloat16 on hardware that computes in it, scoped to the work at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device's hardware computes in bfloat16; a processor without AVX-512 BF16 only imitates it."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+
+
+@contextmanager
+def autocast(device: torch.device) -> Iterator[None]:
+    """bfloat16 where the device has it, else nothing."""
+    if not has_bfloat16(device):
+        yield
+        return
+    attention = _PlainAttention() if device.type == "cpu" else nullcontext()
+    with torch.autocast(device.type, dtype=torch.bfloat16), attention:
+        yield
+
+
+class _PlainAttention(TorchFunctionMode):
+    """Attention as two products, in bfloat16; PyTorch's own computes in full precision on most processors."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Take attention over, where it has no mask and the like."""
+        options = kwargs or {}
+        if func is F.scaled_dot_product_attention and _is_plain(args, options):
+            return _attention(*args)
+        return func(*args, **options)
+
+
+def _is_plain(args: Sequence[Any], options: Mapping[str, Any]) -> bool:
+    is_half = len(args) == 3 and all(part.dtype == torch.bfloat16 for part in args)
+    return is_half and not any(isinstance(value, Tensor) or value for value in options.values())
+
+
+def _attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+    return torch.softmax(scores, dim=-1, dtype=scores.dtype) @ value

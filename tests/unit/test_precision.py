@@ -1,0 +1,61 @@
+"""Half precision is scoped, and attention in it is attention."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from medvlsam2.model import precision
+from medvlsam2.model.precision import autocast, has_bfloat16
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(params=[True, False], ids=["with", "without"])
+def half(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Processors with bfloat16 and without; both compute in it, at some speed."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": request.param})
+    return bool(request.param)
+
+
+def test_products_are_in_half_precision_inside_alone(half: bool) -> None:
+    ones = torch.ones(2, 2)
+    with autocast(CPU):
+        assert (ones @ ones).dtype == (torch.bfloat16 if half else torch.float32)
+    assert has_bfloat16(CPU) == half
+    assert (ones @ ones).dtype == torch.float32
+
+
+def test_other_devices_have_none() -> None:
+    assert not has_bfloat16(torch.device("meta"))
+
+
+@pytest.mark.parametrize("half", [True], indirect=True)
+@pytest.mark.parametrize("shape", [(1, 1, 40, 16), (2, 4, 9, 8)])
+def test_attention_is_attention(half: bool, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(shape) for _ in range(3))
+    wanted = F.scaled_dot_product_attention(query, key, value)
+    calls = []
+    attention = precision._attention
+    monkeypatch.setattr(precision, "_attention", lambda *args: calls.append(args) or attention(*args))
+    halves = [part.bfloat16() for part in (query, key, value)]
+    with autocast(CPU):
+        found = F.scaled_dot_product_attention(*halves, dropout_p=0.0)
+    assert len(calls) == 1
+    torch.testing.assert_close(found.float(), wanted, atol=0.03, rtol=0.0)
+
+
+@pytest.mark.parametrize("half", [True], indirect=True)
+def test_a_mask_and_full_precision_are_heeded(half: bool) -> None:
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(1, 1, 6, 8) for _ in range(3))
+    causal = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+    lower = torch.ones(6, 6).tril().bool()
+    halves = [part.bfloat16() for part in (query, key, value)]
+    with autocast(CPU):
+        by_flag = F.scaled_dot_product_attention(*halves, is_causal=True)
+        by_mask = F.scaled_dot_product_attention(*halves, attn_mask=lower)
+    for found in (by_flag, by_mask):
+        torch.testing.assert_close(found.float(), causal, atol=0.03, rtol=0.0)
