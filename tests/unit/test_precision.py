@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from medvlsam2.model import precision
-from medvlsam2.model.precision import autocast, has_bfloat16
+from medvlsam2.model.precision import PlainAttention, autocast, has_bfloat16
 
 CPU = torch.device("cpu")
 
@@ -59,3 +59,17 @@ def test_a_mask_and_full_precision_are_heeded(half: bool) -> None:
         by_mask = F.scaled_dot_product_attention(*halves, attn_mask=lower)
     for found in (by_flag, by_mask):
         torch.testing.assert_close(found.float(), causal, atol=0.03, rtol=0.0)
+
+
+def test_attention_can_be_learnt_through() -> None:
+    torch.manual_seed(0)
+    parts = [torch.randn(1, 2, 12, 8, requires_grad=True) for _ in range(3)]
+    F.scaled_dot_product_attention(*parts).square().sum().backward()
+    wanted = [part.grad for part in parts]
+    halves = [part.detach().bfloat16().requires_grad_() for part in parts]
+    with PlainAttention():
+        F.scaled_dot_product_attention(*halves, dropout_p=0.0).square().sum().backward()
+    for half_part, gradient in zip(halves, wanted, strict=True):
+        assert half_part.grad is not None
+        assert gradient is not None
+        torch.testing.assert_close(half_part.grad.float(), gradient, atol=0.05, rtol=0.05)

@@ -25,13 +25,13 @@ def autocast(device: torch.device) -> Iterator[None]:
     if not has_bfloat16(device):
         yield
         return
-    attention = _PlainAttention() if device.type == "cpu" else nullcontext()
+    attention = PlainAttention() if device.type == "cpu" else nullcontext()
     with torch.autocast(device.type, dtype=torch.bfloat16), attention:
         yield
 
 
-class _PlainAttention(TorchFunctionMode):
-    """Attention as two products, in bfloat16; PyTorch's own computes in full precision on most processors."""
+class PlainAttention(TorchFunctionMode):
+    """Attention of bfloat16 as two products in it; PyTorch's own is computed in full precision on most processors."""
 
     def __torch_function__(
         self,
