@@ -106,7 +106,9 @@ class Engine:
             if self._loaded is None or self._loaded.version != self.version:
                 self._sessions.clear()
                 self._loaded = checkpoint.load(self.model_dir, self.device)
-                self._encoder = fingerprint(self._loaded.model.sam2.image_encoder)
+                encoder = self._loaded.model.sam2.image_encoder
+                encoder.to(memory_format=torch.channels_last)
+                self._encoder = fingerprint(encoder)
             return self._loaded
 
     def session(self, volume: CTVolume) -> VolumeSession:
