@@ -3,8 +3,9 @@
     python benchmarks/floor.py --preset base
 
 Counts the floating-point operations of encoding one slice and of propagating one object to one slice (memory
-attention, mask decoder, memory encoder), times both, and compares them with a large matrix product on the same
-threads. "floor" is what the operations would take at the matrix product's speed.
+attention, mask decoder, memory encoder), times both as the engine runs them, in bfloat16 where the processor has it,
+and compares them with a large matrix product in the same precision on the same threads. "floor" is what the operations
+would take at the matrix product's speed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from medvlsam2.model import builders
 from medvlsam2.model.build_sam2 import build_sam2
 from medvlsam2.model.object_query import ObjectQuery, SlicePrompt
+from medvlsam2.model.precision import autocast, has_bfloat16
 from medvlsam2.model.propagation import segment_objects
+from medvlsam2.model.volume_sam2 import SliceFeatures
 
 MATRIX = 2048
 REPEATS = 5
@@ -31,6 +34,7 @@ SLICES = 9
 
 @torch.no_grad()
 @without_early_end()
+@autocast(torch.device("cpu"))
 def main() -> None:
     """Count, time and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -41,11 +45,13 @@ def main() -> None:
     torch.manual_seed(0)
     config = builders.preset(options.preset).sam2
     sam2 = build_sam2(config).eval()
+    sam2.image_encoder.to(memory_format=torch.channels_last)
     side = config.image_size
     left, right = torch.randn(MATRIX, MATRIX), torch.randn(MATRIX, MATRIX)
     speed = 2 * MATRIX**3 / _seconds(lambda: left @ right)
     slices = torch.randn(SLICES, 3, side, side)
-    features = sam2.encode_slices(slices)
+    encoded = sam2.encode_slices(slices)
+    features = SliceFeatures(**{name: level.float() for name, level in vars(encoded).items()})
     box = (side / 4, side / 4, side / 2, side / 2)
     click = SlicePrompt(((side / 3, side / 3),), (1,))
 
@@ -65,7 +71,8 @@ def main() -> None:
             (_seconds(several) - _seconds(one)) / more,
         ),
     }
-    print(f"{options.preset} at {side}, {options.threads} threads, matrix product {speed / 1e9:.0f} GFLOP/s")
+    half = "bfloat16" if has_bfloat16(torch.device("cpu")) else "full precision"
+    print(f"{options.preset} at {side}, {half}, {options.threads} threads, matrix product {speed / 1e9:.0f} GFLOP/s")
     print("| what | GFLOP | floor s | measured s | of the floor |\n|---|--:|--:|--:|--:|")
     for what, (operations, seconds) in rows.items():
         floor = operations / speed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import torch
 from hypothesis import given, settings
@@ -64,6 +66,19 @@ def test_clicks_that_the_mask_agrees_with_change_nothing() -> None:
     before = found.mask_logits
     assert corrected(found, (5, 20.5, 30.5, 1)) is before
     assert corrected(found) is before
+
+
+def test_half_precision_of_the_turn_changes_nothing() -> None:
+    """The covariance of two clicks that look nearly alike lives in digits that bfloat16 does not have."""
+    torch.manual_seed(0)
+    features = SliceFeatures(*(torch.rand(SLICES, 8, side, side) for side in (8, 32, 16)))
+    clicks = query((5, 20.5, 30.5, 1), (5, 22.5, 30.5, 0), (6, 21.5, 29.5, 1))
+    found = []
+    for turn in (nullcontext, lambda: torch.autocast("cpu", dtype=torch.bfloat16)):
+        found.append(masks())
+        heed_clicks(found[-1], features, clicks, RECORD, turn=turn)
+    assert (found[0].mask_logits > -4.0).any()
+    assert torch.equal(found[0].mask_logits, found[1].mask_logits)
 
 
 def test_a_missed_place_is_found_and_a_wrong_one_is_lost() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -28,6 +28,11 @@ def autocast(device: torch.device) -> Iterator[None]:
     attention = PlainAttention() if device.type == "cpu" else nullcontext()
     with torch.autocast(device.type, dtype=torch.bfloat16), attention:
         yield
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[object]:
+    """No autocast, for small sums whose last digits count."""
+    return torch.autocast(device.type, enabled=False)
 
 
 class PlainAttention(TorchFunctionMode):

@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from medvlsam2.model.object_query import ObjectMasks, ObjectQuery, within
+from medvlsam2.model.precision import full_precision
 from medvlsam2.model.propagation import BATCH, Turn
 from medvlsam2.model.slice_source import SliceSource
 from medvlsam2.transforms.spatial import SpatialRecord
@@ -67,7 +68,7 @@ def heed_clicks(
         return
     height_mm, width_mm = (pixel_mm * record.side / side for pixel_mm in record.pixel_mm)
     spacing_mm = (record.slice_spacing_mm, height_mm, width_mm)
-    with turn():
+    with turn(), full_precision(prior.device):
         field = _Field(clicks, features, spacing_mm, _reach_mm(masks, query, spacing_mm, record.side))
         weights = field.solve(missing)
     last = len(prior) - 1 if query.last_slice is None else min(query.last_slice, len(prior) - 1)
@@ -75,7 +76,7 @@ def heed_clicks(
     near = asked[(field.steps(asked) < FARTHEST).any(dim=0)]
     for start in range(0, len(near), BATCH):
         numbers = near[start : start + BATCH]
-        with turn():
+        with turn(), full_precision(prior.device):
             prior[numbers] += torch.einsum("c,cnhw->nhw", weights, field.covariance(numbers))
     masks.mask_logits = prior if query.box_xyxy is None else within(query.box_xyxy, prior, record.side)
 
