@@ -3,12 +3,13 @@
     python benchmarks/interactive.py --slices 60 --peer-size 1024 --sizes 1024 512 -o interactive.json
 
 Both sides run SAM 2.1-tiny on the same device in this process, one after the other. The first click comes on a scan
-that neither side has seen, the second and tenth add clicks on the same slice. "shown" is when the mask of the clicked
-slice is there (the host has no such moment: its answer is the whole volume), "done" when the volume is. Ours goes both
-ways from the click, the host's only forward, so whole volumes are also given per slice that was propagated to.
-Objects do not end early here: with random weights they would end at once. For the same reason much of what is found is
-small, and ours looks at it twice (``--one-look`` leaves that out). Several objects are compared with one where the
-features of all are known; "unseen" is before, when those of the parts that they lie in are yet to be made.
+that neither side has seen, the second and tenth add clicks on the same slice, near the first as corrections are.
+"shown" is when the mask of the clicked slice is there (the host has no such moment: its answer is the whole volume),
+"done" when the volume is. Ours goes both ways from the click, the host's only forward, so whole volumes are also given
+per slice that was propagated to. Objects do not end early here: with random weights they would end at once. For the
+same reason much of what is found is small, and ours looks at it twice (``--one-look`` leaves that out). Several
+objects lie far apart and are compared with one where the features of all are known; "unseen" is before, when those of
+the parts that they lie in are yet to be made.
 """
 
 from __future__ import annotations
@@ -46,6 +47,10 @@ HOST_WEIGHTS = "sam2.1_hiera_tiny.pt"
 CLICKS = 10
 OBJECTS = 5
 FIVE = f"{OBJECTS} objects"
+CORRECTED = 0.08
+"""Share of a slice's side over which clicks on one object are spread …"""
+APART = 0.4
+"""… and clicks on several."""
 SIZE = 512
 """Our input side, unless told otherwise."""
 
@@ -100,7 +105,7 @@ def _ours(folder: Path, scan: Path, size: int, device: str) -> list[Click]:
     volume = read_volume(scan, "scan")
     side = f"ours at {size}"
     rows = []
-    clicks = _clicks(volume, CLICKS)
+    clicks = _clicks(volume, CLICKS, CORRECTED)
     warm_up = CTVolume(volume.hu[:, :, :2].copy(), volume.affine, "warm-up")
     segment(engine, warm_up, [ObjectPrompt(points_ijk=((*clicks[0][:2], 0.0),), point_labels=(1,))])
     for count in (1, 2, CLICKS):
@@ -108,7 +113,7 @@ def _ours(folder: Path, scan: Path, size: int, device: str) -> list[Click]:
         rows.append(_timed(side, f"click {count}", lambda shown, p=prompt: segment(engine, volume, [p], shown=shown)))
     several = [
         ObjectPrompt(points_ijk=(click,), point_labels=(1,), name=f"object {number}")
-        for number, click in enumerate(clicks[:OBJECTS])
+        for number, click in enumerate(_clicks(volume, OBJECTS, APART))
     ]
     for name, prompts in ((f"{OBJECTS} objects, unseen", several), ("1 object", several[:1]), (FIVE, several)):
         rows.append(_timed(side, name, lambda shown, p=prompts: segment(engine, volume, p, shown=shown)))
@@ -120,7 +125,7 @@ def _host(folder: Path, scan: Path, size: int, device: str) -> list[Click]:
     """The host's task with the same weights from a file."""
     task = _host_task(folder, model_folder(folder, size), size)
     volume = read_volume(scan, "scan")
-    clicks = _clicks(volume, CLICKS)
+    clicks = _clicks(volume, CLICKS, CORRECTED)
     ahead = volume.shape_ijk[2] - int(clicks[0][2])
     rows = []
     for count in (1, 2):
@@ -185,11 +190,11 @@ def noise_scan(folder: Path, slices: int, side: int) -> Path:
     return path
 
 
-def _clicks(volume: CTVolume, count: int) -> list[tuple[float, float, float]]:
-    """Clicks on the middle slice, spread over its middle."""
+def _clicks(volume: CTVolume, count: int, within: float) -> list[tuple[float, float, float]]:
+    """Clicks on the middle slice, in its middle, spread over a part of its sides."""
     i, j, k = volume.shape_ijk
     rng = np.random.default_rng(1)
-    places = rng.uniform(0.3, 0.7, (count, 2)) * np.array([i, j])
+    places = (0.5 + within * rng.uniform(-0.5, 0.5, (count, 2))) * np.array([i, j])
     return [(float(int(x)), float(int(y)), float(k // 2)) for x, y in places]
 
 

@@ -11,6 +11,7 @@ import torch
 
 from medvlsam2.data.phantom import Phantom
 from medvlsam2.data.volume import CTVolume
+from medvlsam2.model import propagation
 from medvlsam2.model.object_query import ObjectMasks, ObjectQuery, SlicePrompt
 from medvlsam2.model.propagation import segment_objects
 from medvlsam2.tasks.engine import Engine
@@ -79,20 +80,38 @@ def test_a_session_that_was_dropped(engine: Engine, volume: CTVolume) -> None:
     np.testing.assert_array_equal(mask(engine, volume, clicked(), ObjectPrompt("liver")), first)
 
 
-def test_who_else_is_asked_for(engine: Engine, volume: CTVolume) -> None:
+@pytest.mark.parametrize("at_once", [1, 2, 16])
+def test_who_else_is_asked_for(engine: Engine, volume: CTVolume, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each object alone gives the logits that it has among others; the label map alone lets them compete."""
     session = engine.session(volume)
     sam2, features = session.loaded.model.sam2, session.features("soft")
+    monkeypatch.setattr(propagation, "CPU_TOKENS", at_once * sam2.sam_image_embedding_size**2)
     token = session.text_tokens(["liver"])[0]
     queries = [
         ObjectQuery(prompts={8: SlicePrompt(((30.0, 30.0),), (1,))}),
         ObjectQuery(prompts={5: SlicePrompt(((20.0, 24.0),), (1,))}),
+        ObjectQuery(prompts={7: SlicePrompt(((26.0, 36.0),), (1,))}, last_slice=9),
         ObjectQuery(text_token=token, prompts={6: SlicePrompt(((34.0, 24.0),), (1,))}),
     ]
     together = segment_objects(sam2, features, queries)
     for query, among_others in zip(queries, together, strict=True):
         (alone,) = segment_objects(sam2, features, [query])
         torch.testing.assert_close(alone.mask_logits, among_others.mask_logits, atol=1e-4, rtol=1e-4)
+
+
+def test_every_prompted_slice_is_shown_before_propagation_begins(
+    engine: Engine, volume: CTVolume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = engine.session(volume)
+    sam2, features = session.loaded.model.sam2, session.features("soft")
+    monkeypatch.setattr(propagation, "CPU_TOKENS", 1)
+    queries = [ObjectQuery(prompts={number: SlicePrompt(((30.0, 30.0),), (1,))}) for number in (8, 5, 3)]
+    told: list[tuple[int, int]] = []
+    segment_objects(sam2, features, queries, shown=lambda query, number, _: told.append((query, number)))
+    assert told[:3] == [(0, 8), (1, 5), (2, 3)]
+    one_by_one = [query for query, _ in told[3:]]
+    assert one_by_one == sorted(one_by_one)
+    assert set(one_by_one) == {0, 1, 2}
 
 
 def test_a_scan_upside_down(engine: Engine, volume: CTVolume) -> None:

@@ -32,10 +32,15 @@ def test_other_devices_have_none() -> None:
 
 
 @pytest.mark.parametrize("half", [True], indirect=True)
+@pytest.mark.parametrize("block", [precision.BLOCK_SCORES, 300, 30])
 @pytest.mark.parametrize("shape", [(1, 1, 40, 16), (2, 4, 9, 8)])
-def test_attention_is_attention(half: bool, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attention_is_attention(
+    half: bool, shape: tuple[int, ...], block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.manual_seed(0)
-    query, key, value = (torch.randn(shape) for _ in range(3))
+    monkeypatch.setattr(precision, "BLOCK_SCORES", block)
+    query = torch.randn(shape)
+    key, value = (torch.randn(*shape[:2], shape[2] + 5, shape[3]) for _ in range(2))
     wanted = F.scaled_dot_product_attention(query, key, value)
     calls = []
     attention = precision._attention

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import SimpleITK as sitk
 from jaxtyping import Shaped
 
 from medvlsam2.data import slice_lattice
@@ -167,6 +166,8 @@ def _pixels(path: Path, slices: Sequence[SliceHeader]) -> Shaped[np.ndarray, "i 
 
 
 def _decoded(path: Path) -> Shaped[np.ndarray, "frames rows columns"]:
+    import SimpleITK as sitk
+
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileName(str(path))

@@ -12,17 +12,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import nibabel as nib
 import numpy as np
-import SimpleITK as sitk
 from jaxtyping import Float, Shaped
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
 from medvlsam2 import geometry
 from medvlsam2.errors import UnreadableVolume
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
 
 NIFTI_SUFFIXES: Final = (".nii.gz", ".nii")
 ITK_SUFFIXES: Final = (".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd")
@@ -163,6 +165,8 @@ def _nifti_warnings(image: nib.Nifti1Pair, shape: tuple[int, int, int]) -> tuple
 
 
 def _read_itk(path: Path) -> StoredArray:
+    import SimpleITK as sitk
+
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:

@@ -11,7 +11,6 @@ from typing import Final
 
 import nibabel as nib
 import numpy as np
-import SimpleITK as sitk
 from jaxtyping import Float, Integer, UInt16
 
 from medvlsam2 import geometry
@@ -119,6 +118,8 @@ def _write_nrrd(
     *,
     compress: bool,
 ) -> None:
+    import SimpleITK as sitk
+
     image = sitk.GetImageFromArray(np.ascontiguousarray(values.T))
     affine_lps = geometry.ras_to_lps_affine(affine)
     spacing = geometry.spacing_mm(affine)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+
+BLOCK_SCORES: Final = 2**21
+"""Scores of attention that a processor computes at once."""
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -58,5 +61,18 @@ def _is_plain(args: Sequence[Any], options: Mapping[str, Any]) -> bool:
 
 
 def _attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """A block of scores at a time, so that they are still in the cache when they are used."""
+    rows = max(1, BLOCK_SCORES // key.shape[-2])
+    if query.shape[-2] <= rows:
+        items = rows // query.shape[-2]
+        parts = zip(*(part.flatten(0, -3).split(items) for part in (query, key, value)), strict=True)
+        attended = [_products(*part) for part in parts]
+    else:
+        parts = zip(*(part.flatten(0, -3) for part in (query, key, value)), strict=True)
+        attended = [_products(some, keys, values) for queries, keys, values in parts for some in queries.split(rows)]
+    return torch.cat(attended).reshape(*query.shape[:-1], value.shape[-1])
+
+
+def _products(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
     return torch.softmax(scores, dim=-1, dtype=scores.dtype) @ value

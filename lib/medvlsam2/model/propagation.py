@@ -33,6 +33,9 @@ PATIENCE_SLICES: Final = 3
 BATCH: Final = 16
 """Slices, or objects, that are decoded at once."""
 
+CPU_TOKENS: Final = 1024
+"""Image tokens, of one object or several, that are propagated at once on a processor."""
+
 Turn = Callable[[], AbstractContextManager[None]]
 """Entered for each piece of work on the device; it may wait for others, and may end the whole by an error."""
 Shown = Callable[[int, int, "ObjectMasks"], None]
@@ -173,8 +176,17 @@ class _Batch:
             self._tell(range(len(numbers)), numbers)
         for result, start in zip(self.results, self.starts, strict=True):
             result.conditioning_slices = tuple(start + offset for offset in self.offsets)
-        for step in (1, -1):
-            self._propagate(step)
+        rows = list(range(len(self.queries)))
+        for start in range(0, len(rows), self._at_once()):
+            some = rows[start : start + self._at_once()]
+            for step in (1, -1):
+                self._propagate(some, step)
+
+    def _at_once(self) -> int:
+        """How many objects are propagated together: a processor is fastest with what fits its cache."""
+        if self.features.device.type != "cpu":
+            return len(self.queries)
+        return max(1, CPU_TOKENS // self.sam2.sam_image_embedding_size**2)
 
     def _condition(self, offset: int) -> list[int]:
         numbers = [start + offset for start in self.starts]
@@ -197,10 +209,9 @@ class _Batch:
             self.results[row].put(number, masks, row)
         return numbers
 
-    def _propagate(self, step: int) -> None:
-        rows = list(range(len(self.queries)))
-        memory = self.memory
-        missed = [0] * len(rows)
+    def _propagate(self, rows: list[int], step: int) -> None:
+        memory = self.memory.select(torch.tensor(rows, dtype=torch.long))
+        missed = [0] * len(self.queries)
         distance = 0
         while rows:
             distance += step
