@@ -1,4 +1,4 @@
-"""What a nearer look at small objects and a look across are worth: mean Dice by words on real training scans.
+"""What nearer looks, looks across and the scan's own edges are worth: mean Dice by words on real training scans.
 
     python benchmarks/looks.py --model model/medvlsam2-nano --data DIR
 
@@ -28,8 +28,10 @@ from medvlsam2.evaluation.scans import chosen, list_scans, read_scan
 from medvlsam2.evaluation.words import find_by_name, measurable
 from medvlsam2.tasks import looks
 from medvlsam2.tasks.engine import Engine
+from medvlsam2.transforms import guided
 
-WAYS: Final = ("whole slices", "and nearer", "and across")
+WAYS: Final = ("whole slices", "and nearer", "and edges", "and across")
+"""Each with all that stands before it."""
 
 
 def main() -> None:
@@ -50,7 +52,8 @@ def main() -> None:
 def _measure(options: argparse.Namespace, way: str) -> list[Measurement]:
     engine = Engine(options.model, looks_across=way == "and across")
     found = []
-    with _once() if way == "whole slices" else contextlib.nullcontext():
+    left_out = WAYS[WAYS.index(way) + 1 :]
+    with _without(left_out):
         for record in chosen(list_scans(options.data, "train"), options.sources, options.scans):
             scan = read_scan(record)
             keys = sorted(measurable(scan.truth))
@@ -62,8 +65,12 @@ def _measure(options: argparse.Namespace, way: str) -> list[Measurement]:
 
 
 @contextlib.contextmanager
-def _once() -> Iterator[None]:
-    with patch.object(looks, "SMALL_PX", 0):
+def _without(ways: tuple[str, ...]) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        if "and nearer" in ways:
+            stack.enter_context(patch.object(looks, "SMALL_PX", 0))
+        if "and edges" in ways:
+            stack.enter_context(patch.object(guided, "MOST", 0.0))
         yield
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.geometry import orientation_codes
-from medvlsam2.transforms.spatial import SpatialRecord, plan
+from medvlsam2.transforms.spatial import SpatialRecord, label_map_to_source, plan
 
 AIR_HU, BODY_HU = -1000, 40
 
@@ -119,7 +119,7 @@ def test_a_mask_survives_the_round_trip(affine: np.ndarray, shape: tuple[int, in
     centre, radius = np.array(shape) / 2, np.array(shape) * rng.uniform(0.2, 0.28, size=3)
     grid = np.indices(shape).reshape(3, -1).T
     mask = ((((grid - centre) / radius) ** 2).sum(axis=1) < 1).reshape(shape)
-    back = record.mask_to_source(blob_logits(record, mask, 128))
+    back = label_map_to_source([(blob_logits(record, mask, 128), record)], volume.hu) > 0
     assert back.shape == shape
     assert back.dtype == bool
     overlap = 2 * (back & mask).sum() / (back.sum() + mask.sum())

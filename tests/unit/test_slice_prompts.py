@@ -10,7 +10,7 @@ from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import GeometryMismatch, InvalidPrompt
 from medvlsam2.tasks.prompts import BESIDE, ON_OBJECT, ObjectPrompt
 from medvlsam2.tasks.slice_prompts import MAX_MASK_SLICES, MAX_SCRIBBLE_POINTS, MAX_SCRIBBLED_SLICES, on_slices
-from medvlsam2.transforms.spatial import SpatialRecord, plan
+from medvlsam2.transforms.spatial import SpatialRecord, label_map_to_source, plan
 
 SHAPE = (40, 36, 20)
 SIDE = 64
@@ -74,7 +74,7 @@ def test_a_mask_lies_where_it_was_drawn(record: SpatialRecord) -> None:
     ((d, one),) = on_slices(record, ObjectPrompt(mask=mask), MASK_SIDE).prompts.items()
     logits = torch.full((SHAPE[2], MASK_SIDE, MASK_SIDE), -10.0)
     logits[d][one.mask] = 10.0
-    back = record.mask_to_source(logits)
+    back = label_map_to_source([(logits, record)], np.zeros(SHAPE, dtype=np.int16)) > 0
     common = (back & mask).sum()
     assert 2 * common / (back.sum() + mask.sum()) > 0.85
 

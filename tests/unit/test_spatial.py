@@ -229,7 +229,7 @@ class TestSlices:
         assert prepared.hu_slices([0, 1]).shape == (2, 16, 16)
         assert prepared.whole_volume((4, 8, 8)).shape == (1, 1, 4, 8, 8)
         logits = torch.full((shape[2], 8, 8), 5.0)
-        assert prepared.record.mask_to_source(logits).all()
+        assert flat_mask(prepared.record, logits).all()
 
     def test_many_slices_are_each_what_one_alone_is(self) -> None:
         hu = np.random.default_rng(0).integers(-1000, 1000, (9, 11, 2 * RESIZED_AT_ONCE + 3)).astype(np.int16)
@@ -242,18 +242,26 @@ class TestSlices:
         affine = np.diag([0.2, 40.0, 100.0, 1.0])
         prepared = prepare(CTVolume(np.zeros((300, 3, 2), dtype=np.int16), affine, "slab"), 32)
         assert prepared.hu_slices([0]).shape == (1, 32, 32)
-        assert prepared.record.mask_to_source(torch.full((2, 8, 8), 5.0)).shape == (300, 3, 2)
+        assert flat_mask(prepared.record, torch.full((2, 8, 8), 5.0)).shape == (300, 3, 2)
 
     def test_an_array_of_another_shape_is_refused(self) -> None:
         with pytest.raises(GeometryMismatch, match=r"\(8, 10, 5\).*\(8, 10, 4\)"):
             record().orient(np.zeros((8, 10, 5)))
 
 
+FLAT = np.zeros((8, 10, 4), dtype=np.int16)
+"""A scan without an edge."""
+
+
+def flat_mask(record: SpatialRecord, logits: torch.Tensor) -> np.ndarray:
+    return label_map_to_source([(logits, record)], np.zeros(record.source_shape_ijk, dtype=np.int16)) > 0
+
+
 class TestMasks:
     def test_a_quadrant_comes_back_on_its_side(self) -> None:
         logits = torch.full((4, 8, 8), -5.0)
         logits[1, :4, :4] = 5.0  # front, right of the patient: high j, high i
-        mask = record().mask_to_source(logits)
+        mask = flat_mask(record(), logits)
         expected = np.zeros((8, 10, 4), dtype=bool)
         expected[4:, 5:, 1] = True
         np.testing.assert_array_equal(mask, expected)
@@ -263,7 +271,7 @@ class TestMasks:
         one[0] = 1.0
         two[0, :4] = 3.0
         two[2] = 0.5
-        label_map = label_map_to_source([(one, record()), (two, record())])
+        label_map = label_map_to_source([(one, record()), (two, record())], FLAT)
         assert (label_map[:, 6:, 0] == 2).all()
         assert (label_map[:, :4, 0] == 1).all()
         assert (label_map[..., 2] == 2).all()
@@ -271,7 +279,7 @@ class TestMasks:
         assert label_map.dtype == np.uint8
 
     def test_nothing_outside_the_crop(self) -> None:
-        mask = record(crop_hw=(2, 6, 3, 7)).mask_to_source(torch.full((4, 8, 8), 5.0))
+        mask = flat_mask(record(crop_hw=(2, 6, 3, 7)), torch.full((4, 8, 8), 5.0))
         expected = np.zeros((8, 10, 4), dtype=bool)
         expected[8 - 7 : 8 - 3, 10 - 6 : 10 - 2] = True
         np.testing.assert_array_equal(mask, expected)
@@ -279,20 +287,20 @@ class TestMasks:
     def test_as_many_objects_as_a_label_map_holds(self) -> None:
         logits = [torch.full((4, 2, 2), -5.0) for _ in range(255)]
         logits[254][3] = 5.0
-        assert set(np.unique(label_map_to_source([(one, record()) for one in logits]))) == {0, 255}
+        assert set(np.unique(label_map_to_source([(one, record()) for one in logits], FLAT))) == {0, 255}
 
     def test_views_of_different_parts_meet_on_one_grid(self) -> None:
         whole, part = record(), record(crop_hw=(2, 6, 3, 7))
         one, two = torch.full((4, 8, 8), 1.0), torch.full((4, 8, 8), 2.0)
-        label_map = label_map_to_source([(one, whole), (two, part)])
+        label_map = label_map_to_source([(one, whole), (two, part)], FLAT)
         expected = np.ones((8, 10, 4), dtype=np.uint8)
         expected[8 - 7 : 8 - 3, 10 - 6 : 10 - 2] = 2
         np.testing.assert_array_equal(label_map, expected)
-        np.testing.assert_array_equal(label_map_to_source([(two, part), (one, whole)]), 3 - expected)
+        np.testing.assert_array_equal(label_map_to_source([(two, part), (one, whole)], FLAT), 3 - expected)
 
     def test_slices_must_be_the_scans(self) -> None:
         with pytest.raises(GeometryMismatch, match="5 slices, the scan has 4"):
-            record().mask_to_source(torch.zeros(5, 8, 8))
+            flat_mask(record(), torch.zeros(5, 8, 8))
 
 
 class TestWindows:

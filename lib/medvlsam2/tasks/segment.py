@@ -106,7 +106,7 @@ def segment(
         job.clock.lap("language")
         wanted = [Wanted(prompt, token) for prompt, token in zip(prompts, tokens, strict=True)]
         masks = _masks(session, wanted, windows, job)
-    label_map = label_map_to_source([(found.masks.mask_logits, found.record) for found in masks])
+    label_map = label_map_to_source([(found.masks.mask_logits, found.record) for found in masks], volume.hu)
     _keep_corrected(label_map, prompts, slice_axis=record.axes[0])
     job.clock.lap("to_source_grid")
     objects = tuple(

@@ -21,6 +21,7 @@ from torch import Tensor
 from medvlsam2 import geometry
 from medvlsam2.data.volume import HU_MIN, CTVolume
 from medvlsam2.errors import GeometryMismatch, InvalidPrompt
+from medvlsam2.transforms.guided import guided_upsample
 
 BODY_HU: Final = -400
 """Voxels above this are taken for body when the crop is placed."""
@@ -191,23 +192,15 @@ class SpatialRecord:
         inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))[None]
         return np.where(inside, sampled, 0).astype(oriented.dtype)
 
-    def mask_to_source(self, logits: Float[Tensor, "d m m"]) -> Bool[np.ndarray, "i j k"]:
-        """Threshold mask logits at 0 on exactly the scan's grid.
-
-        Raises:
-            GeometryMismatch: if the number of slices is not the scan's.
-        """
-        return label_map_to_source([(logits, self)]) > 0
-
-    def paste(self, slice_logits: Float[Tensor, "m m"], best: Float[Tensor, "h w"]) -> Bool[Tensor, "h w"]:
+    def paste(
+        self, slice_logits: Float[Tensor, "m m"], slice_hu: Float[Tensor, "h w"], best: Float[Tensor, "h w"]
+    ) -> Bool[Tensor, "h w"]:
         """Raise the best logits of a whole slice to those found in the crop, and say where."""
         r0, r1, c0, c1 = self.crop_hw
         height, width = best.shape
-        full = F.interpolate(
-            slice_logits[None, None].float(), size=(r1 - r0, c1 - c0), mode="bilinear", align_corners=False
-        )
+        full = guided_upsample(slice_logits.float(), self._crop(slice_hu[None], fill=float(HU_MIN))[0])
         rows, columns = slice(max(r0, 0), min(r1, height)), slice(max(c0, 0), min(c1, width))
-        part = full[0, 0, rows.start - r0 : rows.stop - r0, columns.start - c0 : columns.stop - c0]
+        part = full[rows.start - r0 : rows.stop - r0, columns.start - c0 : columns.stop - c0]
         higher = torch.zeros_like(best, dtype=torch.bool)
         higher[rows, columns] = part > best[rows, columns]
         best[rows, columns] = torch.maximum(best[rows, columns], part)
@@ -232,17 +225,19 @@ class SpatialRecord:
 
 
 def label_map_to_source(
-    found: Sequence[tuple[Float[Tensor, "d m m"], SpatialRecord]],
+    found: Sequence[tuple[Float[Tensor, "d m m"], SpatialRecord]], hu: Num[np.ndarray, "i j k"]
 ) -> UInt8[np.ndarray, "i j k"]:
     """One label map of several objects on exactly the scan's grid: value n where object n is likeliest.
 
     Args:
         found: mask logits of each object and the view in which they were found; all views have the same slices.
+        hu: the scan, whose edges the masks follow (:func:`medvlsam2.transforms.guided.guided_upsample`).
 
     Raises:
         GeometryMismatch: if the number of slices is not the scan's.
     """
     first = found[0][1]
+    oriented = first.orient(hu)
     for logits, record in found:
         if len(logits) != record.num_slices:
             raise GeometryMismatch(
@@ -253,9 +248,10 @@ def label_map_to_source(
     held = [(logits > 0).flatten(1).any(dim=1).cpu() for logits, _ in found]
     for d in torch.nonzero(torch.stack(held).any(dim=0)).flatten().tolist():
         best.zero_()
+        slice_hu = torch.from_numpy(oriented[d].astype(np.float32))
         for value, ((logits, record), holds) in enumerate(zip(found, held, strict=True), start=1):
             if holds[d]:
-                label_map[d][record.paste(logits[d].cpu(), best).numpy()] = value
+                label_map[d][record.paste(logits[d].cpu(), slice_hu, best).numpy()] = value
     return first.unorient(label_map)
 
 
