@@ -11,13 +11,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from unittest.mock import patch
 
 import numpy as np
@@ -25,9 +25,9 @@ import torch
 
 from medvlsam2.evaluation.interactive import NUM_CLICKS, measure_interactive, when
 from medvlsam2.evaluation.scans import LabelledScan, chosen, list_scans, read_scan
-from medvlsam2.model.object_query import ObjectQuery
 from medvlsam2.tasks import corrected_masks
 from medvlsam2.tasks.engine import Engine
+from medvlsam2.tasks.session import VolumeSession
 
 Curves = dict[tuple[str, str], list[float]]
 WORSE: Final = 0.1
@@ -73,27 +73,26 @@ def _some(scan: LabelledScan, count: int) -> LabelledScan:
 
 
 @contextlib.contextmanager
+def _nameless() -> Iterator[None]:
+    with patch.object(VolumeSession, "structure_in_box", lambda *_: None):
+        yield
+
+
+@contextlib.contextmanager
+def _all_prompts() -> Iterator[None]:
+    with patch.object(corrected_masks, "mean_logits", lambda found, _: found.mask_logits), _nameless():
+        yield
+
+
+@contextlib.contextmanager
 def _prompts_alone() -> Iterator[None]:
     with patch.object(corrected_masks, "heed_clicks", lambda *_, **__: None), _all_prompts():
         yield
 
 
 @contextlib.contextmanager
-def _all_prompts() -> Iterator[None]:
-    """Of equals the mask by all prompts is taken."""
-    with patch.object(corrected_masks, "extent_iou", lambda *_: 0.0):
-        yield
-
-
-@contextlib.contextmanager
 def _box_alone() -> Iterator[None]:
-    propagate = corrected_masks.segment_objects
-
-    def without_clicks(sam2: Any, features: Any, queries: Sequence[ObjectQuery], **more: Any) -> Any:
-        boxed = [query if query.box_xyxy is None else query.without_clicks() for query in queries]
-        return propagate(sam2, features, boxed, **more)
-
-    with patch.object(corrected_masks, "segment_objects", without_clicks):
+    with patch.object(corrected_masks, "mean_logits", lambda _, alone: alone.mask_logits), _nameless():
         yield
 
 
@@ -101,7 +100,8 @@ WAYS: Final[dict[str, Callable[[], contextlib.AbstractContextManager[None]]]] = 
     "clicks prompt the decoder, and no more": _prompts_alone,
     "and masks are corrected where clicks contradict them": _all_prompts,
     "clicks correct the box's masks, and no more": _box_alone,
-    "of both, what fills the box (the engine)": contextlib.nullcontext,
+    "the mean of both": _nameless,
+    "and the box is recognised (the engine)": contextlib.nullcontext,
 }
 
 

@@ -1,4 +1,4 @@
-"""Of the masks by all prompts and by the box alone, that which fills the box; clicks hold in both."""
+"""The mean of the masks by all prompts and by the box alone; clicks hold in both."""
 
 from __future__ import annotations
 
@@ -52,13 +52,21 @@ def engine(tiny_model_dir: Any) -> Engine:
 
 
 @pytest.mark.parametrize(("with_clicks", "box_alone"), [(1, 8), (8, 1), (6, 3)])
-def test_the_mask_that_fills_the_box_is_taken(
+def test_both_masks_have_a_voice(
     monkeypatch: pytest.MonkeyPatch, engine: Engine, small_phantom: Phantom, with_clicks: int, box_alone: int
 ) -> None:
+    """Where one finds the object with logit 5 and the other nothing with -10, nothing is found."""
     model = Model(with_clicks=with_clicks, box_alone=box_alone)
     monkeypatch.setattr(corrected_masks, "segment_objects", model)
     monkeypatch.setattr(corrected_masks, "heed_clicks", lambda *_, **__: None)
-    assert found_slices(engine, small_phantom.volume, CLICK) == max(with_clicks, box_alone)
+    assert found_slices(engine, small_phantom.volume, CLICK) == min(with_clicks, box_alone)
+
+
+def test_clicks_hold_in_the_mean(engine: Engine, small_phantom: Phantom) -> None:
+    clicks, labels = (CLICK, (30.0, 30.0, 6.0), (18.0, 20.0, 10.0)), (1, 0, 1)
+    prompt = ObjectPrompt(box_ijk=BOX, points_ijk=clicks, point_labels=labels)
+    label_map = segment(engine, small_phantom.volume, [prompt]).label_map
+    assert [int(label_map[tuple(int(p) for p in click)]) for click in clicks] == list(labels)
 
 
 def test_the_box_is_looked_for_once(monkeypatch: pytest.MonkeyPatch, engine: Engine, small_phantom: Phantom) -> None:

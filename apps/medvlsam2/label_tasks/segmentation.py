@@ -50,6 +50,7 @@ class MaskTask(EngineTask):
                     "diameter_mm": round(item.diameter_mm, 1),
                     "slice_confidence": {index: round(value, 4) for index, value in item.slice_confidence.items()},
                     "slice_to_fix": item.slice_to_fix,
+                    "recognised_as": item.recognised_as,
                 }
                 for target, item in zip(targets, result.objects, strict=True)
             ],

@@ -107,15 +107,15 @@ class _Clicks:
         d, rows, columns, signs = torch.tensor(found, dtype=torch.float32, device=device).T
         return cls(side, d.long(), rows, columns, signs)
 
-    @property
-    def pixels(self) -> tuple[Int[Tensor, " c"], Int[Tensor, " c"]]:
-        """Row and column of the pixel that each click is on."""
-        rows, columns = (places.round().long().clamp(0, self.side - 1) for places in (self.rows, self.columns))
-        return rows, columns
+    def sampled(self, maps: Float[Tensor, "c k h w"]) -> Float[Tensor, "c k"]:
+        """Maps of each click where it lies between their pixels, as on the way back to the scan."""
+        place = torch.stack([self.columns, self.rows], dim=1)
+        place = ((place + 0.5) * 2 / self.side - 1)[:, None, None]
+        return F.grid_sample(maps, place, padding_mode="border", align_corners=False)[:, :, 0, 0]
 
     def missing(self, prior: Float[Tensor, "d m m"]) -> Float[Tensor, " c"]:
         """What the masks lack at the clicks that they contradict."""
-        there = prior[(self.slices, *self.pixels)]
+        there = self.sampled(prior[self.slices][:, None])[:, 0]
         return torch.where(self.signs * there < MARGIN, self.signs * MARGIN - there, 0.0)
 
 
@@ -137,7 +137,7 @@ class _Field:
     def solve(self, missing: Float[Tensor, " c"]) -> Float[Tensor, " c"]:
         """Weights with which the clicks' reaches add up to what is missing at every one of them."""
         numbers, places = torch.unique(self.clicks.slices, return_inverse=True)
-        between = self.covariance(numbers)[(slice(None), places, *self.clicks.pixels)].T
+        between = self.clicks.sampled(self.covariance(numbers)[:, places].transpose(0, 1))
         noise = NOISE * torch.eye(len(missing), device=missing.device)
         return torch.linalg.solve(between + noise, missing)
 
@@ -164,14 +164,8 @@ class _Field:
 
     def _looks(self) -> list[Float[Tensor, "c _"]]:
         """Unit features of the clicked pixels, one tensor per resolution."""
-        place = torch.stack([self.clicks.columns, self.clicks.rows], dim=1)
-        place = ((place + 0.5) * 2 / self.clicks.side - 1)[:, None, None]
         levels = self.features.select(self.clicks.slices).levels
-        seen = [
-            F.grid_sample(F.normalize(level.float(), dim=1), place, padding_mode="border", align_corners=False)
-            for level in levels
-        ]
-        return [F.normalize(level[:, :, 0, 0], dim=1) for level in seen]
+        return [F.normalize(self.clicks.sampled(F.normalize(level.float(), dim=1)), dim=1) for level in levels]
 
 
 def _reach_mm(

@@ -1,20 +1,22 @@
-"""Masks that agree with the clicks, and of two that do, the one that fills its box.
+"""Masks that agree with the clicks: the mean of what all prompts and what the box alone give.
 
 A click is not always understood: the [SEG]-like token of a box and six clicks is the mean of seven, and one that fell
 on an odd place spoils it. So an object with a box and clicks is looked for twice, by all prompts and by the box alone;
-both are corrected where clicks contradict them (:mod:`medvlsam2.tasks.click_field`), and the box, which says how far
-the object goes, tells which of them is the answer. That of the box alone is remembered for the next click.
+both are corrected where clicks contradict them (:mod:`medvlsam2.tasks.click_field`), and their mean is the answer.
+That of the box alone is remembered for the next click.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 
+from jaxtyping import Float
+from torch import Tensor
+
 from medvlsam2.model.object_query import ObjectMasks, ObjectQuery
 from medvlsam2.model.propagation import Shown, Turn, segment_objects
-from medvlsam2.tasks.click_field import box_extent, extent, heed_clicks
+from medvlsam2.tasks.click_field import heed_clicks
 from medvlsam2.tasks.view import View
-from medvlsam2.transforms.spatial import SpatialRecord
 from medvlsam2.transforms.window import Window
 
 
@@ -62,20 +64,13 @@ def find_masks(
             view.box_masks.put(key, alone)
         for masks in (alone, found[number]):
             heed_clicks(masks, features, query, record, turn=turn)
-        found[number] = max(found[number], alone, key=lambda masks: extent_iou(masks, query, record))
+        found[number].mask_logits = mean_logits(found[number], alone)
     return found
 
 
-def extent_iou(masks: ObjectMasks, query: ObjectQuery, record: SpatialRecord) -> float:
-    """IoU of the box and the smallest box round what was found."""
-    wanted, found = box_extent(query, masks.mask_logits.shape[-1], record.side), extent(masks)
-    assert wanted is not None, "only asked of objects with a box"
-    common = wanted_size = found_size = 1.0
-    for (low, high), (start, end) in zip(wanted, found, strict=True):
-        common *= max(0.0, min(high, end) - max(low, start))
-        wanted_size *= high - low
-        found_size *= end - start
-    return common / (wanted_size + found_size - common)
+def mean_logits(one: ObjectMasks, other: ObjectMasks) -> Float[Tensor, "d m m"]:
+    """What both say together; clicks hold in it, since they hold in each."""
+    return (one.mask_logits + other.mask_logits) / 2
 
 
 def _words_and_masks(query: ObjectQuery) -> Iterator[Hashable]:

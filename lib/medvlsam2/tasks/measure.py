@@ -22,6 +22,7 @@ from medvlsam2.data.facts import Region, ScanFacts
 from medvlsam2.data.language import anatomy
 from medvlsam2.model.slice_source import SliceSource
 from medvlsam2.model.text_similarity import TextSimilarity, evidence
+from medvlsam2.model.volume_sam2 import SliceFeatures
 from medvlsam2.transforms.window import Window
 
 MARGIN: Final = 0.5
@@ -111,10 +112,17 @@ def sure_slices(
     """
     for start in range(0, len(features), BATCH):
         part = features.select(torch.arange(start, min(start + BATCH, len(features)), device=tokens.device))
-        maps = similarity.of_all(tokens, part.levels).float()
-        n, k, m, _ = maps.shape
-        shown = evidence(maps.reshape(n * k, 1, m, m)).reshape(n, k, 1, 1) + similarity.score_bias > 0
-        yield torch.where(shown, maps + similarity.words_bias - MARGIN, -1.0)
+        yield sure_masks(similarity, tokens, part)
+
+
+def sure_masks(
+    similarity: TextSimilarity, tokens: Float[Tensor, "k c"], part: SliceFeatures
+) -> Float[Tensor, "n k m m"]:
+    """The same of the slices of which these are the features."""
+    maps = similarity.of_all(tokens, part.levels).float()
+    n, k, m, _ = maps.shape
+    shown = evidence(maps.reshape(n * k, 1, m, m)).reshape(n, k, 1, 1) + similarity.score_bias > 0
+    return torch.where(shown, maps + similarity.words_bias - MARGIN, -1.0)
 
 
 def _label_slices(similarity: TextSimilarity, tokens: Float[Tensor, "k c"], features: SliceSource) -> np.ndarray:

@@ -6,18 +6,20 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from medvlsam2.data import vocabulary
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.geometry import spacing_mm, voxel_volume_ml
 from medvlsam2.model.memory_limit import enough_memory
 from medvlsam2.model.object_query import ObjectMasks
+from medvlsam2.model.propagation import Turn
 from medvlsam2.tasks.diameter import longest_diameter_mm
 from medvlsam2.tasks.engine import Engine
 from medvlsam2.tasks.looks import Found, Search, Wanted
@@ -50,6 +52,8 @@ class ObjectResult:
     """Confidence by slice index along the scan's own slice axis, for slices that hold the object."""
     slice_to_fix: int | None
     """Where the next correction helps most: the least sure of those slices, prompted ones left out."""
+    recognised_as: str | None = None
+    """Name of the structure that a box without words was taken to be drawn round."""
 
 
 @dataclass(frozen=True)
@@ -99,19 +103,21 @@ def segment(
             session = engine.session(volume)
         record, mask_size = session.prepared.record, session.loaded.model.sam2.mask_size
         geometric = [on_slices(record, prompt, mask_size) for prompt in prompts]
-        windows = [_window(volume, prompt) for prompt in prompts]
         job.clock.lap("prepare")
+        recognised = [_recognised(session, prompt, job.turn) for prompt in prompts]
+        asked = [replace(prompt, text=prompt.text or name) for prompt, name in zip(prompts, recognised, strict=True)]
+        windows = [_window(volume, prompt) for prompt in asked]
         with job.turn():
-            tokens = _text_tokens(session, prompts)
+            tokens = _text_tokens(session, asked)
         job.clock.lap("language")
-        wanted = [Wanted(prompt, token) for prompt, token in zip(prompts, tokens, strict=True)]
+        wanted = [Wanted(prompt, token) for prompt, token in zip(asked, tokens, strict=True)]
         masks = _masks(session, wanted, windows, job)
     label_map = label_map_to_source([(found.masks.mask_logits, found.record) for found in masks], volume.hu)
     _keep_corrected(label_map, prompts, slice_axis=record.axes[0])
     job.clock.lap("to_source_grid")
     objects = tuple(
-        _result(session, prompt, found.masks, label_map, number)
-        for number, (prompt, found) in enumerate(zip(prompts, masks, strict=True), start=1)
+        replace(_result(session, prompt, found.masks, label_map, number), recognised_as=name)
+        for number, (prompt, found, name) in enumerate(zip(prompts, masks, recognised, strict=True), start=1)
     )
     outside = tuple(
         f"A click for '{prompt.display_name}' lies in the air beside the body, where the model does not look."
@@ -144,6 +150,14 @@ def _masks(session: VolumeSession, wanted: list[Wanted], windows: list[Window], 
         for view, window in used:
             job.engine.read_ahead.want(view.features(window))
     return [found[number] for number in range(len(wanted))]
+
+
+def _recognised(session: VolumeSession, prompt: ObjectPrompt, turn: Turn) -> str | None:
+    """Name of the known structure that a box without words is drawn round."""
+    if prompt.text is not None or prompt.box_ijk is None or prompt.mask is not None:
+        return None
+    key = session.structure_in_box(prompt.box_ijk, turn)
+    return None if key is None else vocabulary.STRUCTURES[key].name
 
 
 def _text_tokens(session: VolumeSession, prompts: Sequence[ObjectPrompt]) -> list[Float[Tensor, " c"] | None]:

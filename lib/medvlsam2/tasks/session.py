@@ -17,13 +17,15 @@ from medvlsam2.data.language.measurements import measured_text
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.model.checkpoint import LoadedModel
 from medvlsam2.model.language import PrefixCache
+from medvlsam2.model.propagation import Turn
 from medvlsam2.tasks.box_masks import BoxMasks
+from medvlsam2.tasks.box_names import structure_in_box
 from medvlsam2.tasks.feature_store import Encode, FeatureCache, FeatureStore, encode_batch
 from medvlsam2.tasks.measure import measurable, measure_structures
 from medvlsam2.tasks.measure_findings import MaskGrid, measure_findings
 from medvlsam2.tasks.view import View
 from medvlsam2.transforms.prepare import PreparedVolume, prepare
-from medvlsam2.transforms.spatial import Crop, SpatialRecord, plan
+from medvlsam2.transforms.spatial import BoxIJK, Crop, SpatialRecord, plan
 from medvlsam2.transforms.text import pad, prefix_ids, segmentation_turn_ids
 from medvlsam2.transforms.window import Window
 
@@ -48,6 +50,7 @@ class VolumeSession:
         self._box_masks = BoxMasks()
         self.whole = self._view(prepare(volume, loaded.config.sam2.image_size))
         self._near: dict[Crop, View] = {}
+        self._boxed: dict[BoxIJK, str | None] = {}
 
     @property
     def prepared(self) -> PreparedVolume:
@@ -118,6 +121,25 @@ class VolumeSession:
             similarity, self._tokens_of(findings), self.features, measured.masks, self._mask_grid()
         )
         return replace(measured.facts, lesions=lesions, lesions_known=True)
+
+    def structure_in_box(self, box_ijk: BoxIJK, turn: Turn) -> str | None:
+        """Vocabulary key of the structure that a box is drawn round; None where none fits or the model cannot tell."""
+        similarity = self.loaded.model.sam2.text_similarity
+        if similarity is None or not self._boxed_keys:
+            return None
+        if box_ijk not in self._boxed:
+            with turn():
+                tokens = self._boxed_tokens
+            self._boxed[box_ijk] = structure_in_box(similarity, tokens, self.whole, box_ijk, turn)
+        return self._boxed[box_ijk]
+
+    @cached_property
+    def _boxed_tokens(self) -> dict[str, Float[Tensor, " c"]]:
+        return self._tokens_of(self._boxed_keys)
+
+    @property
+    def _boxed_keys(self) -> list[str]:
+        return measurable(self.loaded.metadata.get("trained_on", []))
 
     def _tokens_of(self, keys: Sequence[str]) -> dict[str, Float[Tensor, " c"]]:
         tokens = self.text_tokens([vocabulary.STRUCTURES[key].name for key in keys])
