@@ -25,6 +25,7 @@ class FakeObject:
     diameter_mm: float = 12.0
     slice_confidence: dict[int, float] = field(default_factory=dict)
     slice_to_fix: int | None = None
+    recognised_as: str | None = None
 
 
 @dataclass
