@@ -85,7 +85,7 @@ def test_who_else_is_asked_for(engine: Engine, volume: CTVolume, at_once: int, m
     """Each object alone gives the logits that it has among others; the label map alone lets them compete."""
     session = engine.session(volume)
     sam2, features = session.loaded.model.sam2, session.features("soft")
-    monkeypatch.setattr(propagation, "CPU_TOKENS", at_once * sam2.sam_image_embedding_size**2)
+    monkeypatch.setattr(propagation, "CPU_SCORES", at_once * sam2.num_maskmem * sam2.sam_image_embedding_size**4)
     token = session.text_tokens(["liver"])[0]
     queries = [
         ObjectQuery(prompts={8: SlicePrompt(((30.0, 30.0),), (1,))}),
@@ -104,7 +104,7 @@ def test_every_prompted_slice_is_shown_before_propagation_begins(
 ) -> None:
     session = engine.session(volume)
     sam2, features = session.loaded.model.sam2, session.features("soft")
-    monkeypatch.setattr(propagation, "CPU_TOKENS", 1)
+    monkeypatch.setattr(propagation, "CPU_SCORES", 1)
     queries = [ObjectQuery(prompts={number: SlicePrompt(((30.0, 30.0),), (1,))}) for number in (8, 5, 3)]
     told: list[tuple[int, int]] = []
     segment_objects(sam2, features, queries, shown=lambda query, number, _: told.append((query, number)))

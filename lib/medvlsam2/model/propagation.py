@@ -33,8 +33,8 @@ PATIENCE_SLICES: Final = 3
 BATCH: Final = 16
 """Slices, or objects, that are decoded at once."""
 
-CPU_TOKENS: Final = 1024
-"""Image tokens, of one object or several, that are propagated at once on a processor."""
+CPU_SCORES: Final = 2**23
+"""Scores of attention to the memory, of one object or several, that a processor's caches take at once."""
 
 Turn = Callable[[], AbstractContextManager[None]]
 """Entered for each piece of work on the device; it may wait for others, and may end the whole by an error."""
@@ -186,7 +186,7 @@ class _Batch:
         """How many objects are propagated together: a processor is fastest with what fits its cache."""
         if self.features.device.type != "cpu":
             return len(self.queries)
-        return max(1, CPU_TOKENS // self.sam2.sam_image_embedding_size**2)
+        return max(1, CPU_SCORES // (self.sam2.num_maskmem * self.sam2.sam_image_embedding_size**4))
 
     def _condition(self, offset: int) -> list[int]:
         numbers = [start + offset for start in self.starts]
