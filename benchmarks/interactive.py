@@ -8,8 +8,8 @@ that neither side has seen, the second and tenth add clicks on the same slice, n
 "done" when the volume is. Ours goes both ways from the click, the host's only forward, so whole volumes are also given
 per slice that was propagated to. Objects do not end early here: with random weights they would end at once. For the
 same reason much of what is found is small, and ours looks at it twice (``--one-look`` leaves that out). Several
-objects lie far apart and are compared with one where the features of all are known; "unseen" is before, when those of
-the parts that they lie in are yet to be made.
+objects lie far apart and are compared with the mean of each alone, where the features of all are known; "unseen" is
+before, when those of the parts that they lie in are yet to be made.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ HOST_WEIGHTS = "sam2.1_hiera_tiny.pt"
 CLICKS = 10
 OBJECTS = 5
 FIVE = f"{OBJECTS} objects"
+ONE = "1 of them alone"
 CORRECTED = 0.08
 """Share of a slice's side over which clicks on one object are spread …"""
 APART = 0.4
@@ -115,8 +116,13 @@ def _ours(folder: Path, scan: Path, size: int, device: str) -> list[Click]:
         ObjectPrompt(points_ijk=(click,), point_labels=(1,), name=f"object {number}")
         for number, click in enumerate(_clicks(volume, OBJECTS, APART))
     ]
-    for name, prompts in ((f"{OBJECTS} objects, unseen", several), ("1 object", several[:1]), (FIVE, several)):
-        rows.append(_timed(side, name, lambda shown, p=prompts: segment(engine, volume, p, shown=shown)))
+
+    def ask(name: str, prompts: list[ObjectPrompt]) -> Click:
+        return _timed(side, name, lambda shown: segment(engine, volume, prompts, shown=shown))
+
+    rows.append(ask(f"{OBJECTS} objects, unseen", several))
+    rows.append(_mean([ask(ONE, [prompt]) for prompt in several]))
+    rows.append(ask(FIVE, several))
     engine.features.close()
     return rows
 
@@ -147,6 +153,13 @@ def _timed(side: str, what: str, run: Callable[[Callable[[int, int], None]], Any
     started = time.perf_counter()
     run(lambda _, __: seen.append(time.perf_counter() - started))
     return Click(side, what, seen[0], time.perf_counter() - started, len(seen))
+
+
+def _mean(clicks: list[Click]) -> Click:
+    shown_s = [click.shown_s for click in clicks if click.shown_s is not None]
+    return replace(
+        clicks[0], shown_s=float(np.mean(shown_s)), done_s=float(np.mean([click.done_s for click in clicks]))
+    )
 
 
 def model_folder(folder: Path, size: int) -> Path:
@@ -210,7 +223,7 @@ def _ratios(rows: list[Click], options: argparse.Namespace) -> dict[str, float]:
             ratios[f"{what}, clicked slice, at {size}"] = round(host.done_s / ours.shown_s, 1)
             per_slice = (host.done_s / host.slices) / (ours.done_s / ours.slices)
             ratios[f"{what}, whole volume per slice, at {size}"] = round(per_slice, 1)
-        one, five = found[f"ours at {size}", "1 object"], found[f"ours at {size}", FIVE]
+        one, five = found[f"ours at {size}", ONE], found[f"ours at {size}", FIVE]
         ratios[f"{OBJECTS} objects : 1, at {size}"] = round(five.done_s / one.done_s, 2)
     return ratios
 

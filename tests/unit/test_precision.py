@@ -27,6 +27,23 @@ def test_products_are_in_half_precision_inside_alone(half: bool) -> None:
     assert (ones @ ones).dtype == torch.float32
 
 
+@pytest.mark.parametrize("half", [True], indirect=True)
+def test_weights_are_cast_once_in_a_request(half: bool) -> None:
+    """A second turn within the same context finds the weights of the first, even if somebody changes them."""
+    layer = torch.nn.Linear(4, 4)
+    given = torch.randn(2, 4)
+
+    def turn() -> torch.Tensor:
+        with torch.no_grad(), autocast(CPU):
+            return layer(given)
+
+    with autocast(CPU):
+        first = turn()
+        torch.nn.init.zeros_(layer.weight)
+        assert torch.equal(turn(), first)
+    assert not torch.equal(turn(), first)
+
+
 def test_other_devices_have_none() -> None:
     assert not has_bfloat16(torch.device("meta"))
 

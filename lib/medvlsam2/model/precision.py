@@ -24,8 +24,8 @@ def has_bfloat16(device: torch.device) -> bool:
 
 @contextmanager
 def autocast(device: torch.device) -> Iterator[None]:
-    """bfloat16 where the device has it, else nothing."""
-    if not has_bfloat16(device):
+    """bfloat16 where the device has it, else nothing; within another it keeps the weights that are cast already."""
+    if not has_bfloat16(device) or torch.is_autocast_enabled(device.type):
         yield
         return
     attention = PlainAttention() if device.type == "cpu" else nullcontext()

@@ -19,6 +19,7 @@ from medvlsam2.errors import InvalidPrompt
 from medvlsam2.geometry import spacing_mm, voxel_volume_ml
 from medvlsam2.model.memory_limit import enough_memory
 from medvlsam2.model.object_query import ObjectMasks
+from medvlsam2.model.precision import autocast
 from medvlsam2.model.propagation import Turn
 from medvlsam2.tasks.diameter import longest_diameter_mm
 from medvlsam2.tasks.engine import Engine
@@ -97,7 +98,8 @@ def segment(
     names = tuple(prompt.display_name for prompt in prompts)
     key = (owner, volume.content_hash, names)
     what = " and ".join(repr(name) for name in names[:3])
-    with engine.claims.claim(key, what) as claim, engine.requests.one(), enough_memory():
+    device = torch.device(engine.device)
+    with engine.claims.claim(key, what) as claim, engine.requests.one(), enough_memory(), autocast(device):
         job = _Job(engine, claim, progress or (lambda _: None), shown)
         with job.turn():
             session = engine.session(volume)
