@@ -63,6 +63,8 @@ def _is_plain(args: Sequence[Any], options: Mapping[str, Any]) -> bool:
 def _attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """A block of scores at a time, so that they are still in the cache when they are used."""
     rows = max(1, BLOCK_SCORES // key.shape[-2])
+    if query.shape[:-1].numel() <= rows:
+        return _products(query, key, value)
     if query.shape[-2] <= rows:
         items = rows // query.shape[-2]
         parts = zip(*(part.flatten(0, -3).split(items) for part in (query, key, value)), strict=True)
