@@ -115,6 +115,7 @@ def _record(engine: Engine, found: Segmentation) -> dict[str, Any]:
                 "present": item.present,
                 "volume_ml": round(item.volume_ml, 3),
                 "confidence": round(item.confidence, 4),
+                "recognised_as": item.recognised_as,
             }
             for number, item in enumerate(found.objects, start=1)
         ],
@@ -127,7 +128,7 @@ def _show(record: dict[str, Any]) -> None:
     rows = [
         (
             str(item["label"]),
-            item["name"],
+            item["name"] + (f" ({item['recognised_as']})" if item["recognised_as"] else ""),
             f"{item['volume_ml']:.1f} mL" if item["present"] else "not found",
             f"{item['confidence']:.2f}",
         )

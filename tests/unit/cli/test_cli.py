@@ -105,6 +105,7 @@ def test_segment_json_says_what_was_found(run, scan, tmp_path):
         assert item["present"] == (count > 0)
         assert item["volume_ml"] == pytest.approx(count * voxel_ml, abs=0.01)
         assert 0 <= item["confidence"] <= 1
+        assert item["recognised_as"] is None
     assert record["latencies_s"]["total"] > 0
     assert (record["model_id"], record["model_version"]) == ("medvlsam2-tiny-random", "base")
     assert record["mask"] == str(mask)
