@@ -9,7 +9,8 @@ the same minutes; language loss and accuracy of answers on phantoms that were no
 stand in the prompt, so what is known of a scan has come through the projector.
 
 prompts: [SEG] alone against [SEG] with a click or a box, and those without words, per structure. The click is the one
-that the interactive evaluation places first, the box is the true one; all structures of a scan are one request.
+that the interactive evaluation places first, the box is the true one, and no box is taken for a structure; all
+structures of a scan are one request.
 
 stages: stages 1, 2 and 3 against stage 3 alone, from the same language model, for the same minutes in all. The single
 stage has the staged training's shares of conversations and of telling requests apart, so only the order differs.
@@ -26,6 +27,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -47,6 +49,7 @@ from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.tasks.engine import Engine
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import segment
+from medvlsam2.tasks.session import VolumeSession
 from medvlsam2.training.cases import Case
 from medvlsam2.training.config import TrainConfig
 from medvlsam2.training.initial import PARTS, take_parts
@@ -108,7 +111,8 @@ def measure_prompts(engine: Engine, scan: LabelledScan) -> Iterator[tuple[str, M
         return
     asked = [ways_of_asking(key, mask) for key, mask in truth.items()]
     for name in asked[0]:
-        label_map = segment(engine, scan.volume, [ways[name] for ways in asked]).label_map
+        with patch.object(VolumeSession, "structure_in_box", lambda *_: None):
+            label_map = segment(engine, scan.volume, [ways[name] for ways in asked]).label_map
         for number, (key, mask) in enumerate(truth.items(), start=1):
             yield name, Measurement(name, scan.group, key, "dice", scan.patient, dice(label_map == number, mask))
 
