@@ -86,6 +86,18 @@ def test_a_missed_place_is_found_and_a_wrong_one_is_lost() -> None:
     assert corrected(masks(4.0), (5, 20.5, 30.5, 0))[5, pixel(30.5), pixel(20.5)] < 0
 
 
+def test_a_click_between_pixels_is_read_as_the_scan_shows_it() -> None:
+    """The nearest mask pixel says yes, the way back to the scan interpolates and says no."""
+
+    def at_the_click(logits: Tensor) -> float:
+        return float(0.6 * logits[5, 15, 10] + 0.4 * logits[5, 15, 11])
+
+    found = masks(-4.0)
+    found.mask_logits[5, 15, 10] = 2.0
+    assert at_the_click(found.mask_logits) < 0
+    assert at_the_click(corrected(found, (5, 21.3, 30.5, 1))) > 0
+
+
 def test_a_correction_stops_where_it_looks_different() -> None:
     row = corrected(masks(-1.0), (5, 28.5, 30.5, 1))[5, pixel(30.5)]
     click = pixel(28.5)

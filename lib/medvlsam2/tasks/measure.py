@@ -118,7 +118,7 @@ def sure_slices(
 def sure_masks(
     similarity: TextSimilarity, tokens: Float[Tensor, "k c"], part: SliceFeatures
 ) -> Float[Tensor, "n k m m"]:
-    """The same of the slices of which these are the features."""
+    """Logits of quick masks, as :func:`sure_slices` gives them, on the slices that these features are of."""
     maps = similarity.of_all(tokens, part.levels).float()
     n, k, m, _ = maps.shape
     shown = evidence(maps.reshape(n * k, 1, m, m)).reshape(n, k, 1, 1) + similarity.score_bias > 0
