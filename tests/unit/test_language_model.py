@@ -141,6 +141,22 @@ def test_turns_after_a_shared_prefix_equal_full_passes(model, prefix_ids, image)
         torch.testing.assert_close(output.hidden_states_last[row, : len(turn)], hidden[0, 8:], rtol=1e-5, atol=1e-5)
 
 
+def test_turns_after_several_prefixes_equal_turns_after_each(model, prefix_ids, image):
+    """Prefixes of different lengths are padded, which moves no token."""
+    short, images = prefix_ids[1:], torch.cat([image, image + 1])
+    ids = torch.nn.utils.rnn.pad_sequence([prefix_ids, short], batch_first=True, padding_value=PAD)
+    mask = torch.tensor([[1] * 8, [1] * 7 + [0]])
+    prefixes = model.prefill_each(ids, mask, images)
+    turns = [torch.tensor([9, SEG]), torch.tensor([5, 6, SEG, 7]), torch.tensor([10, 11, 12])]
+    padded = torch.nn.utils.rnn.pad_sequence(turns, batch_first=True, padding_value=PAD)
+    rows = torch.tensor([1, 0, 1])
+    together = model.extend(prefixes, padded, (padded != PAD).long(), rows=rows).hidden_states_last
+    for row, turn in enumerate(turns):
+        alone = model.prefill((prefix_ids, short)[rows[row]], images[rows[row]][None])
+        expected = model.extend(alone, turn[None], torch.ones_like(turn)[None]).hidden_states_last
+        torch.testing.assert_close(together[row, : len(turn)], expected[0], rtol=1e-5, atol=1e-5)
+
+
 def test_a_prefix_is_never_written(model, prefix_ids, image):
     prefix = model.prefill(prefix_ids, image)
     assert (prefix.length, prefix.size_bytes) == (8, 2 * 2 * (2 * 8 * 16) * 4)

@@ -33,7 +33,7 @@ from medvlsam2.training.step import (
 )
 from medvlsam2.transforms.text import encode
 
-PROMPTINGS = list(product(["text", "text+click", "box", "click"], [False, True]))
+PROMPTINGS = list(product(["text", "text+box", "box", "click"], [False, True]))
 """Every way of prompting, on single slices and along a clip with memory."""
 
 
@@ -154,6 +154,7 @@ def test_every_way_of_prompting(
     """Words reach the mask only where the prompt has words, clicks and boxes only where it has them."""
     kind, with_memory = prompting
     monkeypatch.setattr(steps, "draw_prompt_kind", lambda _: kind)
+    monkeypatch.setattr(steps, "draw_num_corrections", lambda _: 0)
     set_trainable(model, 3)
     drawn = (sample_of(tiny_case, seed, contiguous=with_memory) for seed in range(99))
     sample = next(sample for sample in drawn if sample.masks[:, 0].any(dim=(1, 2)).all())
@@ -170,6 +171,28 @@ def test_every_way_of_prompting(
     assert any(name.startswith("seg_projector.") for name in names) == kind.startswith("text")
     assert any("point_embeddings" in name for name in names) == (kind != "text")
     assert any(name.startswith("sam2.memory_attention.") for name in names) == with_memory
+
+
+def test_clicks_correct_what_the_model_answers(
+    model: MedVLSAM2, tiny_loaded: LoadedModel, tiny_case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every answer is learnt from, and each after the first has one click more than the one before."""
+    seen: list[tuple[int, int]] = []
+    predict = model.sam2.predict
+
+    def spied(embedding, features, prompts, *arguments, **options):
+        seen.append((len(features), 0 if prompts.points_xy is None else prompts.points_xy.shape[1]))
+        return predict(embedding, features, prompts, *arguments, **options)
+
+    monkeypatch.setattr(model.sam2, "predict", spied)
+    monkeypatch.setattr(steps, "draw_prompt_kind", lambda _: "box")
+    monkeypatch.setattr(steps, "draw_num_corrections", lambda _: 2)
+    sample = next(s for seed in range(99) if (s := sample_of(tiny_case, seed, contiguous=False)).masks.all(0).any())
+    result = segmentation_step(model, tiny_loaded.tokenizer, [sample], np.random.default_rng(1), with_memory=False)
+    boxed = [points for _, points in seen if points]
+    assert boxed == [2, 3, 4]
+    result.loss.backward()
+    assert any("point_embeddings.0" in name or "point_embeddings.1" in name for name in moved(model))
 
 
 @pytest.mark.parametrize("prompting", PROMPTINGS, ids=str)

@@ -90,7 +90,7 @@ NANO = ModelConfig(
     ),
     sam2=Sam2Config(
         trunk="conv",
-        image_size=192,
+        image_size=256,
         backbone_stride=8,
         hidden_dim=128,
         memory_dim=32,

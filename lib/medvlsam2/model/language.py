@@ -62,16 +62,18 @@ class LanguageOutput:
 
 @dataclass(frozen=True, kw_only=True)
 class PrefixCache:
-    """Keys and values of a prefix, to be read by any number of turns and written by none."""
+    """Keys and values of one prefix or several, to be read by any number of turns and written by none."""
 
-    keys: tuple[Float[Tensor, "1 kv_heads prefix head_dim"], ...]
+    keys: tuple[Float[Tensor, "v kv_heads prefix head_dim"], ...]
     """One tensor per layer."""
-    values: tuple[Float[Tensor, "1 kv_heads prefix head_dim"], ...]
+    values: tuple[Float[Tensor, "v kv_heads prefix head_dim"], ...]
     """One tensor per layer."""
+    attention_mask: Int[Tensor, "v prefix"]
+    """1 for a token, 0 for the padding on the right of shorter prefixes."""
 
     @property
     def length(self) -> int:
-        """Number of tokens in the prefix."""
+        """Number of tokens in the longest prefix."""
         return self.keys[0].shape[2]
 
     @property
@@ -189,13 +191,30 @@ class LanguageModel(nn.Module):
         Raises:
             InvalidRequest: when image tokens do not fit, or the prefix is too long.
         """
+        return self.prefill_each(prefix_ids[None], torch.ones_like(prefix_ids)[None], image_embeddings)
+
+    def prefill_each(
+        self,
+        prefix_ids: Int[Tensor, "v s"],
+        attention_mask: Int[Tensor, "v s"],
+        image_embeddings: Float[Tensor, "volumes tokens hidden"] | None,
+    ) -> PrefixCache:
+        """Read several prefixes at once, padded on the right.
+
+        Raises:
+            InvalidRequest: when image tokens do not fit, or a prefix is too long.
+        """
         cache = DynamicCache(config=self._base.config)
-        # -> [1, s, hidden]
-        embeddings = self.embed_prompt(prefix_ids[None], image_embeddings)
-        self._read(embeddings, torch.ones_like(prefix_ids)[None], cache)
+        # -> [v, s, hidden]
+        embeddings = self.embed_prompt(prefix_ids, image_embeddings)
+        self._read(embeddings, attention_mask, cache)
         # a cache iterates over (keys, values, sliding window) of its layers
         layers = list(cache)
-        return PrefixCache(keys=tuple(layer[0] for layer in layers), values=tuple(layer[1] for layer in layers))
+        return PrefixCache(
+            keys=tuple(layer[0] for layer in layers),
+            values=tuple(layer[1] for layer in layers),
+            attention_mask=attention_mask,
+        )
 
     def extend(
         self,
@@ -203,19 +222,21 @@ class LanguageModel(nn.Module):
         turn_ids: Int[Tensor, "k t"],
         attention_mask: Int[Tensor, "k t"],
         labels: Int[Tensor, "k t"] | None = None,
+        rows: Int[Tensor, " k"] | None = None,
     ) -> LanguageOutput:
-        """Read k turns, each as if it alone followed the prefix.
+        """Read k turns, each as if it alone followed its prefix.
 
         Args:
-            prefix_cache: the prefix, left as it is.
+            prefix_cache: the prefixes, left as they are.
             turn_ids: token ids, padded on the right.
             attention_mask: 1 for a token, 0 for padding.
             labels: ids to predict, not shifted; -100 is ignored.
+            rows: number of the prefix that each turn follows; by default the first.
 
         Raises:
             InvalidRequest: when a turn holds image placeholders, or prefix and turn are too long.
         """
-        return self._output(self._read_turns(prefix_cache, turn_ids, attention_mask), labels)
+        return self._output(self._read_turns(prefix_cache, turn_ids, attention_mask, rows), labels)
 
     @torch.no_grad()
     def generate(
@@ -239,7 +260,7 @@ class LanguageModel(nn.Module):
         Raises:
             InvalidRequest: when prefix and turn are too long.
         """
-        cache = self._expand(prefix_cache, 1)
+        cache = self._expand(prefix_cache, turn_ids.new_zeros(1))
         room = self.config.max_position_embeddings - prefix_cache.length - len(turn_ids)
         step_ids, generated = turn_ids[None], list[int]()
         for _ in range(min(max_new_tokens, max(room, 0) + 1)):
@@ -321,6 +342,7 @@ class LanguageModel(nn.Module):
         embeddings: Float[Tensor, "b s hidden"],
         attention_mask: Int[Tensor, "b total"],
         cache: DynamicCache | None,
+        position_ids: Int[Tensor, "b s"] | None = None,
     ) -> Float[Tensor, "b s hidden"]:
         total = attention_mask.shape[1]
         if total > self.config.max_position_embeddings:
@@ -331,25 +353,37 @@ class LanguageModel(nn.Module):
         output = self._base.model(
             inputs_embeds=embeddings,
             attention_mask=attention_mask,
+            position_ids=position_ids,
             past_key_values=cache,
             use_cache=cache is not None,
         )
         return output.last_hidden_state
 
     def _read_turns(
-        self, prefix_cache: PrefixCache, turn_ids: Int[Tensor, "k t"], attention_mask: Int[Tensor, "k t"]
+        self,
+        prefix_cache: PrefixCache,
+        turn_ids: Int[Tensor, "k t"],
+        attention_mask: Int[Tensor, "k t"],
+        rows: Int[Tensor, " k"] | None = None,
     ) -> Float[Tensor, "k t hidden"]:
-        # -> [k, prefix + t]
-        whole_mask = F.pad(attention_mask, (prefix_cache.length, 0), value=1)
-        cache = self._expand(prefix_cache, len(turn_ids))
-        return self._read(self.embed_prompt(turn_ids, None), whole_mask, cache)
+        rows = turn_ids.new_zeros(len(turn_ids)) if rows is None else rows
+        # -> [k, prefix]
+        prefix_mask = prefix_cache.attention_mask[rows]
+        whole_mask = torch.cat([prefix_mask, attention_mask], dim=1)
+        # padding between a prefix and its turn takes no position
+        position_ids = prefix_mask.sum(dim=1, keepdim=True) + torch.arange(turn_ids.shape[1], device=turn_ids.device)
+        return self._read(self.embed_prompt(turn_ids, None), whole_mask, self._expand(prefix_cache, rows), position_ids)
 
-    def _expand(self, prefix_cache: PrefixCache, k: int) -> DynamicCache:
-        """A cache of k rows; it concatenates into new tensors, so the prefix itself is never written."""
-        layers = [
-            (key.expand(k, -1, -1, -1), value.expand(k, -1, -1, -1))
-            for key, value in zip(prefix_cache.keys, prefix_cache.values, strict=True)
-        ]
+    def _expand(self, prefix_cache: PrefixCache, rows: Int[Tensor, " k"]) -> DynamicCache:
+        """A cache of the prefixes of ``rows``; it concatenates into new tensors, so none of them is ever written."""
+        if len(prefix_cache.attention_mask) == 1:
+            layers = [
+                (key.expand(len(rows), -1, -1, -1), value.expand(len(rows), -1, -1, -1))
+                for key, value in zip(prefix_cache.keys, prefix_cache.values, strict=True)
+            ]
+        else:
+            pairs = zip(prefix_cache.keys, prefix_cache.values, strict=True)
+            layers = [(key[rows], value[rows]) for key, value in pairs]
         return DynamicCache(layers, config=self._base.config)
 
     def _output(self, hidden: Float[Tensor, "b s hidden"], labels: Int[Tensor, "b s"] | None) -> LanguageOutput:

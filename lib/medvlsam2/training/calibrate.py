@@ -33,7 +33,7 @@ SLICES_PER_CASE = 8
 OBJECTS_PER_CASE = 5
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 BIASES = tuple(float(value) for value in np.arange(-6.0, 6.01, 0.25))
-POINTED: tuple[PromptKind, ...] = ("box", "click", "text+click")
+POINTED: tuple[PromptKind, ...] = ("box", "click", "text+box")
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def words_on_scan(
     features = model.sam2.encode_slices(slices.to(device))
     whole = torch.from_numpy(np.array(case.whole, dtype=np.float32))[None].to(device)
     asked = [chat.segmentation_question(vocabulary.STRUCTURES[key].name) for key in keys]
-    tokens, _ = request_tokens(model, tokenizer, model.encode_volume(whole)[0], asked)
+    tokens, _ = request_tokens(model, tokenizer, model.encode_volume(whole), [asked])
     found = []
     for key, token in zip(keys, tokens, strict=True):
         truth = case.structure_mask(key)

@@ -40,13 +40,13 @@ def dense_step(
     """
     features = model.sam2.encode_slices(torch.cat([sample.slices for sample in samples]))
     image_tokens = model.encode_volume(torch.stack([sample.whole for sample in samples]))
-    parts: dict[str, list[Tensor]] = {"dense": [], "finding": [], "presence": [], "language": [], "visual": []}
+    phrases = [(*sample.phrases, *sample.finding_phrases) for sample in samples]
+    all_words, language_loss = request_tokens(model, tokenizer, image_tokens, phrases)
+    parts: dict[str, list[Tensor]] = {"dense": [], "finding": [], "presence": [], "visual": []}
     start = 0
-    for sample, tokens in zip(samples, image_tokens, strict=True):
-        own = features.select(torch.arange(start, start + len(sample.slices), device=tokens.device))
+    for sample, words in zip(samples, torch.split(all_words, [len(asked) for asked in phrases]), strict=True):
+        own = features.select(torch.arange(start, start + len(sample.slices), device=words.device))
         start += len(sample.slices)
-        phrases = (*sample.phrases, *sample.finding_phrases)
-        words, language_loss = request_tokens(model, tokenizer, tokens, phrases)
         similarity, label_map = _similarity(model, own, words), sample.label_map.to(words.device)
         structures, findings = similarity.tensor_split([len(sample.phrases)], dim=1)
         masks = sample.findings.transpose(0, 1).to(words.device)  # f n m m -> n f m m
@@ -54,10 +54,10 @@ def dense_step(
         if sample.finding_phrases:
             parts["finding"].append(finding_loss(findings + _bias(model), masks))
         parts["presence"].append(_presence_loss(model, similarity, _present(structures, label_map, masks)))
-        parts["language"].append(language_loss)
         if sample.slices.shape[-1] == model.sam2.image_size:
             parts["visual"] += _visual_losses(model, own, sample, rng)
     means = {name: torch.stack(losses).mean() for name, losses in parts.items() if losses}
+    means["language"] = language_loss
     return StepResult(torch.stack(list(means.values())).sum(), {name: mean.detach() for name, mean in means.items()})
 
 

@@ -28,10 +28,13 @@ from medvlsam2.transforms.prepare import three_channels
 from medvlsam2.transforms.text import Conversation
 from medvlsam2.transforms.window import Window
 
-PromptKind = Literal["text", "text+click", "box", "click"]
+PromptKind = Literal["text", "text+box", "box", "click"]
 
-PROMPT_MIX: dict[PromptKind, float] = {"text": 0.25, "text+click": 0.2, "box": 0.3, "click": 0.25}
-"""Share of each way of prompting the mask decoder; words alone are also what dense steps train."""
+PROMPT_MIX: dict[PromptKind, float] = {"text": 0.35, "text+box": 0.15, "box": 0.3, "click": 0.2}
+"""Share of each way of asking the mask decoder first; words alone are also what dense steps train."""
+UNCORRECTED_SHARE = 0.3
+"""Share of objects that get no click which corrects the answer."""
+MAX_CORRECTIONS = 3
 ABSENT_SHARE = 0.15
 """Share of objects that are asked for and not there."""
 MAX_ABSENT = 4
@@ -256,6 +259,11 @@ def draw_prompt_kind(rng: np.random.Generator) -> PromptKind:
     """One way of prompting, by its share."""
     kinds = list(PROMPT_MIX)
     return kinds[int(rng.choice(len(kinds), p=list(PROMPT_MIX.values())))]
+
+
+def draw_num_corrections(rng: np.random.Generator) -> int:
+    """Clicks that correct what the model finds."""
+    return 0 if rng.random() < UNCORRECTED_SHARE else int(rng.integers(1, MAX_CORRECTIONS + 1))
 
 
 def _draw_object(case: Case, rng: np.random.Generator) -> tuple[str, Bool[np.ndarray, "d m m"], Window]:

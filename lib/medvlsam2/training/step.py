@@ -15,6 +15,7 @@ from medvlsam2.data.language import chat
 from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.model.slice_memory import SliceMemory
 from medvlsam2.model.volume_sam2 import SliceFeatures, SliceMasks, SlicePrompts, VolumeSAM2
+from medvlsam2.training.corrections import with_correction
 from medvlsam2.training.losses import MaskLoss, alignment_loss, mask_loss
 from medvlsam2.training.samples import (
     MAX_CLICKS,
@@ -23,12 +24,15 @@ from medvlsam2.training.samples import (
     Talk,
     draw_box,
     draw_clicks,
+    draw_num_corrections,
     draw_prompt_kind,
 )
-from medvlsam2.training.turns import answers_loss, turns_after_image
+from medvlsam2.training.turns import answers_loss, turns_after_images
 from medvlsam2.transforms.text import Conversation, pad
 
 _CLIP_ORIGIN = 64
+TEXT_CORRECTED_SHARE = 0.4
+"""Share of objects asked for in words, and there, whose answer is then corrected by clicks."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,7 @@ def text_step(model: MedVLSAM2, rows: Sequence[Int[Tensor, " _"]], starts: Seque
 
 def reading_step(model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, talks: Sequence[Talk]) -> StepResult:
     """Stage 0: answer from what masks measure, without an image."""
-    losses = [answers_loss(model, tokenizer, None, one.conversations, one.measured) for one in talks]
-    loss = torch.stack(losses).mean()
+    loss = answers_loss(model, tokenizer, None, [one.conversations for one in talks], [one.measured for one in talks])
     return StepResult(loss, {"language": loss.detach()})
 
 
@@ -65,12 +68,7 @@ def conversation_step(
     measured: Sequence[str | None],
 ) -> StepResult:
     """Stages 1 to 3: answer questions about volumes, with or without what masks of them measure."""
-    image_tokens = model.encode_volume(whole)
-    losses = [
-        answers_loss(model, tokenizer, tokens, items, facts)
-        for tokens, items, facts in zip(image_tokens, conversations, measured, strict=True)
-    ]
-    loss = torch.stack(losses).mean()
+    loss = answers_loss(model, tokenizer, model.encode_volume(whole), conversations, measured)
     return StepResult(loss, {"language": loss.detach()})
 
 
@@ -85,7 +83,7 @@ def alignment_step(
         whole: one volume, which all requests are about.
         wordings: requests; entries 2n and 2n + 1 are two wordings for one structure.
     """
-    tokens, language_loss = request_tokens(model, tokenizer, model.encode_volume(whole[None])[0], wordings)
+    tokens, language_loss = request_tokens(model, tokenizer, model.encode_volume(whole[None]), [wordings])
     loss = alignment_loss(tokens[0::2].float(), tokens[1::2].float())
     return StepResult(loss + language_loss, {"alignment": loss.detach()})
 
@@ -127,22 +125,19 @@ def text_tokens(
 ) -> tuple[Float[Tensor, "b k c"], Float[Tensor, ""]]:
     """Projected states at [SEG] for every object of every sample, and the language loss of the answers."""
     image_tokens = model.encode_volume(torch.stack([sample.whole for sample in samples]))
-    found = [
-        request_tokens(model, tokenizer, tokens, sample.phrases)
-        for tokens, sample in zip(image_tokens, samples, strict=True)
-    ]
-    return torch.stack([tokens for tokens, _ in found]), torch.stack([loss for _, loss in found]).mean()
+    tokens, loss = request_tokens(model, tokenizer, image_tokens, [sample.phrases for sample in samples])
+    return tokens.reshape(len(samples), -1, tokens.shape[-1]), loss
 
 
 def request_tokens(
     model: MedVLSAM2,
     tokenizer: PreTrainedTokenizerBase,
-    image_tokens: Float[Tensor, "tokens hidden"],
-    phrases: Sequence[str],
+    image_tokens: Float[Tensor, "v tokens hidden"],
+    phrases: Sequence[Sequence[str]],
 ) -> tuple[Float[Tensor, "k c"], Float[Tensor, ""]]:
-    """Projected states at [SEG] of requests about one volume, and the language loss of their answers."""
-    requests = [Conversation(phrase, chat.SEGMENTATION_ANSWER) for phrase in phrases]
-    turns = turns_after_image(model, tokenizer, image_tokens, requests)
+    """Projected states at [SEG] of requests about volumes, one after the other, and the language loss of answers."""
+    requests = [[Conversation(phrase, chat.SEGMENTATION_ANSWER) for phrase in asked] for asked in phrases]
+    turns = turns_after_images(model, tokenizer, image_tokens, requests, [None] * len(requests))
     return model.text_tokens(turns.hidden_states_last, turns.input_ids), turns.loss
 
 
@@ -158,23 +153,46 @@ def _slice_losses(
     What is on none of the slices can only be asked for in words.
     """
     batch, count, slices = truth.shape[:3]
-    groups: dict[PromptKind, list[tuple[int, int, int]]] = {}
+    groups: dict[tuple[PromptKind, bool], list[tuple[int, int, int]]] = {}
     for b in range(batch):
         for k in range(count):
-            kind = draw_prompt_kind(rng) if bool(truth[b, k].any()) else "text"
-            pairs = [(b, k, n) for n in range(slices) if kind == "text" or bool(truth[b, k, n].any())]
-            groups.setdefault(kind, []).extend(pairs)
+            shown = truth[b, k].flatten(1).any(dim=1).tolist()
+            kind = draw_prompt_kind(rng) if any(shown) else "text"
+            everywhere = kind == "text" and not (any(shown) and rng.random() < TEXT_CORRECTED_SHARE)
+            pairs = [(b, k, n) for n in range(slices) if everywhere or shown[n]]
+            groups.setdefault((kind, everywhere), []).extend(pairs)
     outputs, targets = [], []
-    for kind, pairs in groups.items():
+    for (kind, everywhere), pairs in groups.items():
         index = torch.tensor(pairs).T
         target = truth[tuple(index)]
         prompts = draw_prompts(kind, target, rng, model.sam2.image_size, tokens.device)
         index, target = index.to(tokens.device), target.to(tokens.device)
         part = features.select(index[0] * slices + index[2])
-        token = tokens[index[0], index[1]] if kind.startswith("text") else model.sam2.visual_token(part, prompts)
-        outputs.append(model.sam2.predict(model.sam2.without_memory(part), part, prompts, token, multimask=False))
-        targets.append(target)
+        token = tokens[index[0], index[1]] if kind.startswith("text") else None
+        corrections = 0 if everywhere else draw_num_corrections(rng)
+        found = list(_answers(model, part, prompts, words=token, target=target, corrections=corrections))
+        outputs += found
+        targets += [target] * len(found)
     return _masks_loss(outputs, targets)
+
+
+def _answers(
+    model: MedVLSAM2,
+    part: SliceFeatures,
+    prompts: SlicePrompts,
+    *,
+    words: Float[Tensor, "p c"] | None,
+    target: Bool[Tensor, "p m m"],
+    corrections: int,
+) -> Iterator[SliceMasks]:
+    """The first answer, and one after each click that corrects the one before."""
+    sam2 = model.sam2
+    for number in range(corrections + 1):
+        token = sam2.visual_token(part, prompts) if words is None else words
+        masks = sam2.predict(sam2.without_memory(part), part, prompts, token, multimask=False)
+        yield masks
+        if number < corrections:
+            prompts = with_correction(prompts, masks.mask_logits[:, 0] > 0, target, sam2.image_size)
 
 
 def _clip_losses(
@@ -192,12 +210,12 @@ def _clip_losses(
     pairs = visible if kind != "text" else torch.nonzero(torch.ones(truth.shape[:2], dtype=torch.bool))
     b, k = pairs.T
     target = truth[b, k]  # pairs n m m
-    shown = target.any(dim=1) if kind == "box" else target[:, 0]
+    is_box = kind.endswith("box")
+    shown = target.any(dim=1) if is_box else target[:, 0]
     prompts = draw_prompts(kind, shown, rng, model.sam2.image_size, tokens.device)
     b, k, target = (part.to(tokens.device) for part in (b, k, target))
     token = tokens[b, k] if kind.startswith("text") else None
     first, length = b * truth.shape[2], truth.shape[2]
-    is_box = kind == "box"
     outputs = list(_track(model, features, first, length=length, prompts=prompts, token=token, is_box=is_box))
     return _masks_loss(outputs, [target[:, n] for n in range(truth.shape[2])])
 
@@ -244,7 +262,9 @@ def draw_prompts(
         return SlicePrompts()
     scale = image_size / target.shape[-1]
     clicks = int(rng.integers(1, MAX_CLICKS + 1))
-    drawn = [draw_box(mask, rng, scale) if kind == "box" else draw_clicks(mask, rng, clicks, scale) for mask in target]
+    drawn = [
+        draw_box(mask, rng, scale) if kind.endswith("box") else draw_clicks(mask, rng, clicks, scale) for mask in target
+    ]
     return SlicePrompts(
         points_xy=torch.tensor([points for points, _ in drawn], device=device),
         point_labels=torch.tensor([labels for _, labels in drawn], device=device),

@@ -1,4 +1,4 @@
-"""Questions about one volume, read after an image that all of them share: one prefix instead of one each."""
+"""Questions about volumes, each read after its volume's image: one prefix for all questions about it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from medvlsam2.model.language import PrefixCache
 from medvlsam2.model.medvlsam2 import MedVLSAM2
-from medvlsam2.transforms.text import Conversation, encode_turns, prefix_ids
+from medvlsam2.transforms.text import Conversation, encode_turns, pad, prefix_ids
 
 LONG_ANSWER: Final = 160
 """Characters of an answer above which it is read by itself: a report."""
@@ -21,7 +21,7 @@ LONG_ANSWER: Final = 160
 
 @dataclass(frozen=True)
 class Turns:
-    """What the language model makes of some questions and their true answers."""
+    """What the language model makes of some questions and their true answers, those about the first volume first."""
 
     input_ids: Int[Tensor, "k t"]
     hidden_states_last: Float[Tensor, "k t hidden"]
@@ -29,62 +29,68 @@ class Turns:
     """Mean cross-entropy of the answers' tokens."""
 
 
-def turns_after_image(
+def turns_after_images(
     model: MedVLSAM2,
     tokenizer: PreTrainedTokenizerBase,
-    image_tokens: Float[Tensor, "tokens hidden"] | None,
-    conversations: Sequence[Conversation],
-    measured: str | None = None,
+    image_tokens: Float[Tensor, "v tokens hidden"] | None,
+    conversations: Sequence[Sequence[Conversation]],
+    measured: Sequence[str | None],
 ) -> Turns:
-    """Read questions and answers about one volume.
+    """Read questions and answers about volumes.
 
     Args:
         model: the model.
         tokenizer: the model's.
-        image_tokens: of the volume; None: a volume that is only told of.
-        conversations: what is asked, and the answers to learn.
-        measured: what masks of the volume measure, in words.
+        image_tokens: of each volume; None: volumes that are only told of.
+        conversations: what is asked about each, and the answers to learn.
+        measured: what masks of each volume measure, in words; None: nothing is told.
     """
-    prefix = _prefix(model, tokenizer, image_tokens, measured)
-    return _read(model, tokenizer, prefix, conversations)
+    prefixes = _prefixes(model, tokenizer, image_tokens, measured)
+    return _read(model, tokenizer, prefixes, conversations)
 
 
 def answers_loss(
     model: MedVLSAM2,
     tokenizer: PreTrainedTokenizerBase,
-    image_tokens: Float[Tensor, "tokens hidden"] | None,
-    conversations: Sequence[Conversation],
-    measured: str | None,
+    image_tokens: Float[Tensor, "v tokens hidden"] | None,
+    conversations: Sequence[Sequence[Conversation]],
+    measured: Sequence[str | None],
 ) -> Float[Tensor, ""]:
-    """Cross-entropy of answers about one volume; a report counts as much as all short answers together.
+    """Cross-entropy of answers about volumes; reports count as much as all short answers together.
 
-    Arguments are those of :func:`turns_after_image`. Reports are read by themselves, so that short answers are not
+    Arguments are those of :func:`turns_after_images`. Reports are read by themselves, so that short answers are not
     padded to their length.
     """
-    prefix = _prefix(model, tokenizer, image_tokens, measured)
-    long = [each for each in conversations if len(each.answer) > LONG_ANSWER]
-    short = [each for each in conversations if len(each.answer) <= LONG_ANSWER]
-    losses = [_read(model, tokenizer, prefix, group).loss for group in (short, long) if group]
+    prefixes = _prefixes(model, tokenizer, image_tokens, measured)
+    long = [[each for each in items if len(each.answer) > LONG_ANSWER] for items in conversations]
+    short = [[each for each in items if len(each.answer) <= LONG_ANSWER] for items in conversations]
+    losses = [_read(model, tokenizer, prefixes, group).loss for group in (short, long) if any(group)]
     return torch.stack(losses).mean()
 
 
-def _prefix(
+def _prefixes(
     model: MedVLSAM2,
     tokenizer: PreTrainedTokenizerBase,
-    image_tokens: Float[Tensor, "tokens hidden"] | None,
-    measured: str | None,
+    image_tokens: Float[Tensor, "v tokens hidden"] | None,
+    measured: Sequence[str | None],
 ) -> PrefixCache:
-    num_tokens = 0 if image_tokens is None else len(image_tokens)
-    ids = prefix_ids(tokenizer, num_tokens, measured).to(next(model.parameters()).device)
-    return model.language.prefill(ids, None if image_tokens is None else image_tokens[None])
+    device = next(model.parameters()).device
+    num_tokens = 0 if image_tokens is None else image_tokens.shape[1]
+    rows = [prefix_ids(tokenizer, num_tokens, facts) for facts in measured]
+    ids, attention_mask = pad(rows, model.language.token_ids.pad)
+    return model.language.prefill_each(ids.to(device), attention_mask.to(device), image_tokens)
 
 
 def _read(
-    model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, prefix: PrefixCache, conversations: Sequence[Conversation]
+    model: MedVLSAM2,
+    tokenizer: PreTrainedTokenizerBase,
+    prefixes: PrefixCache,
+    conversations: Sequence[Sequence[Conversation]],
 ) -> Turns:
     device = next(model.parameters()).device
-    batch = encode_turns(tokenizer, conversations)
+    batch = encode_turns(tokenizer, [each for items in conversations for each in items])
+    rows = torch.tensor([row for row, items in enumerate(conversations) for _ in items], device=device)
     ids = batch.input_ids.to(device)
-    output = model.language.extend(prefix, ids, batch.attention_mask.to(device), batch.labels.to(device))
+    output = model.language.extend(prefixes, ids, batch.attention_mask.to(device), batch.labels.to(device), rows=rows)
     assert output.loss is not None
     return Turns(ids, output.hidden_states_last, output.loss)
