@@ -98,13 +98,13 @@ def perfect_similarity(count: int) -> torch.Tensor:
 
 
 def test_dense_loss_is_nothing_where_every_pixel_is_right() -> None:
-    assert float(dense_loss(perfect_similarity(3), LABEL_MAP)) < 0.01
+    assert float(dense_loss(perfect_similarity(3)[None], LABEL_MAP[None])) < 0.01
 
 
 def test_dense_loss_counts_a_structure_that_is_nowhere() -> None:
     similarity = perfect_similarity(3)
     similarity[:, 2] = 3.0
-    assert float(dense_loss(similarity, LABEL_MAP)) > 1.0
+    assert float(dense_loss(similarity[None], LABEL_MAP[None])) > 1.0
 
 
 def test_dense_loss_takes_each_structure_as_it_is_asked_for_alone() -> None:
@@ -112,7 +112,7 @@ def test_dense_loss_takes_each_structure_as_it_is_asked_for_alone() -> None:
     similarity = perfect_similarity(2)
     similarity[:, 0] = torch.where(LABEL_MAP == 2, 6.0, similarity[:, 0])
     similarity[:, 1] = torch.where(LABEL_MAP == 2, 20.0, similarity[:, 1])
-    assert float(dense_loss(similarity, LABEL_MAP)) > 0.2
+    assert float(dense_loss(similarity[None], LABEL_MAP[None])) > 0.2
 
 
 def test_a_small_structure_counts_as_much_as_a_large_one() -> None:
@@ -122,17 +122,29 @@ def test_a_small_structure_counts_as_much_as_a_large_one() -> None:
     for number in (1, 2):
         similarity = torch.where(label_map[:, None] == torch.tensor([1, 2]).view(1, -1, 1, 1), 8.0, -8.0)
         similarity[:, number - 1] = -8.0
-        missed.append(float(dense_loss(similarity, label_map)))
+        missed.append(float(dense_loss(similarity[None], label_map[None])))
     assert missed[0] > 0.2 * missed[1]
 
 
+def test_dense_loss_of_several_scans_is_the_mean_of_each() -> None:
+    """Minus infinity stands for structures that one of them has not."""
+    few, many = perfect_similarity(2), perfect_similarity(3)
+    many[:, 1] = -2.0
+    label_map = LABEL_MAP.clamp(max=2)
+    padded = torch.nn.functional.pad(few, (0, 0, 0, 0, 0, 1), value=-torch.inf)
+    together = dense_loss(torch.stack([padded, many]), torch.stack([label_map, LABEL_MAP]))
+    each = [dense_loss(few[None], label_map[None]), dense_loss(many[None], LABEL_MAP[None])]
+    assert float(each[1]) > float(each[0])
+    torch.testing.assert_close(together, torch.stack(each).mean())
+
+
 def test_findings_are_judged_by_themselves() -> None:
-    masks = torch.zeros(2, 2, 16, 16, dtype=torch.bool)
+    masks = torch.zeros(2, 2, 16, 16, dtype=torch.bool)  # findings, slices
     masks[0, 0, 3:7, 3:7] = True
     right = torch.where(masks, 12.0, -12.0)
     assert float(finding_loss(right, masks)) < 0.01
     missed, invented = right.clone(), right.clone()
-    missed[:, 0] = -12.0
-    invented[:, 1] = 12.0
+    missed[0] = -12.0
+    invented[1] = 12.0
     assert float(finding_loss(missed, masks)) > 1.0
     assert float(finding_loss(invented, masks)) > 1.0

@@ -12,16 +12,10 @@ import torch
 
 from medvlsam2.data import vocabulary
 from medvlsam2.model.builders import TINY_RANDOM
-from medvlsam2.training import samples
+from medvlsam2.training import prompt_draws, samples
 from medvlsam2.training.cases import COMPLETE_KEYS, Case
-from medvlsam2.training.samples import (
-    dense_sample,
-    draw_box,
-    draw_clicks,
-    draw_prompt_kind,
-    segmentation_sample,
-    talk,
-)
+from medvlsam2.training.prompt_draws import draw_box, draw_clicks, draw_pointed, draw_prompt_kind
+from medvlsam2.training.samples import dense_sample, segmentation_sample, talk
 
 
 def draw(case: Case, seed: int, *, contiguous: bool = False, slices: int = 5) -> samples.SegmentationSample:
@@ -123,7 +117,7 @@ def test_boxes_are_round_the_object() -> None:
         (x0, y0), (x1, y1) = points
         expected = np.array([10, 4, 20, 8]) * 4 - 0.5
         outwards = (np.array([x0, y0, x1, y1]) - expected) / (np.array([-10, -4, 10, 4]) * 4)
-        low, high = samples.BOX_GROWTH
+        low, high = prompt_draws.BOX_GROWTH
         assert (outwards >= low).all()
         assert (outwards <= high).all()
 
@@ -131,8 +125,24 @@ def test_boxes_are_round_the_object() -> None:
 def test_prompts_come_in_their_shares() -> None:
     rng = np.random.default_rng(0)
     counts = Counter(draw_prompt_kind(rng) for _ in range(2000))
-    for kind, share in samples.PROMPT_MIX.items():
+    for kind, share in prompt_draws.PROMPT_MIX.items():
         assert abs(counts[kind] / 2000 - share) < 0.04
+
+
+@pytest.mark.parametrize("kind", ["box", "click"])
+def test_what_is_pointed_at_lies_on_its_slice(kind: prompt_draws.PromptKind) -> None:
+    label_map = torch.zeros(3, 32, 32, dtype=torch.long)
+    label_map[1, 4:12, 4:12], label_map[2, 20:26, 8:14] = 2, 5
+    for seed in range(10):
+        pointed = draw_pointed(kind, label_map, np.random.default_rng(seed), 64)
+        assert pointed is not None
+        assert sorted(pointed.numbers.tolist()) == [2, 5]
+        for number, index, points in zip(pointed.numbers, pointed.slice_index, pointed.points_xy, strict=True):
+            assert int(index) == {2: 1, 5: 2}[int(number)]
+            place = points.mean(dim=0) if kind == "box" else points[0]
+            x, y = ((place + 0.5) / 2 - 0.5).round().long().tolist()
+            assert int(label_map[index, y, x]) == int(number)
+    assert draw_pointed(kind, torch.zeros_like(label_map), np.random.default_rng(0), 64) is None
 
 
 def test_a_talk_ends_with_a_report_where_all_is_known(tiny_case: Case) -> None:

@@ -77,7 +77,7 @@ def run_stage(model: MedVLSAM2, loaded: LoadedModel, case: Case, stage: int) -> 
         alignment_step(model, loaded.tokenizer, whole[0], paired_requests(case, rng, 4)).loss.backward()
     if stage == 3:
         dense = dense_sample(case, rng, num_slices=3, num_structures=12, sam2=TINY_RANDOM.sam2)
-        dense_step(model, loaded.tokenizer, [dense], rng).loss.backward()
+        dense_step(model, loaded.tokenizer, [dense]).loss.backward()
         for seed, (kind, with_memory) in enumerate(PROMPTINGS):
             sample = next(s for n in range(99) if (s := sample_of(case, seed + n, contiguous=with_memory)).masks.any())
             with pytest.MonkeyPatch.context() as patch:

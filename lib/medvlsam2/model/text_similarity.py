@@ -80,7 +80,18 @@ class TextSimilarity(nn.Module):
         self, tokens: Float[Tensor, "k c"], levels: tuple[Float[Tensor, "n _ _ _"], ...]
     ) -> Float[Tensor, "n k m m"]:
         """Similarity maps of every token on every slice."""
-        return self._sum([torch.einsum("kc,nchw->nkhw", t, f) for t, f in self._pairs(tokens, levels)])
+        return self.of_each(tokens[None], levels)[0]
+
+    def of_each(
+        self, tokens: Float[Tensor, "b k c"], levels: tuple[Float[Tensor, "bn _ _ _"], ...]
+    ) -> Float[Tensor, "b n k m m"]:
+        """Similarity maps of the tokens of each scan on all of its slices, of which each scan has the same number."""
+        count = len(tokens)
+        maps = [
+            torch.einsum("bkc,bnchw->bnkhw", token, level.unflatten(0, (count, -1))).flatten(0, 1)
+            for token, level in self._pairs(tokens, levels)
+        ]
+        return self._sum(maps).unflatten(0, (count, -1))
 
     def _pairs(self, token: Tensor, levels: tuple[Tensor, ...]) -> list[tuple[Tensor, Tensor]]:
         projections = (self.to_embedding, self.to_high_res_1, self.to_high_res_0)

@@ -25,7 +25,7 @@ from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidConfig
 from medvlsam2.model import checkpoint
 from medvlsam2.model.checkpoint import LoadedModel
-from medvlsam2.model.precision import autocast
+from medvlsam2.model.precision import autocast, settle
 from medvlsam2.tasks.feature_store import FeatureCache
 from medvlsam2.tasks.read_ahead import ReadAhead
 from medvlsam2.tasks.session import VolumeSession
@@ -63,6 +63,7 @@ class Engine:
     ) -> None:
         self.model_dir = Path(model_dir)
         self.device = _device(device)
+        settle(torch.device(self.device))
         self.looks_across = looks_across
         self.turns = Turns()
         self.claims = Claims()

@@ -9,113 +9,115 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase
 
 from medvlsam2.model.medvlsam2 import MedVLSAM2
-from medvlsam2.model.text_similarity import evidence
-from medvlsam2.model.volume_sam2 import SliceFeatures
+from medvlsam2.model.text_similarity import TextSimilarity, evidence
+from medvlsam2.model.volume_sam2 import SliceFeatures, SlicePrompts
 from medvlsam2.training.losses import dense_loss, finding_loss
+from medvlsam2.training.prompt_draws import Pointed
 from medvlsam2.training.samples import DenseSample
-from medvlsam2.training.step import StepResult, draw_prompts, request_tokens
-
-MAX_PROMPTED = 6
-"""Structures of a scan that are also clicked or boxed."""
+from medvlsam2.training.step import StepResult, request_tokens
 
 
-def dense_step(
-    model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, samples: Sequence[DenseSample], rng: np.random.Generator
-) -> StepResult:
+def dense_step(model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, samples: Sequence[DenseSample]) -> StepResult:
     """Words, clicks and boxes against every pixel.
 
     Args:
         model: the model.
         tokenizer: the model's.
-        samples: slices with the labels of many structures.
-        rng: draws clicks and boxes.
+        samples: slices with the labels of many structures; each has as many slices, of the same size.
     """
     features = model.sam2.encode_slices(torch.cat([sample.slices for sample in samples]))
     image_tokens = model.encode_volume(torch.stack([sample.whole for sample in samples]))
     phrases = [(*sample.phrases, *sample.finding_phrases) for sample in samples]
-    all_words, language_loss = request_tokens(model, tokenizer, image_tokens, phrases)
-    parts: dict[str, list[Tensor]] = {"dense": [], "finding": [], "presence": [], "visual": []}
-    start = 0
-    for sample, words in zip(samples, torch.split(all_words, [len(asked) for asked in phrases]), strict=True):
-        own = features.select(torch.arange(start, start + len(sample.slices), device=words.device))
-        start += len(sample.slices)
-        similarity, label_map = _similarity(model, own, words), sample.label_map.to(words.device)
-        structures, findings = similarity.tensor_split([len(sample.phrases)], dim=1)
-        masks = sample.findings.transpose(0, 1).to(words.device)  # f n m m -> n f m m
-        parts["dense"].append(_mask_loss(model, structures, label_map))
-        if sample.finding_phrases:
-            parts["finding"].append(finding_loss(findings + _bias(model), masks))
-        parts["presence"].append(_presence_loss(model, similarity, _present(structures, label_map, masks)))
-        if sample.slices.shape[-1] == model.sam2.image_size:
-            parts["visual"] += _visual_losses(model, own, sample, rng)
-    means = {name: torch.stack(losses).mean() for name, losses in parts.items() if losses}
-    means["language"] = language_loss
-    return StepResult(torch.stack(list(means.values())).sum(), {name: mean.detach() for name, mean in means.items()})
+    words, language_loss = request_tokens(model, tokenizer, image_tokens, phrases)
+    counts = [len(asked) for asked in phrases]
+    similarity = _similarity(model, features, torch.split(words, counts))
+    label_map = torch.stack([sample.label_map for sample in samples]).to(words.device)
+    structures = _only(similarity, [len(sample.phrases) for sample in samples])
+    losses = {"dense": dense_loss(structures + _term(model).mask_bias, label_map)}
+    present = torch.zeros(*similarity.shape[:2], similarity.shape[2] + 1, dtype=torch.bool, device=words.device)
+    present = present.scatter_(2, label_map.flatten(2), True)[:, :, 1:]  # b n k
+    if found := [(b, q) for b, sample in enumerate(samples) for q in range(len(sample.phrases), counts[b])]:
+        b, q = torch.tensor(found, device=words.device).T
+        truth = torch.cat([sample.findings for sample in samples]).to(words.device)  # f n m m
+        losses["finding"] = finding_loss(similarity.transpose(1, 2)[b, q] + _term(model).mask_bias, truth)
+        present[b, :, q] = truth.flatten(2).any(dim=2)
+    losses["presence"] = _presence_loss(model, _only(similarity, counts), present)
+    values = 1 + max(len(sample.phrases) for sample in samples)
+    visual = [_pointed_loss(model, features, each, label_map, values=values) for each in _by_kind(samples)]
+    if visual:
+        losses["visual"] = torch.stack(visual).mean()
+    losses["language"] = language_loss
+    return StepResult(torch.stack(list(losses.values())).sum(), {name: loss.detach() for name, loss in losses.items()})
 
 
-def _similarity(model: MedVLSAM2, features: SliceFeatures, tokens: Float[Tensor, "k c"]) -> Float[Tensor, "n k m m"]:
+def _term(model: MedVLSAM2) -> TextSimilarity:
     assert model.sam2.text_similarity is not None
-    return model.sam2.text_similarity.of_all(tokens, features.levels).float()
+    return model.sam2.text_similarity
 
 
-def _bias(model: MedVLSAM2) -> Float[Tensor, " 1"]:
-    assert model.sam2.text_similarity is not None
-    return model.sam2.text_similarity.mask_bias
+def _similarity(
+    model: MedVLSAM2, features: SliceFeatures, tokens: Sequence[Float[Tensor, "_ c"]]
+) -> Float[Tensor, "b n k m m"]:
+    """Of each scan's tokens on its slices; what a scan has fewer of is similar to anything."""
+    return _term(model).of_each(pad_sequence(list(tokens), batch_first=True), features.levels).float()
 
 
-def _mask_loss(
-    model: MedVLSAM2, similarity: Float[Tensor, "n k m m"], label_map: Int[Tensor, "n m m"]
-) -> Float[Tensor, ""]:
-    return dense_loss(similarity + _bias(model), label_map)
-
-
-def _present(
-    structures: Float[Tensor, "n k m m"], label_map: Int[Tensor, "n m m"], findings: Bool[Tensor, "n f m m"]
-) -> Bool[Tensor, "n q"]:
-    """Whether each structure and each finding is on each slice."""
-    numbers = torch.arange(1, structures.shape[1] + 1, device=label_map.device)
-    on_slice = (label_map.flatten(1)[:, None] == numbers[:, None]).any(dim=2)
-    return torch.cat([on_slice, findings.flatten(2).any(dim=2)], dim=1)
+def _only(similarity: Float[Tensor, "b n k m m"], counts: Sequence[int]) -> Float[Tensor, "b n most m m"]:
+    """The first so many of each scan, minus infinity for the rest."""
+    most = max(counts)
+    beyond = torch.arange(most) >= torch.tensor(counts)[:, None]
+    return similarity[:, :, :most].masked_fill(beyond[:, None, :, None, None].to(similarity.device), -torch.inf)
 
 
 def _presence_loss(
-    model: MedVLSAM2, similarity: Float[Tensor, "n q m m"], present: Bool[Tensor, "n q"]
+    model: MedVLSAM2, similarity: Float[Tensor, "b n k m m"], present: Bool[Tensor, "b n k"]
 ) -> Float[Tensor, ""]:
-    """Presence by the most similar pixels of each slice."""
-    assert model.sam2.text_similarity is not None
-    votes = evidence(similarity.flatten(0, 1)[:, None])[:, 0] + model.sam2.text_similarity.score_bias
-    return F.binary_cross_entropy_with_logits(votes, present.flatten().float())
+    """Presence by the most similar pixels of each slice, where something is asked for."""
+    asked = ~similarity[..., 0, 0].isinf()
+    votes = evidence(similarity.flatten(0, 2)[:, None])[:, 0].reshape(present.shape) + _term(model).score_bias
+    wrong = F.binary_cross_entropy_with_logits(votes.masked_fill(~asked, 0.0), present.float(), reduction="none")
+    return (wrong * asked).sum() / asked.sum()
 
 
-def _visual_losses(
-    model: MedVLSAM2, features: SliceFeatures, sample: DenseSample, rng: np.random.Generator
-) -> list[Float[Tensor, ""]]:
-    """The same for structures that are clicked or boxed on one of the slices."""
-    if model.sam2.visual_tokens is None:
-        return []
-    label_map = sample.label_map.cpu()
-    values = torch.from_numpy(np.unique(label_map[label_map > 0].numpy()))
-    losses = []
-    for kind in ("box", "click"):
-        chosen = values[torch.from_numpy(rng.permutation(len(values))[:MAX_PROMPTED])]
-        if not len(chosen):
-            continue
-        masks = label_map[None] == chosen[:, None, None, None]
-        slices = torch.tensor([int(rng.choice(np.flatnonzero(mask.flatten(1).any(dim=1).numpy()))) for mask in masks])
-        target = masks[torch.arange(len(chosen)), slices]
-        device = features.embedding.device
-        prompts = draw_prompts(kind, target, rng, model.sam2.image_size, device)
-        tokens = model.sam2.visual_token(features.select(slices.to(device)), prompts)
-        assert tokens is not None
-        order = torch.arange(1, len(chosen) + 1).view(-1, 1, 1, 1)
-        prompted = (masks * order).amax(dim=0).to(device)
-        losses.append(_mask_loss(model, _similarity(model, features, tokens), prompted))
-    return losses
+def _by_kind(samples: Sequence[DenseSample]) -> list[list[Pointed | None]]:
+    """What is pointed at in each scan, one way after the other."""
+    most = max(len(sample.pointed) for sample in samples)
+    return [[sample.pointed[way] if way < len(sample.pointed) else None for sample in samples] for way in range(most)]
+
+
+def _pointed_loss(
+    model: MedVLSAM2,
+    features: SliceFeatures,
+    pointed: Sequence[Pointed | None],
+    label_map: Int[Tensor, "b n m m"],
+    *,
+    values: int,
+) -> Float[Tensor, ""]:
+    """The same as for words for structures that are clicked or boxed on one of the slices."""
+    device, slices = label_map.device, label_map.shape[1]
+    given = [(row, one) for row, one in enumerate(pointed) if one is not None]
+    rows = [row for row, _ in given]
+    index = torch.cat([row * slices + one.slice_index for row, one in given]).to(device)
+    most = max(one.point_labels.shape[1] for _, one in given)
+    points = torch.cat([F.pad(one.points_xy, (0, 0, 0, most - one.points_xy.shape[1])) for _, one in given])
+    labels = torch.cat([F.pad(one.point_labels, (0, most - one.point_labels.shape[1]), value=-1) for _, one in given])
+    prompts = SlicePrompts(points_xy=points.to(device), point_labels=labels.to(device))
+    tokens = model.sam2.visual_token(features.select(index), prompts)
+    assert tokens is not None
+    counts = [len(one.numbers) for _, one in given]
+    every = torch.split(tokens, counts)
+    tokens_of = [every[rows.index(row)] if row in rows else tokens[:0] for row in range(len(pointed))]
+    similarity = _only(_similarity(model, features, tokens_of), [len(each) for each in tokens_of])
+    order = torch.zeros(len(pointed), values, dtype=torch.long)
+    for row, one in given:
+        order[row, one.numbers] = torch.arange(1, len(one.numbers) + 1)
+    prompted = order.to(device).gather(1, label_map.flatten(1)).reshape(label_map.shape)
+    return dense_loss(similarity[rows] + _term(model).mask_bias, prompted[rows])

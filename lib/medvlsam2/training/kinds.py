@@ -123,7 +123,7 @@ class Dense(Kind):
 
     def take(self, model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, rng: np.random.Generator) -> StepResult:
         """Compare words with pixels."""
-        return dense_step(model, tokenizer, self.samples, rng)
+        return dense_step(model, tokenizer, self.samples)
 
     @property
     def num_samples(self) -> int:

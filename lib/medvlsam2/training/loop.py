@@ -22,7 +22,7 @@ from transformers import PreTrainedTokenizerBase
 
 from medvlsam2.errors import InvalidConfig
 from medvlsam2.model.medvlsam2 import MedVLSAM2
-from medvlsam2.model.precision import PlainAttention, has_bfloat16
+from medvlsam2.model.precision import PlainAttention, has_bfloat16, settle
 from medvlsam2.training.averaging import WeightAverage
 from medvlsam2.training.batches import Drawn, Steps, default_num_workers, step_rng
 from medvlsam2.training.calibrate import calibrate
@@ -141,14 +141,13 @@ class _Loop:
 
     def _place(self) -> None:
         """Put the model on its device, in the form in which it is fast there."""
+        settle(self.device)
         self.model.to(self.device)
         encoder = self.model.sam2.image_encoder
         if self.config.channels_last:
             encoder.to(memory_format=torch.channels_last)
         if self.config.compile:
             encoder.compile()
-        if self.device.type == "cuda":
-            torch.set_float32_matmul_precision("high")
 
 
 class _Stage:

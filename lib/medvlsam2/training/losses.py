@@ -80,32 +80,37 @@ def mask_loss(
     return MaskLoss(focal, dice, balanced, iou_error, score)
 
 
-def dense_loss(similarity: Float[Tensor, "n k m m"], label_map: Int[Tensor, "n m m"]) -> Float[Tensor, ""]:
+def dense_loss(similarity: Float[Tensor, "b n k m m"], label_map: Int[Tensor, "b n m m"]) -> Float[Tensor, ""]:
     """Each pixel belongs to the structure whose words are most similar to it, or to none of them.
 
     Cross-entropy over the structures and a background of constant logit 0, plus the structures' mean dice. The dice
     takes each structure by itself, since that is how it is asked for: its similarity is positive inside and negative
     elsewhere, as a mask logit is. A spinal cord covers a thousandth of a slice, so pixels of small structures count
     more, by the root of what would give the structures together a fixed share of the cross-entropy, in equal parts.
+    The mean over scans is returned.
 
     Args:
-        similarity: similarity of the k-th structure's [SEG] token to every pixel.
+        similarity: similarity of the k-th structure's [SEG] token to every pixel; minus infinity where a scan has
+            fewer structures than others.
         label_map: 0 for none, k + 1 for the k-th structure.
     """
     logits = F.pad(similarity, (0, 0, 0, 0, 1, 0))
-    truth = F.one_hot(label_map, logits.shape[1]).movedim(-1, 1).float()
-    counts = truth.sum(dim=(0, 2, 3))
-    seen = (counts[1:] > 0).float()
-    equal = OBJECT_SHARE / (1 - OBJECT_SHARE) * counts[0] / (seen.sum().clamp(min=1.0) * counts[1:].clamp(min=1.0))
-    weights = torch.cat([torch.ones_like(counts[:1]), equal.pow(PIXEL_BALANCE).clamp(1.0, MAX_PIXEL_WEIGHT)])
-    entropy = F.cross_entropy(logits, label_map, weight=weights)
+    truth = F.one_hot(label_map, logits.shape[2]).movedim(-1, 2).float()
+    counts = truth.sum(dim=(1, 3, 4))  # b k+1
+    seen = (counts[:, 1:] > 0).float()
+    number = seen.sum(dim=1, keepdim=True).clamp(min=1.0)
+    equal = OBJECT_SHARE / (1 - OBJECT_SHARE) * counts[:, :1] / (number * counts[:, 1:].clamp(min=1.0))
+    weights = torch.cat([torch.ones_like(counts[:, :1]), equal.pow(PIXEL_BALANCE).clamp(1.0, MAX_PIXEL_WEIGHT)], dim=1)
+    pixels = weights.gather(1, label_map.flatten(1))
+    missed = -logits.log_softmax(dim=2).gather(2, label_map[:, :, None])
+    entropy = (pixels * missed.flatten(1)).sum(dim=1) / pixels.sum(dim=1)
     probability = similarity.sigmoid()
-    overlap = (probability * truth[:, 1:]).sum(dim=(0, 2, 3))
-    dice = 1 - (2 * overlap + 1) / (probability.sum(dim=(0, 2, 3)) + counts[1:] + 1)
-    return entropy + (dice * seen).sum() / seen.sum().clamp(min=1.0)
+    overlap = (probability * truth[:, :, 1:]).sum(dim=(1, 3, 4))
+    dice = 1 - (2 * overlap + 1) / (probability.sum(dim=(1, 3, 4)) + counts[:, 1:] + 1)
+    return (entropy + (dice * seen).sum(dim=1) / number[:, 0]).mean()
 
 
-def finding_loss(similarity: Float[Tensor, "n f m m"], masks: Bool[Tensor, "n f m m"]) -> Float[Tensor, ""]:
+def finding_loss(similarity: Float[Tensor, "f n m m"], masks: Bool[Tensor, "f n m m"]) -> Float[Tensor, ""]:
     """Each finding by itself, since it lies in a structure that is asked for as well.
 
     Balanced cross-entropy of all of them, plus the mean dice of those that are there.
@@ -114,7 +119,7 @@ def finding_loss(similarity: Float[Tensor, "n f m m"], masks: Bool[Tensor, "n f 
         similarity: similarity of the f-th finding's [SEG] token to every pixel.
         masks: where it is; all False for one that is not there.
     """
-    logits, truth = (part.transpose(0, 1).flatten(1, 2).float() for part in (similarity, masks))  # f n·m m
+    logits, truth = (part.flatten(1, 2).float() for part in (similarity, masks))  # f n·m m
     present = truth.flatten(1).any(dim=1).float()
     dice = (_dice(logits, truth) * present).sum() / present.sum().clamp(min=1.0)
     return _balanced(logits, truth).mean() + dice

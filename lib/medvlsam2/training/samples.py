@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -24,17 +23,11 @@ from medvlsam2.training.augment import augment
 from medvlsam2.training.cases import Case
 from medvlsam2.training.finding_samples import draw_findings, finding_windows
 from medvlsam2.training.moves import draw_move, draw_near_move, window_part
+from medvlsam2.training.prompt_draws import Pointed, PromptKind, draw_pointed
 from medvlsam2.transforms.prepare import three_channels
 from medvlsam2.transforms.text import Conversation
 from medvlsam2.transforms.window import Window
 
-PromptKind = Literal["text", "text+box", "box", "click"]
-
-PROMPT_MIX: dict[PromptKind, float] = {"text": 0.35, "text+box": 0.15, "box": 0.3, "click": 0.2}
-"""Share of each way of asking the mask decoder first; words alone are also what dense steps train."""
-UNCORRECTED_SHARE = 0.3
-"""Share of objects that get no click which corrects the answer."""
-MAX_CORRECTIONS = 3
 ABSENT_SHARE = 0.15
 """Share of objects that are asked for and not there."""
 MAX_ABSENT = 4
@@ -65,13 +58,12 @@ OTHER_WEIGHT = 0.2
 NUMBERED_WEIGHT = 0.03
 """Single ribs and vertebrae are drawn least often, since there are 50 of them."""
 _NUMBERED = re.compile(r"rib_|vertebrae_")
-MAX_CLICKS = 3
-BOX_GROWTH = (-0.05, 0.2)
-"""Each edge of a box moves outwards by this part of the side: a 3-D box is wider than its object on most slices."""
 COMMON_WHOLE_SHARE = 0.5
 """How often the parts of a common whole (the vertebrae) come as that whole in a dense sample."""
 WHOLE_SHARE = 0.1
 """The same for other wholes."""
+POINTED_KINDS: tuple[PromptKind, ...] = ("box", "click")
+"""Ways in which structures of a dense sample are also pointed at."""
 NEAR_SHARE = 0.3
 """Share of samples for the mask decoder that look nearer."""
 
@@ -100,6 +92,8 @@ class DenseSample:
     findings: Bool[Tensor, "f n m m"]
     """Findings that lie in or over structures; all False where one is not in the scan."""
     finding_phrases: tuple[str, ...]
+    pointed: tuple[Pointed, ...]
+    """Some of the structures clicked, and some boxed; none where only a window is shown, whose places are others."""
 
 
 def dense_sample(
@@ -132,13 +126,16 @@ def dense_sample(
     move = draw_near_move(masks, rng, part=window_part(sam2.image_size)) if near else draw_move(rng)
     moved = move.masks(masks)
     order = torch.arange(1, size + 1).view(-1, 1, 1, 1)
+    label_map = (moved[:size] * order).amax(dim=0)
+    pointed = [] if near else [draw_pointed(kind, label_map, rng, sam2.image_size) for kind in POINTED_KINDS]
     return DenseSample(
         slices=move.image(_input_slices(case, numbers, window, rng, sam2=sam2)),
         whole=torch.from_numpy(np.array(case.whole, dtype=np.float32)),
-        label_map=(moved[:size] * order).amax(dim=0),
+        label_map=label_map,
         phrases=tuple(_request(key, rng) for key in (*keys, *_absent_keys(case, window, rng))),
         findings=moved[size:],
         finding_phrases=tuple(_request(key, rng) for key, _ in found),
+        pointed=tuple(one for one in pointed if one is not None),
     )
 
 
@@ -216,54 +213,6 @@ def paired_requests(case: Case, rng: np.random.Generator, count: int) -> list[st
     drawn = draw_keys(case.present_keys, rng, count)
     keys = list(dict.fromkeys(key for one in drawn for key in (one, vocabulary.mirror(one))))[:count]
     return [_request(key, rng) for key in keys for _ in range(2)]
-
-
-def draw_clicks(
-    mask: Bool[Tensor, "m m"], rng: np.random.Generator, count: int, scale: float
-) -> tuple[list[tuple[float, float]], list[int]]:
-    """Clicks on one slice: the first inside the object, each other inside or just outside of it.
-
-    Args:
-        mask: the object on the mask grid; must hold a pixel.
-        rng: source of every choice.
-        count: number of clicks.
-        scale: input pixels per mask pixel.
-    """
-    inside = torch.nonzero(mask).numpy()
-    outside = torch.nonzero(~mask).numpy()
-    points: list[tuple[float, float]] = []
-    labels: list[int] = []
-    for number in range(count):
-        positive = number == 0 or len(outside) == 0 or rng.random() < 0.5
-        y, x = (inside if positive else outside)[rng.integers(len(inside if positive else outside))]
-        points.append(((float(x) + 0.5) * scale - 0.5, (float(y) + 0.5) * scale - 0.5))
-        labels.append(int(positive))
-    return points, labels
-
-
-def draw_box(
-    mask: Bool[Tensor, "m m"], rng: np.random.Generator, scale: float
-) -> tuple[list[tuple[float, float]], list[int]]:
-    """A box round the object on one slice, as two corners with labels 2 and 3, moved a little."""
-    rows = torch.nonzero(mask.any(dim=1)).flatten()
-    columns = torch.nonzero(mask.any(dim=0)).flatten()
-    x0, x1 = float(columns[0]), float(columns[-1]) + 1
-    y0, y1 = float(rows[0]), float(rows[-1]) + 1
-    width, height = x1 - x0, y1 - y0
-    growth = rng.uniform(*BOX_GROWTH, size=4) * np.array([-width, -height, width, height])
-    edges = (np.array([x0, y0, x1, y1]) + growth) * scale - 0.5
-    return [(float(edges[0]), float(edges[1])), (float(edges[2]), float(edges[3]))], [2, 3]
-
-
-def draw_prompt_kind(rng: np.random.Generator) -> PromptKind:
-    """One way of prompting, by its share."""
-    kinds = list(PROMPT_MIX)
-    return kinds[int(rng.choice(len(kinds), p=list(PROMPT_MIX.values())))]
-
-
-def draw_num_corrections(rng: np.random.Generator) -> int:
-    """Clicks that correct what the model finds."""
-    return 0 if rng.random() < UNCORRECTED_SHARE else int(rng.integers(1, MAX_CORRECTIONS + 1))
 
 
 def _draw_object(case: Case, rng: np.random.Generator) -> tuple[str, Bool[np.ndarray, "d m m"], Window]:

@@ -17,16 +17,8 @@ from medvlsam2.model.slice_memory import SliceMemory
 from medvlsam2.model.volume_sam2 import SliceFeatures, SliceMasks, SlicePrompts, VolumeSAM2
 from medvlsam2.training.corrections import with_correction
 from medvlsam2.training.losses import MaskLoss, alignment_loss, mask_loss
-from medvlsam2.training.samples import (
-    MAX_CLICKS,
-    PromptKind,
-    SegmentationSample,
-    Talk,
-    draw_box,
-    draw_clicks,
-    draw_num_corrections,
-    draw_prompt_kind,
-)
+from medvlsam2.training.prompt_draws import PromptKind, draw_num_corrections, draw_points, draw_prompt_kind
+from medvlsam2.training.samples import SegmentationSample, Talk
 from medvlsam2.training.turns import answers_loss, turns_after_images
 from medvlsam2.transforms.text import Conversation, pad
 
@@ -260,15 +252,8 @@ def draw_prompts(
     """Prompts of one kind for objects on their slices; the same number of clicks for all of them."""
     if kind == "text":
         return SlicePrompts()
-    scale = image_size / target.shape[-1]
-    clicks = int(rng.integers(1, MAX_CLICKS + 1))
-    drawn = [
-        draw_box(mask, rng, scale) if kind.endswith("box") else draw_clicks(mask, rng, clicks, scale) for mask in target
-    ]
-    return SlicePrompts(
-        points_xy=torch.tensor([points for points, _ in drawn], device=device),
-        point_labels=torch.tensor([labels for _, labels in drawn], device=device),
-    )
+    points_xy, point_labels = draw_points(kind, list(target), rng, image_size)
+    return SlicePrompts(points_xy=points_xy.to(device), point_labels=point_labels.to(device))
 
 
 def _masks_loss(outputs: Sequence[SliceMasks], targets: Sequence[Bool[Tensor, "_ m m"]]) -> MaskLoss:

@@ -67,12 +67,18 @@ def pad(rows: Sequence[Int[Tensor, " _"]], padding_value: int) -> tuple[Int[Tens
 
 def encode_turns(tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Conversation]) -> TokenBatch:
     """Questions and answers as turns after a prefix, for training: the loss sees the answers alone."""
+    questions = _encode_all(tokenizer, [chat.turn(each.question) for each in conversations])
+    answers = _encode_all(tokenizer, [each.answer + chat.TURN_END for each in conversations])
     rows, labels = [], []
-    for conversation in conversations:
-        question = encode(tokenizer, chat.turn(conversation.question))
-        answer = encode(tokenizer, conversation.answer + chat.TURN_END)
+    for question, answer in zip(questions, answers, strict=True):
         rows.append(torch.tensor(question + answer))
         labels.append(torch.tensor([IGNORED] * len(question) + answer))
     assert isinstance(tokenizer.pad_token_id, int)
     input_ids, attention_mask = pad(rows, tokenizer.pad_token_id)
     return TokenBatch(input_ids, attention_mask, pad(labels, IGNORED)[0])
+
+
+def _encode_all(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
+    """Many texts in one call, which takes a tenth of the time of as many calls."""
+    ids: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    return ids
