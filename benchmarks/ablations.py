@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -83,6 +84,7 @@ def prompts(options: argparse.Namespace) -> Found:
     engine = Engine(options.model, options.device)
     found: Found = {}
     for scan in _scans(options):
+        print(scan.patient, file=sys.stderr, flush=True)
         for name, measurement in measure_prompts(engine, scan):
             found.setdefault(name, []).append(measurement)
     return found

@@ -18,6 +18,7 @@ import argparse
 import json
 import platform
 import resource
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -152,7 +153,9 @@ def _timed(side: str, what: str, run: Callable[[Callable[[int, int], None]], Any
     seen: list[float] = []
     started = time.perf_counter()
     run(lambda _, __: seen.append(time.perf_counter() - started))
-    return Click(side, what, seen[0], time.perf_counter() - started, len(seen))
+    click = Click(side, what, seen[0], time.perf_counter() - started, len(seen))
+    print(f"{side}, {what}: {click.shown_s:.3f} s, {click.done_s:.2f} s", file=sys.stderr, flush=True)
+    return click
 
 
 def _mean(clicks: list[Click]) -> Click:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from medvlsam2.data.intensity import ct_warning
+from medvlsam2.data.intensity import ct_warning, to_hu
 from medvlsam2.data.readers import read_volume
 
 
@@ -29,6 +29,19 @@ def body() -> np.ndarray:
     means = np.repeat([-1000, -1000, -90, 50], [80, 81, 77, 77]).astype(float)
     means[-8:] = 700
     return np.clip(means + rng.normal(0, 12, 315), -1024, 3071).astype(np.int16).reshape(5, 7, 9)
+
+
+def test_only_what_is_no_hounsfield_unit_yet_is_copied():
+    """A long scan takes half a gigabyte; what is stored as it should be is taken as it is."""
+    stored = body()
+    assert to_hu(stored, "scan") is stored
+    padded = stored.copy()
+    padded[0] = -2000
+    before = padded.copy()
+    hu = to_hu(padded, "scan")
+    assert (hu[0] == -1024).all()
+    np.testing.assert_array_equal(hu[1:], stored[1:])
+    np.testing.assert_array_equal(padded, before)
 
 
 def test_a_body_in_hounsfield_units_is_silent():

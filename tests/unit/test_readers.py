@@ -10,6 +10,7 @@ import pytest
 import SimpleITK as sitk
 
 from medvlsam2 import geometry
+from medvlsam2.data import file_formats
 from medvlsam2.data.file_formats import default_image_id
 from medvlsam2.data.readers import read_volume
 from medvlsam2.errors import UnreadableVolume
@@ -49,6 +50,18 @@ def test_every_format_gives_the_same_oblique_volume(tmp_path, small_hu, oblique_
     assert volume.hu.dtype == np.int16
     assert volume.image_id == "scan"
     assert volume.warnings == ()
+
+
+@pytest.mark.parametrize("name", ["scan.nii", "scan.nii.gz"])
+def test_a_nifti_is_read_in_parts_as_nibabel_reads_it_whole(tmp_path, small_hu, oblique_affine, name, monkeypatch):
+    """Scaled, big-endian and in parts that end amid a voxel."""
+    image = nib.Nifti1Image(small_hu.astype(">i2"), oblique_affine)
+    image.header.set_data_dtype(">i2")
+    image.header.set_slope_inter(2.0, -10.0)
+    image.to_filename(tmp_path / name)
+    monkeypatch.setattr(file_formats, "_READ_AT_ONCE_BYTES", 7)
+    expected = np.asanyarray(nib.load(tmp_path / name).dataobj)
+    np.testing.assert_array_equal(file_formats.read_array(tmp_path / name).values, expected)
 
 
 @pytest.mark.parametrize("name", ["scan.nii.gz", "scan.nrrd"])

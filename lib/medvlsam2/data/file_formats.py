@@ -17,8 +17,11 @@ from typing import TYPE_CHECKING, Any, Final
 import nibabel as nib
 import numpy as np
 from jaxtyping import Float, Shaped
+from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
+from nibabel.openers import ImageOpener
 from nibabel.spatialimages import HeaderDataError
+from nibabel.volumeutils import apply_read_scaling
 
 from medvlsam2 import geometry
 from medvlsam2.errors import UnreadableVolume
@@ -40,6 +43,7 @@ _NIFTI_ERRORS: Final = (
     OSError, EOFError, ValueError, OverflowError, MemoryError, zlib.error, ImageFileError, HeaderDataError,
 )  # fmt: skip
 _REASON_LENGTH: Final = 160
+_READ_AT_ONCE_BYTES: Final = 2**24
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,11 +146,33 @@ def _read_nifti(path: Path) -> StoredArray:
     shape = squeezed_shape(path, image.shape)
     _require_numbers(path, image.get_data_dtype())
     try:
-        values = np.asanyarray(image.dataobj).reshape(shape, order="F")
+        values = _nifti_values(image).reshape(shape, order="F")
     except _NIFTI_ERRORS as error:
         raise unreadable(path, error) from None
     affine = np.asarray(image.affine, dtype=np.float64)
     return StoredArray(values, affine, warnings=_nifti_warnings(image, shape))
+
+
+def _nifti_values(image: nib.Nifti1Pair) -> Shaped[np.ndarray, " n"]:
+    """All voxels, read a part at a time: nibabel asks gzip for all of them at once, which takes three times the memory.
+
+    Raises:
+        OSError: if the file ends before its voxels do.
+    """
+    proxy = image.dataobj
+    assert isinstance(proxy, ArrayProxy)
+    stored = np.empty(prod(proxy.shape), dtype=proxy.dtype)
+    room = stored.view(np.uint8).data
+    with ImageOpener(proxy.file_like) as file:
+        file.seek(proxy.offset)
+        done = 0
+        while done < len(room):
+            count = file.readinto(room[done : done + _READ_AT_ONCE_BYTES])
+            if not count:
+                raise OSError(f"Expected {len(room)} bytes, got {done}")
+            done += count
+    values: np.ndarray = apply_read_scaling(stored, proxy.slope, proxy.inter)
+    return values
 
 
 def _nifti_warnings(image: nib.Nifti1Pair, shape: tuple[int, int, int]) -> tuple[str, ...]:

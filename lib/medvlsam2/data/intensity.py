@@ -7,10 +7,11 @@ share that was found in them stands at each bound.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
-from jaxtyping import Int16, Shaped
+from jaxtyping import Bool, Int16, Shaped
 
 from medvlsam2.data.volume import HU_MAX, HU_MIN
 from medvlsam2.errors import UnreadableVolume
@@ -32,7 +33,7 @@ MAX_FLOOR_SHARE: Final = 0.02
 
 
 def to_hu(values: Shaped[np.ndarray, "i j k"], image_id: str) -> Int16[np.ndarray, "i j k"]:
-    """Stored values as int16 HU, rounded and clipped to [HU_MIN, HU_MAX].
+    """Stored values as int16 HU, rounded and clipped to [HU_MIN, HU_MAX]; what is so already is not copied.
 
     Padding outside the scanner's circle (-2000, -3024 …) becomes HU_MIN, which is air.
 
@@ -51,9 +52,12 @@ def to_hu(values: Shaped[np.ndarray, "i j k"], image_id: str) -> Int16[np.ndarra
     else:
         bounds = np.iinfo(stored.dtype)
         low, high = max(HU_MIN, int(bounds.min)), min(HU_MAX, int(bounds.max))
-    hu = np.empty_like(stored, dtype=np.int16)
-    for plane, hu_plane in zip(np.moveaxis(stored, -1, 0), np.moveaxis(hu, -1, 0), strict=True):
-        hu_plane[...] = np.clip(np.rint(plane) if plane.dtype.kind == "f" else plane, low, high)
+    if stored.dtype == np.int16 and stored.size and low <= stored.min() and stored.max() <= high:
+        hu = stored.astype(np.int16, copy=False)
+    else:
+        hu = np.empty_like(stored, dtype=np.int16)
+        for plane, hu_plane in zip(np.moveaxis(stored, -1, 0), np.moveaxis(hu, -1, 0), strict=True):
+            hu_plane[...] = np.clip(np.rint(plane) if plane.dtype.kind == "f" else plane, low, high)
     if hu.size and hu.min() == hu.max():
         raise UnreadableVolume(
             f"Image '{image_id}' is empty: every voxel is {int(hu.flat[0])} HU (stored values "
@@ -73,16 +77,23 @@ def ct_warning(hu: Int16[np.ndarray, "i j k"]) -> str | None:
         return _sentence(f"{found}: it looks like an 8-bit picture or MR")
     if lowest >= 0:
         return _sentence(f"{found}, none negative: it looks like MR, or CT stored without its rescale intercept")
-    dark = float(np.mean(hu < DARK_HU))
+    dark = _share(hu, lambda plane: plane < DARK_HU)
     if dark < MIN_DARK_SHARE:
         return _sentence(f"{found}, {dark:.1%} below {DARK_HU}: air, lung and fat are missing, as in MR")
-    dense = float(np.mean(hu > DENSE_HU))
+    dense = _share(hu, lambda plane: plane > DENSE_HU)
     if dense > MAX_DENSE_SHARE:
         return _sentence(f"{found}, {dense:.0%} above {DENSE_HU}: too many for bone, as in MR")
-    floor = float(np.mean(hu == lowest))
+    floor = _share(hu, lambda plane: plane == lowest)
     if lowest > WINDOW_FLOOR_HU and floor > MAX_FLOOR_SHARE:
         return _sentence(f"{found}, {floor:.0%} of them exactly {lowest}: it looks cut to a display window")
     return None
+
+
+def _share(
+    hu: Int16[np.ndarray, "i j k"], holds: Callable[[Int16[np.ndarray, "i j"]], Bool[np.ndarray, "i j"]]
+) -> float:
+    """Share of voxels, counted plane by plane: a mask of a long scan would take half its memory."""
+    return sum(np.count_nonzero(holds(plane)) for plane in np.moveaxis(hu, -1, 0)) / hu.size
 
 
 def _sentence(finding: str) -> str:
