@@ -63,3 +63,5 @@ def test_what_the_region_cannot_show_is_a_mistake() -> None:
 
 def test_parts_are_measured_and_findings_are_not() -> None:
     assert measurable(["liver", "kidneys", "kidney_left", "lung_tumor", "no_such_key"]) == ["liver", "kidney_left"]
+    assert measurable(["lung_left", "lungs", "vertebrae", "ribs"]) == ["lung_left"], "no lobe is known apart"
+    assert measurable(["lung_left", "lung_upper_lobe_left"]) == ["lung_upper_lobe_left"]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from medvlsam2.model.text_similarity import TextSimilarity
 from medvlsam2.model.volume_sam2 import SliceFeatures
-from medvlsam2.tasks.measure_findings import MaskGrid, measure_findings
+from medvlsam2.tasks.measure_findings import STRONG_PIXELS, MaskGrid, measure_findings, strength
 
 DIM, SIDE, SLICES = 32, 24, 8
 SPACING_DHW_MM = (5.0, 3.0, 4.0)
@@ -35,14 +35,20 @@ def block(first: int, last: int, rows: slice, columns: slice) -> Tensor:
 LEFT, RIGHT = (block(1, 7, slice(2, 22), columns) for columns in (slice(14, 22), slice(2, 10)))
 
 
-def found(similarity: TextSimilarity, grid: MaskGrid, planted: dict[str, Tensor], structures: dict[str, Tensor]):
+def found(
+    similarity: TextSimilarity,
+    grid: MaskGrid,
+    planted: dict[str, Tensor],
+    structures: dict[str, Tensor],
+    thresholds: dict[str, float] | None = None,
+):
     fine = torch.zeros(SLICES, DIM // 8, SIDE, SIDE)
     for channel, mask in enumerate(planted.values()):
         fine[:, channel][mask] = 1.0
     features = SliceFeatures(torch.zeros(SLICES, DIM, 6, 6), fine, torch.zeros(SLICES, DIM // 4, 12, 12))
     tokens = dict(zip(planted, torch.eye(DIM), strict=False))
     masks = {key: mask.numpy() for key, mask in structures.items()}
-    return measure_findings(similarity, tokens, lambda _: features, masks, grid)
+    return measure_findings(similarity, tokens, lambda _: features, masks, grid, thresholds=thresholds or {})
 
 
 def test_a_cyst_in_the_left_kidney(similarity: TextSimilarity, grid: MaskGrid) -> None:
@@ -87,3 +93,22 @@ def test_each_finding_has_its_own_number(similarity: TextSimilarity, grid: MaskG
     lesions = found(similarity, grid, planted, {"kidney_left": LEFT})
     assert [each.label_value for each in lesions] == [1, 2]
     assert {each.kind for each in lesions} == {"cyst", "stone"}
+
+
+def test_a_faint_finding_is_not_believed(similarity: TextSimilarity, grid: MaskGrid) -> None:
+    planted = {"kidney_cyst": block(2, 5, slice(8, 14), slice(15, 20)), "liver_cyst": RIGHT}
+    structures = {"kidney_left": LEFT, "liver": RIGHT}
+    both = found(similarity, grid, planted, structures)
+    assert [each.structure for each in both] == ["kidney_left", "liver"]
+    (one,) = found(similarity, grid, planted, structures, {"kidney_cyst": 1e3, "liver_cyst": -1e3})
+    assert one.structure == "liver"
+
+
+def test_strength_is_that_of_some_pixels_where_the_finding_can_be() -> None:
+    logits = np.full((SLICES, SIDE, SIDE), -5.0)
+    logits[3, 5, 14 : 14 + STRONG_PIXELS] = np.arange(STRONG_PIXELS) + 2.0
+    logits[3, 5, 2:10] = 50.0
+    structures = {"kidney_left": LEFT.numpy()}
+    assert strength("kidney_cyst", logits, structures) == 2.0
+    assert strength("kidney_cyst", logits, {"liver": LEFT.numpy()}) == -np.inf
+    assert strength("soft_tissue_sarcoma", logits, {}) == 50.0

@@ -158,10 +158,10 @@ class _Field:
         levels = self.features.select(numbers).levels
         total = torch.zeros((), device=numbers.device)
         for look, level in zip(self.looks, levels, strict=True):
-            level = level.float()
+            values = level.float()
             # Faster than F.normalize, whose norm over channels reads memory in steps.
-            norm = level.square().sum(dim=1).sqrt().clamp(min=1e-12)
-            likeness = torch.einsum("ck,nkhw->cnhw", look, level) / norm
+            norm = values.square().sum(dim=1).sqrt().clamp(min=1e-12)
+            likeness = torch.einsum("ck,nkhw->cnhw", look, values) / norm
             total = total + 2 - 2 * F.interpolate(likeness, size=(self.clicks.side, self.clicks.side), mode="bilinear")
         return total
 

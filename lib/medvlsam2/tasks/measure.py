@@ -45,9 +45,17 @@ class Measured:
 
 
 def measurable(keys: Sequence[str]) -> list[str]:
-    """Those structures that are measured: no findings, and no wholes, since their parts are."""
-    known = (vocabulary.STRUCTURES[key] for key in keys if key in vocabulary.STRUCTURES)
-    return [structure.key for structure in known if not structure.is_finding and not structure.parts]
+    """Those structures that are measured: no findings, and no wholes whose parts are measured.
+
+    A lung is a whole of lobes, which few scans have labels of: without them it is measured itself.
+    """
+    known = [vocabulary.STRUCTURES[key] for key in keys if key in vocabulary.STRUCTURES]
+    return [structure.key for structure in known if not structure.is_finding and _is_undivided(structure, keys)]
+
+
+def _is_undivided(structure: vocabulary.Structure, keys: Sequence[str]) -> bool:
+    """Whether it has no parts, or only such as are none of the keys and have no parts themselves."""
+    return not any(part in keys or vocabulary.STRUCTURES[part].parts for part in structure.parts)
 
 
 @torch.no_grad()

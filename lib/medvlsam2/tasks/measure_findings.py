@@ -1,7 +1,8 @@
 """Findings by name: where the quick masks see one, in which structure, how large and how dense.
 
 Each finding is tried everywhere; what is seen belongs to the nearest structure that can hold it, and without such a
-structure it is not believed.
+structure it is not believed. Neither is what is seen faintly: how strong is strong enough is fitted for each finding
+on phantoms that no one trained on (``benchmarks/findings.py``) and stands in the model's metadata.
 """
 
 from __future__ import annotations
@@ -33,7 +34,13 @@ MAX_PARTS: Final = 5
 EVERYWHERE: Final = frozenset({"body", "skeletal_muscle"})
 """Places that need no mask of their own: every scan shows some of them."""
 
+STRONG_PIXELS: Final = 5
+"""The weakest of so many of the strongest pixels says how strongly a finding is seen."""
+NEAR_PX: Final = 2
+"""Pixels beside a structure that count as its own, since a finding often is no part of its mask."""
+
 Mask = Bool[np.ndarray, "d m m"]
+Logits = Float[np.ndarray, "d m m"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,8 @@ def measure_findings(
     features_of: Callable[[Window], SliceSource],
     structures: Mapping[str, Mask],
     grid: MaskGrid,
+    *,
+    thresholds: Mapping[str, float],
 ) -> tuple[Lesion, ...]:
     """What is seen of some findings.
 
@@ -65,14 +74,59 @@ def measure_findings(
         features_of: slice features of the scan in a window.
         structures: masks of the structures that were seen, by vocabulary key.
         grid: the masks' grid.
+        thresholds: strength from which on each finding is believed; others always are.
     """
     found: list[Lesion] = []
-    for key, token in tokens.items():
-        features = features_of(vocabulary.STRUCTURES[key].window)
-        parts = [(logits[:, 0] > 0).cpu().numpy() for logits in sure_slices(similarity, token[None], features)]
-        for kind, host, part in _placed(key, np.concatenate(parts), structures, grid.spacing_dhw_mm):
+    for key, logits in _logits(similarity, tokens, features_of):
+        if strength(key, logits, structures) < thresholds.get(key, -np.inf):
+            continue
+        for kind, host, part in _placed(key, logits > 0, structures, grid.spacing_dhw_mm):
             found.append(_lesion(kind, host, part, grid, label_value=len(found) + 1))
     return tuple(found)
+
+
+@torch.no_grad()
+def strengths(
+    similarity: TextSimilarity,
+    tokens: Mapping[str, Float[Tensor, " c"]],
+    features_of: Callable[[Window], SliceSource],
+    structures: Mapping[str, Mask],
+) -> dict[str, float]:
+    """How strongly each finding is seen; arguments are those of :func:`measure_findings`."""
+    return {key: strength(key, logits, structures) for key, logits in _logits(similarity, tokens, features_of)}
+
+
+def strength(key: str, logits: Logits, structures: Mapping[str, Mask]) -> float:
+    """Of one finding: the logit of its strongest pixels in or near a structure that can hold it.
+
+    Args:
+        key: of the finding.
+        logits: of its quick masks.
+        structures: masks of the structures that were seen, by vocabulary key.
+
+    Returns:
+        Minus infinity where no such structure was seen.
+    """
+    families = {family for (_, family), name in FINDING_KEYS.items() if name == key}
+    held = logits.ravel()
+    if not families & EVERYWHERE:
+        hosts = [seen for name, seen in structures.items() if host_family(name) in families]
+        if not hosts:
+            return -np.inf
+        held = logits[ndimage.binary_dilation(np.logical_or.reduce(hosts), iterations=NEAR_PX)]
+    count = min(STRONG_PIXELS, held.size)
+    return float(np.partition(held, -count)[-count])
+
+
+def _logits(
+    similarity: TextSimilarity,
+    tokens: Mapping[str, Float[Tensor, " c"]],
+    features_of: Callable[[Window], SliceSource],
+) -> Iterator[tuple[str, Logits]]:
+    for key, token in tokens.items():
+        features = features_of(vocabulary.STRUCTURES[key].window)
+        parts = [logits[:, 0].cpu().numpy() for logits in sure_slices(similarity, token[None], features)]
+        yield key, np.concatenate(parts)
 
 
 def _placed(

@@ -21,8 +21,8 @@ from medvlsam2.model.propagation import Turn
 from medvlsam2.tasks.box_masks import BoxMasks
 from medvlsam2.tasks.box_names import structure_in_box
 from medvlsam2.tasks.feature_store import Encode, FeatureCache, FeatureStore, encode_batch
-from medvlsam2.tasks.measure import measurable, measure_structures
-from medvlsam2.tasks.measure_findings import MaskGrid, measure_findings
+from medvlsam2.tasks.measure import Measured, measurable, measure_structures
+from medvlsam2.tasks.measure_findings import MaskGrid, measure_findings, strengths
 from medvlsam2.tasks.view import View
 from medvlsam2.transforms.prepare import PreparedVolume, prepare
 from medvlsam2.transforms.spatial import BoxIJK, Crop, SpatialRecord, plan
@@ -107,20 +107,36 @@ class VolumeSession:
     @cached_property
     def facts(self) -> ScanFacts | None:
         """What masks of the structures and findings that the model knows measure; None where it has no quick masks."""
+        measured, findings = self._measured, self.loaded.metadata.get("findings", [])
+        similarity = self.loaded.model.sam2.text_similarity
+        if measured is None or similarity is None or not findings:
+            return None if measured is None else measured.facts
+        lesions = measure_findings(
+            similarity,
+            self._tokens_of(findings),
+            self.features,
+            measured.masks,
+            self._mask_grid(),
+            thresholds=self.loaded.metadata.get("finding_thresholds", {}),
+        )
+        return replace(measured.facts, lesions=lesions, lesions_known=True)
+
+    @cached_property
+    def _measured(self) -> Measured | None:
         similarity = self.loaded.model.sam2.text_similarity
         keys = measurable(self.loaded.metadata.get("structures", []))
         if similarity is None or not keys:
             return None
         depth_mm, height_mm, width_mm = self._mask_spacing_dhw_mm
         voxel_ml = depth_mm * height_mm * width_mm / 1000
-        measured = measure_structures(similarity, self._tokens_of(keys), self.features, voxel_ml)
-        findings = self.loaded.metadata.get("findings", [])
-        if measured is None or not findings:
-            return None if measured is None else measured.facts
-        lesions = measure_findings(
-            similarity, self._tokens_of(findings), self.features, measured.masks, self._mask_grid()
-        )
-        return replace(measured.facts, lesions=lesions, lesions_known=True)
+        return measure_structures(similarity, self._tokens_of(keys), self.features, voxel_ml)
+
+    def finding_strengths(self, keys: Sequence[str]) -> dict[str, float]:
+        """How strongly findings (vocabulary keys) are seen; none where nothing can be measured."""
+        similarity = self.loaded.model.sam2.text_similarity
+        if similarity is None or self._measured is None:
+            return {}
+        return strengths(similarity, self._tokens_of(keys), self.features, self._measured.masks)
 
     def structure_in_box(self, box_ijk: BoxIJK, turn: Turn) -> str | None:
         """Vocabulary key of the structure that a box is drawn round; None where none fits or the model cannot tell."""
