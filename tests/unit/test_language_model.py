@@ -157,6 +157,20 @@ def test_turns_after_several_prefixes_equal_turns_after_each(model, prefix_ids, 
         torch.testing.assert_close(together[row, : len(turn)], expected[0], rtol=1e-5, atol=1e-5)
 
 
+def test_padding_between_a_prefix_and_its_turn_is_no_length(model):
+    """60 tokens and 3, 3 and 60: padded to 120, and each fits into 64."""
+    ids = torch.ones(2, 60, dtype=torch.long)
+    mask = torch.ones(2, 60, dtype=torch.long)
+    mask[1, 3:] = 0
+    prefixes = model.prefill_each(ids, mask, None)
+    turns, turn_mask = ids.clone(), mask.flip(0)
+    hidden = model.extend(prefixes, turns, turn_mask, rows=torch.tensor([0, 1])).hidden_states_last
+    alone = model.extend(model.prefill(ids[0, :3], None), turns[1:], turn_mask[1:]).hidden_states_last
+    torch.testing.assert_close(hidden[1], alone[0], rtol=1e-5, atol=1e-5)
+    with pytest.raises(InvalidRequest, match="120 tokens given"):
+        model.extend(prefixes, turns[:1], torch.ones_like(turns[:1]), rows=torch.tensor([0]))
+
+
 def test_a_prefix_is_never_written(model, prefix_ids, image):
     prefix = model.prefill(prefix_ids, image)
     assert (prefix.length, prefix.size_bytes) == (8, 2 * 2 * (2 * 8 * 16) * 4)

@@ -346,6 +346,8 @@ class LanguageModel(nn.Module):
     ) -> Float[Tensor, "b s hidden"]:
         total = attention_mask.shape[1]
         if total > self.config.max_position_embeddings:
+            total = int(attention_mask.sum(dim=1).max())  # padding takes no position
+        if total > self.config.max_position_embeddings:
             raise InvalidRequest(
                 f"A sequence of {total} tokens given; the model reads at most "
                 f"{self.config.max_position_embeddings}. Shorten the text."
