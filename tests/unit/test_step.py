@@ -173,6 +173,29 @@ def test_every_way_of_prompting(
     assert any(name.startswith("sam2.memory_attention.") for name in names) == with_memory
 
 
+def test_dense_steps_take_scans_together(model: MedVLSAM2, tiny_loaded: LoadedModel, tiny_case: Case) -> None:
+    """The loss of two scans with different numbers of structures lies between those of each."""
+    rng = np.random.default_rng(3)
+    few, many = (
+        dense_sample(tiny_case, rng, num_slices=3, num_structures=count, sam2=TINY_RANDOM.sam2) for count in (2, 12)
+    )
+    assert len(few.phrases) != len(many.phrases)
+    each = [dense_step(model, tiny_loaded.tokenizer, [one]).parts["dense"] for one in (few, many)]
+    both = dense_step(model, tiny_loaded.tokenizer, [few, many]).parts["dense"]
+    assert abs(float(each[0] - each[1])) > 1e-3
+    torch.testing.assert_close(both, torch.stack(each).mean(), rtol=1e-3, atol=1e-4)
+
+
+def test_a_model_without_visual_tokens_learns_from_words_alone(
+    model: MedVLSAM2, tiny_loaded: LoadedModel, tiny_case: Case
+) -> None:
+    dense = dense_sample(tiny_case, np.random.default_rng(3), num_slices=3, num_structures=6, sam2=TINY_RANDOM.sam2)
+    assert dense.pointed
+    assert "visual" in dense_step(model, tiny_loaded.tokenizer, [dense]).parts
+    model.sam2.visual_tokens = None
+    assert "visual" not in dense_step(model, tiny_loaded.tokenizer, [dense]).parts
+
+
 def test_clicks_correct_what_the_model_answers(
     model: MedVLSAM2, tiny_loaded: LoadedModel, tiny_case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:

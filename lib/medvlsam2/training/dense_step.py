@@ -51,7 +51,8 @@ def dense_step(model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, samples: Se
         present[b, :, q] = truth.flatten(2).any(dim=2)
     losses["presence"] = _presence_loss(model, _only(similarity, counts), present)
     values = 1 + max(len(sample.phrases) for sample in samples)
-    visual = [_pointed_loss(model, features, each, label_map, values=values) for each in _by_kind(samples)]
+    ways = [] if model.sam2.visual_tokens is None else _by_kind(samples)
+    visual = [_pointed_loss(model, features, each, label_map, values=values) for each in ways]
     if visual:
         losses["visual"] = torch.stack(visual).mean()
     losses["language"] = language_loss
