@@ -25,7 +25,8 @@ def has_bfloat16(device: torch.device) -> bool:
 def settle(device: torch.device) -> None:
     """Choose, once per process, what is fast on a GPU here.
 
-    cuDNN's attention plans each new shape anew, which takes some 20 ms, and prompts come in all numbers; TF32 is
+    cuDNN's attention plans each new shape anew, which takes far longer than the attention, and prompts come in all
+    numbers; TF32 is
     precise enough for what is not computed in bfloat16.
     """
     if device.type == "cuda":
