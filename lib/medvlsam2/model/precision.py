@@ -26,8 +26,7 @@ def settle(device: torch.device) -> None:
     """Choose, once per process, what is fast on a GPU here.
 
     cuDNN's attention plans each new shape anew, which takes far longer than the attention, and prompts come in all
-    numbers; TF32 is
-    precise enough for what is not computed in bfloat16.
+    numbers. TF32 is precise enough for what is not computed in bfloat16.
     """
     if device.type == "cuda":
         torch.backends.cuda.enable_cudnn_sdp(False)
