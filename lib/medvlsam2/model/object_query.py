@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -15,6 +17,11 @@ EMPTY_LOGIT: Final = -10.0
 """Mask logit where nothing was looked for."""
 BOX_CORNERS: Final = (2, 3)
 """Labels of a box's upper left and lower right corner."""
+
+Turn = Callable[[], AbstractContextManager[None]]
+"""Entered for each piece of work on the device; it may wait for others, and may end the whole by an error."""
+Shown = Callable[[int, int, "ObjectMasks"], None]
+"""Told of each slice as soon as a mask on it is there: number of the query, of the slice, the masks so far."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,11 @@ class ObjectQuery:
         """Whether there is a click on the object or beside it."""
         drawn = (*self.prompts.values(), *self.corrections.values())
         return any(set(prompt.point_labels) - set(BOX_CORNERS) for prompt in drawn)
+
+    def span(self, num_slices: int) -> range:
+        """Slices on which it is looked for, in a volume of so many."""
+        last = num_slices - 1 if self.last_slice is None else self.last_slice
+        return range(self.first_slice, last + 1)
 
     def without_clicks(self) -> ObjectQuery:
         """The same by box, mask and words alone."""

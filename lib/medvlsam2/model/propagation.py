@@ -3,15 +3,17 @@
 A query with words alone has no slice yet, since most organs are absent from most slices: its [SEG] token is tried on
 slices at a stride without memory, and the best slice (object score x predicted IoU x √area) becomes its conditioning
 slice. From there, and from every clicked slice, masks are propagated up and down with the token repeated on each
-slice, until the object score says that the object has ended. A box limits its object on every slice. Queries of one
-shape run as one batch, each at its own place (see :class:`SliceMemory`), with the result that each would have alone.
+slice, until the object score says that the object has ended. Where the decoder has no say in what words alone find,
+they need neither it nor memory (:mod:`medvlsam2.model.words_alone`). A box limits its object on every slice. Queries
+of one shape run as one batch, each at its own place (see :class:`SliceMemory`), with the result that each would have
+alone.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -21,10 +23,20 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from medvlsam2.model.memory_limit import in_parts
-from medvlsam2.model.object_query import EMPTY_LOGIT, NO_CLICKS, ObjectMasks, ObjectQuery, SlicePrompt, within
+from medvlsam2.model.object_query import (
+    EMPTY_LOGIT,
+    NO_CLICKS,
+    ObjectMasks,
+    ObjectQuery,
+    Shown,
+    SlicePrompt,
+    Turn,
+    within,
+)
 from medvlsam2.model.slice_memory import KEPT_SLICES, SliceMemory
 from medvlsam2.model.slice_source import SliceSource
 from medvlsam2.model.volume_sam2 import SliceFeatures, SliceMasks, SlicePrompts, VolumeSAM2
+from medvlsam2.model.words_alone import find_by_words
 
 GIVEN_LOGIT: Final = 10.0
 """Mask logit inside of a mask that was given (sam2: ``_use_mask_as_output``)."""
@@ -35,11 +47,6 @@ BATCH: Final = 16
 
 CPU_SCORES: Final = 2**23
 """Scores of attention to the memory, of one object or several, that a processor's caches take at once."""
-
-Turn = Callable[[], AbstractContextManager[None]]
-"""Entered for each piece of work on the device; it may wait for others, and may end the whole by an error."""
-Shown = Callable[[int, int, "ObjectMasks"], None]
-"""Told of each slice as soon as a mask on it is there: number of the query, of the slice, the masks so far."""
 
 
 @torch.no_grad()
@@ -63,14 +70,19 @@ def segment_objects(
         shown: told of each slice that is done.
     """
     results = [_empty(sam2, features) for _ in queries]
-    seeded = _seed_words(sam2, features, list(queries), stride, turn)
+    similarity = sam2.text_similarity
+    named: dict[int, ObjectQuery] = {}
+    if similarity is not None and similarity.is_enough_for_words:
+        named = {n: query for n, query in enumerate(queries) if query.text_token is not None and not query.is_pointed}
+        find_by_words(similarity, features, named, results, stride=stride, turn=turn, shown=shown)
+    others = {number: query for number, query in enumerate(queries) if number not in named}
+    seeded = _seed_words(sam2, features, others, stride, turn)
     groups: dict[object, list[int]] = defaultdict(list)
-    for number, query in enumerate(seeded):
-        if query is not None:
-            groups[_signature(query)].append(number)
+    for number, query in seeded.items():
+        groups[_signature(query)].append(number)
 
     def run(numbers: Sequence[int]) -> None:
-        chosen = {number: query for number in numbers if (query := seeded[number]) is not None}
+        chosen = {number: seeded[number] for number in numbers}
         _Batch(sam2, features, chosen, [results[n] for n in numbers], turn=turn, shown=shown).run()
 
     for numbers in groups.values():
@@ -107,19 +119,19 @@ def scan(
 
 
 def _seed_words(
-    sam2: VolumeSAM2, features: SliceSource, queries: list[ObjectQuery], stride: int, turn: Turn
-) -> list[ObjectQuery | None]:
-    """Give queries of words alone their conditioning slice; None where nothing was found."""
-    seeded: list[ObjectQuery | None] = list(queries)
-    for number, query in enumerate(queries):
+    sam2: VolumeSAM2, features: SliceSource, queries: Mapping[int, ObjectQuery], stride: int, turn: Turn
+) -> dict[int, ObjectQuery]:
+    """Give queries of words alone their conditioning slice, and leave out those of which nothing was found."""
+    seeded = dict(queries)
+    for number, query in queries.items():
         if query.prompts or query.text_token is None:
             continue
-        last = len(features) - 1 if query.last_slice is None else query.last_slice
-        numbers = list(range(query.first_slice, last + 1, stride))
+        span = query.span(len(features))
+        numbers = list(span[::stride])
         masks = scan(sam2, features, query.text_token[None], numbers, turn)[0]
         scores = seed_scores(masks)
         if float(scores.max()) <= 0:
-            seeded[number] = None
+            del seeded[number]
             continue
         best = numbers[int(scores.argmax())]
         present = [numbers[i] for i in torch.nonzero(scores > 0).flatten().tolist()]
@@ -128,7 +140,7 @@ def _seed_words(
             prompts={best: query.corrections.get(best, SlicePrompt((), ()))},
             corrections={number: prompt for number, prompt in query.corrections.items() if number != best},
             first_slice=max(query.first_slice, present[0] - stride),
-            last_slice=min(last, present[-1] + stride),
+            last_slice=min(span[-1], present[-1] + stride),
         )
     return seeded
 
@@ -253,8 +265,7 @@ class _Batch:
     def _continues(self, row: int, distance: int, missed: int) -> bool:
         query = self.queries[row]
         number = self.starts[row] + distance
-        last = len(self.features) - 1 if query.last_slice is None else query.last_slice
-        if not query.first_slice <= number <= last:
+        if number not in query.span(len(self.features)):
             return False
         ahead = distance > 0 and distance <= self.offsets[-1]
         return not query.is_pointed or ahead or missed < PATIENCE_SLICES

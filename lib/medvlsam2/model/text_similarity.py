@@ -55,6 +55,11 @@ class TextSimilarity(nn.Module):
         """How much similarity is enough for a pixel, by words alone."""
         return self.mask_bias + self.bias_shift[0]
 
+    @property
+    def is_enough_for_words(self) -> bool:
+        """Whether the mask decoder has no say in what words alone find."""
+        return not self.decoder_weight[0]
+
     def calibrate(self, combination: tuple[float, float], *, pointed: bool) -> None:
         """Set the decoder's weight and the shift of the pixel's bias."""
         self.decoder_weight[int(pointed)], self.bias_shift[int(pointed)] = combination

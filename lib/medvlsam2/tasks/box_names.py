@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from medvlsam2.data import vocabulary
-from medvlsam2.model.propagation import Turn
+from medvlsam2.model.object_query import Turn
 from medvlsam2.model.text_similarity import TextSimilarity
 from medvlsam2.tasks.measure import sure_masks
 from medvlsam2.tasks.view import View

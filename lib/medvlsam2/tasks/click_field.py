@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from medvlsam2.model.object_query import ObjectMasks, ObjectQuery, within
+from medvlsam2.model.object_query import ObjectMasks, ObjectQuery, Turn, within
 from medvlsam2.model.precision import full_precision
-from medvlsam2.model.propagation import BATCH, Turn
+from medvlsam2.model.propagation import BATCH
 from medvlsam2.model.slice_source import SliceSource
 from medvlsam2.transforms.spatial import SpatialRecord
 

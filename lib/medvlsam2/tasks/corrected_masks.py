@@ -13,8 +13,8 @@ from collections.abc import Hashable, Iterator, Sequence
 from jaxtyping import Float
 from torch import Tensor
 
-from medvlsam2.model.object_query import ObjectMasks, ObjectQuery
-from medvlsam2.model.propagation import Shown, Turn, segment_objects
+from medvlsam2.model.object_query import ObjectMasks, ObjectQuery, Shown, Turn
+from medvlsam2.model.propagation import segment_objects
 from medvlsam2.tasks.click_field import heed_clicks
 from medvlsam2.tasks.view import View
 from medvlsam2.transforms.window import Window

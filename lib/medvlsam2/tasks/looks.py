@@ -18,8 +18,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from medvlsam2.model.object_query import EMPTY_LOGIT, ObjectMasks, ObjectQuery
-from medvlsam2.model.propagation import BATCH, Shown, Turn
+from medvlsam2.model.object_query import EMPTY_LOGIT, ObjectMasks, ObjectQuery, Shown, Turn
+from medvlsam2.model.propagation import BATCH
 from medvlsam2.tasks.click_field import Edges, box_extent, extent, heed_clicks
 from medvlsam2.tasks.corrected_masks import find_masks
 from medvlsam2.tasks.prompts import ObjectPrompt

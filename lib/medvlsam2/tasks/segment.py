@@ -18,9 +18,8 @@ from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.geometry import spacing_mm, voxel_volume_ml
 from medvlsam2.model.memory_limit import enough_memory
-from medvlsam2.model.object_query import ObjectMasks
+from medvlsam2.model.object_query import ObjectMasks, Turn
 from medvlsam2.model.precision import autocast
-from medvlsam2.model.propagation import Turn
 from medvlsam2.tasks.diameter import longest_diameter_mm
 from medvlsam2.tasks.engine import Engine
 from medvlsam2.tasks.looks import Found, Search, Wanted

@@ -17,7 +17,7 @@ from medvlsam2.data.language.measurements import measured_text
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.model.checkpoint import LoadedModel
 from medvlsam2.model.language import PrefixCache
-from medvlsam2.model.propagation import Turn
+from medvlsam2.model.object_query import Turn
 from medvlsam2.tasks.box_masks import BoxMasks
 from medvlsam2.tasks.box_names import structure_in_box
 from medvlsam2.tasks.feature_store import Encode, FeatureCache, FeatureStore, encode_batch
