@@ -55,9 +55,11 @@ def test_fitted_twice_it_is_the_same(tiny_model_dir: Path, tiny_case: Case) -> N
     for _ in range(2):
         similarity.score_bias.data.zero_()
         calibrate(loaded.model, loaded.tokenizer, [tiny_case], seed=0)
-        found.append(torch.cat([similarity.decoder_weight, similarity.bias_shift, similarity.score_bias.detach()]))
+        fitted = (similarity.decoder_weight, similarity.bias_shift, similarity.score_bias, similarity.evidence_shift)
+        found.append(torch.cat(fitted).detach())
     assert torch.equal(*found)
     assert set(similarity.decoder_weight.tolist()) <= set(WEIGHTS)
     assert set(similarity.bias_shift.tolist()) <= set(BIASES)
     similarity.forget_calibration()
     assert similarity.decoder_weight.tolist() == [1.0, 1.0]
+    assert similarity.evidence_bias == similarity.score_bias

@@ -198,7 +198,8 @@ def test_the_best_weights_by_validation_are_the_result(
     assert [line["is_best"] for line in validations] == [True, True, False, False]
     assert told == Outcome(steps=13, validation_score=0.7)
     assert [line.best for line in clock.lines[-3:]] == [0.7, 0.7, 0.7]
-    fitted_later = {f"sam2.text_similarity.{name}" for name in ("score_bias", "decoder_weight", "bias_shift")}
+    fitted = ("score_bias", "evidence_shift", "decoder_weight", "bias_shift")
+    fitted_later = {f"sam2.text_similarity.{name}" for name in fitted}
     differing = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, seen[1][name])}
     assert differing <= fitted_later
     assert {name for name, tensor in seen[3].items() if not torch.equal(tensor, seen[1][name])} > {

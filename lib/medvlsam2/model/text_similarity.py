@@ -21,7 +21,7 @@ class TextSimilarity(nn.Module):
 
     The two biases say how much similarity is enough, for a pixel and for a slice. How much the mask decoder's logits
     count beside it, and how far the pixel's bias then moves, is fitted after training (``training/calibrate.py``), for
-    words alone and for objects that are pointed at.
+    words alone and for objects that are pointed at; so is how far the slice's bias moves where no decoder is asked.
 
     Args:
         dim: width of the image embedding and of prompt tokens.
@@ -38,6 +38,8 @@ class TextSimilarity(nn.Module):
         self.register_buffer("decoder_weight", torch.ones(2))
         self.bias_shift: Float[Tensor, " 2"]
         self.register_buffer("bias_shift", torch.zeros(2))
+        self.evidence_shift: Float[Tensor, " 1"]
+        self.register_buffer("evidence_shift", torch.zeros(1))
 
     def forward(
         self, token: Float[Tensor, "b c"], levels: tuple[Float[Tensor, "b _ _ _"], ...]
@@ -56,6 +58,11 @@ class TextSimilarity(nn.Module):
         return self.mask_bias + self.bias_shift[0]
 
     @property
+    def evidence_bias(self) -> Float[Tensor, " 1"]:
+        """How much evidence is enough for a slice, where no decoder is asked."""
+        return self.score_bias + self.evidence_shift
+
+    @property
     def is_enough_for_words(self) -> bool:
         """Whether the mask decoder has no say in what words alone find."""
         return not self.decoder_weight[0]
@@ -68,6 +75,7 @@ class TextSimilarity(nn.Module):
         """Let the decoder and the similarity count alike, as they are trained."""
         for pointed in (False, True):
             self.calibrate((1.0, 0.0), pointed=pointed)
+        self.evidence_shift.zero_()
 
     def combine(
         self, decoded: Float[Tensor, "b n m m"], similarity: Float[Tensor, "b 1 m m"], *, pointed: bool

@@ -99,7 +99,7 @@ class _Look:
         tokens = torch.stack([token for n in objects if (token := self.queries[n].text_token) is not None])
         part = self.features.select(torch.tensor(slices, device=self.features.device))
         maps = self.similarity.of_all(tokens, part.levels).float()
-        scores = evidence(maps.flatten(0, 1)[:, None]).reshape(maps.shape[:2]) + self.similarity.score_bias
+        scores = evidence(maps.flatten(0, 1)[:, None]).reshape(maps.shape[:2]) + self.similarity.evidence_bias
         shown = torch.where(scores[..., None, None] > 0, maps + self.similarity.words_bias, NO_OBJ_SCORE)
         return _Compared(shown, scores, stability(shown))
 

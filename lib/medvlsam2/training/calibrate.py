@@ -19,6 +19,7 @@ from transformers import PreTrainedTokenizerBase
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language import chat
 from medvlsam2.model.medvlsam2 import MedVLSAM2
+from medvlsam2.model.text_similarity import evidence
 from medvlsam2.model.volume_sam2 import SliceFeatures, SlicePrompts
 from medvlsam2.training.cases import Case
 from medvlsam2.training.prompt_draws import PromptKind
@@ -50,7 +51,10 @@ class Logits:
 
 @torch.no_grad()
 def calibrate(model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, cases: Sequence[Case], *, seed: int) -> None:
-    """Set the score bias to the best balanced accuracy of words alone, then decoder weight and bias to the best Dice.
+    """Set what is enough for a slice, then the decoder's weight and what is enough for a pixel.
+
+    A slice's is that with the best balanced accuracy of words alone, with the decoder's object score and without it; a
+    pixel's that with the best Dice.
 
     An object's Dice by words alone is that of slices of its whole scan, most of them without it; where it is looked
     for only near itself, what is found elsewhere costs nothing. Of what is pointed at it is that of the slice.
@@ -75,6 +79,8 @@ def calibrate(model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, cases: Seque
     if not present.any() or present.all():
         return
     similarity.score_bias.add_(score_bias := best_score_bias(scores, present))
+    seen = torch.cat([evidence((one.similarity - similarity.mask_bias)[:, None])[:, 0] for one in words])
+    similarity.evidence_shift.fill_(best_score_bias(seen + similarity.score_bias, present))
     objects = [tall(one, score_bias) for one in words if one.truth.any()]
     similarity.calibrate(best_combination(*zip(*objects, strict=True)), pointed=False)
     pointed = [part for case in chosen for part in _by_pointing(model, tokenizer, case, rng)]
