@@ -42,14 +42,15 @@ def regrid(
     sizes = values.shape
     reached = [(line > -0.5) & (line < size - 0.5) for line, size in zip(lines, sizes, strict=True)]
     rows, columns = (_normalised(lines[axis], sizes[axis]) for axis in (1, 2))
-    parts = []
-    for some in torch.split(_normalised(lines[0], sizes[0]), SLICES_AT_ONCE):
+    inside = (reached[1][:, None] & reached[2]).to(values.device)
+    found = torch.full((len(lines[0]), side, side), outside, device=values.device)
+    for part, some, is_reached in zip(
+        *(torch.split(one, SLICES_AT_ONCE) for one in (found, _normalised(lines[0], sizes[0]), reached[0])), strict=True
+    ):
         grid = torch.stack(torch.meshgrid(some, rows, columns, indexing="ij")[::-1], dim=-1)[None].to(values)
-        sampled = F.grid_sample(values[None, None], grid, padding_mode="border", align_corners=False)
-        parts.append(sampled[0, 0])
-    found = torch.cat(parts)
-    inside = reached[0][:, None, None] & reached[1][:, None] & reached[2]
-    return torch.where(inside.to(values.device), found, torch.full_like(found, outside))
+        sampled = F.grid_sample(values[None, None], grid, padding_mode="border", align_corners=False)[0, 0]
+        part.copy_(torch.where(is_reached[:, None, None].to(values.device) & inside, sampled, part))
+    return found
 
 
 def _normalised(places: Float[Tensor, " n"], size: int) -> Float[Tensor, " n"]:
