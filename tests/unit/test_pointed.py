@@ -9,6 +9,7 @@ import torch
 
 from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.model.propagation import ObjectQuery, SlicePrompt, segment_objects
+from medvlsam2.model.text_similarity import Pointing
 from medvlsam2.model.volume_sam2 import SliceFeatures, SlicePrompts, VolumeSAM2
 
 CLICK = SlicePrompt(((20.0, 20.0),), (1,))
@@ -25,37 +26,39 @@ def features(tiny_model: MedVLSAM2) -> SliceFeatures:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[bool | None]:
-    """Whether each call of the mask decoder was told of pointing."""
-    seen: list[bool | None] = []
+def told(monkeypatch: pytest.MonkeyPatch) -> list[Pointing | None]:
+    """How each call of the mask decoder was told that the object is asked for."""
+    seen: list[Pointing | None] = []
     predict = VolumeSAM2.predict
 
     def record(self: VolumeSAM2, *given: Any, **more: Any) -> Any:
-        seen.append(more.get("pointed"))
+        seen.append(more.get("pointing"))
         return predict(self, *given, **more)
 
     monkeypatch.setattr(VolumeSAM2, "predict", record)
     return seen
 
 
-@pytest.mark.parametrize(("prompt", "pointed"), [(CLICK, True), (BOX, True), (BESIDE, False)])
+@pytest.mark.parametrize(("prompt", "pointing"), [(CLICK, "clicks"), (BOX, "box"), (BESIDE, "words")])
 def test_every_slice_of_an_object_is_told(
-    tiny_model: MedVLSAM2, features: SliceFeatures, told: list[bool | None], prompt: SlicePrompt, pointed: bool
+    tiny_model: MedVLSAM2, features: SliceFeatures, told: list[Pointing | None], prompt: SlicePrompt, pointing: Pointing
 ) -> None:
-    query = ObjectQuery(text_token=torch.randn(tiny_model.config.sam2.hidden_dim), prompts={2: prompt})
-    assert query.is_pointed == pointed
+    box_xyxy = (10.0, 10.0, 40.0, 40.0) if prompt is BOX else None
+    query = ObjectQuery(torch.randn(tiny_model.config.sam2.hidden_dim), {2: prompt}, box_xyxy=box_xyxy)
+    assert query.pointing == pointing
+    assert query.is_pointed == (pointing != "words")
     segment_objects(tiny_model.sam2, features, [query])
     assert len(told) > 1, "the prompted slice and others"
-    assert set(told) == {pointed}
+    assert set(told) == {pointing}
 
 
 def test_a_click_beside_is_not_one_on_the_object(
-    tiny_model: MedVLSAM2, features: SliceFeatures, told: list[bool | None]
+    tiny_model: MedVLSAM2, features: SliceFeatures, told: list[Pointing | None]
 ) -> None:
     """They have as many points, but must not run as one batch."""
     token = torch.randn(tiny_model.config.sam2.hidden_dim)
     segment_objects(tiny_model.sam2, features, [ObjectQuery(token, {2: CLICK}), ObjectQuery(token, {2: BESIDE})])
-    assert {True, False} <= set(told)
+    assert {"clicks", "words"} <= set(told)
 
 
 @torch.no_grad()

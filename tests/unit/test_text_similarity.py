@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from medvlsam2.model.text_similarity import EVIDENCE_PIXELS, TextSimilarity, evidence
+from medvlsam2.model.text_similarity import _SHARES, EVIDENCE_PIXELS, TextSimilarity, evidence
 
 DIM = 32
 
@@ -52,10 +52,11 @@ def test_evidence_is_of_the_most_similar_pixels() -> None:
 def test_the_decoder_counts_as_much_as_was_fitted() -> None:
     similarity = TextSimilarity(DIM)
     decoded, maps = torch.randn(2, 3, 16, 16), torch.randn(2, 1, 16, 16)
-    for pointed in (False, True):
-        assert torch.equal(similarity.combine(decoded, maps, pointed=pointed), decoded + maps)
+    for pointing in _SHARES:
+        assert torch.equal(similarity.combine(decoded, maps, pointing=pointing), decoded + maps)
     similarity.calibrate((0.25, -2.0), pointed=False)
-    torch.testing.assert_close(similarity.combine(decoded, maps, pointed=False), 0.25 * decoded + maps - 2.0)
-    torch.testing.assert_close(similarity.combine(decoded, maps, pointed=True), decoded + maps)
+    torch.testing.assert_close(similarity.combine(decoded, maps, pointing="words"), 0.25 * decoded + maps - 2.0)
+    torch.testing.assert_close(similarity.combine(decoded, maps, pointing="box"), decoded + maps)
+    torch.testing.assert_close(similarity.combine(decoded, maps, pointing="clicks"), 0.625 * decoded + maps - 1.0)
     similarity.forget_calibration()
-    assert torch.equal(similarity.combine(decoded, maps, pointed=False), decoded + maps)
+    assert torch.equal(similarity.combine(decoded, maps, pointing="words"), decoded + maps)

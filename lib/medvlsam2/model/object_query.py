@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from medvlsam2.model.text_similarity import Pointing
 from medvlsam2.model.volume_sam2 import SliceMasks
 
 EMPTY_LOGIT: Final = -10.0
@@ -84,6 +85,14 @@ class ObjectQuery:
     def is_pointed(self) -> bool:
         """Whether a click on the object, a box or a mask says where it is, rather than words alone."""
         return any(prompt.mask is not None or set(prompt.point_labels) - {0} for prompt in self.prompts.values())
+
+    @property
+    def pointing(self) -> Pointing:
+        """How it is asked for."""
+        if not self.is_pointed:
+            return "words"
+        is_bounded = self.box_xyxy is not None or any(prompt.mask is not None for prompt in self.prompts.values())
+        return "box" if is_bounded else "clicks"
 
     @property
     def has_clicks(self) -> bool:

@@ -176,7 +176,7 @@ class _Batch:
         self.offsets = sorted(number - self.starts[0] for number in self.queries[0].prompts)
         self.origin = len(features) + KEPT_SLICES
         self.memory = SliceMemory(self.origin)
-        self.pointed = self.queries[0].is_pointed
+        self.pointing = self.queries[0].pointing
         with turn():
             self.tokens = self._all_tokens()
 
@@ -210,7 +210,7 @@ class _Batch:
             prompts,
             self.tokens,
             multimask=self.sam2.uses_multimask(prompts, conditioning=True),
-            pointed=self.pointed,
+            pointing=self.pointing,
         )
         settled = [self.queries[row].prompts[number].is_settled for row, number in enumerate(numbers)]
         if settled[0] and prompts.mask_logits is not None:
@@ -249,7 +249,7 @@ class _Batch:
             prompts,
             None if self.tokens is None else self.tokens[rows],
             multimask=self.sam2.uses_multimask(prompts, conditioning=False),
-            pointed=self.pointed,
+            pointing=self.pointing,
         )
         memory.add(index, self.sam2.remember(part, masks, prompted=False), reverse=reverse)
         for i, (row, number) in enumerate(zip(rows, numbers, strict=True)):
@@ -330,7 +330,7 @@ def _signature(query: ObjectQuery) -> object:
         )
         for prompts in (query.prompts, query.corrections)
     )
-    return (*shapes, query.is_pointed, query.text_token is None, query.box_xyxy is None)
+    return (*shapes, query.pointing, query.text_token is None, query.box_xyxy is None)
 
 
 def _as_given(masks: SliceMasks, given: Float[Tensor, "b 1 m m"]) -> SliceMasks:

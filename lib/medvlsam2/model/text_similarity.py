@@ -5,15 +5,22 @@ Reference: arXiv:2311.13385 (SegVol), whose mask decoder adds such a term to its
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+Pointing = Literal["words", "clicks", "box"]
+"""How an object is asked for: by words alone, by clicks on it, or by a box or a mask, which say how far it goes."""
+
 EVIDENCE_PIXELS: Final = 16
 """Mask pixels whose mean similarity to the words votes on whether the object is on a slice."""
+
+
+_SHARES: Final[dict[Pointing, float]] = {"words": 0.0, "clicks": 0.5, "box": 1.0}
+"""How far each goes from what is fitted for words alone to what is fitted for pointing."""
 
 
 class TextSimilarity(nn.Module):
@@ -21,7 +28,8 @@ class TextSimilarity(nn.Module):
 
     The two biases say how much similarity is enough, for a pixel and for a slice. How much the mask decoder's logits
     count beside it, and how far the pixel's bias then moves, is fitted after training (``training/calibrate.py``), for
-    words alone and for objects that are pointed at; so is how far the slice's bias moves where no decoder is asked.
+    words alone and for objects that are pointed at; so is how far the slice's bias moves where no decoder is asked. A
+    click says where an object is, but not how far it goes, so clicks get the mean of what both get.
 
     Args:
         dim: width of the image embedding and of prompt tokens.
@@ -78,16 +86,18 @@ class TextSimilarity(nn.Module):
         self.evidence_shift.zero_()
 
     def combine(
-        self, decoded: Float[Tensor, "b n m m"], similarity: Float[Tensor, "b 1 m m"], *, pointed: bool
+        self, decoded: Float[Tensor, "b n m m"], similarity: Float[Tensor, "b 1 m m"], *, pointing: Pointing
     ) -> Float[Tensor, "b n m m"]:
         """Mask logits of the decoder's and the similarity, which has the pixel's bias.
 
         Args:
             decoded: the mask decoder's logits.
             similarity: of the same slices.
-            pointed: whether the objects are clicked, boxed or drawn, rather than asked for by words alone.
+            pointing: how the objects are asked for.
         """
-        return self.decoder_weight[int(pointed)] * decoded + similarity + self.bias_shift[int(pointed)]
+        share = _SHARES[pointing]
+        weight, shift = (torch.lerp(one[0], one[1], share) for one in (self.decoder_weight, self.bias_shift))
+        return weight * decoded + similarity + shift
 
     def of_all(
         self, tokens: Float[Tensor, "k c"], levels: tuple[Float[Tensor, "n _ _ _"], ...]

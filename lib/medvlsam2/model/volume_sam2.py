@@ -23,7 +23,7 @@ from torch import Tensor
 
 from medvlsam2.model.drawn_prompts import draw_prompts
 from medvlsam2.model.slice_memory import SliceMemory
-from medvlsam2.model.text_similarity import TextSimilarity, evidence
+from medvlsam2.model.text_similarity import Pointing, TextSimilarity, evidence
 from medvlsam2.model.visual_token import VisualToken
 
 MAX_PROMPT_LOGIT = 8.0
@@ -140,7 +140,7 @@ class VolumeSAM2(SAM2Base):
         text_token: Float[Tensor, "b c"] | None,
         *,
         multimask: bool,
-        pointed: bool | None = None,
+        pointing: Pointing | None = None,
     ) -> SliceMasks:
         """Prompt encoder and mask decoder on one slice per object.
 
@@ -150,7 +150,8 @@ class VolumeSAM2(SAM2Base):
             prompts: clicks, box corners, mask.
             text_token: projected hidden state at [SEG], one per object.
             multimask: whether to choose the best of three masks.
-            pointed: whether the objects are clicked, boxed or drawn anywhere; by default whether they are here.
+            pointing: how the objects are asked for, here or on other slices; by default "box" where anything is drawn
+                here, else "words".
         """
         similarity = None
         if text_token is not None and self.text_similarity is not None:
@@ -169,9 +170,9 @@ class VolumeSAM2(SAM2Base):
             high_res_features=[features.high_res_0, features.high_res_1],
         )
         if similarity is not None and self.text_similarity is not None:
-            if pointed is None:
-                pointed = prompts.points_xy is not None or prompts.mask_logits is not None
-            masks = self.text_similarity.combine(masks, similarity, pointed=pointed)
+            drawn_here = prompts.points_xy is not None or prompts.mask_logits is not None
+            default: Pointing = "box" if drawn_here else "words"
+            masks = self.text_similarity.combine(masks, similarity, pointing=pointing or default)
             score = score + evidence(similarity - self.text_similarity.mask_bias) + self.text_similarity.score_bias
         best = ious.argmax(dim=-1) if multimask else torch.zeros_like(score[:, 0], dtype=torch.long)
         rows = torch.arange(len(best), device=best.device)

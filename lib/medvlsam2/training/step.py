@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from medvlsam2.data.language import chat
 from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.model.slice_memory import SliceMemory
+from medvlsam2.model.text_similarity import Pointing
 from medvlsam2.model.volume_sam2 import SliceFeatures, SliceMasks, SlicePrompts, VolumeSAM2
 from medvlsam2.training.corrections import with_correction
 from medvlsam2.training.losses import MaskLoss, alignment_loss, mask_loss
@@ -227,14 +228,14 @@ def _track(
     part = features.select(first)
     token = sam2.visual_token(part, prompts) if token is None else token
     later = SlicePrompts(mask_logits=_drawn(sam2, prompts) if is_box else None)
-    pointed = prompts.points_xy is not None
+    pointing: Pointing = "words" if prompts.points_xy is None else "box"
     masks = sam2.predict(sam2.without_memory(part), part, prompts, token, multimask=False)
-    memory.conditioning[_CLIP_ORIGIN] = sam2.remember(part, masks, prompted=pointed)
+    memory.conditioning[_CLIP_ORIGIN] = sam2.remember(part, masks, prompted=prompts.points_xy is not None)
     yield masks
     for step in range(1, length):
         part = features.select(first + step)
         embedding = sam2.with_memory(part, memory, _CLIP_ORIGIN + step, reverse=False)
-        masks = sam2.predict(embedding, part, later, token, multimask=False, pointed=pointed)
+        masks = sam2.predict(embedding, part, later, token, multimask=False, pointing=pointing)
         memory.add(_CLIP_ORIGIN + step, sam2.remember(part, masks, prompted=False), reverse=False)
         yield masks
 
