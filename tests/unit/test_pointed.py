@@ -77,3 +77,28 @@ def test_by_default_it_is_what_the_slice_shows(tiny_model: MedVLSAM2, features: 
             torch.testing.assert_close(after, before + 3.0)
     finally:
         similarity.forget_calibration()
+
+
+def test_a_box_with_words_is_looked_for_by_the_mean_of_what_both_say(
+    tiny_model: MedVLSAM2, features: SliceFeatures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, edges = torch.randn(tiny_model.config.sam2.hidden_dim), (10.0, 10.0, 40.0, 40.0)
+    seen: list[torch.Tensor] = []
+    predict = VolumeSAM2.predict
+
+    def record(self: VolumeSAM2, *given: Any, **more: Any) -> Any:
+        seen.append(given[3][0])
+        return predict(self, *given, **more)
+
+    monkeypatch.setattr(VolumeSAM2, "predict", record)
+
+    def looked_for(query: ObjectQuery) -> torch.Tensor:
+        seen.clear()
+        segment_objects(tiny_model.sam2, features, [query])
+        assert all(torch.equal(one, seen[0]) for one in seen), "on every slice alike"
+        return seen[0]
+
+    shown = looked_for(ObjectQuery(None, {2: BOX}, box_xyxy=edges))
+    assert not torch.allclose(shown, token)
+    torch.testing.assert_close(looked_for(ObjectQuery(token, {2: BOX}, box_xyxy=edges)), (token + shown) / 2)
+    torch.testing.assert_close(looked_for(ObjectQuery(token, {2: CLICK})), token)

@@ -308,15 +308,23 @@ class _Batch:
         return self.features.select(torch.tensor(numbers, device=self.features.device))
 
     def _all_tokens(self) -> Float[Tensor, "b c"] | None:
-        """[SEG] tokens; without words the mean of what the prompted slices show, where the model has such tokens."""
+        """[SEG] tokens; without words what the prompted slices show; for boxes with words the mean of both."""
         given = [token for query in self.queries if (token := query.text_token) is not None]
-        if given:
-            return torch.stack(given)
-        seen = [
+        words = torch.stack(given) if given else None
+        if words is not None and self.pointing != "box":
+            return words
+        seen = self._seen_tokens()
+        if words is None or seen is None:
+            return seen if words is None else words
+        return (words + seen) / 2
+
+    def _seen_tokens(self) -> Float[Tensor, "b c"] | None:
+        """Mean of what the prompted slices show under their prompts; None where the model has no such tokens."""
+        shown = [
             self.sam2.visual_token(self._select([start + offset for start in self.starts]), self._prompts_at(offset))
             for offset in self.offsets
         ]
-        tokens = [token for token in seen if token is not None]
+        tokens = [token for token in shown if token is not None]
         return torch.stack(tokens).mean(dim=0) if tokens else None
 
 
