@@ -20,7 +20,6 @@ from torch import Tensor
 
 from medvlsam2.model.object_query import ObjectMasks, ObjectQuery, Turn, within
 from medvlsam2.model.precision import full_precision
-from medvlsam2.model.propagation import BATCH
 from medvlsam2.model.slice_source import SliceSource
 from medvlsam2.transforms.spatial import SpatialRecord
 
@@ -38,6 +37,8 @@ NOISE: Final = 0.01
 """Variance of an observation; keeps two clicks on one voxel solvable."""
 FARTHEST: Final = 3.0
 """Standard deviations beyond which a click reaches nothing."""
+SLICES: Final = 4
+"""Slices that are corrected at once: all their features are in memory as floats."""
 
 
 @torch.no_grad()
@@ -62,7 +63,7 @@ def heed_clicks(
     clicks = _Clicks.of(query, side, record.side, masks.mask_logits.device)
     if clicks is None:
         return
-    prior = SURENESS * torch.tanh(masks.mask_logits.float() / SURENESS)
+    prior = (masks.mask_logits.float() / SURENESS).tanh_().mul_(SURENESS)
     missing = clicks.missing(prior)
     if not missing.any():
         return
@@ -74,8 +75,8 @@ def heed_clicks(
     last = len(prior) - 1 if query.last_slice is None else min(query.last_slice, len(prior) - 1)
     asked = torch.arange(max(query.first_slice, 0), last + 1, device=prior.device)
     near = asked[(field.steps(asked) < FARTHEST).any(dim=0)]
-    for start in range(0, len(near), BATCH):
-        numbers = near[start : start + BATCH]
+    for start in range(0, len(near), SLICES):
+        numbers = near[start : start + SLICES]
         with turn(), full_precision(prior.device):
             prior[numbers] += torch.einsum("c,cnhw->nhw", weights, field.covariance(numbers))
     masks.mask_logits = prior if query.box_xyxy is None else within(query.box_xyxy, prior, record.side)

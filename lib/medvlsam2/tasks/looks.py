@@ -138,7 +138,7 @@ class Search:
         Clicks hold in it too. Two looks that see different things tell nothing: then nothing is changed.
         """
         seen = regrid(_bounded(other.masks.mask_logits), other.record, kept.record, outside=EMPTY_LOGIT)
-        mean = (seen + _bounded(kept.masks.mask_logits)) / 2
+        mean = seen.add_(_bounded(kept.masks.mask_logits)).div_(2)
         if not (mean > 0).any():
             return False
         kept.masks.mask_logits = mean
