@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="real scans: ct/ and split.json")
     parser.add_argument("--cache", type=Path, default=Path("cache/nano"), help="prepared scans, kept between runs")
     parser.add_argument("--scans", type=int, default=44)
-    parser.add_argument("--synthetic", type=int, default=0, help="scans made of the label maps of each few-shot scan")
+    parser.add_argument("--synthetic", type=int, default=0, help="new scans made of the real ones, in all")
     parser.add_argument("--fit", type=Path, metavar="OUT", help="fit the model anew and write it to this folder")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of scans, slices and structures")
     parser.add_argument("--threads", type=int, default=2)

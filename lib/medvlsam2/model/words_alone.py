@@ -123,7 +123,8 @@ class _Compared:
 
 def _rest(result: ObjectMasks, span: range, stride: int) -> Collection[int]:
     """Slices that were left out between those that show the object, and next to the outermost of them."""
-    present = [number for number in span[::stride] if result.object_score_logits[number] > 0]
+    scores = result.object_score_logits.tolist()
+    present = [number for number in span[::stride] if scores[number] > 0]
     if not present:
         return ()
     start, stop = max(span.start, present[0] - stride), min(span.stop, present[-1] + stride + 1)
