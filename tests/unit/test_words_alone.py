@@ -50,10 +50,11 @@ def similarity_of(sam2: VolumeSAM2) -> TextSimilarity:
 def score_bias(sam2: VolumeSAM2, value: float) -> Iterator[None]:
     bias = similarity_of(sam2).score_bias
     before = bias.item()
-    with torch.no_grad():
-        bias.fill_(value)
+    bias.data.fill_(value)
+    try:
         yield
-        bias.fill_(before)
+    finally:
+        bias.data.fill_(before)
 
 
 def find(sam2: VolumeSAM2, features: SliceFeatures, *queries: ObjectQuery, stride: int = 1) -> list[ObjectMasks]:
