@@ -21,7 +21,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -76,11 +76,16 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     looked = patch.object(looks, "SMALL_PX", 0) if options.one_look else nullcontext()
+    clicks = range(1, CLICKS + 1) if options.every_click else (1, 2, CLICKS)
     with tempfile.TemporaryDirectory() as folder, without_early_end(), looked:
         scan = noise_scan(Path(folder), options.slices, options.side)
         rows = []
         for size in options.sizes:
-            rows += _ours(Path(folder), scan, size, options.device)
+            engine = Engine(model_folder(Path(folder), size), options.device, cuda_graphs=not options.no_cuda_graphs)
+            rows += _ours(engine, scan, size, clicks)
+            if not options.no_objects:
+                rows += _several(engine, scan, size)
+            engine.features.close()
         if options.peer_size:
             rows += _host(Path(folder), scan, options.peer_size, options.device)
     record = {
@@ -90,42 +95,44 @@ def main() -> None:
             "device": _device_name(options.device),
             "threads": options.threads,
             "one_look": options.one_look,
+            "cuda_graphs": options.device.startswith("cuda") and not options.no_cuda_graphs,
             "torch": torch.__version__,
             "date": time.strftime("%Y-%m-%d"),
             "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
         },
         "rows": [asdict(row) for row in rows],
         "ratios": _ratios(rows, options),
+        "p50_after_first_click": _medians(rows),
     }
     _print(record)
     if options.output is not None:
         options.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
-def _ours(folder: Path, scan: Path, size: int, device: str) -> list[Click]:
-    engine = Engine(model_folder(folder, size), device)
+def _ours(engine: Engine, scan: Path, size: int, counts: Sequence[int]) -> list[Click]:
+    """One object with more and more clicks."""
     volume = read_volume(scan, "scan")
-    side = f"ours at {size}"
-    rows = []
     clicks = _clicks(volume, CLICKS, CORRECTED)
     warm_up = CTVolume(volume.hu[:, :, :2].copy(), volume.affine, "warm-up")
     segment(engine, warm_up, [ObjectPrompt(points_ijk=((*clicks[0][:2], 0.0),), point_labels=(1,))])
-    for count in (1, 2, CLICKS):
-        prompt = ObjectPrompt(points_ijk=tuple(clicks[:count]), point_labels=(1,) * count)
-        rows.append(_timed(side, f"click {count}", lambda shown, p=prompt: segment(engine, volume, [p], shown=shown)))
+    prompts = {n: ObjectPrompt(points_ijk=tuple(clicks[:n]), point_labels=(1,) * n) for n in counts}
+    return [_asked(engine, volume, f"ours at {size}", f"click {n}", [prompt]) for n, prompt in prompts.items()]
+
+
+def _several(engine: Engine, scan: Path, size: int) -> list[Click]:
+    """Several objects, together and each alone."""
+    volume, side = read_volume(scan, "scan"), f"ours at {size}"
     several = [
         ObjectPrompt(points_ijk=(click,), point_labels=(1,), name=f"object {number}")
         for number, click in enumerate(_clicks(volume, OBJECTS, APART))
     ]
+    unseen = _asked(engine, volume, side, f"{OBJECTS} objects, unseen", several)
+    alone = _mean([_asked(engine, volume, side, ONE, [prompt]) for prompt in several])
+    return [unseen, alone, _asked(engine, volume, side, FIVE, several)]
 
-    def ask(name: str, prompts: list[ObjectPrompt]) -> Click:
-        return _timed(side, name, lambda shown: segment(engine, volume, prompts, shown=shown))
 
-    rows.append(ask(f"{OBJECTS} objects, unseen", several))
-    rows.append(_mean([ask(ONE, [prompt]) for prompt in several]))
-    rows.append(ask(FIVE, several))
-    engine.features.close()
-    return rows
+def _asked(engine: Engine, volume: CTVolume, side: str, what: str, prompts: list[ObjectPrompt]) -> Click:
+    return _timed(side, what, lambda shown: segment(engine, volume, prompts, shown=shown))
 
 
 def _host(folder: Path, scan: Path, size: int, device: str) -> list[Click]:
@@ -226,9 +233,26 @@ def _ratios(rows: list[Click], options: argparse.Namespace) -> dict[str, float]:
             ratios[f"{what}, clicked slice, at {size}"] = round(host.done_s / ours.shown_s, 1)
             per_slice = (host.done_s / host.slices) / (ours.done_s / ours.slices)
             ratios[f"{what}, whole volume per slice, at {size}"] = round(per_slice, 1)
-        one, five = found[f"ours at {size}", ONE], found[f"ours at {size}", FIVE]
-        ratios[f"{OBJECTS} objects : 1, at {size}"] = round(five.done_s / one.done_s, 2)
+        one, five = found.get((f"ours at {size}", ONE)), found.get((f"ours at {size}", FIVE))
+        if one is not None and five is not None:
+            ratios[f"{OBJECTS} objects : 1, at {size}"] = round(five.done_s / one.done_s, 2)
     return ratios
+
+
+def _medians(rows: list[Click]) -> dict[str, dict[str, float]]:
+    """Seconds over the clicks after a side's first."""
+    later: dict[str, list[Click]] = {}
+    for row in rows:
+        if row.what.startswith("click ") and row.what != "click 1" and row.shown_s is not None:
+            later.setdefault(row.side, []).append(row)
+    return {
+        side: {
+            "clicks": len(clicks),
+            "clicked_slice_s": round(float(np.median([click.shown_s for click in clicks if click.shown_s])), 4),
+            "whole_volume_s": round(float(np.median([click.done_s for click in clicks])), 3),
+        }
+        for side, clicks in later.items()
+    }
 
 
 @contextmanager
@@ -247,6 +271,7 @@ def _print(record: dict[str, Any]) -> None:
     print("\n| ratio | |\n|---|---|")
     for name, value in record["ratios"].items():
         print(f"| {name} | {value} |")
+    print(json.dumps({"p50_after_first_click": record["p50_after_first_click"]}))
 
 
 def _device_name(device: str) -> str:
@@ -260,6 +285,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--sizes", type=int, nargs="+", default=[SIZE], help="our model's input sides")
     parser.add_argument("--peer-size", type=int, default=1024, help="the host's input side; 0 leaves the host out")
     parser.add_argument("--one-look", action="store_true", help="leave the nearer look out, to see what it costs")
+    parser.add_argument("--every-click", action="store_true", help="ask after each click, not after 1, 2 and 10")
+    parser.add_argument("--no-objects", action="store_true", help="leave several objects out")
+    parser.add_argument("--no-cuda-graphs", action="store_true", help="run steps kernel by kernel on a GPU too")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("-o", "--output", type=Path)

@@ -58,6 +58,7 @@ class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
             cache_bytes=self._config.cache_bytes,
             looks_across=self._config.tta == "axes",
             reads_ahead=True,
+            cuda_graphs=self._config.cuda_graphs == "on",
         )
         self._scans = ScanReader()
         self._known = _published_labels(self._model_dir)

@@ -9,6 +9,7 @@ from typing import Final
 from medvlsam2.errors import InvalidConfig, nearest_hint
 
 TTA: Final = ("none", "axes")
+SWITCH: Final = ("on", "off")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,8 @@ class ServeConfig:
     """Longest report in tokens."""
     tta: str = "none"
     """Test-time augmentation: "axes" looks at coronal slices as well, at several times the time; or "none"."""
+    cuda_graphs: str = "on"
+    """Whether a GPU runs steps of propagation as CUDA graphs, which is faster: "on" or "off"."""
     cache_gb: float | None = None
     """Memory for slice features in GB (10^9 bytes); by default a quarter of the machine's. The rest goes to disk."""
 
@@ -36,8 +39,9 @@ class ServeConfig:
     def __post_init__(self) -> None:
         if self.cache_gb is not None and not 0 <= self.cache_gb < float("inf"):
             raise InvalidConfig(f"--conf cache_gb is {self.cache_gb}; give a number of at least 0.")
-        if self.tta not in TTA:
-            raise InvalidConfig(f"--conf tta is '{self.tta}'; allowed are {' and '.join(TTA)}.")
+        for name, chosen, allowed in (("tta", self.tta, TTA), ("cuda_graphs", self.cuda_graphs, SWITCH)):
+            if chosen not in allowed:
+                raise InvalidConfig(f"--conf {name} is '{chosen}'; allowed are {' and '.join(allowed)}.")
         for name, value in (("candidates", self.candidates), ("report_tokens", self.report_tokens)):
             if value < 1:
                 raise InvalidConfig(f"--conf {name} is {value}; give a whole number of at least 1.")

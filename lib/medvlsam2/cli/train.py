@@ -52,6 +52,7 @@ def run(arguments: Namespace) -> int:
         raise InvalidConfig(f"--workers {arguments.workers} given; at least 1 is needed.")
 
     from medvlsam2.training import run as training_run
+    from medvlsam2.training.ranks import ranks_here
 
     try:
         with TrainBar(config) as bar:
@@ -68,6 +69,8 @@ def run(arguments: Namespace) -> int:
     except Stopped as stopped:
         console.warn([str(stopped)])
         return 128 + stopped.number
+    if not ranks_here().is_first:
+        return 0
     console.show_text(f"model: {output}")
     console.show_text(f"logs:  {run_dir} (losses.png; tensorboard --logdir {run_dir})")
     console.show_notice()

@@ -11,13 +11,14 @@ import math
 
 from sam2.modeling.backbones.hieradet import Hiera
 from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
-from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
+from sam2.modeling.memory_attention import MemoryAttentionLayer
 from sam2.modeling.memory_encoder import CXBlock, Fuser, MaskDownSampler, MemoryEncoder
 from sam2.modeling.sam.transformer import RoPEAttention
 
 from medvlsam2.config import Sam2Config
 from medvlsam2.errors import InvalidConfig
 from medvlsam2.model.conv_trunk import ConvTrunk
+from medvlsam2.model.memory_attention import SliceMemoryAttention
 from medvlsam2.model.position_init import attend_to_own_place
 from medvlsam2.model.shared_position import SharedPositionEmbedding
 from medvlsam2.model.volume_sam2 import VolumeSAM2
@@ -124,7 +125,7 @@ def _top_down_levels(config: Sam2Config) -> list[int] | None:
     return [] if config.conv_decoder_depths else None
 
 
-def _memory_attention(config: Sam2Config) -> MemoryAttention:
+def _memory_attention(config: Sam2Config) -> SliceMemoryAttention:
     side = config.image_size // config.backbone_stride
     layer = MemoryAttentionLayer(
         activation="relu",
@@ -137,7 +138,7 @@ def _memory_attention(config: Sam2Config) -> MemoryAttention:
         pos_enc_at_cross_attn_queries=False,
         cross_attention=_rope_attention(config, side, kv_in_dim=config.memory_dim, rope_k_repeat=True),
     )
-    return MemoryAttention(
+    return SliceMemoryAttention(
         d_model=config.hidden_dim, pos_enc_at_input=True, layer=layer, num_layers=config.memory_layers
     )
 

@@ -13,6 +13,7 @@ prompt encoder itself (sam2: modeling/sam/prompt_encoder.py), so pixel centres a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +22,7 @@ from jaxtyping import Float, Int
 from sam2.modeling.sam2_base import NO_OBJ_SCORE, SAM2Base
 from torch import Tensor
 
+from medvlsam2.model.cuda_graphs import Runner, run_plainly
 from medvlsam2.model.drawn_prompts import draw_prompts
 from medvlsam2.model.slice_memory import SliceMemory
 from medvlsam2.model.text_similarity import Pointing, TextSimilarity, evidence
@@ -119,6 +121,11 @@ class VolumeSAM2(SAM2Base):
         self.visual_tokens = VisualToken(self.hidden_dim) if visual_tokens else None
         self.drawn_prompts = drawn_prompts
         self.standardised_features = standardised_features
+        self.run: Runner = run_plainly
+
+    def run_with(self, runner: Runner) -> None:
+        """Say how the parts of a step are run."""
+        self.run = self.memory_attention.run = runner
 
     @property
     def mask_size(self) -> int:
@@ -153,36 +160,17 @@ class VolumeSAM2(SAM2Base):
             pointing: how the objects are asked for, here or on other slices; by default "box" where anything is drawn
                 here, else "words".
         """
-        similarity = None
-        if text_token is not None and self.text_similarity is not None:
-            similarity = self.text_similarity(text_token, features.levels) + self.text_similarity.mask_bias
-        sparse, dense = self._embed_prompts(prompts, embedding, similarity)
-        if text_token is not None:
-            # b p c ++ b 1 c -> b p+1 c
-            sparse = torch.cat([sparse, text_token[:, None]], dim=1)
-        masks, ious, tokens, score = self.sam_mask_decoder(
-            image_embeddings=embedding,
-            image_pe=self.sam_prompt_encoder.get_dense_pe(),
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=multimask,
-            repeat_image=False,
-            high_res_features=[features.high_res_0, features.high_res_1],
+        drawn_here = prompts.points_xy is not None or prompts.mask_logits is not None
+        decoded = self.run(
+            self._decode,
+            embedding,
+            *(features.embedding, features.high_res_0, features.high_res_1),
+            *(prompts.points_xy, prompts.point_labels, prompts.mask_logits),
+            text_token,
+            multimask=multimask,
+            pointing=pointing or ("box" if drawn_here else "words"),
         )
-        if similarity is not None and self.text_similarity is not None:
-            drawn_here = prompts.points_xy is not None or prompts.mask_logits is not None
-            default: Pointing = "box" if drawn_here else "words"
-            masks = self.text_similarity.combine(masks, similarity, pointing=pointing or default)
-            score = score + evidence(similarity - self.text_similarity.mask_bias) + self.text_similarity.score_bias
-        best = ious.argmax(dim=-1) if multimask else torch.zeros_like(score[:, 0], dtype=torch.long)
-        rows = torch.arange(len(best), device=best.device)
-        token = tokens[rows, best] if tokens.shape[1] > 1 else tokens[:, 0]
-        return SliceMasks(
-            mask_logits=masks[rows, best][:, None].float(),
-            iou=ious[rows, best][:, None],
-            object_score_logits=score,
-            obj_ptr=self._object_pointer(token, score),
-        )
+        return SliceMasks(*decoded)
 
     def draw(self, points_xy: Float[Tensor, "b p 2"], point_labels: Int[Tensor, "b p"]) -> Float[Tensor, "b 1 m m"]:
         """Clicks and box corners as a mask prompt."""
@@ -230,18 +218,9 @@ class VolumeSAM2(SAM2Base):
 
     def remember(self, features: SliceFeatures, masks: SliceMasks, *, prompted: bool) -> dict[str, object]:
         """Encode a slice and its mask into one entry of a :class:`SliceMemory`."""
-        flat = features.embedding.flatten(2).permute(2, 0, 1)
-        size = (self.image_size, self.image_size)
-        high_res = F.interpolate(masks.gated_logits(), size=size, mode="bilinear", align_corners=False)
-        maskmem_features, maskmem_pos_enc = self._encode_new_memory(
-            current_vision_feats=[flat],
-            feat_sizes=[features.embedding.shape[-2:]],
-            pred_masks_high_res=high_res,
-            object_score_logits=masks.object_score_logits,
-            is_mask_from_pts=prompted,
+        maskmem_features, *maskmem_pos_enc = self.run(
+            self._encode, features.embedding, masks.gated_logits(), masks.object_score_logits, prompted=prompted
         )
-        if not self.training:
-            maskmem_features = maskmem_features.to(torch.bfloat16)
         return {
             "maskmem_features": maskmem_features,
             "maskmem_pos_enc": maskmem_pos_enc,
@@ -251,6 +230,61 @@ class VolumeSAM2(SAM2Base):
     def uses_multimask(self, prompts: SlicePrompts, *, conditioning: bool) -> bool:
         """SAM 2's rule: several candidates for an ambiguous prompt, one mask for a clear one."""
         return bool(self._use_multimask(conditioning, prompts.sam2_points()))
+
+    def _decode(
+        self,
+        embedding: Float[Tensor, "b c h w"],
+        *given: Tensor | None,
+        multimask: bool,
+        pointing: Pointing,
+    ) -> tuple[Tensor, ...]:
+        """Fields of the masks, from the embedding, fields of the features and of the prompts, and the text token."""
+        features, prompts, text_token = _features(given[:3]), SlicePrompts(*given[3:6]), given[6]
+        similarity = None
+        if text_token is not None and self.text_similarity is not None:
+            similarity = self.text_similarity(text_token, features.levels) + self.text_similarity.mask_bias
+        sparse, dense = self._embed_prompts(prompts, embedding, similarity)
+        if text_token is not None:
+            # b p c ++ b 1 c -> b p+1 c
+            sparse = torch.cat([sparse, text_token[:, None]], dim=1)
+        masks, ious, tokens, score = self.sam_mask_decoder(
+            image_embeddings=embedding,
+            image_pe=self.sam_prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=multimask,
+            repeat_image=False,
+            high_res_features=[features.high_res_0, features.high_res_1],
+        )
+        if similarity is not None and self.text_similarity is not None:
+            masks = self.text_similarity.combine(masks, similarity, pointing=pointing)
+            score = score + evidence(similarity - self.text_similarity.mask_bias) + self.text_similarity.score_bias
+        best = ious.argmax(dim=-1) if multimask else torch.zeros_like(score[:, 0], dtype=torch.long)
+        rows = torch.arange(len(best), device=best.device)
+        token = tokens[rows, best] if tokens.shape[1] > 1 else tokens[:, 0]
+        return masks[rows, best][:, None].float(), ious[rows, best][:, None], score, self._object_pointer(token, score)
+
+    def _encode(
+        self,
+        embedding: Float[Tensor, "b c h w"],
+        gated_logits: Float[Tensor, "b 1 m m"],
+        object_score_logits: Float[Tensor, "b 1"],
+        *,
+        prompted: bool,
+    ) -> tuple[Tensor, ...]:
+        """A memory's features and position codes."""
+        flat = embedding.flatten(2).permute(2, 0, 1)
+        size = (self.image_size, self.image_size)
+        maskmem_features, maskmem_pos_enc = self._encode_new_memory(
+            current_vision_feats=[flat],
+            feat_sizes=[embedding.shape[-2:]],
+            pred_masks_high_res=F.interpolate(gated_logits, size=size, mode="bilinear", align_corners=False),
+            object_score_logits=object_score_logits,
+            is_mask_from_pts=prompted,
+        )
+        if not self.training:
+            maskmem_features = maskmem_features.to(torch.bfloat16)
+        return maskmem_features, *maskmem_pos_enc
 
     def _embed_prompts(
         self, prompts: SlicePrompts, embedding: Tensor, similarity: Tensor | None
@@ -275,6 +309,14 @@ class VolumeSAM2(SAM2Base):
         present = (score > 0).float()
         pointer = self.obj_ptr_proj(token)
         return present * pointer + (1 - present) * self.no_obj_ptr
+
+
+def _features(levels: Sequence[Tensor | None]) -> SliceFeatures:
+    embedding, high_res_0, high_res_1 = levels
+    assert embedding is not None
+    assert high_res_0 is not None
+    assert high_res_1 is not None
+    return SliceFeatures(embedding, high_res_0, high_res_1)
 
 
 def _standardised(features: Tensor) -> Tensor:

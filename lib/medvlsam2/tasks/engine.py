@@ -25,6 +25,7 @@ from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidConfig
 from medvlsam2.model import checkpoint
 from medvlsam2.model.checkpoint import LoadedModel
+from medvlsam2.model.cuda_graphs import CudaGraphs
 from medvlsam2.model.precision import autocast, settle
 from medvlsam2.tasks.feature_store import FeatureCache
 from medvlsam2.tasks.read_ahead import ReadAhead
@@ -47,6 +48,7 @@ class Engine:
         cache_bytes: memory for slice features of all scans; by default a quarter of the machine's.
         looks_across: whether coronal slices are looked at as well, and both looks fused.
         reads_ahead: whether the other slices of a scan in use are encoded in the background.
+        cuda_graphs: whether a GPU runs steps of propagation as CUDA graphs.
 
     Raises:
         InvalidConfig: if the device is not there.
@@ -60,11 +62,13 @@ class Engine:
         cache_bytes: int | None = None,
         looks_across: bool = False,
         reads_ahead: bool = False,
+        cuda_graphs: bool = True,
     ) -> None:
         self.model_dir = Path(model_dir)
         self.device = _device(device)
         settle(torch.device(self.device))
         self.looks_across = looks_across
+        self.cuda_graphs = cuda_graphs and self.device.startswith("cuda")
         self.turns = Turns()
         self.claims = Claims()
         self.requests = Requests()
@@ -107,7 +111,10 @@ class Engine:
             if self._loaded is None or self._loaded.version != self.version:
                 self._sessions.clear()
                 self._loaded = checkpoint.load(self.model_dir, self.device)
-                encoder = self._loaded.model.sam2.image_encoder
+                sam2 = self._loaded.model.sam2
+                if self.cuda_graphs:
+                    sam2.run_with(CudaGraphs(torch.device(self.device)))
+                encoder = sam2.image_encoder
                 encoder.to(memory_format=torch.channels_last)
                 self._encoder = fingerprint(encoder)
             return self._loaded

@@ -44,13 +44,17 @@ class Steps(IterableDataset[Drawn]):
         shares: share of each kind of step.
         stage_index: place of the stage in the run.
         first: number of the first step, counted from the stage's beginning.
+        rank: number of this process among those that train together: each draws other samples of the same kind.
     """
 
-    def __init__(self, source: Source, shares: dict[str, float], stage_index: int, first: int) -> None:
+    def __init__(
+        self, source: Source, shares: dict[str, float], stage_index: int, first: int, *, rank: int = 0
+    ) -> None:
         self._source = source
         self._shares = {kind: share for kind, share in shares.items() if share > 0}
         self._stage_index = stage_index
         self._first = first
+        self._rank = rank
 
     def __iter__(self) -> Iterator[Drawn]:
         """Every step, or on workers every so many-th."""
@@ -64,6 +68,8 @@ class Steps(IterableDataset[Drawn]):
         """The step of a number."""
         rng = step_rng(self._source.config.seed, self._stage_index, number)
         kind = str(rng.choice(list(self._shares), p=list(self._shares.values())))
+        if self._rank:
+            rng = step_rng(self._source.config.seed, self._stage_index, number, rank=self._rank)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(int(rng.integers(2**62)))
             return Drawn(kind, KINDS[kind].draw(self._source, rng))
@@ -80,16 +86,21 @@ class Steps(IterableDataset[Drawn]):
         )
 
 
-def step_rng(seed: int, stage_index: int, number: int, *, purpose: int = 0) -> np.random.Generator:
-    """The generator of one step; 0 draws its samples, 1 its prompts and dropout."""
-    return np.random.default_rng([seed, stage_index, number, purpose])
+def step_rng(seed: int, stage_index: int, number: int, *, purpose: int = 0, rank: int = 0) -> np.random.Generator:
+    """The generator of one step of one process; purpose 0 draws its samples, 1 its prompts and dropout."""
+    return np.random.default_rng([seed, stage_index, number, purpose, *((rank,) if rank else ())])
 
 
-def default_num_workers(device: torch.device) -> int:
-    """None beside a CPU, which computes meanwhile; beside a GPU as many as there are cores to spare, up to 8."""
+def default_num_workers(device: torch.device, processes: int = 1) -> int:
+    """None beside a CPU, which computes meanwhile; beside a GPU as many as there are cores to spare, up to 8.
+
+    Args:
+        device: where steps are taken.
+        processes: how many share this machine's cores.
+    """
     if device.type == "cpu":
         return 0
-    return max(1, min(MAX_WORKERS, len(os.sched_getaffinity(0)) - 1))
+    return max(1, min(MAX_WORKERS, len(os.sched_getaffinity(0)) // processes - 1))
 
 
 def _start_worker(_: int) -> None:

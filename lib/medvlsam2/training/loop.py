@@ -23,6 +23,7 @@ from transformers import PreTrainedTokenizerBase
 from medvlsam2.errors import InvalidConfig
 from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.model.precision import PlainAttention, has_bfloat16, settle
+from medvlsam2.model.text_similarity import TextSimilarity
 from medvlsam2.training.averaging import WeightAverage
 from medvlsam2.training.batches import Drawn, Steps, default_num_workers, step_rng
 from medvlsam2.training.calibrate import calibrate
@@ -33,7 +34,8 @@ from medvlsam2.training.kind import Source
 from medvlsam2.training.kinds import mix
 from medvlsam2.training.meter import Meter
 from medvlsam2.training.parts import set_trainable
-from medvlsam2.training.run_folder import Line, RunFolder
+from medvlsam2.training.ranks import ALONE, Ranks
+from medvlsam2.training.run_folder import FollowedRun, Line, RunFolder
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +65,7 @@ def fit(
     report: Callable[[Line], None],
     validate: Validate | None = None,
     clock: Callable[[], float] = time.monotonic,
+    ranks: Ranks = ALONE,
 ) -> Outcome:
     """Run the stages of ``config``, going on from ``run``'s checkpoint where there is one.
 
@@ -76,17 +79,20 @@ def fit(
         validate: scores the model now and then in the last stage, whose best weights are the result; None: the
             result is the end of training.
         clock: seconds from any start on.
+        ranks: the processes that train together; the first one's clock counts, and its weights are the result.
 
     Raises:
         DatasetError: if a stage has no case to train on.
         InvalidConfig: if ``run`` holds another run.
         Stopped: after SIGTERM or SIGINT, with the checkpoint written.
     """
-    with closing(RunFolder(run, report)) as folder, StopSignals() as signals:
+    kind = RunFolder if ranks.is_first else FollowedRun
+    with closing(kind(run, report)) as folder, StopSignals() as signals:
         folder.begin(config)
         max_tokens = model.config.language.max_position_embeddings
         source = Source(tokenizer, cases, config, model.config.sam2, max_tokens)
-        _Loop(model, source, folder, signals=signals, validate=validate, clock=clock).run()
+        ranks.wait()
+        _Loop(model, source, folder, signals=signals, validate=validate, clock=clock, ranks=ranks).run()
         model.eval()
         return Outcome(folder.progress.step, folder.best_score)
 
@@ -103,6 +109,7 @@ class _Loop:
         signals: StopSignals,
         validate: Validate | None,
         clock: Callable[[], float],
+        ranks: Ranks,
     ) -> None:
         self.model = model
         self.source = source
@@ -111,6 +118,7 @@ class _Loop:
         self.signals = signals
         self.validate = validate
         self.clock = clock
+        self.ranks = ranks
         self.progress = folder.progress
         self.accelerator = Accelerator(mixed_precision=precision())
         self.device = self.accelerator.device
@@ -131,6 +139,11 @@ class _Loop:
             self.progress.next_stage()
             if self.progress.stage_index < len(self.config.stages):
                 self.folder.save(self.model.state_dict())
+        if self.ranks.is_first:
+            self._finish(similarity)
+
+    def _finish(self, similarity: TextSimilarity | None) -> None:
+        """The best weights, calibrated."""
         best = self.folder.best()
         if best is not None:
             self.model.load_state_dict(best["model"])
@@ -193,31 +206,33 @@ class _Stage:
 
     def _loader(self) -> torch.utils.data.DataLoader[Drawn]:
         shares = mix(self.stage, self.loop.source, has_similarity=self.model.sam2.text_similarity is not None)
-        workers = self.config.num_workers
-        return Steps(self.loop.source, shares, self.index, self.progress.stage_step).loader(
-            num_workers=default_num_workers(self.loop.device) if workers is None else workers,
+        workers, ranks = self.config.num_workers, self.loop.ranks
+        return Steps(self.loop.source, shares, self.index, self.progress.stage_step, rank=ranks.number).loader(
+            num_workers=default_num_workers(self.loop.device, ranks.local_size) if workers is None else workers,
             pinned=self.loop.device.type == "cuda",
         )
 
     def _elapsed(self) -> float:
-        self.progress.stage_seconds = self.loop.clock() - self.began
+        self.progress.stage_seconds = self.loop.ranks.first(self.loop.clock() - self.began)
         return self.progress.stage_seconds
 
     def _step(self, drawn: Drawn) -> None:
         """One step of the optimiser; the host does not wait for the device."""
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate()
-        rng = step_rng(self.config.seed, self.index, self.progress.stage_step, purpose=1)
+        ranks = self.loop.ranks
+        rng = step_rng(self.config.seed, self.index, self.progress.stage_step, purpose=1, rank=ranks.number)
         torch.manual_seed(int(rng.integers(2**62)))
         with self.meter.step():
             with self.accelerator.autocast(), _attention(self.loop.device):
                 result = drawn.work.to(self.loop.device).take(self.model, self.loop.source.tokenizer, rng)
             self.optimizer.zero_grad()
             self.accelerator.backward(result.loss)
+            ranks.mean_gradients(self.parameters)
             norm = self.accelerator.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
             self.optimizer.step()
             self.average.update()
-        self.meter.add(drawn.kind, result, norm, drawn.work.num_samples)
+        self.meter.add(drawn.kind, result, norm, drawn.work.num_samples * ranks.size)
         self.progress.step += 1
         self.progress.stage_step += 1
 
@@ -229,14 +244,13 @@ class _Stage:
         if self.is_last and validated_ago > self.config.validation_minutes * 60:
             with self.average.applied():
                 self._validate()
-        stopped = self.loop.signals.number
-        if stopped is not None or self.loop.clock() - self.saved > self.config.checkpoint_minutes * 60:
-            self._elapsed()
+        stopped = int(self.loop.ranks.first(float(self.loop.signals.number or 0)))
+        if stopped or self.loop.clock() - self.saved > self.config.checkpoint_minutes * 60:
             self.folder.save(
                 self.model.state_dict(), optimizer=self.optimizer.state_dict(), average=self.average.state_dict()
             )
             self.saved = self.loop.clock()
-        if stopped is not None:
+        if stopped:
             raise Stopped(stopped, self.progress.step)
 
     def _log(self) -> None:
@@ -259,14 +273,13 @@ class _Stage:
         self.folder.write(line, learning_rate=self._rate())
 
     def _validate(self) -> None:
-        if self.loop.validate is None:
-            return
-        started = self.loop.clock()
-        self.model.eval()
-        with torch.no_grad():
-            score = self.loop.validate(self.model)
-        self.model.train()
-        self.folder.write_validation(score, self.loop.clock() - started, self.model.state_dict())
+        if self.loop.validate is not None and self.loop.ranks.is_first:
+            started = self.loop.clock()
+            self.model.eval()
+            with torch.no_grad():
+                score = self.loop.validate(self.model)
+            self.model.train()
+            self.folder.write_validation(score, self.loop.clock() - started, self.model.state_dict())
         self.progress.validated_s = self._elapsed()
 
     def _rate(self) -> float:

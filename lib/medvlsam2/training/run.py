@@ -29,6 +29,7 @@ from medvlsam2.training.config import TrainConfig
 from medvlsam2.training.initial import take_parts
 from medvlsam2.training.loop import Validate, fit, precision
 from medvlsam2.training.provenance import code_version, data_hash, device_name
+from medvlsam2.training.ranks import joined
 from medvlsam2.training.run_folder import Line
 from medvlsam2.training.samples import COMMON
 from medvlsam2.training.scans import cache_scans, labelled_scans
@@ -69,23 +70,27 @@ def train(
         initial: model folder whose tokenizer and fitting parts the training starts from; None: from nothing.
     """
     model_config = builders.preset(config.preset)
-    tokenizer = _tokenizer(model_config, config.seed, run) if initial is None else tokenizers.load(initial)
-    model = builders.build(model_config, checkpoint.special_tokens(tokenizer), seed=config.seed)
-    taken = () if initial is None else take_parts(model, initial)
     cases: list[Case] = []
-    if set(config.stages) != {0}:
-        cases = prepare_cases(config, model_config, cache, data, workers)
-        if validate is None and config.stages[-1] == 3:
-            held_out = validation_cases(config, model_config, cache, data, workers)
-            validate = dice_of_names(tokenizer, held_out) if held_out else None
-    provenance = _provenance(config, cases)
-    if initial is not None:
-        provenance["initial"] = {"model": initial.name, "parts": taken}
-    run.mkdir(parents=True, exist_ok=True)
-    (run / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
-    outcome = fit(model, tokenizer, cases, config, run=run, report=report, validate=validate)
-    training = {**provenance, "config": asdict(config), **asdict(outcome)}
-    checkpoint.save(output, model, tokenizer, _metadata(training, model_config, cases))
+    with joined() as ranks:
+        with ranks.first_alone():
+            tokenizer = _tokenizer(model_config, config.seed, run) if initial is None else tokenizers.load(initial)
+            if set(config.stages) != {0}:
+                cases = prepare_cases(config, model_config, cache, data, workers)
+                if validate is None and config.stages[-1] == 3 and ranks.is_first:
+                    held_out = validation_cases(config, model_config, cache, data, workers)
+                    validate = dice_of_names(tokenizer, held_out) if held_out else None
+        model = builders.build(model_config, checkpoint.special_tokens(tokenizer), seed=config.seed)
+        taken = () if initial is None else take_parts(model, initial)
+        provenance = {**_provenance(config, cases), "processes": ranks.size}
+        if initial is not None:
+            provenance["initial"] = {"model": initial.name, "parts": taken}
+        if ranks.is_first:
+            run.mkdir(parents=True, exist_ok=True)
+            (run / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
+        outcome = fit(model, tokenizer, cases, config, run=run, report=report, validate=validate, ranks=ranks)
+        if ranks.is_first:
+            training = {**provenance, "config": asdict(config), **asdict(outcome)}
+            checkpoint.save(output, model, tokenizer, _metadata(training, model_config, cases))
 
 
 def prepare_cases(

@@ -162,6 +162,28 @@ class RunFolder:
         return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
+class FollowedRun(RunFolder):
+    """A run that another process writes down: where it stands, and nothing is written."""
+
+    def __init__(self, path: Path, report: Callable[[Line], None]) -> None:
+        self.path = path
+        self.state = _read_state(path / CHECKPOINT)
+        self.progress = Progress() if self.state is None else Progress(**self.state["progress"])
+        self.best_score = self.last_score = None
+
+    def close(self) -> None:
+        """There is nothing to finish."""
+
+    def begin(self, config: TrainConfig) -> None:
+        """The other process stores what the run was told."""
+
+    def write(self, line: Line, *, learning_rate: float) -> None:
+        """The other process writes it."""
+
+    def save(self, model: dict[str, Tensor], **state: object) -> None:
+        """The other process saves it."""
+
+
 def _read_state(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
