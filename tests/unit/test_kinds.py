@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 from collections import Counter
 from dataclasses import fields, replace
 from itertools import islice
@@ -14,6 +16,7 @@ from medvlsam2.model.checkpoint import LoadedModel
 from medvlsam2.training.batches import Drawn, Steps, default_num_workers, step_rng
 from medvlsam2.training.cases import Case
 from medvlsam2.training.config import TrainConfig
+from medvlsam2.training.interrupt import SIGNALS
 from medvlsam2.training.kind import Source
 from medvlsam2.training.kinds import KINDS, Dense, Masks, mix
 from medvlsam2.training.word_kinds import Readings, Texts
@@ -49,6 +52,29 @@ def test_workers_draw_the_same_steps_in_the_same_order(source: Source, num_worke
     there = Steps(source, SHARES, 3, 5).loader(num_workers=num_workers, pinned=False)
     assert [fingerprint(drawn) for drawn in islice(there, 7)] == here
     assert len(set(here)) == 7, "no step twice"
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_workers_leave_stopping_to_the_run(source: Source, number: int) -> None:
+    """Torchrun and Ctrl-C signal the whole group, and the run has a checkpoint to write."""
+    steps = iter(Steps(source, SHARES, 3, 0).loader(num_workers=1, pinned=False))
+    first = [fingerprint(next(steps)) for _ in range(2)]
+    (worker,) = multiprocessing.active_children()
+    os.kill(worker.pid, number)
+    assert worker.is_alive()
+    later = [fingerprint(next(steps)) for _ in range(6)]
+    assert first + later == [fingerprint(drawn) for drawn in islice(Steps(source, SHARES, 3, 0), 8)]
+    del steps
+    worker.join(timeout=10)
+    assert not worker.is_alive(), "they end with the run"
+
+
+def test_processes_that_train_together_draw_other_samples_of_the_same_kinds(source: Source) -> None:
+    drawn = [[Steps(source, SHARES, 3, 0, rank=rank).draw(number) for number in range(8)] for rank in range(3)]
+    kinds = [[one.kind for one in steps] for steps in drawn]
+    assert kinds[0] == kinds[1] == kinds[2]
+    assert len(set(kinds[0])) > 1
+    assert len({fingerprint(one) for steps in drawn for one in steps}) == 24
 
 
 def test_a_step_depends_on_seed_stage_and_number_alone(source: Source) -> None:

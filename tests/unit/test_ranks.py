@@ -24,9 +24,14 @@ def both(tmp_path_factory):
 def test_every_process_gets_the_mean_and_what_one_lacks_counts_as_zero(both):
     for found in both:
         one, other, none = found["gradients"]
-        torch.testing.assert_close(one, torch.full((2, 3), 2.0))
-        torch.testing.assert_close(other, torch.arange(4.0) / 2)
+        torch.testing.assert_close(one, torch.full((4,), 2.0))
+        torch.testing.assert_close(other, torch.arange(54.0).view(2, 3, 3, 3) / 2)
         assert none is None
+
+
+def test_a_gradient_has_the_layout_of_its_weights(both):
+    """The fused optimiser of a GPU refuses others."""
+    assert all(found["is_channels_last"] for found in both)
 
 
 def test_the_first_process_says_for_all(both):

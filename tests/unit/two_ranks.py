@@ -12,17 +12,19 @@ def main(folder):
     from medvlsam2.training.ranks import joined
 
     torch.set_num_threads(1)
-    parameters = [nn.Parameter(torch.zeros(2, 3)), nn.Parameter(torch.zeros(4)), nn.Parameter(torch.zeros(1))]
+    kernel = nn.Parameter(torch.zeros(2, 3, 3, 3).to(memory_format=torch.channels_last))
+    parameters = [nn.Parameter(torch.zeros(4)), kernel, nn.Parameter(torch.zeros(1))]
     with joined() as ranks:
         with ranks.first_alone():
             seen = sorted(path.name for path in folder.iterdir())
             (folder / f"prepared-{ranks.number}").touch()
-        parameters[0].grad = torch.full((2, 3), 1.0 + 2 * ranks.number)
+        parameters[0].grad = torch.full((4,), 1.0 + 2 * ranks.number)
         if ranks.is_first:
-            parameters[1].grad = torch.arange(4.0)
+            kernel.grad = torch.arange(54.0).view(2, 3, 3, 3).to(memory_format=torch.channels_last)
         ranks.mean_gradients(parameters)
         found = {
             "gradients": [parameter.grad for parameter in parameters],
+            "is_channels_last": kernel.grad.is_contiguous(memory_format=torch.channels_last),
             "first": ranks.first(7.0 + ranks.number),
             "seen": seen,
         }

@@ -54,8 +54,9 @@ def run(arguments: Namespace) -> int:
     from medvlsam2.training import run as training_run
     from medvlsam2.training.ranks import ranks_here
 
+    is_first = ranks_here().is_first
     try:
-        with TrainBar(config) as bar:
+        with TrainBar(config, shown=is_first) as bar:
             training_run.train(
                 config,
                 output=output,
@@ -67,9 +68,10 @@ def run(arguments: Namespace) -> int:
                 initial=initial,
             )
     except Stopped as stopped:
-        console.warn([str(stopped)])
+        if is_first:
+            console.warn([str(stopped)])
         return 128 + stopped.number
-    if not ranks_here().is_first:
+    if not is_first:
         return 0
     console.show_text(f"model: {output}")
     console.show_text(f"logs:  {run_dir} (losses.png; tensorboard --logdir {run_dir})")
@@ -81,9 +83,14 @@ VERB = Verb("Train a model from a preset.", add_arguments, run)
 
 
 class TrainBar:
-    """One bar per stage with losses, speed and time left; without a terminal, a line now and then."""
+    """One bar per stage with losses, speed and time left; without a terminal, a line now and then.
 
-    def __init__(self, config: TrainConfig) -> None:
+    Args:
+        config: what is trained.
+        shown: whether there is a bar; of processes that train together, the first shows one.
+    """
+
+    def __init__(self, config: TrainConfig, *, shown: bool = True) -> None:
         self._config = config
         self._console = console.stderr()
         columns = (
@@ -93,7 +100,7 @@ class TrainBar:
             TimeElapsedColumn(),
             TextColumn("{task.fields[left]}  {task.fields[losses]}"),
         )
-        self._progress = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
+        self._progress = Progress(*columns, console=self._console, disable=not (shown and self._console.is_terminal))
         self._tasks: dict[int, TaskID] = {}
         self._spoken_s = 0.0
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from medvlsam2.training.interrupt import SIGNALS
 from medvlsam2.training.kind import Kind, Source
 from medvlsam2.training.kinds import KINDS
 
@@ -104,5 +105,9 @@ def default_num_workers(device: torch.device, processes: int = 1) -> int:
 
 
 def _start_worker(_: int) -> None:
-    """Ctrl-C reaches the whole group of processes; the run stores its checkpoint first and then ends its workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Ctrl-C, and torchrun's SIGTERM, reach the whole group of processes; the run stores its checkpoint first.
+
+    It then ends its workers, and they end of themselves where it is no more.
+    """
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

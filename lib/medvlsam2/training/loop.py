@@ -251,6 +251,8 @@ class _Stage:
             )
             self.saved = self.loop.clock()
         if stopped:
+            # Torchrun ends all processes as soon as one has left, even one that still writes.
+            self.loop.ranks.wait()
             raise Stopped(stopped, self.progress.step)
 
     def _log(self) -> None:

@@ -73,8 +73,9 @@ class Ranks:
         mean = flat if self.has_own_gpu else flat.cpu()
         distributed.all_reduce(mean)
         parts = torch.split(mean.to(flat.device).div_(self.size), [one.numel() for one in shared])
-        for parameter, part in zip(shared, parts, strict=True):
-            parameter.grad = part.view_as(parameter)
+        for parameter, gradient, part in zip(shared, gradients, parts, strict=True):
+            # In the gradient's own layout, which the fused optimiser wants.
+            parameter.grad = gradient.copy_(part.view_as(gradient))
 
 
 ALONE: Final = Ranks()

@@ -230,7 +230,8 @@ def label_map_to_source(
     """One label map of several objects on exactly the scan's grid: value n where object n is likeliest.
 
     Args:
-        found: mask logits of each object and the view in which they were found; all views have the same slices.
+        found: mask logits of each object, all on one device, and the view in which they were found; all views have
+            the same slices.
         hu: the scan, whose edges the masks follow (:func:`medvlsam2.transforms.guided.guided_upsample`).
 
     Raises:
@@ -244,14 +245,15 @@ def label_map_to_source(
                 f"Mask logits have {len(logits)} slices, the scan has {record.num_slices} along its slice axis."
             )
     label_map = np.zeros(first.oriented_shape_dhw, dtype=np.uint8)
-    best = torch.zeros(first.oriented_shape_dhw[1:])
+    device = found[0][0].device
+    best = torch.zeros(first.oriented_shape_dhw[1:], device=device)
     held = [(logits > 0).flatten(1).any(dim=1).cpu() for logits, _ in found]
     for d in torch.nonzero(torch.stack(held).any(dim=0)).flatten().tolist():
         best.zero_()
-        slice_hu = torch.from_numpy(oriented[d].astype(np.float32))
+        slice_hu = torch.from_numpy(oriented[d].astype(np.float32)).to(device)
         for value, ((logits, record), holds) in enumerate(zip(found, held, strict=True), start=1):
             if holds[d]:
-                label_map[d][record.paste(logits[d].cpu(), slice_hu, best).numpy()] = value
+                label_map[d][record.paste(logits[d], slice_hu, best).cpu().numpy()] = value
     return first.unorient(label_map)
 
 
