@@ -236,6 +236,7 @@ class TestServeConfig:
             ({"candidates": "few"}, "candidates is 'few'; give a whole number"),
             ({"candidates": "0"}, "candidates is 0"),
             ({"tta": "both"}, "tta is 'both'; allowed are none and axes"),
+            ({"cuda_graphs": "no"}, "cuda_graphs is 'no'; allowed are on and off"),
         ],
     )
     def test_what_is_not_understood(self, conf: dict[str, str], sentence: str) -> None:
