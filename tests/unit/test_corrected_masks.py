@@ -12,6 +12,7 @@ import torch
 from medvlsam2.data.phantom import Phantom
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.model.object_query import ObjectMasks, ObjectQuery
+from medvlsam2.model.slice_source import SliceSource
 from medvlsam2.tasks import corrected_masks
 from medvlsam2.tasks.box_masks import KEPT, BoxMasks
 from medvlsam2.tasks.engine import Engine
@@ -29,9 +30,14 @@ class Model:
         self.slices = {True: with_clicks, False: box_alone}
         self.asked: list[ObjectQuery] = []
 
-    def __call__(self, sam2: Any, features: Any, queries: Sequence[ObjectQuery], **_: object) -> list[ObjectMasks]:
+    def __call__(
+        self, sam2: Any, sources: Sequence[SliceSource], queries: Sequence[ObjectQuery], **_: object
+    ) -> list[ObjectMasks]:
         self.asked += queries
-        return [self._fill(query, len(features), sam2.mask_size, sam2.image_size) for query in queries]
+        return [
+            self._fill(query, len(source), sam2.mask_size, sam2.image_size)
+            for query, source in zip(queries, sources, strict=True)
+        ]
 
     def _fill(self, query: ObjectQuery, depth: int, side: int, image_size: int) -> ObjectMasks:
         assert query.box_xyxy is not None

@@ -99,6 +99,24 @@ def test_who_else_is_asked_for(engine: Engine, volume: CTVolume, at_once: int, m
         torch.testing.assert_close(alone.mask_logits, among_others.mask_logits, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("at_once", [1, 3, 16])
+def test_who_else_is_looked_for_in_another_part(
+    engine: Engine, volume: CTVolume, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = engine.session(volume)
+    sam2 = session.loaded.model.sam2
+    monkeypatch.setattr(propagation, "CPU_SCORES", at_once * sam2.num_maskmem * sam2.sam_image_embedding_size**4)
+    (rows, columns) = session.prepared.record.crop_hw[:2], session.prepared.record.crop_hw[2:]
+    parts = [session.near((rows[0], rows[1] - n, columns[0], columns[1] - n)).features("soft") for n in (8, 16)]
+    sources = [session.features("soft"), *parts, parts[0]]
+    queries = [ObjectQuery(prompts={n: SlicePrompt(((30.0, 28.0),), (1,))}) for n in (8, 5, 7, 3)]
+    together = segment_objects(sam2, sources, queries)
+    for source, query, among_others in zip(sources, queries, together, strict=True):
+        (alone,) = segment_objects(sam2, source, [query])
+        assert propagated(alone) > 1
+        torch.testing.assert_close(alone.mask_logits, among_others.mask_logits, atol=1e-4, rtol=1e-4)
+
+
 def test_every_prompted_slice_is_shown_before_propagation_begins(
     engine: Engine, volume: CTVolume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,14 +132,18 @@ def test_every_prompted_slice_is_shown_before_propagation_begins(
     assert set(one_by_one) == {0, 1, 2}
 
 
-def test_a_scan_upside_down(engine: Engine, volume: CTVolume) -> None:
+ON_TWO_SLICES = {4: SlicePrompt(((30.0, 30.0),), (1,)), 9: SlicePrompt(((28.0, 26.0), (10.0, 12.0)), (1, 0))}
+
+
+@pytest.mark.parametrize("prompts", [ON_TWO_SLICES, {4: ON_TWO_SLICES[4]}], ids=["two slices", "one slice"])
+def test_a_scan_upside_down(engine: Engine, volume: CTVolume, prompts: dict[int, SlicePrompt]) -> None:
     """Features in the reverse order, prompts with them: propagation knows no direction."""
     session = engine.session(volume)
     sam2, depth = session.loaded.model.sam2, session.num_slices
     features = session.features("soft").select(torch.arange(depth))
     turned = features.select(torch.arange(depth - 1, -1, -1))
     query = ObjectQuery(
-        prompts={4: SlicePrompt(((30.0, 30.0),), (1,)), 9: SlicePrompt(((28.0, 26.0), (10.0, 12.0)), (1, 0))},
+        prompts=prompts,
         first_slice=1,
         last_slice=depth - 2,
         box_xyxy=(4.0, 4.0, 52.0, 50.0),
@@ -135,7 +157,7 @@ def test_a_scan_upside_down(engine: Engine, volume: CTVolume) -> None:
     (up,), (down,) = segment_objects(sam2, features, [query]), segment_objects(sam2, turned, [mirrored])
     assert propagated(up) > 4
     # a slice between two conditioning slices is reached from the lower one, whichever side that is
-    outside = [*range(5), *range(9, depth)]
+    outside = [*range(min(prompts) + 1), *range(max(prompts), depth)]
     torch.testing.assert_close(up.mask_logits[outside], down.mask_logits.flip(0)[outside], atol=1e-3, rtol=1e-3)
 
 

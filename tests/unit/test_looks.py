@@ -59,14 +59,18 @@ class Eyes:
 
     def __init__(self, low: Sequence[int], high: Sequence[int]) -> None:
         self.low, self.high = np.array(low), np.array(high)
+        self.calls = 0
         self.views: list[SpatialRecord] = []
         self.queries: list[ObjectQuery] = []
         self.blind: set[tuple[int, int, int, int]] = set()
 
-    def __call__(self, view: View, window: str, queries: Sequence[ObjectQuery], **_: Any) -> list[ObjectMasks]:
-        self.views += [view.record] * len(queries)
+    def __call__(
+        self, views: Sequence[View], window: str, queries: Sequence[ObjectQuery], **_: Any
+    ) -> list[ObjectMasks]:
+        self.calls += 1
+        self.views += [view.record for view in views]
         self.queries += queries
-        return [self._see(view.record, view.sam2.mask_size) for _ in queries]
+        return [self._see(view.record, view.sam2.mask_size) for view in views]
 
     def _see(self, record: SpatialRecord, side: int) -> ObjectMasks:
         scale = record.side / side
@@ -157,6 +161,17 @@ def test_a_small_box_is_looked_at_from_nearer_alone(engine: Engine, small_phanto
     x0, y0, x1, y1 = next(query.box_xyxy for query in eyes.queries if query.box_xyxy is not None)
     corners = near[0].dhw_to_ijk(np.array([[5.0, y0, x0], [11.0, y1, x1]]))
     np.testing.assert_allclose(np.sort(corners[:, :2], axis=0), [[i0 - 0.5, j0 - 0.5], [i1 - 0.5, j1 - 0.5]], atol=1e-6)
+
+
+def test_small_objects_in_two_parts_are_looked_at_together(engine: Engine, small_phantom: Phantom, eyes: Eyes) -> None:
+    (i0, j0, k0), (i1, j1, k1) = SMALL
+    here = ObjectPrompt("aorta", box_ijk=(i0, i1, j0, j1, k0, k1))
+    i, j, _ = small_phantom.volume.shape_ijk
+    elsewhere = ObjectPrompt("spleen", box_ijk=(i - 9, i - 2, j - 9, j - 2, k0, k1))
+    found = segment(engine, small_phantom.volume, [elsewhere, here]).label_map
+    assert eyes.calls == 1
+    assert len({view.crop_hw for view in eyes.views}) == 2
+    assert dice(found == 2, *SMALL) > dice(found == 1, *SMALL)
 
 
 def test_clicks_beyond_the_part(engine: Engine, small_phantom: Phantom, eyes: Eyes) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from medvlsam2.errors import GeometryMismatch
+from medvlsam2.transforms import regrid as transforms
 from medvlsam2.transforms.regrid import regrid
 from medvlsam2.transforms.spatial import SpatialRecord
 
@@ -34,9 +35,16 @@ def ramp(record: SpatialRecord) -> torch.Tensor:
     return torch.from_numpy(values.reshape(d.shape)).float()
 
 
+def regridded(logits: torch.Tensor, source: SpatialRecord, target: SpatialRecord, **options: float) -> torch.Tensor:
+    """All slices together."""
+    parts = list(regrid(logits, source, target, **{"outside": OUTSIDE, **options}))
+    assert [number for part, _ in parts for number in range(part.start, part.stop)] == list(range(target.num_slices))
+    return torch.cat([part for _, part in parts])
+
+
 def test_the_same_view_changes_nothing() -> None:
     logits = torch.randn(24, SIDE, SIDE)
-    torch.testing.assert_close(regrid(logits, view(), view(), outside=OUTSIDE), logits, atol=1e-4, rtol=0)
+    torch.testing.assert_close(regridded(logits, view(), view()), logits, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("axes", list(permutations(range(3))))
@@ -44,7 +52,7 @@ def test_the_same_view_changes_nothing() -> None:
 def test_values_stay_at_their_voxels(axes: tuple[int, int, int], flips: tuple[bool, bool, bool]) -> None:
     source = view()
     target = view(axes, flips, crop_hw=(6, 18, 4, 20))
-    found = regrid(ramp(source), source, target, outside=OUTSIDE)
+    found = regridded(ramp(source), source, target)
     expected = ramp(target)
     known = found != OUTSIDE
     assert known.float().mean() > 0.4
@@ -57,12 +65,30 @@ def test_values_stay_at_their_voxels(axes: tuple[int, int, int], flips: tuple[bo
 
 def test_beyond_the_other_view_nothing_is_known() -> None:
     part = view(crop_hw=(9, 27, 6, 24))
-    found = regrid(torch.ones(24, SIDE, SIDE), part, view(), outside=OUTSIDE)
+    found = regridded(torch.ones(24, SIDE, SIDE), part, view())
     rows = torch.nonzero((found != OUTSIDE).any(dim=(0, 2))).flatten().tolist()
     columns = torch.nonzero((found != OUTSIDE).any(dim=(0, 1))).flatten().tolist()
     assert (rows[0], rows[-1] + 1) == (round(SIDE * 9 / 36), round(SIDE * 27 / 36))
     assert columns[0] == pytest.approx(SIDE * 6 / 30, abs=1)
     torch.testing.assert_close(found[found != OUTSIDE], torch.ones(int((found != OUTSIDE).sum())))
+
+
+@pytest.mark.parametrize("axes", [(2, 1, 0), (1, 2, 0)])
+@pytest.mark.parametrize("at_once", [1, 5, 24])
+def test_some_slices_at_a_time_are_all_at_once(
+    axes: tuple[int, int, int], at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = view(), view(axes, (True, False, True), crop_hw=(6, 18, 4, 20))
+    expected = regridded(ramp(source), source, target)
+    monkeypatch.setattr(transforms, "SLICES_AT_ONCE", at_once)
+    torch.testing.assert_close(regridded(ramp(source), source, target), expected, atol=0.05, rtol=0)
+
+
+def test_no_logit_counts_for_more_than_the_limit() -> None:
+    logits = torch.tensor([-1024.0, 2.0, 30.0]).repeat_interleave(8)[:, None, None].expand(24, SIDE, SIDE)
+    found = regridded(logits, view(), view(), limit=10.0)
+    torch.testing.assert_close(found[[3, 12, 20]], logits[[3, 12, 20]].clamp(-10, 10))
+    assert float(found.min()) == -10, "bounded before slices are mixed"
 
 
 def test_views_of_two_scans_are_refused() -> None:

@@ -1,21 +1,20 @@
 """From prompts on a few slices to masks on all: conditioning slices, then memory in both directions.
 
-A query with words alone has no slice yet, since most organs are absent from most slices: its [SEG] token is tried on
-slices at a stride without memory, and the best slice (object score x predicted IoU x √area) becomes its conditioning
-slice. From there, and from every clicked slice, masks are propagated up and down with the token repeated on each
-slice, until the object score says that the object has ended. Where the decoder has no say in what words alone find,
-they need neither it nor memory (:mod:`medvlsam2.model.words_alone`). A box limits its object on every slice. Queries
-of one shape run as one batch, each at its own place (see :class:`SliceMemory`), with the result that each would have
-alone.
+A query with words alone has no slice yet, since most organs are absent from most slices: it gets the one on which its
+words are seen best (:mod:`medvlsam2.model.word_seeds`). From there, and from every clicked slice, masks are propagated
+up and down with the token repeated on each slice, until the object score says that the object has ended. Where the
+decoder has no say in what words alone find, they need neither it nor memory (:mod:`medvlsam2.model.words_alone`). A box
+limits its object on every slice. Queries of one shape run as one batch, each at its own place (see
+:class:`SliceMemory`) and in its own view of the volume, up and down at once, with the result of each alone.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import torch
@@ -36,6 +35,7 @@ from medvlsam2.model.object_query import (
 from medvlsam2.model.slice_memory import KEPT_SLICES, SliceMemory
 from medvlsam2.model.slice_source import SliceSource
 from medvlsam2.model.volume_sam2 import SliceFeatures, SliceMasks, SlicePrompts, VolumeSAM2
+from medvlsam2.model.word_seeds import seed_words
 from medvlsam2.model.words_alone import find_by_words
 
 GIVEN_LOGIT: Final = 10.0
@@ -43,7 +43,7 @@ GIVEN_LOGIT: Final = 10.0
 PATIENCE_SLICES: Final = 3
 """Propagation ends after so many slices in a row on which the object score is negative."""
 BATCH: Final = 16
-"""Slices, or objects, that are decoded at once."""
+"""Objects that are decoded at once."""
 
 CPU_SCORES: Final = 2**23
 """Scores of attention to the memory, of one object or several, that a processor's caches take at once."""
@@ -52,7 +52,7 @@ CPU_SCORES: Final = 2**23
 @torch.no_grad()
 def segment_objects(
     sam2: VolumeSAM2,
-    features: SliceSource,
+    features: SliceSource | Sequence[SliceSource],
     queries: Sequence[ObjectQuery],
     *,
     stride: int = 1,
@@ -63,27 +63,30 @@ def segment_objects(
 
     Args:
         sam2: the pixel decoder, in evaluation mode.
-        features: features of all slices of the volume.
+        features: features of all slices of the volume; or for each query those of the view in which it is looked for.
         queries: what to look for.
         stride: distance of the slices on which words alone are tried.
         turn: entered for each step, so that others can use the device in between.
         shown: told of each slice that is done.
     """
-    results = [_empty(sam2, features) for _ in queries]
+    sources = [features] * len(queries) if isinstance(features, SliceSource) else features
+    results = [_empty(sam2, source) for source in sources]
     similarity = sam2.text_similarity
     named: dict[int, ObjectQuery] = {}
     if similarity is not None and similarity.is_enough_for_words:
         named = {n: query for n, query in enumerate(queries) if query.text_token is not None and not query.is_pointed}
-        find_by_words(similarity, features, named, results, stride=stride, turn=turn, shown=shown)
+        for numbers in _by_source(sources, named):
+            asked, source = {number: queries[number] for number in numbers}, sources[numbers[0]]
+            find_by_words(similarity, source, asked, results, stride=stride, turn=turn, shown=shown)
     others = {number: query for number, query in enumerate(queries) if number not in named}
-    seeded = _seed_words(sam2, features, others, stride, turn)
+    seeded = seed_words(sam2, sources, others, stride, turn)
     groups: dict[object, list[int]] = defaultdict(list)
     for number, query in seeded.items():
         groups[_signature(query)].append(number)
 
     def run(numbers: Sequence[int]) -> None:
-        chosen = {number: seeded[number] for number in numbers}
-        _Batch(sam2, features, chosen, [results[n] for n in numbers], turn=turn, shown=shown).run()
+        objects = [_Object(number, seeded[number], sources[number], results[number]) for number in numbers]
+        _Batch(sam2, objects, turn=turn, shown=shown).run()
 
     for numbers in groups.values():
         in_parts(run, numbers, BATCH)
@@ -93,117 +96,75 @@ def segment_objects(
     return results
 
 
-@torch.no_grad()
-def scan(
-    sam2: VolumeSAM2,
-    features: SliceSource,
-    tokens: Float[Tensor, "k c"],
-    numbers: Sequence[int],
-    turn: Turn = nullcontext,
-) -> list[SliceMasks]:
-    """What each token finds on each of some slices, without memory; one entry per token, batched over slices."""
+@dataclass(frozen=True)
+class _Object:
+    """One object of a request."""
 
-    def look(part_numbers: Sequence[int], token: Float[Tensor, " c"]) -> SliceMasks:
-        prompts = SlicePrompts()
-        with turn():
-            part = features.select(torch.tensor(part_numbers, device=token.device))
-            return sam2.predict(
-                sam2.without_memory(part),
-                part,
-                prompts,
-                token.expand(len(part), -1),
-                multimask=sam2.uses_multimask(prompts, conditioning=True),
-            )
+    number: int
+    query: ObjectQuery
+    source: SliceSource
+    """Slices on which it is looked for."""
+    result: ObjectMasks
 
-    return [_concatenate(in_parts(partial(look, token=token), numbers, BATCH)) for token in tokens]
+    @cached_property
+    def start(self) -> int:
+        """Its first prompted slice."""
+        return min(self.query.prompts)
 
 
-def _seed_words(
-    sam2: VolumeSAM2, features: SliceSource, queries: Mapping[int, ObjectQuery], stride: int, turn: Turn
-) -> dict[int, ObjectQuery]:
-    """Give queries of words alone their conditioning slice, and leave out those of which nothing was found."""
-    seeded = dict(queries)
-    for number, query in queries.items():
-        if query.prompts or query.text_token is None:
-            continue
-        span = query.span(len(features))
-        numbers = list(span[::stride])
-        masks = scan(sam2, features, query.text_token[None], numbers, turn)[0]
-        scores = seed_scores(masks)
-        if float(scores.max()) <= 0:
-            del seeded[number]
-            continue
-        best = numbers[int(scores.argmax())]
-        present = [numbers[i] for i in torch.nonzero(scores > 0).flatten().tolist()]
-        seeded[number] = replace(
-            query,
-            prompts={best: query.corrections.get(best, SlicePrompt((), ()))},
-            corrections={number: prompt for number, prompt in query.corrections.items() if number != best},
-            first_slice=max(query.first_slice, present[0] - stride),
-            last_slice=min(span[-1], present[-1] + stride),
-        )
-    return seeded
+@dataclass(frozen=True)
+class _Track:
+    """One object's way through the volume in one direction."""
 
-
-def seed_scores(masks: SliceMasks) -> Float[Tensor, " d"]:
-    """How good each slice is as conditioning slice; 0 where the object is absent or its mask empty."""
-    area = (masks.mask_logits > 0).flatten(1).sum(dim=1).float()
-    score = masks.object_score_logits[:, 0]
-    return torch.where(score > 0, score.sigmoid() * masks.iou[:, 0].clamp(min=0) * area.sqrt(), torch.zeros_like(area))
+    row: int
+    """Number of the object in its batch."""
+    step: int
+    """1 towards higher slice numbers, -1 towards lower ones."""
 
 
 class _Batch:
     """Objects of one signature, propagated in step."""
 
-    def __init__(
-        self,
-        sam2: VolumeSAM2,
-        features: SliceSource,
-        queries: dict[int, ObjectQuery],
-        results: list[ObjectMasks],
-        *,
-        turn: Turn,
-        shown: Shown | None,
-    ) -> None:
+    def __init__(self, sam2: VolumeSAM2, objects: Sequence[_Object], *, turn: Turn, shown: Shown | None) -> None:
         self.sam2 = sam2
-        self.features = features
-        self.numbers = list(queries)
-        self.queries = list(queries.values())
-        self.results = results
+        self.objects = objects
+        self.device = objects[0].source.device
         self.turn = turn
         self.shown = shown
-        self.starts = [min(query.prompts) for query in self.queries]
-        self.offsets = sorted(number - self.starts[0] for number in self.queries[0].prompts)
-        self.origin = len(features) + KEPT_SLICES
+        first = objects[0]
+        self.offsets = sorted(number - first.start for number in first.query.prompts)
+        self.origin = max(len(one.source) for one in objects) + KEPT_SLICES
         self.memory = SliceMemory(self.origin)
-        self.pointing = self.queries[0].pointing
+        self.pointing = first.query.pointing
         with turn():
             self.tokens = self._all_tokens()
 
     def run(self) -> None:
-        """Prompted slices first, then up, then down."""
+        """Prompted slices first, then up and down: at once where both directions see the same prompted slices."""
+        rows = range(len(self.objects))
         for offset in self.offsets:
             with self.turn():
                 numbers = self._condition(offset)
-            self._tell(range(len(numbers)), numbers)
-        for result, start in zip(self.results, self.starts, strict=True):
-            result.conditioning_slices = tuple(start + offset for offset in self.offsets)
-        rows = list(range(len(self.queries)))
-        for start in range(0, len(rows), self._at_once()):
-            some = rows[start : start + self._at_once()]
-            for step in (1, -1):
-                self._propagate(some, step)
+            self._tell(rows, numbers)
+        for one in self.objects:
+            one.result.conditioning_slices = tuple(one.start + offset for offset in self.offsets)
+        if len(self.offsets) == 1:
+            self._propagate_all([_Track(row, step) for row in rows for step in (1, -1)])
+            return
+        for step in (1, -1):
+            self._propagate_all([_Track(row, step) for row in rows])
 
-    def _at_once(self) -> int:
-        """How many objects are propagated together: a processor is fastest with what fits its cache."""
-        if self.features.device.type != "cpu":
-            return len(self.queries)
-        return max(1, CPU_SCORES // (self.sam2.num_maskmem * self.sam2.sam_image_embedding_size**4))
+    def _propagate_all(self, tracks: Sequence[_Track]) -> None:
+        """As many at once as the device is fastest with: a processor with what fits its cache."""
+        at_once = len(tracks)
+        if self.device.type == "cpu":
+            at_once = max(1, CPU_SCORES // (self.sam2.num_maskmem * self.sam2.sam_image_embedding_size**4))
+        in_parts(self._propagate, tracks, at_once)
 
     def _condition(self, offset: int) -> list[int]:
-        numbers = [start + offset for start in self.starts]
+        numbers = [one.start + offset for one in self.objects]
         prompts = self._prompts_at(offset)
-        part = self._select(numbers)
+        part = self._select(range(len(numbers)), numbers)
         masks = self.sam2.predict(
             self.sam2.without_memory(part),
             part,
@@ -212,78 +173,79 @@ class _Batch:
             multimask=self.sam2.uses_multimask(prompts, conditioning=True),
             pointing=self.pointing,
         )
-        settled = [self.queries[row].prompts[number].is_settled for row, number in enumerate(numbers)]
-        if settled[0] and prompts.mask_logits is not None:
+        if self.objects[0].query.prompts[numbers[0]].is_settled and prompts.mask_logits is not None:
             masks = _as_given(masks, prompts.mask_logits)
         prompted = prompts.points_xy is not None
         self.memory.conditioning[self.origin + offset] = self.sam2.remember(part, masks, prompted=prompted)
-        for row, number in enumerate(numbers):
-            self.results[row].put(number, masks, row)
+        for row, (one, number) in enumerate(zip(self.objects, numbers, strict=True)):
+            one.result.put(number, masks, row)
         return numbers
 
-    def _propagate(self, rows: list[int], step: int) -> None:
-        memory = self.memory.select(torch.tensor(rows, dtype=torch.long))
-        missed = [0] * len(self.queries)
+    def _propagate(self, tracks: Sequence[_Track]) -> None:
+        memory = self.memory if tracks[0].step > 0 else self.memory.mirrored()
+        memory = memory.select(torch.tensor([track.row for track in tracks]))
+        missed = dict.fromkeys(tracks, 0)
         distance = 0
-        while rows:
-            distance += step
-            kept = [i for i, row in enumerate(rows) if self._continues(row, distance, missed[row])]
-            if len(kept) < len(rows):
+        while tracks:
+            distance += 1
+            kept = [n for n, track in enumerate(tracks) if self._continues(track, distance, missed[track])]
+            if len(kept) < len(tracks):
                 memory = memory.select(torch.tensor(kept, dtype=torch.long))
-                rows = [rows[i] for i in kept]
-            if rows and distance not in self.offsets:
+                tracks = [tracks[n] for n in kept]
+            if tracks and tracks[0].step * distance not in self.offsets:
                 with self.turn():
-                    numbers = self._track(rows, memory, distance, step, missed)
-                self._tell(rows, numbers)
+                    numbers = self._track(tracks, memory, distance, missed)
+                self._tell([track.row for track in tracks], numbers)
 
-    def _track(self, rows: list[int], memory: SliceMemory, distance: int, step: int, missed: list[int]) -> list[int]:
-        numbers = [self.starts[row] + distance for row in rows]
-        part = self._select(numbers)
-        reverse = step < 0
+    def _track(
+        self, tracks: Sequence[_Track], memory: SliceMemory, distance: int, missed: dict[_Track, int]
+    ) -> list[int]:
+        rows = [track.row for track in tracks]
+        numbers = [self.objects[track.row].start + track.step * distance for track in tracks]
+        part = self._select(rows, numbers)
         index = self.origin + distance
-        clicks = [self.queries[row].corrections.get(n, NO_CLICKS) for row, n in zip(rows, numbers, strict=True)]
+        clicks = [self.objects[row].query.corrections.get(n, NO_CLICKS) for row, n in zip(rows, numbers, strict=True)]
         prompts = self._gather(clicks, rows)
         masks = self.sam2.predict(
-            self.sam2.with_memory(part, memory, index, reverse=reverse),
+            self.sam2.with_memory(part, memory, index),
             part,
             prompts,
             None if self.tokens is None else self.tokens[rows],
             multimask=self.sam2.uses_multimask(prompts, conditioning=False),
             pointing=self.pointing,
         )
-        memory.add(index, self.sam2.remember(part, masks, prompted=False), reverse=reverse)
-        for i, (row, number) in enumerate(zip(rows, numbers, strict=True)):
-            self.results[row].put(number, masks, i)
-            missed[row] = 0 if masks.object_score_logits[i, 0] > 0 else missed[row] + 1
+        memory.add(index, self.sam2.remember(part, masks, prompted=False))
+        scores = masks.object_score_logits[:, 0].tolist()
+        for n, (track, number) in enumerate(zip(tracks, numbers, strict=True)):
+            self.objects[track.row].result.put(number, masks, n)
+            missed[track] = 0 if scores[n] > 0 else missed[track] + 1
         return numbers
 
     def _tell(self, rows: Sequence[int], numbers: Sequence[int]) -> None:
         if self.shown is not None:
             for row, number in zip(rows, numbers, strict=True):
-                self.shown(self.numbers[row], number, self.results[row])
+                self.shown(self.objects[row].number, number, self.objects[row].result)
 
-    def _continues(self, row: int, distance: int, missed: int) -> bool:
-        query = self.queries[row]
-        number = self.starts[row] + distance
-        if number not in query.span(len(self.features)):
+    def _continues(self, track: _Track, distance: int, missed: int) -> bool:
+        one = self.objects[track.row]
+        if one.start + track.step * distance not in one.query.span(len(one.source)):
             return False
-        ahead = distance > 0 and distance <= self.offsets[-1]
-        return not query.is_pointed or ahead or missed < PATIENCE_SLICES
+        ahead = track.step > 0 and distance <= self.offsets[-1]
+        return not one.query.is_pointed or ahead or missed < PATIENCE_SLICES
 
     def _prompts_at(self, offset: int) -> SlicePrompts:
-        numbers = [start + offset for start in self.starts]
-        clicks = [query.prompts[n] for query, n in zip(self.queries, numbers, strict=True)]
-        return self._gather(clicks, range(len(numbers)))
+        clicks = [one.query.prompts[one.start + offset] for one in self.objects]
+        return self._gather(clicks, range(len(clicks)))
 
     def _gather(self, chosen: Sequence[SlicePrompt], rows: Sequence[int]) -> SlicePrompts:
         """Clicks of the rows on one slice each; a model that draws prompts is shown their boxes there too."""
-        device = self.features.device
+        device = self.device
         given = [prompt.mask for prompt in chosen if prompt.mask is not None]
         if given:
             return self._with_masks(chosen, torch.stack(given).to(device))
         points_xy = torch.tensor([prompt.points_xy for prompt in chosen], dtype=torch.float32, device=device)
         labels = torch.tensor([prompt.point_labels for prompt in chosen], dtype=torch.long, device=device)
-        boxes = [box for row in rows if (box := self.queries[row].box_xyxy) is not None]
+        boxes = [box for row in rows if (box := self.objects[row].query.box_xyxy) is not None]
         drawn = None
         if boxes and self.sam2.drawn_prompts and 2 not in chosen[0].point_labels:
             corners = torch.tensor(boxes, dtype=torch.float32, device=device).reshape(-1, 2, 2)
@@ -304,12 +266,15 @@ class _Batch:
             logits = logits + self.sam2.draw(points_xy, labels)
         return SlicePrompts(points_xy=points_xy, point_labels=labels, mask_logits=logits)
 
-    def _select(self, numbers: list[int]) -> SliceFeatures:
-        return self.features.select(torch.tensor(numbers, device=self.features.device))
+    def _select(self, rows: Sequence[int], numbers: Sequence[int]) -> SliceFeatures:
+        """One slice of each row's own view."""
+        return SliceFeatures.joined(
+            [self.objects[row].source.select(torch.tensor([number])) for row, number in zip(rows, numbers, strict=True)]
+        )
 
     def _all_tokens(self) -> Float[Tensor, "b c"] | None:
         """[SEG] tokens; without words what the prompted slices show; for boxes with words the mean of both."""
-        given = [token for query in self.queries if (token := query.text_token) is not None]
+        given = [token for one in self.objects if (token := one.query.text_token) is not None]
         words = torch.stack(given) if given else None
         if words is not None and self.pointing != "box":
             return words
@@ -320,12 +285,23 @@ class _Batch:
 
     def _seen_tokens(self) -> Float[Tensor, "b c"] | None:
         """Mean of what the prompted slices show under their prompts; None where the model has no such tokens."""
+        rows = range(len(self.objects))
         shown = [
-            self.sam2.visual_token(self._select([start + offset for start in self.starts]), self._prompts_at(offset))
+            self.sam2.visual_token(
+                self._select(rows, [one.start + offset for one in self.objects]), self._prompts_at(offset)
+            )
             for offset in self.offsets
         ]
         tokens = [token for token in shown if token is not None]
         return torch.stack(tokens).mean(dim=0) if tokens else None
+
+
+def _by_source(sources: Sequence[SliceSource], numbers: Iterable[int]) -> list[list[int]]:
+    """Numbers of the objects that are looked for on the same slices."""
+    found: dict[int, list[int]] = defaultdict(list)
+    for number in numbers:
+        found[id(sources[number])].append(number)
+    return list(found.values())
 
 
 def _signature(query: ObjectQuery) -> object:
@@ -360,13 +336,4 @@ def _empty(sam2: VolumeSAM2, features: SliceSource) -> ObjectMasks:
         object_score_logits=torch.full((d,), EMPTY_LOGIT, device=device),
         iou=torch.zeros(d, device=device),
         conditioning_slices=(),
-    )
-
-
-def _concatenate(parts: Sequence[SliceMasks]) -> SliceMasks:
-    return SliceMasks(
-        mask_logits=torch.cat([part.mask_logits for part in parts]),
-        iou=torch.cat([part.iou for part in parts]),
-        object_score_logits=torch.cat([part.object_score_logits for part in parts]),
-        obj_ptr=torch.cat([part.obj_ptr for part in parts]),
     )

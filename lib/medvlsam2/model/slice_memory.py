@@ -1,9 +1,10 @@
 """What a batch of objects looked like on the slices seen so far.
 
 SAM 2 keys its memory by frame number. Here objects of one batch may sit at different places of the volume, so
-numbers are RELATIVE: every object of a batch has its first prompted slice at ``origin``. Only distances enter SAM 2's
-attention, so a batch of objects gives what each gives alone. Prompted (conditioning) slices serve both directions;
-the others are kept per direction, so going up does not depend on having gone down.
+numbers are RELATIVE: every object of a batch has its first prompted slice at ``origin``, and they grow in the direction
+of propagation, up or down the volume. Only distances enter SAM 2's attention, so a batch of objects, and of directions,
+gives what each gives alone. Prompted (conditioning) slices serve both directions; the others belong to one, so going up
+does not depend on having gone down.
 """
 
 from __future__ import annotations
@@ -31,37 +32,36 @@ class SliceMemory:
 
     origin: int
     conditioning: dict[int, Entry] = field(default_factory=dict)
-    upwards: dict[int, Entry] = field(default_factory=dict)
-    downwards: dict[int, Entry] = field(default_factory=dict)
+    recent: dict[int, Entry] = field(default_factory=dict)
 
     @property
     def num_slices(self) -> int:
         """Upper bound of relative numbers, as sam2 asks for it."""
         return 2 * self.origin + 2 * KEPT_SLICES
 
-    def output_dict(self, *, reverse: bool) -> dict[str, dict[int, Entry]]:
-        """In the form that ``sam2`` takes, for one direction."""
-        return {
-            "cond_frame_outputs": self.conditioning,
-            "non_cond_frame_outputs": self.downwards if reverse else self.upwards,
-        }
+    def output_dict(self) -> dict[str, dict[int, Entry]]:
+        """In the form that ``sam2`` takes."""
+        return {"cond_frame_outputs": self.conditioning, "non_cond_frame_outputs": self.recent}
 
-    def add(self, index: int, entry: Entry, *, reverse: bool) -> None:
+    def add(self, index: int, entry: Entry) -> None:
         """Keep an unprompted slice and drop those that are out of reach."""
-        entries = self.downwards if reverse else self.upwards
-        entries[index] = entry
-        for other in [i for i in entries if abs(i - index) > KEPT_SLICES]:
-            del entries[other]
+        self.recent[index] = entry
+        for other in [i for i in self.recent if index - i > KEPT_SLICES]:
+            del self.recent[other]
 
     def select(self, rows: Int[Tensor, " b"]) -> SliceMemory:
-        """The memory of some objects of the batch."""
+        """The memory of some objects of the batch; one may be taken several times."""
         return SliceMemory(
             self.origin,
             *(
                 {index: _rows(entry, rows) for index, entry in entries.items()}
-                for entries in (self.conditioning, self.upwards, self.downwards)
+                for entries in (self.conditioning, self.recent)
             ),
         )
+
+    def mirrored(self) -> SliceMemory:
+        """Prompted slices alone, as the other direction counts them."""
+        return SliceMemory(self.origin, {2 * self.origin - index: entry for index, entry in self.conditioning.items()})
 
 
 def _rows(entry: Entry, rows: Tensor) -> Entry:

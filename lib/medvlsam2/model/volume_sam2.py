@@ -44,6 +44,17 @@ class SliceFeatures:
         """Features of the slices at ``index``; one slice may be taken several times."""
         return SliceFeatures(self.embedding[index], self.high_res_0[index], self.high_res_1[index])
 
+    @staticmethod
+    def joined(parts: Sequence[SliceFeatures]) -> SliceFeatures:
+        """Features of all parts, one after the other."""
+        if len(parts) == 1:
+            return parts[0]
+        return SliceFeatures(
+            torch.cat([part.embedding for part in parts]),
+            torch.cat([part.high_res_0 for part in parts]),
+            torch.cat([part.high_res_1 for part in parts]),
+        )
+
     @property
     def levels(self) -> tuple[Float[Tensor, "n _ _ _"], ...]:
         """All resolutions, coarse to fine."""
@@ -192,16 +203,13 @@ class VolumeSAM2(SAM2Base):
         """Image embedding of a slice that no memory conditions (sam2: ``directly_add_no_mem_embed``)."""
         return features.embedding + self.no_mem_embed.view(1, -1, 1, 1)
 
-    def with_memory(
-        self, features: SliceFeatures, memory: SliceMemory, index: int, *, reverse: bool
-    ) -> Float[Tensor, "b c h w"]:
+    def with_memory(self, features: SliceFeatures, memory: SliceMemory, index: int) -> Float[Tensor, "b c h w"]:
         """Image embedding conditioned on the memory of each object.
 
         Args:
             features: one slice per object.
             memory: what was seen of these objects on other slices.
             index: slice number in the memory's own counting.
-            reverse: True while going towards lower numbers.
         """
         flat = features.embedding.flatten(2).permute(2, 0, 1)  # b c h w -> hw b c
         position = self.image_encoder.neck.position_encoding(features.embedding).to(flat.dtype)
@@ -211,9 +219,8 @@ class VolumeSAM2(SAM2Base):
             current_vision_feats=[flat],
             current_vision_pos_embeds=[position.flatten(2).permute(2, 0, 1)],
             feat_sizes=[features.embedding.shape[-2:]],
-            output_dict=memory.output_dict(reverse=reverse),
+            output_dict=memory.output_dict(),
             num_frames=memory.num_slices,
-            track_in_reverse=reverse,
         )
 
     def remember(self, features: SliceFeatures, masks: SliceMasks, *, prompted: bool) -> dict[str, object]:

@@ -8,7 +8,8 @@ That of the box alone is remembered for the next click.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from functools import partial
 
 from jaxtyping import Float
 from torch import Tensor
@@ -17,11 +18,12 @@ from medvlsam2.model.object_query import ObjectMasks, ObjectQuery, Shown, Turn
 from medvlsam2.model.propagation import segment_objects
 from medvlsam2.tasks.click_field import heed_clicks
 from medvlsam2.tasks.view import View
+from medvlsam2.transforms.spatial import SpatialRecord
 from medvlsam2.transforms.window import Window
 
 
 def find_masks(
-    view: View,
+    views: Sequence[View],
     window: Window,
     queries: Sequence[ObjectQuery],
     *,
@@ -32,45 +34,54 @@ def find_masks(
     """Masks of several objects on every slice.
 
     Args:
-        view: the scan, or a part of it.
+        views: for each object the scan, or the part of it, in which it is looked for.
         window: in which it is looked at.
         queries: what to look for.
         stride: distance of the slices on which words alone are tried.
         turn: entered for each step, so that others can use the device in between.
         shown: told of each slice that is done.
     """
-    sam2, record, features = view.sam2, view.record, view.features(window)
-    found = segment_objects(sam2, features, queries, stride=stride, turn=turn, shown=shown)
-    for number, query in enumerate(queries):
-        if query.box_xyxy is None:
-            heed_clicks(found[number], features, query, record, turn=turn)
-            continue
-        boxed = query.without_clicks()
-        key = (
-            window,
-            record.axes,
-            record.crop_hw,
-            boxed.box_xyxy,
-            boxed.first_slice,
-            boxed.last_slice,
-            *_words_and_masks(boxed),
-        )
-        if not query.has_clicks:
-            view.box_masks.put(key, found[number])
-            continue
-        alone = view.box_masks.get(key)
-        if alone is None:
-            alone = segment_objects(sam2, features, [boxed], stride=stride, turn=turn)[0]
-            view.box_masks.put(key, alone)
-        for masks in (alone, found[number]):
-            heed_clicks(masks, features, query, record, turn=turn)
-        found[number].mask_logits = mean_logits(found[number], alone)
+    find = partial(segment_objects, views[0].sam2, stride=stride, turn=turn)
+    features = [view.features(window) for view in views]
+    found = find(features, queries, shown=shown)
+    for view, query, masks in zip(views, queries, found, strict=True):
+        if query.box_xyxy is not None and not query.has_clicks:
+            view.box_masks.put(_key(view.record, window, query), masks)
+    clicked = {n: query for n, query in enumerate(queries) if query.box_xyxy is not None and query.has_clicks}
+    alone = _by_box_alone(views, window, clicked, lambda some, boxed: find([features[n] for n in some], boxed))
+    for number, (view, query, masks) in enumerate(zip(views, queries, found, strict=True)):
+        heed_clicks(masks, features[number], query, view.record, turn=turn)
+        if number in alone:
+            heed_clicks(alone[number], features[number], query, view.record, turn=turn)
+            masks.mask_logits = mean_logits(masks, alone[number])
     return found
+
+
+def _by_box_alone(
+    views: Sequence[View],
+    window: Window,
+    clicked: Mapping[int, ObjectQuery],
+    find: Callable[[Sequence[int], Sequence[ObjectQuery]], Sequence[ObjectMasks]],
+) -> dict[int, ObjectMasks]:
+    """Masks of boxed objects without their clicks, as they are remembered, or found now, all at once."""
+    boxed = {number: query.without_clicks() for number, query in clicked.items()}
+    keys = {number: _key(views[number].record, window, query) for number, query in boxed.items()}
+    alone = {number: masks for number in boxed if (masks := views[number].box_masks.get(keys[number])) is not None}
+    missing = [number for number in boxed if number not in alone]
+    for number, masks in zip(missing, find(missing, [boxed[number] for number in missing]), strict=True):
+        views[number].box_masks.put(keys[number], masks)
+        alone[number] = masks
+    return alone
 
 
 def mean_logits(one: ObjectMasks, other: ObjectMasks) -> Float[Tensor, "d m m"]:
     """What both say together; clicks hold in it, since they hold in each."""
     return (one.mask_logits + other.mask_logits) / 2
+
+
+def _key(record: SpatialRecord, window: Window, boxed: ObjectQuery) -> Hashable:
+    place = (window, record.axes, record.crop_hw, boxed.box_xyxy, boxed.first_slice, boxed.last_slice)
+    return (*place, *_words_and_masks(boxed))
 
 
 def _words_and_masks(query: ObjectQuery) -> Iterator[Hashable]:

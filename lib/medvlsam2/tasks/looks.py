@@ -9,8 +9,7 @@ fused in three dimensions; it is for models that know such slices.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -69,6 +68,14 @@ class Found:
 
 
 @dataclass(frozen=True)
+class _Aim:
+    """An object as it is asked for in one view."""
+
+    view: View
+    query: ObjectQuery
+
+
+@dataclass(frozen=True)
 class Search:
     """One request in one window.
 
@@ -93,81 +100,86 @@ class Search:
             across: whether coronal slices are looked at as well.
         """
         whole = self.session.whole
-        queries = [_query(whole, one) for one in self.wanted]
+        aims = {number: _Aim(whole, _query(whole, one)) for number, one in enumerate(self.wanted)}
         side = whole.sam2.mask_size
-        edges = {number: box_extent(query, side, whole.record.side) for number, query in enumerate(queries)}
-        results: dict[int, Found] = {}
-        for crop, numbers in self._parts({number: one for number, one in edges.items() if one is not None}).items():
-            results |= self._look(self.session.near(crop), self._near_queries(crop, numbers), self.shown)
-        first = self._look(whole, {n: query for n, query in enumerate(queries) if n not in results}, self.shown)
-        results |= first
-        self._look_nearer(first, results)
+        edges = {number: box_extent(aim.query, side, whole.record.side) for number, aim in aims.items()}
+        near = self._nearer({number: one for number, one in edges.items() if one is not None})
+        results = self._look(aims | near, self.shown)
+        self._look_nearer(results, [number for number in aims if number not in near])
         if across:
             self._look_across(results)
         return [results[number] for number in range(len(self.wanted))]
 
-    def _look_nearer(self, first: dict[int, Found], results: dict[int, Found]) -> None:
-        edges = {number: extent(found.masks) for number, found in first.items()}
-        for crop, numbers in self._parts(edges).items():
+    def _look_nearer(self, results: dict[int, Found], numbers: Sequence[int]) -> None:
+        for some in _batches(numbers):
+            edges = {number: extent(results[number].masks) for number in some}
             near = {
-                number: _limited(query, edges[number][0]) for number, query in self._near_queries(crop, numbers).items()
+                number: replace(aim, query=_limited(aim.query, edges[number][0]))
+                for number, aim in self._nearer(edges).items()
             }
-            looked = self._look(self.session.near(crop), near, None, seeds_mm=0.0)
-            for number, found in looked.items():
-                if self._fuse(found, first[number], near[number]):
+            for number, found in self._look(near, None, seeds_mm=0.0).items():
+                if self._fuse(found, results[number]):
                     results[number] = found
+                    self._heed(found, near[number].query)
 
     def _look_across(self, results: dict[int, Found]) -> None:
         """An edited mask is one of axial slices and stays alone; what is not found across stays as it is."""
         view = self.session.coronal
         numbers = [n for n, one in enumerate(self.wanted) if results[n].is_anywhere and one.prompt.mask is None]
-        for start in range(0, len(numbers), BATCH):
-            some = {number: _query(view, self.wanted[number]) for number in numbers[start : start + BATCH]}
-            for number, found in self._look(view, some, None).items():
+        for some in _batches(numbers):
+            aims = {number: _Aim(view, _query(view, self.wanted[number])) for number in some}
+            for number, found in self._look(aims, None).items():
                 query = _near_query(results[number].view, self.wanted[number])
-                if query is not None:
-                    self._fuse(results[number], found, query)
+                if query is not None and self._fuse(results[number], found):
+                    self._heed(results[number], query)
 
-    def _near_queries(self, crop: Crop, numbers: Sequence[int]) -> dict[int, ObjectQuery]:
-        view = self.session.near(crop)
-        return {number: query for number in numbers if (query := _near_query(view, self.wanted[number])) is not None}
+    def _nearer(self, edges: dict[int, Edges]) -> dict[int, _Aim]:
+        """Objects that are small, each in the part of the slices in whose middle it lies best."""
+        whole = self.session.whole
+        aims = {}
+        for number, one in edges.items():
+            crop = part_round(whole.record, one, whole.sam2.mask_size)
+            view = None if crop is None else self.session.near(crop)
+            query = None if view is None else _near_query(view, self.wanted[number])
+            if view is not None and query is not None:
+                aims[number] = _Aim(view, query)
+        return aims
 
-    def _fuse(self, kept: Found, other: Found, query: ObjectQuery) -> bool:
+    def _fuse(self, kept: Found, other: Found) -> bool:
         """The mean of both looks on the grid of one, where it leaves anything; each has one voice, however loud.
 
-        Clicks hold in it too. Two looks that see different things tell nothing: then nothing is changed.
+        Two looks that see different things tell nothing: then nothing is changed.
         """
-        seen = regrid(_bounded(other.masks.mask_logits), other.record, kept.record, outside=EMPTY_LOGIT)
-        mean = seen.add_(_bounded(kept.masks.mask_logits)).div_(2)
+        mean = torch.empty_like(kept.masks.mask_logits)
+        for part, seen in regrid(
+            other.masks.mask_logits, other.record, kept.record, outside=EMPTY_LOGIT, limit=-EMPTY_LOGIT
+        ):
+            mean[part] = (seen + kept.masks.mask_logits[part].clamp(EMPTY_LOGIT, -EMPTY_LOGIT)) / 2
         if not (mean > 0).any():
             return False
         kept.masks.mask_logits = mean
-        heed_clicks(kept.masks, kept.view.features(self.window), query, kept.record, turn=self.turn)
         return True
 
+    def _heed(self, found: Found, query: ObjectQuery) -> None:
+        """Clicks hold in the mean too."""
+        heed_clicks(found.masks, found.view.features(self.window), query, found.record, turn=self.turn)
+
     def _look(
-        self, view: View, queries: dict[int, ObjectQuery], shown: Shown | None, *, seeds_mm: float = SEED_STRIDE_MM
+        self, aims: dict[int, _Aim], shown: Shown | None, *, seeds_mm: float = SEED_STRIDE_MM
     ) -> dict[int, Found]:
-        if not queries:
+        """All at once; their views have the same slices."""
+        if not aims:
             return {}
-        numbers = list(queries)
+        numbers = list(aims)
 
         def tell(query: int, slice_number: int, masks: ObjectMasks) -> None:
             if shown is not None:
                 shown(numbers[query], slice_number, masks)
 
-        stride = max(1, round(seeds_mm / view.record.slice_spacing_mm))
-        masks = find_masks(view, self.window, list(queries.values()), stride=stride, turn=self.turn, shown=tell)
-        return {number: Found(one, view) for number, one in zip(numbers, masks, strict=True)}
-
-    def _parts(self, edges: dict[int, Edges]) -> dict[Crop, list[int]]:
-        whole = self.session.whole
-        parts: dict[Crop, list[int]] = defaultdict(list)
-        for number, one in edges.items():
-            crop = part_round(whole.record, one, whole.sam2.mask_size)
-            if crop is not None:
-                parts[crop].append(number)
-        return parts
+        views, queries = [aim.view for aim in aims.values()], [aim.query for aim in aims.values()]
+        stride = max(1, round(seeds_mm / views[0].record.slice_spacing_mm))
+        masks = find_masks(views, self.window, queries, stride=stride, turn=self.turn, shown=tell)
+        return {number: Found(one, view) for number, one, view in zip(numbers, masks, views, strict=True)}
 
 
 def part_round(record: SpatialRecord, edges: Edges, mask_size: int) -> Crop | None:
@@ -215,5 +227,6 @@ def _limited(query: ObjectQuery, found_slices: tuple[float, float]) -> ObjectQue
     return replace(query, first_slice=int(found_slices[0]), last_slice=int(found_slices[1]) - 1)
 
 
-def _bounded(logits: Tensor) -> Tensor:
-    return torch.clamp(logits.float(), EMPTY_LOGIT, -EMPTY_LOGIT)
+def _batches(numbers: Sequence[int]) -> Iterator[Sequence[int]]:
+    """As many as are decoded at once: the second masks of all would take much memory."""
+    return (numbers[start : start + BATCH] for start in range(0, len(numbers), BATCH))

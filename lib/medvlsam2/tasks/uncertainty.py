@@ -8,7 +8,7 @@ import torch
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.volume import CTVolume
-from medvlsam2.model.propagation import scan
+from medvlsam2.model.word_seeds import scan
 from medvlsam2.tasks.engine import Engine
 
 SLICES: Final = 24

@@ -234,9 +234,9 @@ def _track(
     yield masks
     for step in range(1, length):
         part = features.select(first + step)
-        embedding = sam2.with_memory(part, memory, _CLIP_ORIGIN + step, reverse=False)
+        embedding = sam2.with_memory(part, memory, _CLIP_ORIGIN + step)
         masks = sam2.predict(embedding, part, later, token, multimask=False, pointing=pointing)
-        memory.add(_CLIP_ORIGIN + step, sam2.remember(part, masks, prompted=False), reverse=False)
+        memory.add(_CLIP_ORIGIN + step, sam2.remember(part, masks, prompted=False))
         yield masks
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from math import inf
 from typing import Final
 
 import numpy as np
@@ -17,8 +19,8 @@ SLICES_AT_ONCE: Final = 32
 
 
 def regrid(
-    logits: Float[Tensor, "d m m"], source: SpatialRecord, target: SpatialRecord, *, outside: float
-) -> Float[Tensor, "e m m"]:
+    logits: Float[Tensor, "d m m"], source: SpatialRecord, target: SpatialRecord, *, outside: float, limit: float = inf
+) -> Iterator[tuple[slice, Float[Tensor, "n m m"]]]:
     """Sample mask logits (trilinear) at the pixel centres of another view's mask grid, which has the same side.
 
     Args:
@@ -26,6 +28,10 @@ def regrid(
         source: the view they were found in.
         target: another view of the same scan.
         outside: value where the source view does not reach.
+        limit: no logit counts for more than this.
+
+    Returns:
+        Slices of the target's, some at a time, in order, and what they get.
 
     Raises:
         GeometryMismatch: if the records are of two scans.
@@ -35,22 +41,29 @@ def regrid(
             f"Views of scans of shapes {source.source_shape_ijk} and {target.source_shape_ijk} given; both must be of "
             "one scan."
         )
-    side = logits.shape[-1]
     order = [source.axes.index(axis) for axis in target.axes]
-    lines = [_places(axis, order[axis], side, source, target) for axis in range(3)]
-    values = logits.float().permute(order)
-    sizes = values.shape
-    reached = [(line > -0.5) & (line < size - 0.5) for line, size in zip(lines, sizes, strict=True)]
-    rows, columns = (_normalised(lines[axis], sizes[axis]) for axis in (1, 2))
-    inside = (reached[1][:, None] & reached[2]).to(values.device)
-    found = torch.full((len(lines[0]), side, side), outside, device=values.device)
-    for part, some, is_reached in zip(
-        *(torch.split(one, SLICES_AT_ONCE) for one in (found, _normalised(lines[0], sizes[0]), reached[0])), strict=True
-    ):
-        grid = torch.stack(torch.meshgrid(some, rows, columns, indexing="ij")[::-1], dim=-1)[None].to(values)
-        sampled = F.grid_sample(values[None, None], grid, padding_mode="border", align_corners=False)[0, 0]
-        part.copy_(torch.where(is_reached[:, None, None].to(values.device) & inside, sampled, part))
-    return found
+    lines = [_places(axis, order[axis], logits.shape[-1], source, target) for axis in range(3)]
+    values = logits.permute(order)
+    numbers = range(len(lines[0]))
+    return (
+        (slice(some.start, some.stop), _sampled(values, [lines[0][some.start : some.stop], *lines[1:]], outside, limit))
+        for some in (numbers[start : start + SLICES_AT_ONCE] for start in numbers[::SLICES_AT_ONCE])
+    )
+
+
+def _sampled(
+    values: Float[Tensor, "d h w"], lines: Sequence[Float[Tensor, " _"]], outside: float, limit: float
+) -> Float[Tensor, "n m m"]:
+    """Values at the crossings of lines along each axis; only the slices that they lie between are looked at."""
+    last = len(values) - 1
+    first, end = (int(place.clamp(0, last)) for place in (lines[0].min().floor(), lines[0].max().ceil()))
+    near = values[first : end + 1].float().clamp(-limit, limit)
+    reached = [(line > -0.5) & (line < size - 0.5) for line, size in zip(lines, values.shape, strict=True)]
+    inside = reached[0][:, None, None] & reached[1][:, None] & reached[2]
+    places = [_normalised(line - low, size) for line, low, size in zip(lines, (first, 0, 0), near.shape, strict=True)]
+    grid = torch.stack(torch.meshgrid(*places, indexing="ij")[::-1], dim=-1)[None].to(near)
+    sampled = F.grid_sample(near[None, None], grid, padding_mode="border", align_corners=False)[0, 0]
+    return torch.where(inside.to(near.device), sampled, outside)
 
 
 def _normalised(places: Float[Tensor, " n"], size: int) -> Float[Tensor, " n"]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
+from mmap import mmap
 from typing import Final, Literal
 
 import numpy as np
@@ -244,7 +246,7 @@ def label_map_to_source(
             raise GeometryMismatch(
                 f"Mask logits have {len(logits)} slices, the scan has {record.num_slices} along its slice axis."
             )
-    label_map = np.zeros(first.oriented_shape_dhw, dtype=np.uint8)
+    label_map = _empty_label_map(first.oriented_shape_dhw)
     device = found[0][0].device
     best = torch.zeros(first.oriented_shape_dhw[1:], device=device)
     held = [(logits > 0).flatten(1).any(dim=1).cpu() for logits, _ in found]
@@ -255,6 +257,11 @@ def label_map_to_source(
             if holds[d]:
                 label_map[d][record.paste(logits[d], slice_hu, best).cpu().numpy()] = value
     return first.unorient(label_map)
+
+
+def _empty_label_map(shape_dhw: tuple[int, int, int]) -> UInt8[np.ndarray, "d h w"]:
+    """Zeros of which only pages that hold an object take memory: NumPy's own come in huge pages, which all fill."""
+    return np.frombuffer(mmap(-1, prod(shape_dhw)), dtype=np.uint8).reshape(shape_dhw)
 
 
 def plan(volume: CTVolume, side: int, plane: Plane = "axial") -> SpatialRecord:
