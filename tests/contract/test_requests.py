@@ -223,11 +223,26 @@ class TestGuards:
         with pytest.raises(InvalidRequest, match=f"sets '{key}' to '/etc/passwd'"):
             guards.inference_params(json.dumps({key: "/etc/passwd"}))
 
+    @pytest.mark.parametrize("label", ["/studies/labels/final/x.nii.gz", "\\\\server\\x.nrrd", "C:\\x.nii"])
+    def test_params_must_not_name_a_file_as_label(self, label: str) -> None:
+        with pytest.raises(InvalidRequest, match=r"sets 'label' to .* a path"):
+            guards.inference_params(json.dumps({"label": label}))
+
+    @pytest.mark.parametrize("label", ["left renal cyst", "kidney l/r", ["liver", "spleen"], {"liver": 1}])
+    def test_names_of_segments_are_no_paths(self, label: object) -> None:
+        assert guards.inference_params(json.dumps({"label": label})) == {"label": label}
+
 
 class TestServeConfig:
     def test_strings_become_a_frozen_record(self) -> None:
         config = serve_config.parse({"model": "nano", "device": "cpu", "candidates": "2"})
         assert config == ServeConfig(model="nano", device="cpu", candidates=2)
+
+    @pytest.mark.parametrize(
+        ("given", "budget"), [({}, None), ({"cache_gb": "0"}, 0), ({"cache_gb": "1.5"}, 15 * 10**8)]
+    )
+    def test_the_budget_of_slice_features(self, given: dict[str, str], budget: int | None) -> None:
+        assert serve_config.parse(given).cache_bytes == budget
 
     @pytest.mark.parametrize(
         ("conf", "sentence"),

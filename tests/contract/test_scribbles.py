@@ -78,9 +78,11 @@ def test_nobody_says_which_value_the_strokes_have(label: Path, volume: CTVolume,
         ask(label, volume, label_info=info)
 
 
-def test_no_label_map(volume: CTVolume) -> None:
+@pytest.mark.parametrize("path", [None, 7, "", "strokes.nii.gz", "../strokes.nii.gz", "/etc/strokes.nii.gz"])
+def test_no_upload(volume: CTVolume, path: object) -> None:
+    """Nothing, or a file of the server that the request names."""
     with pytest.raises(InvalidRequest, match="No strokes were sent"):
-        scribbled({"label_info": INFO}, volume)
+        scribbled({"label_info": INFO, "label": path}, volume)
 
 
 def test_another_grid(label: Path) -> None:

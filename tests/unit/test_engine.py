@@ -23,6 +23,14 @@ def test_the_constructor_loads_nothing(tmp_path: Path) -> None:
         engine.loaded()
 
 
+@pytest.mark.parametrize(("given", "budget"), [(None, 2 * 10**9), (0, 0), (7, 7)])
+def test_slice_features_may_take_what_is_given_or_a_quarter_of_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: int | None, budget: int
+) -> None:
+    monkeypatch.setattr(engines, "machine_memory_bytes", lambda: 8 * 10**9)
+    assert Engine(tmp_path, cache_bytes=given).features.budget_bytes == budget
+
+
 def test_the_model_is_read_once(model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = []
     load = checkpoint.load

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from medvlsam2.data.phantom import Phantom
 from medvlsam2.errors import Superseded
+from medvlsam2.model import propagation
+from medvlsam2.model.propagation import PATIENCE_SLICES
+from medvlsam2.model.volume_sam2 import SliceMasks, VolumeSAM2
+from medvlsam2.tasks import looks
 from medvlsam2.tasks.engine import Engine
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import segment
@@ -39,6 +46,29 @@ def test_the_clicked_slice_is_shown_first(engine: Engine, small_phantom: Phantom
     segment(engine, small_phantom.volume, [prompt], shown=lambda *slice_of: shown.append(slice_of))
     assert shown[0] == (0, int(prompt.points_ijk[0][2]))
     assert len(shown) == len(set(shown)) > 3
+
+
+def test_propagation_ends_where_the_object_does(
+    engine: Engine, small_phantom: Phantom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few slices after its last, each way; a gap of fewer is crossed."""
+    point = click(small_phantom).points_ijk[0]
+    clicked, seen = int(point[2]), []
+    predict, held = VolumeSAM2.predict, {clicked, clicked + 1, clicked + 1 + PATIENCE_SLICES}
+
+    def without_object(self: VolumeSAM2, *given: Any, **more: Any) -> SliceMasks:
+        masks, number = predict(self, *given, **more), path[len(seen)]
+        return replace(
+            masks, object_score_logits=torch.full_like(masks.object_score_logits, 1 if number in held else -1)
+        )
+
+    path = [clicked, *(clicked + n for n in range(1, 2 * PATIENCE_SLICES + 2)), *(clicked - n for n in range(1, 99))]
+    monkeypatch.setattr(propagation, "CPU_SCORES", 1)
+    monkeypatch.setattr(looks, "SMALL_PX", 0)
+    monkeypatch.setattr(VolumeSAM2, "predict", without_object)
+    prompt = ObjectPrompt(points_ijk=(point,), point_labels=(1,), name="liver")
+    segment(engine, small_phantom.volume, [prompt], shown=lambda _, number: seen.append(number))
+    assert seen == path[: 1 + (2 * PATIENCE_SLICES + 1) + PATIENCE_SLICES]
 
 
 def test_a_newer_request_for_the_object_replaces_the_older(engine: Engine, small_phantom: Phantom) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import nullcontext
 
 import pytest
 
@@ -83,13 +84,32 @@ def test_a_long_turn_gives_way() -> None:
 
 def test_only_the_newest_request_for_an_object_goes_on() -> None:
     claims = Claims()
-    with claims.claim(("scan", "liver"), "'liver'") as first:
+    with claims.claim("scan", ["liver"]) as first:
         first.check()
-        with claims.claim(("scan", "spleen"), "'spleen'"), claims.claim(("scan", "liver"), "'liver'") as second:
-            second.check()
-            with pytest.raises(Superseded, match="newer request for 'liver'"):
-                first.check()
+        with claims.claim("scan", ["spleen"]), claims.claim("other scan", ["liver"]):
+            first.check()
+            with claims.claim("scan", ["liver"]) as second:
+                second.check()
+                with pytest.raises(Superseded, match="newer request for 'liver'"):
+                    first.check()
         second.check()
-    with claims.claim(("scan", "liver"), "'liver'") as third:
+    with claims.claim("scan", ["liver"]) as third:
         third.check()
-    assert claims._newest == {}
+    assert claims._active == []
+
+
+@pytest.mark.parametrize(
+    ("older", "newer", "is_replaced"),
+    [
+        (["liver"], ["spleen", "liver"], True),
+        (["liver", "spleen"], ["spleen", "liver"], True),
+        (["liver", "spleen"], ["liver"], False),
+        (["object", "object"], ["object"], False),
+    ],
+)
+def test_a_request_makes_way_for_one_that_answers_all_of_it(
+    older: list[str], newer: list[str], is_replaced: bool
+) -> None:
+    claims, outcome = Claims(), pytest.raises(Superseded) if is_replaced else nullcontext()
+    with claims.claim("scan", older) as first, claims.claim("scan", newer), outcome:
+        first.check()

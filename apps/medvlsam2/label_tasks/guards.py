@@ -19,6 +19,7 @@ RESERVED: Final = ("model", "image", "session", "image_id")
 UPLOADS: Final = tuple(pattern.removeprefix("*") for pattern in SCAN_PATTERNS)
 
 _NAMES: Final = ("image", "id", "label", "session_id")
+_ABSOLUTE: Final = re.compile(r"^([A-Za-z]:)?[/\\]")
 _NAME = re.compile(r"^[^/\\\x00-\x1f]{1,200}$")
 
 
@@ -51,7 +52,7 @@ def parse_params(params: str) -> dict[str, Any]:
     """The form field ``params`` as a dictionary.
 
     Raises:
-        InvalidRequest: if it is not a JSON object, or claims another model or image than the address.
+        InvalidRequest: if it is not a JSON object.
     """
     try:
         record = json.loads(params) if params else {}
@@ -68,7 +69,11 @@ def parse_params(params: str) -> dict[str, Any]:
 
 
 def inference_params(params: str) -> dict[str, Any]:
-    """Like :func:`parse_params`, for a request whose address names the model and the image."""
+    """Like :func:`parse_params`, for a request whose address names the model and the image.
+
+    Raises:
+        InvalidRequest: also if it claims another model or image than the address, or names a file of the server.
+    """
     record = parse_params(params)
     for key in RESERVED:
         if key in record:
@@ -76,6 +81,12 @@ def inference_params(params: str) -> dict[str, Any]:
                 f"The field 'params' sets '{key}' to {record[key]!r}. The address of the request names it: "
                 "leave it out."
             )
+    label = record.get("label")
+    if isinstance(label, str) and _ABSOLUTE.match(label):
+        raise InvalidRequest(
+            f"The field 'params' sets 'label' to {label!r}, a path. Name a segment there, and upload a label map as a "
+            "file."
+        )
     return record
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -31,7 +33,7 @@ def scribbled(request: Mapping[str, Any], volume: CTVolume) -> Target:
         InvalidPrompt: if nothing is drawn on the object.
     """
     path = request.get("label")
-    if not isinstance(path, str) or not path:
+    if not isinstance(path, str) or not _is_upload(path):
         raise InvalidRequest("No strokes were sent. Upload the label map that holds them as 'label'.")
     drawn = read_label_map(path)
     require_same_grid("The label map of strokes", volume.shape_ijk, volume.affine, drawn.values.shape, drawn.affine)
@@ -55,6 +57,11 @@ def scribbled(request: Mapping[str, Any], volume: CTVolume) -> Target:
         mask=mask,
     )
     return Target(1, prompt)
+
+
+def _is_upload(path: str) -> bool:
+    """Whether the host has put it there: ``params`` may name any file of the server."""
+    return Path(path).resolve().is_relative_to(Path(tempfile.gettempdir()).resolve())
 
 
 def _values(label_info: Any) -> dict[str, int]:

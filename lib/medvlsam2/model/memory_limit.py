@@ -33,8 +33,7 @@ def in_parts(run: Callable[[Sequence[Item]], Result], items: Sequence[Item], siz
         DeviceFull: if the memory does not suffice for one item.
     """
     found: list[Result] = []
-    for start in range(0, len(items), size):
-        part = items[start : start + size]
+    for part in batches(items, size):
         try:
             found.append(run(part))
             continue
@@ -48,6 +47,11 @@ def in_parts(run: Callable[[Sequence[Item]], Result], items: Sequence[Item], siz
         logger.warning("out of memory with %d at once; going on with %d", len(part), half)
         found += in_parts(run, part, half)
     return found
+
+
+def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """So many at a time."""
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 @contextmanager

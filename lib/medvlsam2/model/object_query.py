@@ -9,6 +9,7 @@ from typing import Final
 
 import torch
 from jaxtyping import Bool, Float
+from sam2.modeling.sam2_base import NO_OBJ_SCORE
 from torch import Tensor
 
 from medvlsam2.model.text_similarity import Pointing
@@ -16,6 +17,8 @@ from medvlsam2.model.volume_sam2 import SliceMasks
 
 EMPTY_LOGIT: Final = -10.0
 """Mask logit where nothing was looked for."""
+MIN_IOU: Final = 1e-3
+"""A mask that is there counts for at least so much."""
 BOX_CORNERS: Final = (2, 3)
 """Labels of a box's upper left and lower right corner."""
 
@@ -129,6 +132,23 @@ class ObjectMasks:
         self.mask_logits[number] = masks.gated_logits()[row, 0]
         self.object_score_logits[number] = masks.object_score_logits[row, 0]
         self.iou[number] = masks.iou[row, 0]
+
+    def mix(self, number: int, masks: SliceMasks, row: int) -> None:
+        """Fuse a slice with what is stored of it, by another direction: each counts for as much as it is sure of it.
+
+        Whether the object is there is said by the mean of both object scores; the mask is the mean of those that
+        hold it, weighted by object score x predicted IoU.
+        """
+        scores = torch.stack([self.object_score_logits[number], masks.object_score_logits[row, 0].float()])
+        ious = torch.stack([self.iou[number], masks.iou[row, 0].float()])
+        logits = torch.stack([self.mask_logits[number], masks.gated_logits()[row, 0].float()])
+        sureness = torch.where(scores > 0, scores.sigmoid() * ious.clamp(min=MIN_IOU), 0)
+        shares = sureness / sureness.sum().clamp(min=MIN_IOU)
+        score = scores.mean()
+        mixed = (shares[:, None, None] * logits).sum(dim=0)
+        self.mask_logits[number] = torch.where(score > 0, mixed, NO_OBJ_SCORE)
+        self.object_score_logits[number] = score
+        self.iou[number] = torch.where(score > 0, (shares * ious).sum(), ious.mean())
 
 
 def within(box_xyxy: tuple[float, float, float, float], mask_logits: Tensor, image_size: int) -> Tensor:

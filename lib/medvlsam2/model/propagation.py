@@ -1,17 +1,18 @@
 """From prompts on a few slices to masks on all: conditioning slices, then memory in both directions.
 
 A query with words alone has no slice yet, since most organs are absent from most slices: it gets the one on which its
-words are seen best (:mod:`medvlsam2.model.word_seeds`). From there, and from every clicked slice, masks are propagated
-up and down with the token repeated on each slice, until the object score says that the object has ended. Where the
-decoder has no say in what words alone find, they need neither it nor memory (:mod:`medvlsam2.model.words_alone`). A box
-limits its object on every slice. Queries of one shape run as one batch, each at its own place (see
-:class:`SliceMemory`) and in its own view of the volume, up and down at once, with the result of each alone.
+words are seen best (:mod:`medvlsam2.model.word_seeds`). From the first prompted slice masks are propagated up, from the
+last one down, with the token repeated on each slice, until the object score says that the object has ended; what lies
+between prompted slices is reached from both sides, and both opinions are fused. Where the decoder has no say in what
+words alone find, they need neither it nor memory (:mod:`medvlsam2.model.words_alone`). A box limits its object on every
+slice. Queries of one shape run as one batch, each at its own place (see :class:`SliceMemory`) and in its own view of
+the volume, with the result of each alone.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from medvlsam2.model.memory_limit import in_parts
 from medvlsam2.model.object_query import (
+    BOX_CORNERS,
     EMPTY_LOGIT,
     NO_CLICKS,
     ObjectMasks,
@@ -82,7 +84,8 @@ def segment_objects(
     seeded = seed_words(sam2, sources, others, stride, turn)
     groups: dict[object, list[int]] = defaultdict(list)
     for number, query in seeded.items():
-        groups[_signature(query)].append(number)
+        if query.prompts:
+            groups[_signature(query)].append(number)
 
     def run(numbers: Sequence[int]) -> None:
         objects = [_Object(number, seeded[number], sources[number], results[number]) for number in numbers]
@@ -96,7 +99,7 @@ def segment_objects(
     return results
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Object:
     """One object of a request."""
 
@@ -107,19 +110,38 @@ class _Object:
     result: ObjectMasks
 
     @cached_property
-    def start(self) -> int:
-        """Its first prompted slice."""
-        return min(self.query.prompts)
+    def prompted(self) -> tuple[int, ...]:
+        """Its prompted slices, in order."""
+        return tuple(sorted(self.query.prompts))
+
+    def span(self) -> range:
+        """Slices on which it may be."""
+        return self.query.span(len(self.source))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Track:
     """One object's way through the volume in one direction."""
 
+    object: _Object
     row: int
     """Number of the object in its batch."""
     step: int
-    """1 towards higher slice numbers, -1 towards lower ones."""
+    """1 towards higher slice numbers, from the first prompted slice; -1 towards lower ones, from the last."""
+
+    def slice_at(self, distance: int) -> int:
+        """Number of the slice so many from where it starts."""
+        return self.object.prompted[0 if self.step > 0 else -1] + self.step * distance
+
+
+@dataclass(frozen=True)
+class _Second:
+    """A second opinion on a slice."""
+
+    object: _Object
+    number: int
+    masks: SliceMasks
+    row: int
 
 
 class _Batch:
@@ -131,28 +153,29 @@ class _Batch:
         self.device = objects[0].source.device
         self.turn = turn
         self.shown = shown
-        first = objects[0]
-        self.offsets = sorted(number - first.start for number in first.query.prompts)
+        self.query = objects[0].query
+        """Of the first, whose shape all have."""
+        self.offsets = [number - objects[0].prompted[0] for number in objects[0].prompted]
         self.origin = max(len(one.source) for one in objects) + KEPT_SLICES
         self.memory = SliceMemory(self.origin)
-        self.pointing = first.query.pointing
+        self.pointing = self.query.pointing
         with turn():
             self.tokens = self._all_tokens()
 
     def run(self) -> None:
-        """Prompted slices first, then up and down: at once where both directions see the same prompted slices."""
-        rows = range(len(self.objects))
-        for offset in self.offsets:
+        """Prompted slices first, then up and down: at once where both directions come across the same prompts."""
+        for place in range(len(self.offsets)):
             with self.turn():
-                numbers = self._condition(offset)
-            self._tell(rows, numbers)
+                self._condition(place)
+            self._tell(self.objects, [one.prompted[place] for one in self.objects])
         for one in self.objects:
-            one.result.conditioning_slices = tuple(one.start + offset for offset in self.offsets)
-        if len(self.offsets) == 1:
-            self._propagate_all([_Track(row, step) for row in rows for step in (1, -1)])
+            one.result.conditioning_slices = one.prompted
+        tracks = [_Track(one, row, step) for row, one in enumerate(self.objects) for step in (1, -1)]
+        if len(self.offsets) == 1 and not self.query.corrections:
+            self._propagate_all(tracks)
             return
         for step in (1, -1):
-            self._propagate_all([_Track(row, step) for row in rows])
+            self._propagate_all([track for track in tracks if track.step == step])
 
     def _propagate_all(self, tracks: Sequence[_Track]) -> None:
         """As many at once as the device is fastest with: a processor with what fits its cache."""
@@ -161,10 +184,10 @@ class _Batch:
             at_once = max(1, CPU_SCORES // (self.sam2.num_maskmem * self.sam2.sam_image_embedding_size**4))
         in_parts(self._propagate, tracks, at_once)
 
-    def _condition(self, offset: int) -> list[int]:
-        numbers = [one.start + offset for one in self.objects]
-        prompts = self._prompts_at(offset)
-        part = self._select(range(len(numbers)), numbers)
+    def _condition(self, place: int) -> None:
+        numbers = [one.prompted[place] for one in self.objects]
+        prompts = self._gather(self.objects, _prompts(self.objects, numbers))
+        part = _select(self.objects, numbers)
         masks = self.sam2.predict(
             self.sam2.without_memory(part),
             part,
@@ -173,18 +196,18 @@ class _Batch:
             multimask=self.sam2.uses_multimask(prompts, conditioning=True),
             pointing=self.pointing,
         )
-        if self.objects[0].query.prompts[numbers[0]].is_settled and prompts.mask_logits is not None:
+        if self.query.prompts[numbers[0]].is_settled and prompts.mask_logits is not None:
             masks = _as_given(masks, prompts.mask_logits)
-        prompted = prompts.points_xy is not None
-        self.memory.conditioning[self.origin + offset] = self.sam2.remember(part, masks, prompted=prompted)
+        index, prompted = self.origin + self.offsets[place], prompts.points_xy is not None
+        self.memory.conditioning[index] = self.sam2.remember(part, masks, prompted=prompted)
         for row, (one, number) in enumerate(zip(self.objects, numbers, strict=True)):
             one.result.put(number, masks, row)
-        return numbers
 
     def _propagate(self, tracks: Sequence[_Track]) -> None:
-        memory = self.memory if tracks[0].step > 0 else self.memory.mirrored()
+        memory = self.memory if tracks[0].step > 0 else self.memory.mirrored(self.offsets[-1])
         memory = memory.select(torch.tensor([track.row for track in tracks]))
         missed = dict.fromkeys(tracks, 0)
+        seconds: list[_Second] = []
         distance = 0
         while tracks:
             distance += 1
@@ -192,60 +215,63 @@ class _Batch:
             if len(kept) < len(tracks):
                 memory = memory.select(torch.tensor(kept, dtype=torch.long))
                 tracks = [tracks[n] for n in kept]
-            if tracks and tracks[0].step * distance not in self.offsets:
+            if tracks and self.origin + distance not in memory.conditioning:
                 with self.turn():
-                    numbers = self._track(tracks, memory, distance, missed)
-                self._tell([track.row for track in tracks], numbers)
+                    masks = self._track(tracks, memory, distance)
+                    seconds += self._keep(tracks, distance, masks, missed)
+                self._tell([track.object for track in tracks], [track.slice_at(distance) for track in tracks])
+        for second in seconds:
+            second.object.result.mix(second.number, second.masks, second.row)
 
-    def _track(
-        self, tracks: Sequence[_Track], memory: SliceMemory, distance: int, missed: dict[_Track, int]
-    ) -> list[int]:
-        rows = [track.row for track in tracks]
-        numbers = [self.objects[track.row].start + track.step * distance for track in tracks]
-        part = self._select(rows, numbers)
+    def _track(self, tracks: Sequence[_Track], memory: SliceMemory, distance: int) -> SliceMasks:
+        objects, numbers = [track.object for track in tracks], [track.slice_at(distance) for track in tracks]
+        part = _select(objects, numbers)
         index = self.origin + distance
-        clicks = [self.objects[row].query.corrections.get(n, NO_CLICKS) for row, n in zip(rows, numbers, strict=True)]
-        prompts = self._gather(clicks, rows)
+        clicks = [one.query.corrections.get(number, NO_CLICKS) for one, number in zip(objects, numbers, strict=True)]
+        prompts = self._gather(objects, clicks)
         masks = self.sam2.predict(
             self.sam2.with_memory(part, memory, index),
             part,
             prompts,
-            None if self.tokens is None else self.tokens[rows],
+            None if self.tokens is None else self.tokens[[track.row for track in tracks]],
             multimask=self.sam2.uses_multimask(prompts, conditioning=False),
             pointing=self.pointing,
         )
         memory.add(index, self.sam2.remember(part, masks, prompted=False))
-        scores = masks.object_score_logits[:, 0].tolist()
-        for n, (track, number) in enumerate(zip(tracks, numbers, strict=True)):
-            self.objects[track.row].result.put(number, masks, n)
-            missed[track] = 0 if scores[n] > 0 else missed[track] + 1
-        return numbers
+        return masks
 
-    def _tell(self, rows: Sequence[int], numbers: Sequence[int]) -> None:
+    def _keep(
+        self, tracks: Sequence[_Track], distance: int, masks: SliceMasks, missed: dict[_Track, int]
+    ) -> Iterator[_Second]:
+        """Store what was found, and hand out what lies between prompted slices, which the other direction has seen."""
+        scores = masks.object_score_logits[:, 0].tolist()
+        for row, track in enumerate(tracks):
+            missed[track] = 0 if scores[row] > 0 else missed[track] + 1
+            if track.step < 0 and distance < self.offsets[-1]:
+                yield _Second(track.object, track.slice_at(distance), masks, row)
+            else:
+                track.object.result.put(track.slice_at(distance), masks, row)
+
+    def _tell(self, objects: Sequence[_Object], numbers: Sequence[int]) -> None:
         if self.shown is not None:
-            for row, number in zip(rows, numbers, strict=True):
-                self.shown(self.objects[row].number, number, self.objects[row].result)
+            for one, number in zip(objects, numbers, strict=True):
+                self.shown(one.number, number, one.result)
 
     def _continues(self, track: _Track, distance: int, missed: int) -> bool:
-        one = self.objects[track.row]
-        if one.start + track.step * distance not in one.query.span(len(one.source)):
+        if track.slice_at(distance) not in track.object.span():
             return False
-        ahead = track.step > 0 and distance <= self.offsets[-1]
-        return not one.query.is_pointed or ahead or missed < PATIENCE_SLICES
+        between = distance <= self.offsets[-1]
+        return not track.object.query.is_pointed or between or missed < PATIENCE_SLICES
 
-    def _prompts_at(self, offset: int) -> SlicePrompts:
-        clicks = [one.query.prompts[one.start + offset] for one in self.objects]
-        return self._gather(clicks, range(len(clicks)))
-
-    def _gather(self, chosen: Sequence[SlicePrompt], rows: Sequence[int]) -> SlicePrompts:
-        """Clicks of the rows on one slice each; a model that draws prompts is shown their boxes there too."""
+    def _gather(self, objects: Sequence[_Object], chosen: Sequence[SlicePrompt]) -> SlicePrompts:
+        """Clicks of objects on one slice each; a model that draws prompts is shown their boxes there too."""
         device = self.device
         given = [prompt.mask for prompt in chosen if prompt.mask is not None]
         if given:
             return self._with_masks(chosen, torch.stack(given).to(device))
         points_xy = torch.tensor([prompt.points_xy for prompt in chosen], dtype=torch.float32, device=device)
         labels = torch.tensor([prompt.point_labels for prompt in chosen], dtype=torch.long, device=device)
-        boxes = [box for row in rows if (box := self.objects[row].query.box_xyxy) is not None]
+        boxes = [box for one in objects if (box := one.query.box_xyxy) is not None]
         drawn = None
         if boxes and self.sam2.drawn_prompts and 2 not in chosen[0].point_labels:
             corners = torch.tensor(boxes, dtype=torch.float32, device=device).reshape(-1, 2, 2)
@@ -266,12 +292,6 @@ class _Batch:
             logits = logits + self.sam2.draw(points_xy, labels)
         return SlicePrompts(points_xy=points_xy, point_labels=labels, mask_logits=logits)
 
-    def _select(self, rows: Sequence[int], numbers: Sequence[int]) -> SliceFeatures:
-        """One slice of each row's own view."""
-        return SliceFeatures.joined(
-            [self.objects[row].source.select(torch.tensor([number])) for row, number in zip(rows, numbers, strict=True)]
-        )
-
     def _all_tokens(self) -> Float[Tensor, "b c"] | None:
         """[SEG] tokens; without words what the prompted slices show; for boxes with words the mean of both."""
         given = [token for one in self.objects if (token := one.query.text_token) is not None]
@@ -285,15 +305,29 @@ class _Batch:
 
     def _seen_tokens(self) -> Float[Tensor, "b c"] | None:
         """Mean of what the prompted slices show under their prompts; None where the model has no such tokens."""
-        rows = range(len(self.objects))
+        places = [[one.prompted[place] for one in self.objects] for place in range(len(self.offsets))]
         shown = [
             self.sam2.visual_token(
-                self._select(rows, [one.start + offset for one in self.objects]), self._prompts_at(offset)
+                _select(self.objects, numbers), self._gather(self.objects, _prompts(self.objects, numbers))
             )
-            for offset in self.offsets
+            for numbers in places
         ]
         tokens = [token for token in shown if token is not None]
         return torch.stack(tokens).mean(dim=0) if tokens else None
+
+
+def _select(objects: Sequence[_Object], numbers: Sequence[int]) -> SliceFeatures:
+    """One slice of each object's own view; slices of one view are asked for together."""
+    groups = _by_source([one.source for one in objects], range(len(objects)))
+    parts = [objects[rows[0]].source.select(torch.tensor([numbers[row] for row in rows])) for rows in groups]
+    if len(parts) == 1:
+        return parts[0]
+    order = [row for rows in groups for row in rows]
+    return SliceFeatures.joined(parts).select(torch.tensor(order).argsort())
+
+
+def _prompts(objects: Sequence[_Object], numbers: Sequence[int]) -> list[SlicePrompt]:
+    return [one.query.prompts[number] for one, number in zip(objects, numbers, strict=True)]
 
 
 def _by_source(sources: Sequence[SliceSource], numbers: Iterable[int]) -> list[list[int]]:
@@ -308,13 +342,16 @@ def _signature(query: ObjectQuery) -> object:
     """What two queries must share to run as one batch."""
     start = min(query.prompts)
     shapes = (
-        tuple(
-            (number - start, len(prompt.point_labels), prompt.mask is None)
-            for number, prompt in sorted(prompts.items())
-        )
+        tuple((number - start, _shape(prompt)) for number, prompt in sorted(prompts.items()))
         for prompts in (query.prompts, query.corrections)
     )
     return (*shapes, query.pointing, query.text_token is None, query.box_xyxy is None)
+
+
+def _shape(prompt: SlicePrompt) -> tuple[int, int, bool]:
+    """Clicks and corners, corners, and whether there is a mask."""
+    corners = sum(label in BOX_CORNERS for label in prompt.point_labels)
+    return len(prompt.point_labels), corners, prompt.mask is not None
 
 
 def _as_given(masks: SliceMasks, given: Float[Tensor, "b 1 m m"]) -> SliceMasks:

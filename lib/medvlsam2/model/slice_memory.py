@@ -59,9 +59,10 @@ class SliceMemory:
             ),
         )
 
-    def mirrored(self) -> SliceMemory:
-        """Prompted slices alone, as the other direction counts them."""
-        return SliceMemory(self.origin, {2 * self.origin - index: entry for index, entry in self.conditioning.items()})
+    def mirrored(self, length: int) -> SliceMemory:
+        """Prompted slices alone, as the other direction counts them: the last, so many on, is its first."""
+        ends = 2 * self.origin + length
+        return SliceMemory(self.origin, {ends - index: entry for index, entry in self.conditioning.items()})
 
 
 def _rows(entry: Entry, rows: Tensor) -> Entry:

@@ -47,8 +47,6 @@ class SliceFeatures:
     @staticmethod
     def joined(parts: Sequence[SliceFeatures]) -> SliceFeatures:
         """Features of all parts, one after the other."""
-        if len(parts) == 1:
-            return parts[0]
         return SliceFeatures(
             torch.cat([part.embedding for part in parts]),
             torch.cat([part.high_res_0 for part in parts]),

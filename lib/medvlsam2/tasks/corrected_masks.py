@@ -8,14 +8,17 @@ That of the box alone is remembered for the next click.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from jaxtyping import Float
 from torch import Tensor
 
+from medvlsam2.model.memory_limit import batches
 from medvlsam2.model.object_query import ObjectMasks, ObjectQuery, Shown, Turn
-from medvlsam2.model.propagation import segment_objects
+from medvlsam2.model.propagation import BATCH, segment_objects
+from medvlsam2.model.slice_source import SliceSource
 from medvlsam2.tasks.click_field import heed_clicks
 from medvlsam2.tasks.view import View
 from medvlsam2.transforms.spatial import SpatialRecord
@@ -47,31 +50,42 @@ def find_masks(
     for view, query, masks in zip(views, queries, found, strict=True):
         if query.box_xyxy is not None and not query.has_clicks:
             view.box_masks.put(_key(view.record, window, query), masks)
-    clicked = {n: query for n, query in enumerate(queries) if query.box_xyxy is not None and query.has_clicks}
-    alone = _by_box_alone(views, window, clicked, lambda some, boxed: find([features[n] for n in some], boxed))
-    for number, (view, query, masks) in enumerate(zip(views, queries, found, strict=True)):
-        heed_clicks(masks, features[number], query, view.record, turn=turn)
-        if number in alone:
-            heed_clicks(alone[number], features[number], query, view.record, turn=turn)
-            masks.mask_logits = mean_logits(masks, alone[number])
+        heed_clicks(masks, view.features(window), query, view.record, turn=turn)
+    clicked = [number for number, query in enumerate(queries) if query.box_xyxy is not None and query.has_clicks]
+    for numbers in batches(clicked, BATCH):
+        some = [_Boxed.of(views[number], window, queries[number]) for number in numbers]
+        for number, boxed, alone in zip(numbers, some, _by_box_alone(some, find), strict=True):
+            heed_clicks(alone, boxed.features, queries[number], boxed.view.record, turn=turn)
+            found[number].mask_logits = mean_logits(found[number], alone)
     return found
 
 
+@dataclass(frozen=True)
+class _Boxed:
+    """An object without its clicks."""
+
+    view: View
+    features: SliceSource
+    query: ObjectQuery
+    key: Hashable
+
+    @classmethod
+    def of(cls, view: View, window: Window, clicked: ObjectQuery) -> _Boxed:
+        boxed = clicked.without_clicks()
+        return cls(view, view.features(window), boxed, _key(view.record, window, boxed))
+
+
 def _by_box_alone(
-    views: Sequence[View],
-    window: Window,
-    clicked: Mapping[int, ObjectQuery],
-    find: Callable[[Sequence[int], Sequence[ObjectQuery]], Sequence[ObjectMasks]],
-) -> dict[int, ObjectMasks]:
-    """Masks of boxed objects without their clicks, as they are remembered, or found now, all at once."""
-    boxed = {number: query.without_clicks() for number, query in clicked.items()}
-    keys = {number: _key(views[number].record, window, query) for number, query in boxed.items()}
-    alone = {number: masks for number in boxed if (masks := views[number].box_masks.get(keys[number])) is not None}
-    missing = [number for number in boxed if number not in alone]
-    for number, masks in zip(missing, find(missing, [boxed[number] for number in missing]), strict=True):
-        views[number].box_masks.put(keys[number], masks)
+    boxed: Sequence[_Boxed], find: Callable[[Sequence[SliceSource], Sequence[ObjectQuery]], Sequence[ObjectMasks]]
+) -> list[ObjectMasks]:
+    """Masks as they are remembered, or found now, all at once."""
+    alone = {number: one.view.box_masks.get(one.key) for number, one in enumerate(boxed)}
+    missing = [number for number, masks in alone.items() if masks is None]
+    found = find([boxed[number].features for number in missing], [boxed[number].query for number in missing])
+    for number, masks in zip(missing, found, strict=True):
+        boxed[number].view.box_masks.put(boxed[number].key, masks)
         alone[number] = masks
-    return alone
+    return [masks for masks in alone.values() if masks is not None]
 
 
 def mean_logits(one: ObjectMasks, other: ObjectMasks) -> Float[Tensor, "d m m"]:

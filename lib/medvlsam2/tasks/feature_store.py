@@ -28,7 +28,7 @@ from medvlsam2.model.volume_sam2 import SliceFeatures
 
 ENCODE_BATCH: Final = 8
 """Slices that are encoded at once, where more than one is wanted …"""
-CPU_BATCH_PIXELS: Final = 2**19
+CPU_BATCH_PIXELS: Final = 2**18
 """… on a CPU no more than have so many pixels: larger batches cost memory and are no faster."""
 KEPT_STORES: Final = 64
 """Views of scans whose features are kept; older ones are forgotten, their files too."""

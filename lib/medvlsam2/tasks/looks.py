@@ -9,7 +9,7 @@ fused in three dimensions; it is for models that know such slices.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from medvlsam2.model.memory_limit import batches
 from medvlsam2.model.object_query import EMPTY_LOGIT, ObjectMasks, ObjectQuery, Shown, Turn
 from medvlsam2.model.propagation import BATCH
 from medvlsam2.tasks.click_field import Edges, box_extent, extent, heed_clicks
@@ -111,7 +112,7 @@ class Search:
         return [results[number] for number in range(len(self.wanted))]
 
     def _look_nearer(self, results: dict[int, Found], numbers: Sequence[int]) -> None:
-        for some in _batches(numbers):
+        for some in batches(numbers, BATCH):
             edges = {number: extent(results[number].masks) for number in some}
             near = {
                 number: replace(aim, query=_limited(aim.query, edges[number][0]))
@@ -126,7 +127,7 @@ class Search:
         """An edited mask is one of axial slices and stays alone; what is not found across stays as it is."""
         view = self.session.coronal
         numbers = [n for n, one in enumerate(self.wanted) if results[n].is_anywhere and one.prompt.mask is None]
-        for some in _batches(numbers):
+        for some in batches(numbers, BATCH):
             aims = {number: _Aim(view, _query(view, self.wanted[number])) for number in some}
             for number, found in self._look(aims, None).items():
                 query = _near_query(results[number].view, self.wanted[number])
@@ -225,8 +226,3 @@ def _limited(query: ObjectQuery, found_slices: tuple[float, float]) -> ObjectQue
     if query.is_pointed:
         return query
     return replace(query, first_slice=int(found_slices[0]), last_slice=int(found_slices[1]) - 1)
-
-
-def _batches(numbers: Sequence[int]) -> Iterator[Sequence[int]]:
-    """As many as are decoded at once: the second masks of all would take much memory."""
-    return (numbers[start : start + BATCH] for start in range(0, len(numbers), BATCH))

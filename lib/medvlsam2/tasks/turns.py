@@ -7,11 +7,15 @@ for the same object only the newest goes on: an annotator who clicks again has n
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import Hashable, Iterator
+from collections import Counter, deque
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from medvlsam2.errors import Superseded
+
+NAMED: Final = 3
+"""Objects that a sentence names."""
 
 
 class Turns:
@@ -80,49 +84,51 @@ class Requests:
 
 
 class Claim:
-    """One request's right to an object, until a newer request claims it."""
+    """One request's right to its objects, until a newer request claims all of them."""
 
-    def __init__(self, what: str) -> None:
-        self._what = what
+    def __init__(self, place: Hashable, names: Iterable[str]) -> None:
+        self._place = place
+        self._names = Counter(names)
         self._lost = threading.Event()
 
     def check(self) -> None:
-        """Go on only while this is the newest request.
+        """Go on only while no newer request has come for the same.
 
         Raises:
-            Superseded: if a newer request for the object has come.
+            Superseded: if one has.
         """
         if self._lost.is_set():
-            raise Superseded(f"A newer request for {self._what} has replaced this one. Use the newer answer.")
+            what = " and ".join(repr(name) for name in list(self._names)[:NAMED])
+            raise Superseded(f"A newer request for {what} has replaced this one. Use the newer answer.")
 
-    def lose(self) -> None:
-        """Tell this request that a newer one has come."""
-        self._lost.set()
+    def give_up_to(self, newer: Claim) -> None:
+        """Make way for a newer claim that answers all that this one would."""
+        if self._place == newer._place and self._names <= newer._names:
+            self._lost.set()
 
 
 class Claims:
-    """The newest request for each object."""
+    """Requests on their way, by what they are about."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._newest: dict[Hashable, Claim] = {}
+        self._active: list[Claim] = []
 
     @contextmanager
-    def claim(self, key: Hashable, what: str) -> Iterator[Claim]:
-        """Claim an object for the time of a request.
+    def claim(self, place: Hashable, names: Iterable[str]) -> Iterator[Claim]:
+        """Claim objects for the time of a request.
 
         Args:
-            key: the object, e.g. scan, annotator and segment.
-            what: how a sentence calls it.
+            place: where they are and who asks, e.g. scan and annotator.
+            names: of the objects.
         """
-        mine = Claim(what)
+        mine = Claim(place, names)
         with self._guard:
-            if (older := self._newest.get(key)) is not None:
-                older.lose()
-            self._newest[key] = mine
+            for older in self._active:
+                older.give_up_to(mine)
+            self._active.append(mine)
         try:
             yield mine
         finally:
             with self._guard:
-                if self._newest.get(key) is mine:
-                    del self._newest[key]
+                self._active.remove(mine)
