@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from mmap import mmap
+from mmap import ACCESS_COPY, mmap
 from typing import Final, Literal
 
 import numpy as np
@@ -261,7 +261,7 @@ def label_map_to_source(
 
 def _empty_label_map(shape_dhw: tuple[int, int, int]) -> UInt8[np.ndarray, "d h w"]:
     """Zeros of which only pages that hold an object take memory: NumPy's own come in huge pages, which all fill."""
-    return np.frombuffer(mmap(-1, prod(shape_dhw)), dtype=np.uint8).reshape(shape_dhw)
+    return np.frombuffer(mmap(-1, prod(shape_dhw), access=ACCESS_COPY), dtype=np.uint8).reshape(shape_dhw)
 
 
 def plan(volume: CTVolume, side: int, plane: Plane = "axial") -> SpatialRecord:
