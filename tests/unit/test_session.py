@@ -10,6 +10,7 @@ import pytest
 from medvlsam2.data.phantom import Phantom
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.tasks.engine import Engine
+from medvlsam2.tasks.measure import BATCH
 from medvlsam2.tasks.session import VolumeSession
 
 
@@ -40,7 +41,7 @@ def seeing_everything(model_dir: Path, phantom: Phantom, **metadata: object) -> 
 
 def test_findings_are_told_where_the_model_knows_some(tiny_model_dir: Path, small_phantom: Phantom) -> None:
     session = seeing_everything(tiny_model_dir, small_phantom, structures=["liver"], findings=["liver_cyst"])
-    facts = session.facts
+    facts = session.facts()
     assert facts is not None
     assert facts.lesions_known
     (lesion,) = facts.lesions
@@ -48,8 +49,18 @@ def test_findings_are_told_where_the_model_knows_some(tiny_model_dir: Path, smal
     assert all(0 <= index < size for index, size in zip(lesion.center_ijk, small_phantom.volume.shape_ijk, strict=True))
 
 
+def test_others_may_go_first_while_a_scan_is_measured(tiny_model_dir: Path, small_phantom: Phantom) -> None:
+    session = seeing_everything(tiny_model_dir, small_phantom, structures=["liver"], findings=["liver_cyst"])
+    waits: list[bool] = []
+    facts = session.facts(lambda: waits.append(session.features("soft")._cache.lock._is_owned()))
+    batches = -(-session.num_slices // BATCH)
+    assert waits == 2 * batches * [False], "once a batch of slices, and no lock is held meanwhile"
+    assert session.facts(lambda: waits.append(True)) is facts
+    assert len(waits) == 2 * batches
+
+
 def test_without_them_nothing_is_said_of_findings(tiny_model_dir: Path, small_phantom: Phantom) -> None:
-    facts = seeing_everything(tiny_model_dir, small_phantom, structures=["liver"], findings=[]).facts
+    facts = seeing_everything(tiny_model_dir, small_phantom, structures=["liver"], findings=[]).facts()
     assert facts is not None
     assert not facts.lesions_known
     assert facts.lesions == ()

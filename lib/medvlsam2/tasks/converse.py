@@ -93,7 +93,7 @@ def answer(
     asked = chat.answer_question(question, choices, kind)
     with engine.requests.one(), engine.turn():
         session = engine.session(volume)
-        index = _choose(session, asked, choices) if choices else None
+        index = _choose(engine, session, asked, choices) if choices else None
         text = _generate(engine, session, asked, ANSWER_TOKENS) if index is None else chat.choice_answer(choices, index)
     return Answer(text, index, volume.warnings, {"total": time.perf_counter() - start})
 
@@ -101,16 +101,18 @@ def answer(
 def _generate(engine: Engine, session: VolumeSession, question: str, max_new_tokens: int) -> str:
     loaded = session.loaded
     turn = turn_ids(loaded.tokenizer, question).to(session.device)
-    ids = loaded.model.language.generate(session.measured_prefix, turn, max_new_tokens, engine.turns.give_way)
+    ids = loaded.model.language.generate(
+        session.measured_prefix(engine.turns.give_way), turn, max_new_tokens, engine.turns.give_way
+    )
     text = loaded.tokenizer.decode(ids, skip_special_tokens=True)
     assert isinstance(text, str)
     return text.strip()
 
 
-def _choose(session: VolumeSession, question: str, choices: Sequence[str]) -> int:
+def _choose(engine: Engine, session: VolumeSession, question: str, choices: Sequence[str]) -> int:
     loaded = session.loaded
     turn = turn_ids(loaded.tokenizer, question).to(session.device)
     # whole answers: a small model knows what is likely better than which letter it has
     continuations = [encode(loaded.tokenizer, chat.choice_answer(choices, n)) for n in range(len(choices))]
-    scores = loaded.model.language.score_choices(session.measured_prefix, turn, continuations)
+    scores = loaded.model.language.score_choices(session.measured_prefix(engine.turns.give_way), turn, continuations)
     return int(torch.argmax(scores))

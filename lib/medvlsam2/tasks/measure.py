@@ -23,6 +23,7 @@ from medvlsam2.data.language import anatomy
 from medvlsam2.model.slice_source import SliceSource
 from medvlsam2.model.text_similarity import TextSimilarity, evidence
 from medvlsam2.model.volume_sam2 import SliceFeatures
+from medvlsam2.tasks.turns import GiveWay, stay
 from medvlsam2.transforms.window import Window
 
 MARGIN: Final = 0.5
@@ -64,6 +65,7 @@ def measure_structures(
     tokens: Mapping[str, Float[Tensor, " c"]],
     features_of: Callable[[Window], SliceSource],
     voxel_ml: float,
+    give_way: GiveWay = stay,
 ) -> Measured | None:
     """Structures that are seen, by their names, without those that the part of the body cannot show; None if none is.
 
@@ -72,6 +74,7 @@ def measure_structures(
         tokens: [SEG] token of each structure (vocabulary key).
         features_of: slice features of the scan in a window.
         voxel_ml: volume of a pixel of the mask grid on one slice.
+        give_way: called between steps.
     """
     by_window: dict[Window, list[str]] = defaultdict(list)
     for key in tokens:
@@ -79,7 +82,7 @@ def measure_structures(
     volumes_ml: dict[str, float] = {}
     masks: dict[str, np.ndarray] = {}
     for window, keys in by_window.items():
-        labels = _label_slices(similarity, torch.stack([tokens[key] for key in keys]), features_of(window))
+        labels = _label_slices(similarity, torch.stack([tokens[key] for key in keys]), features_of(window), give_way)
         for number, key in enumerate(keys, start=1):
             mask = labels == number
             volume_ml = _largest_part(mask) * voxel_ml
@@ -109,7 +112,7 @@ def likeliest_region(volumes_ml: Mapping[str, float]) -> Region:
 
 
 def sure_slices(
-    similarity: TextSimilarity, tokens: Float[Tensor, "k c"], features: SliceSource
+    similarity: TextSimilarity, tokens: Float[Tensor, "k c"], features: SliceSource, give_way: GiveWay = stay
 ) -> Iterator[Float[Tensor, "n k m m"]]:
     """Logits of quick masks, some slices at a time: positive where a pixel surely is what a token means.
 
@@ -117,8 +120,10 @@ def sure_slices(
         similarity: the model's comparison of words with pixels.
         tokens: [SEG] tokens.
         features: slice features of the scan.
+        give_way: called between steps.
     """
     for start in range(0, len(features), BATCH):
+        give_way()
         part = features.select(torch.arange(start, min(start + BATCH, len(features)), device=tokens.device))
         yield sure_masks(similarity, tokens, part)
 
@@ -133,10 +138,12 @@ def sure_masks(
     return torch.where(shown, maps + similarity.words_bias - MARGIN, -1.0)
 
 
-def _label_slices(similarity: TextSimilarity, tokens: Float[Tensor, "k c"], features: SliceSource) -> np.ndarray:
+def _label_slices(
+    similarity: TextSimilarity, tokens: Float[Tensor, "k c"], features: SliceSource, give_way: GiveWay
+) -> np.ndarray:
     """The structure that each pixel is most similar to, counted from 1; 0 where none is on the slice."""
     parts = []
-    for logits in sure_slices(similarity, tokens, features):
+    for logits in sure_slices(similarity, tokens, features, give_way):
         best, index = logits.max(dim=1)
         parts.append(torch.where(best > 0, index + 1, 0).cpu().numpy())
     return np.concatenate(parts)

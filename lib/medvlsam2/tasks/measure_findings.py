@@ -25,6 +25,7 @@ from medvlsam2.data.language.lesions import UNCOUNTABLE, WHOLE, host_family
 from medvlsam2.model.slice_source import SliceSource
 from medvlsam2.model.text_similarity import TextSimilarity
 from medvlsam2.tasks.measure import sure_slices
+from medvlsam2.tasks.turns import GiveWay, stay
 from medvlsam2.transforms.window import Window
 
 MIN_VOXELS: Final = 3
@@ -65,6 +66,7 @@ def measure_findings(
     grid: MaskGrid,
     *,
     thresholds: Mapping[str, float],
+    give_way: GiveWay = stay,
 ) -> tuple[Lesion, ...]:
     """What is seen of some findings.
 
@@ -75,9 +77,10 @@ def measure_findings(
         structures: masks of the structures that were seen, by vocabulary key.
         grid: the masks' grid.
         thresholds: strength from which on each finding is believed; others always are.
+        give_way: called between steps.
     """
     found: list[Lesion] = []
-    for key, logits in _logits(similarity, tokens, features_of):
+    for key, logits in _logits(similarity, tokens, features_of, give_way):
         if strength(key, logits, structures) < thresholds.get(key, -np.inf):
             continue
         for kind, host, part in _placed(key, logits > 0, structures, grid.spacing_dhw_mm):
@@ -93,7 +96,7 @@ def strengths(
     structures: Mapping[str, Mask],
 ) -> dict[str, float]:
     """How strongly each finding is seen; arguments are those of :func:`measure_findings`."""
-    return {key: strength(key, logits, structures) for key, logits in _logits(similarity, tokens, features_of)}
+    return {key: strength(key, logits, structures) for key, logits in _logits(similarity, tokens, features_of, stay)}
 
 
 def strength(key: str, logits: Logits, structures: Mapping[str, Mask]) -> float:
@@ -122,10 +125,11 @@ def _logits(
     similarity: TextSimilarity,
     tokens: Mapping[str, Float[Tensor, " c"]],
     features_of: Callable[[Window], SliceSource],
+    give_way: GiveWay,
 ) -> Iterator[tuple[str, Logits]]:
     for key, token in tokens.items():
         features = features_of(vocabulary.STRUCTURES[key].window)
-        parts = [logits[:, 0].cpu().numpy() for logits in sure_slices(similarity, token[None], features)]
+        parts = [logits[:, 0].cpu().numpy() for logits in sure_slices(similarity, token[None], features, give_way)]
         yield key, np.concatenate(parts)
 
 

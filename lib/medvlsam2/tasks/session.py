@@ -23,6 +23,7 @@ from medvlsam2.tasks.box_names import structure_in_box
 from medvlsam2.tasks.feature_store import Encode, FeatureCache, FeatureStore, encode_batch
 from medvlsam2.tasks.measure import Measured, measurable, measure_structures
 from medvlsam2.tasks.measure_findings import MaskGrid, measure_findings, strengths
+from medvlsam2.tasks.turns import GiveWay, stay
 from medvlsam2.tasks.view import View
 from medvlsam2.transforms.prepare import PreparedVolume, prepare
 from medvlsam2.transforms.spatial import BoxIJK, Crop, SpatialRecord, plan
@@ -51,6 +52,9 @@ class VolumeSession:
         self.whole = self._view(prepare(volume, loaded.config.sam2.image_size))
         self._near: dict[Crop, View] = {}
         self._boxed: dict[BoxIJK, str | None] = {}
+        # Not cached properties: in Python 3.11 those hold a lock, and whoever holds one must not give way.
+        self._facts: tuple[ScanFacts | None] | None = None
+        self._measured_prefix: PrefixCache | None = None
 
     @property
     def prepared(self) -> PreparedVolume:
@@ -104,10 +108,18 @@ class VolumeSession:
         ids = prefix_ids(self.loaded.tokenizer, self.loaded.config.projector.num_tokens, measured).to(self.device)
         return self.loaded.model.language.prefill(ids, self.image_tokens)
 
-    @cached_property
-    def facts(self) -> ScanFacts | None:
-        """What masks of the structures and findings that the model knows measure; None where it has no quick masks."""
-        measured, findings = self._measured, self.loaded.metadata.get("findings", [])
+    def facts(self, give_way: GiveWay = stay) -> ScanFacts | None:
+        """What masks of the structures and findings that the model knows measure; None where it has no quick masks.
+
+        Args:
+            give_way: called between steps, which are many the first time.
+        """
+        if self._facts is None:
+            self._facts = (self._measure_facts(give_way),)
+        return self._facts[0]
+
+    def _measure_facts(self, give_way: GiveWay) -> ScanFacts | None:
+        measured, findings = self._measured(give_way), self.loaded.metadata.get("findings", [])
         similarity = self.loaded.model.sam2.text_similarity
         if measured is None or similarity is None or not findings:
             return None if measured is None else measured.facts
@@ -118,25 +130,26 @@ class VolumeSession:
             measured.masks,
             self._mask_grid(),
             thresholds=self.loaded.metadata.get("finding_thresholds", {}),
+            give_way=give_way,
         )
         return replace(measured.facts, lesions=lesions, lesions_known=True)
 
-    @cached_property
-    def _measured(self) -> Measured | None:
+    def _measured(self, give_way: GiveWay = stay) -> Measured | None:
         similarity = self.loaded.model.sam2.text_similarity
         keys = measurable(self.loaded.metadata.get("structures", []))
         if similarity is None or not keys:
             return None
         depth_mm, height_mm, width_mm = self._mask_spacing_dhw_mm
         voxel_ml = depth_mm * height_mm * width_mm / 1000
-        return measure_structures(similarity, self._tokens_of(keys), self.features, voxel_ml)
+        return measure_structures(similarity, self._tokens_of(keys), self.features, voxel_ml, give_way)
 
     def finding_strengths(self, keys: Sequence[str]) -> dict[str, float]:
         """How strongly findings (vocabulary keys) are seen; none where nothing can be measured."""
         similarity = self.loaded.model.sam2.text_similarity
-        if similarity is None or self._measured is None:
+        measured = self._measured()
+        if similarity is None or measured is None:
             return {}
-        return strengths(similarity, self._tokens_of(keys), self.features, self._measured.masks)
+        return strengths(similarity, self._tokens_of(keys), self.features, measured.masks)
 
     def structure_in_box(self, box_ijk: BoxIJK, turn: Turn) -> str | None:
         """Vocabulary key of the structure that a box is drawn round; None where none fits or the model cannot tell."""
@@ -183,10 +196,16 @@ class VolumeSession:
             affine=self.volume.affine,
         )
 
-    @cached_property
-    def measured_prefix(self) -> PrefixCache:
-        """As ``prefix``, and what the masks measure: reports and answers follow it."""
-        return self.prefix if self.facts is None else self._prefill(measured_text(self.facts))
+    def measured_prefix(self, give_way: GiveWay = stay) -> PrefixCache:
+        """As ``prefix``, and what the masks measure: reports and answers follow it.
+
+        Args:
+            give_way: called between steps of measuring.
+        """
+        if self._measured_prefix is None:
+            facts = self.facts(give_way)
+            self._measured_prefix = self.prefix if facts is None else self._prefill(measured_text(facts))
+        return self._measured_prefix
 
     @torch.no_grad()
     def text_tokens(self, phrases: list[str]) -> Float[Tensor, "k c"]:

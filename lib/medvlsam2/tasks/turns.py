@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -16,6 +16,13 @@ from medvlsam2.errors import Superseded
 
 NAMED: Final = 3
 """Objects that a sentence names."""
+
+GiveWay = Callable[[], None]
+"""Called in the middle of a long turn: those who wait go first (:meth:`Turns.give_way`)."""
+
+
+def stay() -> None:
+    """Let nobody go first, where nobody waits."""
 
 
 class Turns:
