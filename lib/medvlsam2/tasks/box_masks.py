@@ -27,12 +27,16 @@ class BoxMasks:
             if key not in self._kept:
                 return None
             self._kept.move_to_end(key)
-            return replace(self._kept[key])
+            return _copied(self._kept[key])
 
     def put(self, key: Hashable, masks: ObjectMasks) -> None:
         """Remember masks; those asked about longest ago are forgotten."""
         with self._guard:
-            self._kept[key] = replace(masks)
+            self._kept[key] = _copied(masks)
             self._kept.move_to_end(key)
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
+
+
+def _copied(masks: ObjectMasks) -> ObjectMasks:
+    return replace(masks, mask_logits=masks.mask_logits.clone())

@@ -53,7 +53,7 @@ def heed_clicks(
     """Correct mask logits where they contradict clicks.
 
     Args:
-        masks: of one object, on every slice; its logits are replaced.
+        masks: of one object, on every slice; its logits are changed in place.
         features: of these slices.
         query: with the object's clicks and box.
         record: how far slices and pixels are apart.
@@ -63,8 +63,8 @@ def heed_clicks(
     clicks = _Clicks.of(query, side, record.side, masks.mask_logits.device)
     if clicks is None:
         return
-    prior = (masks.mask_logits.float() / SURENESS).tanh_().mul_(SURENESS)
-    missing = clicks.missing(prior)
+    prior = masks.mask_logits
+    missing = clicks.missing(_bounded(prior[clicks.slices]))
     if not missing.any():
         return
     height_mm, width_mm = (pixel_mm * record.side / side for pixel_mm in record.pixel_mm)
@@ -72,6 +72,7 @@ def heed_clicks(
     with turn(), full_precision(prior.device):
         field = _Field(clicks, features, spacing_mm, _reach_mm(masks, query, spacing_mm, record.side))
         weights = field.solve(missing)
+    _bounded(prior)
     last = len(prior) - 1 if query.last_slice is None else min(query.last_slice, len(prior) - 1)
     asked = torch.arange(max(query.first_slice, 0), last + 1, device=prior.device)
     near = asked[(field.steps(asked) < FARTHEST).any(dim=0)]
@@ -79,7 +80,13 @@ def heed_clicks(
         numbers = near[start : start + SLICES]
         with turn(), full_precision(prior.device):
             prior[numbers] += torch.einsum("c,cnhw->nhw", weights, field.covariance(numbers))
-    masks.mask_logits = prior if query.box_xyxy is None else within(query.box_xyxy, prior, record.side)
+    if query.box_xyxy is not None:
+        masks.mask_logits = within(query.box_xyxy, prior, record.side)
+
+
+def _bounded(logits: Float[Tensor, "*d m m"]) -> Float[Tensor, "*d m m"]:
+    """The same tensor, changed in place: all slices of a long scan take much memory."""
+    return logits.div_(SURENESS).tanh_().mul_(SURENESS)
 
 
 @dataclass(frozen=True)
@@ -114,9 +121,9 @@ class _Clicks:
         place = ((place + 0.5) * 2 / self.side - 1)[:, None, None]
         return F.grid_sample(maps, place, padding_mode="border", align_corners=False)[:, :, 0, 0]
 
-    def missing(self, prior: Float[Tensor, "d m m"]) -> Float[Tensor, " c"]:
-        """What the masks lack at the clicks that they contradict."""
-        there = self.sampled(prior[self.slices][:, None])[:, 0]
+    def missing(self, clicked: Float[Tensor, "c m m"]) -> Float[Tensor, " c"]:
+        """What the masks on each click's slice lack at the clicks that they contradict."""
+        there = self.sampled(clicked[:, None])[:, 0]
         return torch.where(self.signs * there < MARGIN, self.signs * MARGIN - there, 0.0)
 
 

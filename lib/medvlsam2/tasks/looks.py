@@ -9,11 +9,10 @@ fused in three dimensions; it is for models that know such slices.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -151,14 +150,10 @@ class Search:
 
         Two looks that see different things tell nothing: then nothing is changed.
         """
-        mean = torch.empty_like(kept.masks.mask_logits)
-        for part, seen in regrid(
-            other.masks.mask_logits, other.record, kept.record, outside=EMPTY_LOGIT, limit=-EMPTY_LOGIT
-        ):
-            mean[part] = (seen + kept.masks.mask_logits[part].clamp(EMPTY_LOGIT, -EMPTY_LOGIT)) / 2
-        if not (mean > 0).any():
+        if not any(bool((mean > 0).any()) for _, mean in _means(kept, other)):
             return False
-        kept.masks.mask_logits = mean
+        for part, mean in _means(kept, other):
+            kept.masks.mask_logits[part] = mean
         return True
 
     def _heed(self, found: Found, query: ObjectQuery) -> None:
@@ -226,3 +221,10 @@ def _limited(query: ObjectQuery, found_slices: tuple[float, float]) -> ObjectQue
     if query.is_pointed:
         return query
     return replace(query, first_slice=int(found_slices[0]), last_slice=int(found_slices[1]) - 1)
+
+
+def _means(kept: Found, other: Found) -> Iterator[tuple[slice, Float[Tensor, "n m m"]]]:
+    """Of both looks on the grid of one, some slices at a time."""
+    logits = kept.masks.mask_logits
+    seen = regrid(other.masks.mask_logits, other.record, kept.record, outside=EMPTY_LOGIT, limit=-EMPTY_LOGIT)
+    return ((part, (there + logits[part].clamp(EMPTY_LOGIT, -EMPTY_LOGIT)) / 2) for part, there in seen)
