@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medvlsam2.data.phantom import Phantom
-from medvlsam2.model.object_query import EMPTY_LOGIT, ObjectMasks, ObjectQuery
+from medvlsam2.model.object_query import EMPTY_LOGIT, ObjectMasks, ObjectQuery, SlicePrompt
 from medvlsam2.tasks import looks
 from medvlsam2.tasks.engine import Engine
 from medvlsam2.tasks.prompts import ObjectPrompt
@@ -32,11 +32,14 @@ def whole(crop_hw: tuple[int, int, int, int] = (-3, 117, 5, 105)) -> SpatialReco
 @given(
     st.tuples(st.floats(0, SIDE - 1), st.floats(0.5, looks.SMALL_PX)),
     st.tuples(st.floats(0, SIDE - 1), st.floats(0.5, looks.SMALL_PX)),
+    st.none() | st.tuples(st.floats(0, 1), st.floats(0, 1)),
 )
-def test_a_small_object_lies_well_inside_of_its_part(rows: tuple[float, float], columns: tuple[float, float]) -> None:
+def test_a_small_object_lies_well_inside_of_its_part(
+    rows: tuple[float, float], columns: tuple[float, float], clicked: tuple[float, float] | None
+) -> None:
     record = whole()
     edges = tuple((start, min(start + size, float(SIDE))) for start, size in (rows, columns))
-    crop = looks.part_round(record, ((0.0, 1.0), *edges), SIDE)
+    crop = looks.part_round(record, ((0.0, 1.0), *edges), SIDE, clicked)
     assert crop is not None
     for (start, end), (low, high), (first, last) in zip(
         edges, (crop[:2], crop[2:]), (record.crop_hw[:2], record.crop_hw[2:]), strict=True
@@ -46,6 +49,20 @@ def test_a_small_object_lies_well_inside_of_its_part(rows: tuple[float, float], 
         margin = 8 * voxels_per_px
         assert low <= first + start * voxels_per_px - margin or low == first
         assert high >= first + end * voxels_per_px + margin or high >= last - 1
+
+
+def test_corrections_near_the_first_click_stay_in_its_part() -> None:
+    """What is found may move with every click; the features of the part are made once."""
+    found = [((0.0, 9.0), (46.0 + n, 60.0 + n), (50.0 - n, 58.0)) for n in range(9)]
+    parts = {looks.part_round(whole(), edges, SIDE, (0.5, 0.5)) for edges in found}
+    assert len(parts) == 1
+    assert len({looks.part_round(whole(), edges, SIDE) for edges in found}) > 1
+
+
+def test_the_middle_of_clicks_on_an_object() -> None:
+    prompts = {3: SlicePrompt(((9.5, 19.5), (0.0, 0.0)), (1, 0)), 5: SlicePrompt(((29.5, 39.5), (1.0, 2.0)), (1, 2))}
+    assert looks.clicked_middle(ObjectQuery(prompts=prompts), 100) == pytest.approx((0.30, 0.20))
+    assert looks.clicked_middle(ObjectQuery(prompts={3: SlicePrompt(((9.5, 19.5),), (2,))}), 100) is None
 
 
 def test_what_is_large_or_not_there_has_none() -> None:

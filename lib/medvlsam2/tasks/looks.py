@@ -2,9 +2,10 @@
 
 An object of a few pixels is coarse on the mask grid and far from most of what the slice encoder was trained on. So a
 part of each slice round it is looked at again, enlarged. Nine parts cover a slice, each of two thirds of its side, so
-that neighbours share their features and the next click finds them made. What a box says to be small is looked for
-there alone; what words or clicks found to be small gets the mean of both looks. A look across is one at coronal slices,
-fused in three dimensions; it is for models that know such slices.
+that neighbours share their features and the next click finds them made; for that clicks choose the part, as long as
+what was found lies well inside of it. What a box says to be small is looked for there alone; what words or clicks found
+to be small gets the mean of both looks. A look across is one at coronal slices, fused in three dimensions; it is for
+models that know such slices.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ OFFSETS: Final = (0.0, 1 / 6, 1 / 3)
 """Where parts begin, in sides of a slice …"""
 PART: Final = 2 / 3
 """… and how long they are."""
+INSIDE: Final = 0.1
+"""An object lies well inside of a part at least so far from its border, in sides of a slice."""
 
 
 @dataclass(frozen=True)
@@ -103,20 +106,26 @@ class Search:
         aims = {number: _Aim(whole, _query(whole, one)) for number, one in enumerate(self.wanted)}
         side = whole.sam2.mask_size
         edges = {number: box_extent(aim.query, side, whole.record.side) for number, aim in aims.items()}
-        near = self._nearer({number: one for number, one in edges.items() if one is not None})
+        near = {
+            number: aim
+            for number, one in edges.items()
+            if one is not None and (aim := self._nearer(self.wanted[number], one, None)) is not None
+        }
         results = self._look(aims | near, self.shown)
-        self._look_nearer(results, [number for number in aims if number not in near])
+        self._look_nearer(results, {number: aim.query for number, aim in aims.items() if number not in near})
         if across:
             self._look_across(results)
         return [results[number] for number in range(len(self.wanted))]
 
-    def _look_nearer(self, results: dict[int, Found], numbers: Sequence[int]) -> None:
-        for some in batches(numbers, BATCH):
-            edges = {number: extent(results[number].masks) for number in some}
-            near = {
-                number: replace(aim, query=_limited(aim.query, edges[number][0]))
-                for number, aim in self._nearer(edges).items()
-            }
+    def _look_nearer(self, results: dict[int, Found], queries: dict[int, ObjectQuery]) -> None:
+        side = self.session.whole.record.side
+        for some in batches(list(queries), BATCH):
+            near: dict[int, _Aim] = {}
+            for number in some:
+                edges = extent(results[number].masks)
+                aim = self._nearer(self.wanted[number], edges, clicked_middle(queries[number], side))
+                if aim is not None:
+                    near[number] = replace(aim, query=_limited(aim.query, edges[0]))
             for number, found in self._look(near, None, seeds_mm=0.0).items():
                 if self._fuse(found, results[number]):
                     results[number] = found
@@ -133,17 +142,15 @@ class Search:
                 if query is not None and self._fuse(results[number], found):
                     self._heed(results[number], query)
 
-    def _nearer(self, edges: dict[int, Edges]) -> dict[int, _Aim]:
-        """Objects that are small, each in the part of the slices in whose middle it lies best."""
+    def _nearer(self, wanted: Wanted, edges: Edges, clicked: tuple[float, float] | None) -> _Aim | None:
+        """A small object in a part of the slices; None for what is not small."""
         whole = self.session.whole
-        aims = {}
-        for number, one in edges.items():
-            crop = part_round(whole.record, one, whole.sam2.mask_size)
-            view = None if crop is None else self.session.near(crop)
-            query = None if view is None else _near_query(view, self.wanted[number])
-            if view is not None and query is not None:
-                aims[number] = _Aim(view, query)
-        return aims
+        crop = part_round(whole.record, edges, whole.sam2.mask_size, clicked)
+        if crop is None:
+            return None
+        view = self.session.near(crop)
+        query = _near_query(view, wanted)
+        return None if query is None else _Aim(view, query)
 
     def _fuse(self, kept: Found, other: Found) -> bool:
         """The mean of both looks on the grid of one, where it leaves anything; each has one voice, however loud.
@@ -178,24 +185,56 @@ class Search:
         return {number: Found(one, view) for number, one, view in zip(numbers, masks, views, strict=True)}
 
 
-def part_round(record: SpatialRecord, edges: Edges, mask_size: int) -> Crop | None:
-    """The part of the slices in whose middle a small object lies best; None for what is not small.
+def part_round(
+    record: SpatialRecord, edges: Edges, mask_size: int, clicked: tuple[float, float] | None = None
+) -> Crop | None:
+    """The part of the slices in which a small object lies well; None for what is not small.
 
     Args:
         record: the whole view.
         edges: of the object, on its mask grid.
         mask_size: side of that grid.
+        clicked: row and column of the middle of the clicks on the object, in sides of a slice: they say which part,
+            where the object lies well inside of that one. Else it is the one in whose middle it lies best.
     """
     sizes = [end - start for start, end in edges]
     if not 0 < max(sizes[1:]) <= min(SMALL_PX, mask_size / SMALL_PART):
         return None
     crop: list[int] = []
-    for (start, end), first, last in zip(edges[1:], record.crop_hw[0::2], record.crop_hw[1::2], strict=True):
-        middle = (start + end) / 2 / mask_size
-        offset = min(OFFSETS, key=lambda offset: abs(offset + PART / 2 - middle))
+    borders = zip(record.crop_hw[0::2], record.crop_hw[1::2], strict=True)
+    for axis, (first, last) in enumerate(borders):
+        start, end = (edge / mask_size for edge in edges[1 + axis])
+        offset = _offset((start + end) / 2)
+        if clicked is not None and _holds(_offset(clicked[axis]), start, end):
+            offset = _offset(clicked[axis])
         begin = first + round(offset * (last - first))
         crop += [begin, begin + max(1, round(PART * (last - first)))]
     return crop[0], crop[1], crop[2], crop[3]
+
+
+def clicked_middle(query: ObjectQuery, side: int) -> tuple[float, float] | None:
+    """Row and column of the middle of the clicks on an object, in sides of a slice; None without any."""
+    clicks = [
+        point
+        for prompt in query.prompts.values()
+        for point, label in zip(prompt.points_xy, prompt.point_labels, strict=True)
+        if label == 1
+    ]
+    if not clicks:
+        return None
+    x, y = (sum(place) / len(clicks) for place in zip(*clicks, strict=True))
+    return (y + 0.5) / side, (x + 0.5) / side
+
+
+def _offset(middle: float) -> float:
+    """Where the part begins whose middle is nearest to a place."""
+    return min(OFFSETS, key=lambda offset: abs(offset + PART / 2 - middle))
+
+
+def _holds(offset: float, start: float, end: float) -> bool:
+    """Whether what goes from start to end lies well inside of a part; at the slice's own border as far as it goes."""
+    low = start >= offset + INSIDE or offset == OFFSETS[0]
+    return low and (end <= offset + PART - INSIDE or offset == OFFSETS[-1])
 
 
 def _query(view: View, wanted: Wanted) -> ObjectQuery:
