@@ -61,10 +61,11 @@ demo/studies/.made: | $(READY)
 	$(BIN)/medvlsam2 phantom --seed 2 -o $(@D)/phantom_2.nii.gz
 	@touch $@
 
-bench: $(READY)  ## from click to mask against the host's own task, memory, and phantoms a minute (half an hour; others need --data)
+bench: $(READY)  ## from click to mask against the host's own task, memory, and phantoms a minute (over an hour; others need --data)
 	$(BIN)/python benchmarks/interactive.py --sizes 1024 512
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/latency.py
+	$(BIN)/python benchmarks/info_wait.py
 	$(BIN)/python benchmarks/phantom_speed.py
 
 lock: $(READY)  ## write requirements.txt from pyproject.toml (UPGRADE=--upgrade for newer releases)
