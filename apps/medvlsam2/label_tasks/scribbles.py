@@ -61,7 +61,8 @@ def scribbled(request: Mapping[str, Any], volume: CTVolume) -> Target:
 
 def _is_upload(path: str) -> bool:
     """Whether the host has put it there: ``params`` may name any file of the server."""
-    return Path(path).resolve().is_relative_to(Path(tempfile.gettempdir()).resolve())
+    folder = Path(tempfile.gettempdir()).resolve()
+    return Path(path).is_absolute() and Path(path).resolve().is_relative_to(folder)
 
 
 def _values(label_info: Any) -> dict[str, int]:
