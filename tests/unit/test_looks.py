@@ -61,8 +61,8 @@ def test_corrections_near_the_first_click_stay_in_its_part() -> None:
 
 def test_the_middle_of_clicks_on_an_object() -> None:
     prompts = {3: SlicePrompt(((9.5, 19.5), (0.0, 0.0)), (1, 0)), 5: SlicePrompt(((29.5, 39.5), (1.0, 2.0)), (1, 2))}
-    assert looks.clicked_middle(ObjectQuery(prompts=prompts), 100) == pytest.approx((0.30, 0.20))
-    assert looks.clicked_middle(ObjectQuery(prompts={3: SlicePrompt(((9.5, 19.5),), (2,))}), 100) is None
+    assert looks.clicked_middle_hw(ObjectQuery(prompts=prompts), 100) == pytest.approx((0.30, 0.20))
+    assert looks.clicked_middle_hw(ObjectQuery(prompts={3: SlicePrompt(((9.5, 19.5),), (2,))}), 100) is None
 
 
 def test_what_is_large_or_not_there_has_none() -> None:

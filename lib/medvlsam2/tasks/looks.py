@@ -123,7 +123,7 @@ class Search:
             near: dict[int, _Aim] = {}
             for number in some:
                 edges = extent(results[number].masks)
-                aim = self._nearer(self.wanted[number], edges, clicked_middle(queries[number], side))
+                aim = self._nearer(self.wanted[number], edges, clicked_middle_hw(queries[number], side))
                 if aim is not None:
                     near[number] = replace(aim, query=_limited(aim.query, edges[0]))
             for number, found in self._look(near, None, seeds_mm=0.0).items():
@@ -142,10 +142,10 @@ class Search:
                 if query is not None and self._fuse(results[number], found):
                     self._heed(results[number], query)
 
-    def _nearer(self, wanted: Wanted, edges: Edges, clicked: tuple[float, float] | None) -> _Aim | None:
+    def _nearer(self, wanted: Wanted, edges: Edges, clicked_hw: tuple[float, float] | None) -> _Aim | None:
         """A small object in a part of the slices; None for what is not small."""
         whole = self.session.whole
-        crop = part_round(whole.record, edges, whole.sam2.mask_size, clicked)
+        crop = part_round(whole.record, edges, whole.sam2.mask_size, clicked_hw)
         if crop is None:
             return None
         view = self.session.near(crop)
@@ -186,7 +186,7 @@ class Search:
 
 
 def part_round(
-    record: SpatialRecord, edges: Edges, mask_size: int, clicked: tuple[float, float] | None = None
+    record: SpatialRecord, edges: Edges, mask_size: int, clicked_hw: tuple[float, float] | None = None
 ) -> Crop | None:
     """The part of the slices in which a small object lies well; None for what is not small.
 
@@ -194,7 +194,7 @@ def part_round(
         record: the whole view.
         edges: of the object, on its mask grid.
         mask_size: side of that grid.
-        clicked: row and column of the middle of the clicks on the object, in sides of a slice: they say which part,
+        clicked_hw: row and column of the middle of the clicks on the object, in sides of a slice: they say which part,
             where the object lies well inside of that one. Else it is the one in whose middle it lies best.
     """
     sizes = [end - start for start, end in edges]
@@ -205,14 +205,14 @@ def part_round(
     for axis, (first, last) in enumerate(borders):
         start, end = (edge / mask_size for edge in edges[1 + axis])
         offset = _offset((start + end) / 2)
-        if clicked is not None and _holds(_offset(clicked[axis]), start, end):
-            offset = _offset(clicked[axis])
+        if clicked_hw is not None and _holds(_offset(clicked_hw[axis]), start, end):
+            offset = _offset(clicked_hw[axis])
         begin = first + round(offset * (last - first))
         crop += [begin, begin + max(1, round(PART * (last - first)))]
     return crop[0], crop[1], crop[2], crop[3]
 
 
-def clicked_middle(query: ObjectQuery, side: int) -> tuple[float, float] | None:
+def clicked_middle_hw(query: ObjectQuery, side: int) -> tuple[float, float] | None:
     """Row and column of the middle of the clicks on an object, in sides of a slice; None without any."""
     clicks = [
         point
