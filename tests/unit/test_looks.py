@@ -145,6 +145,20 @@ def test_the_second_look_keeps_to_the_slices_of_the_first(engine: Engine, small_
     assert (eyes.queries[1].first_slice, eyes.queries[1].last_slice) == (5, 11)
 
 
+def test_the_second_look_at_what_was_clicked_goes_a_little_further(
+    engine: Engine, small_phantom: Phantom, eyes: Eyes
+) -> None:
+    i, j, k = (24.0, 27.0, 8.0)
+    last = small_phantom.volume.shape_ijk[2] - 1
+    further = looks.FURTHER_SLICES
+    for slices, expected in (((k,), (5 - further, 11 + further)), ((k, 0.0), (0, 11 + further)), ((last,), (2, last))):
+        eyes.queries.clear()
+        clicks = tuple((i, j, float(number)) for number in slices)
+        segment(engine, small_phantom.volume, [ObjectPrompt(points_ijk=clicks, point_labels=(1,) * len(clicks))])
+        near = eyes.queries[1]
+        assert (near.first_slice, near.last_slice) == expected
+
+
 def test_looks_that_see_different_things_leave_the_first(
     engine: Engine, small_phantom: Phantom, eyes: Eyes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -105,7 +105,7 @@ class ObjectQuery:
 
     def span(self, num_slices: int) -> range:
         """Slices on which it is looked for, in a volume of so many."""
-        last = num_slices - 1 if self.last_slice is None else self.last_slice
+        last = num_slices - 1 if self.last_slice is None else min(self.last_slice, num_slices - 1)
         return range(self.first_slice, last + 1)
 
     def without_clicks(self) -> ObjectQuery:

@@ -40,6 +40,8 @@ OFFSETS: Final = (0.0, 1 / 6, 1 / 3)
 """Where parts begin, in sides of a slice …"""
 PART: Final = 2 / 3
 """… and how long they are."""
+FURTHER_SLICES: Final = 3
+"""Slices by which a clicked object may be longer from nearer."""
 INSIDE: Final = 0.1
 """An object lies well inside of a part at least so far from its border, in sides of a slice."""
 
@@ -256,10 +258,17 @@ def _near_query(view: View, wanted: Wanted) -> ObjectQuery | None:
 
 
 def _limited(query: ObjectQuery, found_slices: tuple[float, float]) -> ObjectQuery:
-    """Words alone are looked for on the slices on which they were found: a slice needs both looks."""
-    if query.is_pointed:
+    """A slice needs both looks, so the nearer one keeps to the slices of the first.
+
+    What was clicked may go a little further, and as far as its clicks; what has a box keeps to that.
+    """
+    first, last = int(found_slices[0]), int(found_slices[1]) - 1
+    if not query.is_pointed:
+        return replace(query, first_slice=first, last_slice=last)
+    if query.box_xyxy is not None:
         return query
-    return replace(query, first_slice=int(found_slices[0]), last_slice=int(found_slices[1]) - 1)
+    first = max(query.first_slice, min(first - FURTHER_SLICES, *query.prompts))
+    return replace(query, first_slice=first, last_slice=max(last + FURTHER_SLICES, *query.prompts))
 
 
 def _means(kept: Found, other: Found) -> Iterator[tuple[slice, Float[Tensor, "n m m"]]]:
