@@ -13,11 +13,14 @@ from medvlsam2.data.phantom import Phantom
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.model import propagation
 from medvlsam2.model.object_query import ObjectMasks, ObjectQuery, SlicePrompt
+from medvlsam2.model.precision import full_precision
 from medvlsam2.model.propagation import segment_objects
+from medvlsam2.model.volume_sam2 import VolumeSAM2
 from medvlsam2.tasks.engine import Engine
 from medvlsam2.tasks.feature_store import KEPT_STORES
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import segment
+from medvlsam2.tasks.session import VolumeSession
 
 CLICKS = ((30.0, 30.0, 8.0), (24.0, 28.0, 8.0), (28.0, 33.0, 5.0), (22.0, 24.0, 10.0))
 LABELS = (1, 0, 1, 1)
@@ -39,6 +42,11 @@ def mask(engine: Engine, volume: CTVolume, *prompts: ObjectPrompt) -> np.ndarray
     found = segment(engine, volume, list(prompts)).label_map
     assert found.any(), "or nothing is compared"
     return found
+
+
+def in_floats(session: VolumeSession) -> VolumeSAM2:
+    """The pixel decoder as it is without half precision, whose last bit differs in a batch."""
+    return session.loaded.model.sam2.float()
 
 
 @pytest.fixture
@@ -71,6 +79,22 @@ def test_a_restart(tiny_model_dir: Path, volume: CTVolume, box: bool) -> None:
     np.testing.assert_array_equal(again, mask(Engine(tiny_model_dir), volume, clicked(box=box)))
 
 
+@pytest.mark.parametrize("half", [True, False])
+def test_who_asks_for_features_first(
+    tiny_model_dir: Path, volume: CTVolume, half: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Propagation in half precision, where there is any, or the correction round clicks in full."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": half})
+    found = []
+    for within in (Engine.turn, lambda engine: full_precision(torch.device(engine.device))):
+        engine = Engine(tiny_model_dir)
+        session = engine.session(volume)
+        with within(engine):
+            found.append(session.features("soft").select(torch.arange(3)).levels)
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+
+
 def test_a_session_that_was_dropped(engine: Engine, volume: CTVolume) -> None:
     first = mask(engine, volume, clicked(), ObjectPrompt("liver"))
     for number in range(KEPT_STORES):
@@ -84,7 +108,7 @@ def test_a_session_that_was_dropped(engine: Engine, volume: CTVolume) -> None:
 def test_who_else_is_asked_for(engine: Engine, volume: CTVolume, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each object alone gives the logits that it has among others; the label map alone lets them compete."""
     session = engine.session(volume)
-    sam2, features = session.loaded.model.sam2, session.features("soft")
+    sam2, features = in_floats(session), session.features("soft")
     monkeypatch.setattr(propagation, "CPU_SCORES", at_once * sam2.num_maskmem * sam2.sam_image_embedding_size**4)
     token = session.text_tokens(["liver"])[0]
     queries = [
@@ -104,7 +128,7 @@ def test_who_else_is_looked_for_in_another_part(
     engine: Engine, volume: CTVolume, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = engine.session(volume)
-    sam2 = session.loaded.model.sam2
+    sam2 = in_floats(session)
     monkeypatch.setattr(propagation, "CPU_SCORES", at_once * sam2.num_maskmem * sam2.sam_image_embedding_size**4)
     (rows, columns) = session.prepared.record.crop_hw[:2], session.prepared.record.crop_hw[2:]
     parts = [session.near((rows[0], rows[1] - n, columns[0], columns[1] - n)).features("soft") for n in (8, 16)]
@@ -121,7 +145,7 @@ def test_every_prompted_slice_is_shown_before_propagation_begins(
     engine: Engine, volume: CTVolume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = engine.session(volume)
-    sam2, features = session.loaded.model.sam2, session.features("soft")
+    sam2, features = in_floats(session), session.features("soft")
     monkeypatch.setattr(propagation, "CPU_SCORES", 1)
     queries = [ObjectQuery(prompts={number: SlicePrompt(((30.0, 30.0),), (1,))}) for number in (8, 5, 3)]
     told: list[tuple[int, int]] = []
@@ -149,7 +173,7 @@ def test_a_scan_upside_down(
 ) -> None:
     """Features in the reverse order, prompts with them: propagation knows no direction."""
     session = engine.session(volume)
-    sam2, depth = session.loaded.model.sam2, session.num_slices
+    sam2, depth = in_floats(session), session.num_slices
     features = session.features("soft").select(torch.arange(depth))
     turned = features.select(torch.arange(depth - 1, -1, -1))
     query = ObjectQuery(

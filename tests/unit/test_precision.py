@@ -44,6 +44,25 @@ def test_weights_are_cast_once_in_a_request(half: bool) -> None:
     assert not torch.equal(turn(), first)
 
 
+def test_weights_kept_as_cast_give_the_same(half: bool) -> None:
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3), torch.nn.ConvTranspose2d(8, 4, 2), torch.nn.LayerNorm(6), torch.nn.Linear(6, 5)
+    )
+    given = torch.randn(1, 3, 7, 7)
+
+    def answer() -> torch.Tensor:
+        with torch.no_grad(), autocast(CPU):
+            return network(given)
+
+    wanted = answer()
+    precision.keep_as_cast(network, CPU)
+    assert torch.equal(answer(), wanted)
+    dtypes = [part.weight.dtype for part in network]
+    short = torch.bfloat16 if half else torch.float32
+    assert dtypes == [short, short, torch.float32, short]
+
+
 def test_other_devices_have_none() -> None:
     assert not has_bfloat16(torch.device("meta"))
 

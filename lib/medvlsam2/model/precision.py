@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 from torch.overrides import TorchFunctionMode
 
 BLOCK_SCORES: Final = 2**21
@@ -42,6 +43,17 @@ def autocast(device: torch.device) -> Iterator[None]:
     attention = PlainAttention() if device.type == "cpu" else nullcontext()
     with torch.autocast(device.type, dtype=torch.bfloat16), attention:
         yield
+
+
+def keep_as_cast(module: nn.Module, device: torch.device) -> None:
+    """Keep only what :func:`autocast` makes of the weights of products and convolutions; it casts nothing then.
+
+    The results are the same, but the module runs within autocast alone, and is not for training.
+    """
+    if has_bfloat16(device):
+        for part in module.modules():
+            if isinstance(part, nn.Linear | _ConvNd):
+                part.to(torch.bfloat16)
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[object]:

@@ -26,7 +26,7 @@ from medvlsam2.errors import InvalidConfig
 from medvlsam2.model import checkpoint
 from medvlsam2.model.checkpoint import LoadedModel
 from medvlsam2.model.cuda_graphs import CudaGraphs
-from medvlsam2.model.precision import autocast, settle
+from medvlsam2.model.precision import autocast, keep_as_cast, settle
 from medvlsam2.tasks.feature_store import FeatureCache
 from medvlsam2.tasks.read_ahead import ReadAhead
 from medvlsam2.tasks.session import VolumeSession
@@ -117,6 +117,8 @@ class Engine:
                 encoder = sam2.image_encoder
                 encoder.to(memory_format=torch.channels_last)
                 self._encoder = fingerprint(encoder)
+                for part in (encoder, sam2.memory_attention, sam2.memory_encoder, sam2.sam_mask_decoder):
+                    keep_as_cast(part, torch.device(self.device))
             return self._loaded
 
     def session(self, volume: CTVolume) -> VolumeSession:

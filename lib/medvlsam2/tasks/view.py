@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from medvlsam2.model.checkpoint import LoadedModel
+from medvlsam2.model.precision import autocast
 from medvlsam2.model.volume_sam2 import SliceFeatures, VolumeSAM2
 from medvlsam2.tasks.box_masks import BoxMasks
 from medvlsam2.tasks.feature_store import Encode, FeatureStore
@@ -63,5 +64,7 @@ class View:
 
     @torch.no_grad()
     def _encode(self, window: Window, numbers: Sequence[int]) -> SliceFeatures:
+        """In one precision, whoever asks: others find what was made."""
         slices = self.prepared.sam2_slices(numbers, window, self._loaded.config.sam2)
-        return self.sam2.encode_slices(slices.to(self._device))
+        with autocast(torch.device(self._device)):
+            return self.sam2.encode_slices(slices.to(self._device))
