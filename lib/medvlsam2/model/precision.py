@@ -9,7 +9,6 @@ from typing import Any, Final
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 from torch.overrides import TorchFunctionMode
 
 BLOCK_SCORES: Final = 2**21
@@ -52,7 +51,7 @@ def keep_as_cast(module: nn.Module, device: torch.device) -> None:
     """
     if has_bfloat16(device):
         for part in module.modules():
-            if isinstance(part, nn.Linear | _ConvNd):
+            if isinstance(part, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
                 part.to(torch.bfloat16)
 
 
