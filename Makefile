@@ -62,7 +62,7 @@ demo/studies/.made: | $(READY)
 	@touch $@
 
 bench: $(READY)  ## from click to mask against the host's own task, memory, and phantoms a minute (over an hour; others need --data)
-	$(BIN)/python benchmarks/interactive.py --sizes 1024 512
+	$(BIN)/python benchmarks/interactive.py --sizes 512 1024
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/latency.py
 	$(BIN)/python benchmarks/info_wait.py

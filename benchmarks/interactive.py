@@ -1,6 +1,6 @@
 """From click to mask: MedVL-SAM2 against MONAI Label's own SAM 2 task, on one scan with the same random weights.
 
-    python benchmarks/interactive.py --slices 60 --peer-size 1024 --sizes 1024 512 -o interactive.json
+    python benchmarks/interactive.py --slices 60 --peer-size 1024 --sizes 512 1024 -o interactive.json
 
 Both sides run SAM 2.1-tiny on the same device in this process, one after the other. The first click comes on a scan
 that neither side has seen, the second and tenth add clicks on the same slice, near the first as corrections are.
@@ -83,7 +83,7 @@ def main() -> None:
         for size in options.sizes:
             engine = Engine(model_folder(Path(folder), size), options.device, cuda_graphs=not options.no_cuda_graphs)
             rows += _ours(engine, scan, size, clicks)
-            if not options.no_objects:
+            if size == options.sizes[0] and not options.no_objects:
                 rows += _several(engine, scan, size)
             engine.features.close()
         if options.peer_size:
@@ -282,7 +282,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--slices", type=int, default=60)
     parser.add_argument("--side", type=int, default=512, help="voxels of the scan in plane")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[SIZE], help="our model's input sides")
+    sizes_help = "our model's input sides; several objects at the first alone"
+    parser.add_argument("--sizes", type=int, nargs="+", default=[SIZE], help=sizes_help)
     parser.add_argument("--peer-size", type=int, default=1024, help="the host's input side; 0 leaves the host out")
     parser.add_argument("--one-look", action="store_true", help="leave the nearer look out, to see what it costs")
     parser.add_argument("--every-click", action="store_true", help="ask after each click, not after 1, 2 and 10")
