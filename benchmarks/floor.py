@@ -44,7 +44,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     config = builders.preset(options.preset).sam2
-    sam2 = build_sam2(config).eval()
+    sam2 = build_sam2(config).eval().requires_grad_(requires_grad=False)
     sam2.image_encoder.to(memory_format=torch.channels_last)
     side = config.image_size
     left, right = torch.randn(MATRIX, MATRIX), torch.randn(MATRIX, MATRIX)
