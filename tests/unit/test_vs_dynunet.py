@@ -205,7 +205,7 @@ def baseline_of_other_scans(data: Path, run: Path) -> None:
 def test_it_learns(scan: LabelledScan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some hundred steps on one scan find its liver.
 
-    With 24 channels, since PyTorch leaves smaller convolutions in full precision to code that is twice as slow.
+    With 24 channels, since PyTorch leaves smaller convolutions in full precision to slower code.
     """
     monkeypatch.setattr(dynunet, "SIZES", {"cpu": Sizes((32, 32, 48), (24, 24, 24, 24), patches_per_step=1, workers=0)})
     prepared = prepare_scan(scan)
