@@ -10,7 +10,7 @@ from medvlsam2.data.volume import CTVolume
 
 
 def write_volume(path: Path | str, volume: CTVolume) -> None:
-    """Write a scan as NIfTI in int16 HU on exactly its grid.
+    """Write a scan as NIfTI in int16 HU on exactly its grid: the sform, with the nearest rotation as qform for ITK.
 
     Args:
         path: ends in ``.nii.gz`` or ``.nii``.
@@ -19,5 +19,5 @@ def write_volume(path: Path | str, volume: CTVolume) -> None:
     image = nib.Nifti1Image(volume.hu, volume.affine)
     image.header.set_xyzt_units("mm")
     image.set_sform(volume.affine, code="scanner")
-    image.set_qform(volume.affine, code="unknown")
+    image.set_qform(volume.affine, code="scanner")  # nibabel strips shear
     nib.save(image, path)

@@ -1,0 +1,144 @@
+"""A scan as ONE file that 3D Slicer and other ITK programs load, for routes that send scans to viewers.
+
+A viewer that asks a server for a scan gets one file. A folder of DICOM slices, a lone DICOM slice, a header with its
+voxels in a second file and a sheared NIfTI without a second transform cannot be loaded that way: the server sends a
+NIfTI file of the same voxels instead, and masks then fit voxel by voxel. How a route uses this module::
+
+    if not loads_as_it_is(source):
+        source = as_one_file(source, cache_folder, image_id)
+    return FileResponse(source, filename=download_name(source, image_id))
+
+A reply that names a sample must name ``download_name(…)`` as its ``name`` (Slicer chooses its reader by the ending),
+and must not give a ``path`` or a ``checksum`` of what it will not send.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import nibabel as nib
+import numpy as np
+from jaxtyping import Float
+from nibabel.filebasedimages import ImageFileError
+
+from medvlsam2.data.file_formats import NIFTI_SUFFIXES, known_suffix
+from medvlsam2.data.readers import read_volume
+from medvlsam2.data.volume_files import write_volume
+
+DOWNLOAD_SUFFIX: Final = ".nii.gz"
+
+SHEAR_TOLERANCE: Final = 1e-5
+"""Largest cosine between two axes of a NIfTI's transform that ITK still opens; it refuses from about 1e-4."""
+
+_DETACHED: Final = re.compile(rb"^\s*(data ?file\s*:|ElementDataFile\s*=(?!\s*LOCAL\b))", re.IGNORECASE | re.MULTILINE)
+"""A NRRD or MetaImage header that says its voxels are in another file."""
+
+_HEADER_BYTES: Final = 2**16
+"""Text headers end well before; voxels that follow them are not searched."""
+
+
+def loads_as_it_is(source: Path) -> bool:
+    """Whether a viewer that gets this file alone can load it.
+
+    False also for a path that is not there and for a file of no known format.
+
+    Args:
+        source: what a datastore holds: a file, or a folder with a DICOM series.
+    """
+    suffix = known_suffix(source)
+    if not source.is_file():
+        return False
+    if suffix in NIFTI_SUFFIXES:
+        return _itk_opens(source)
+    if suffix in (".nrrd", ".seg.nrrd", ".mha", ".mhd", ".nhdr"):
+        with source.open("rb") as stream:
+            header = re.split(rb"\r?\n\r?\n", stream.read(_HEADER_BYTES), maxsplit=1)[0]
+        return _DETACHED.search(header) is None
+    return False
+
+
+def download_name(source: Path, image_id: str) -> str:
+    """File name under which a viewer should save the scan; its ending is that of what is sent.
+
+    Example:
+        >>> download_name(Path("studies/chest"), "chest")
+        'chest.nii.gz'
+    """
+    return f"{image_id}{known_suffix(source) if loads_as_it_is(source) else DOWNLOAD_SUFFIX}"
+
+
+def write_nifti(source: Path, target: Path, image_id: str | None = None) -> tuple[str, ...]:
+    """Write any scan that the readers know as NIfTI: the same voxels in HU, in the same order, at the same place.
+
+    The sform is the scan's own affine (``_ijk`` to ``_ras``), also a sheared one; the qform is the rotation nearest to
+    it, which ITK takes where it refuses shear.
+
+    Args:
+        source: a file, or a folder with a DICOM series.
+        target: ends in ``.nii.gz`` or ``.nii``; it appears whole or not at all, also if two write it at once.
+        image_id: name of the scan in messages.
+
+    Returns:
+        The reader's warnings.
+
+    Raises:
+        UnreadableVolume: if the scan cannot be read.
+    """
+    volume = read_volume(source, image_id)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".writing-") as beside:
+        written = Path(beside) / f"scan{known_suffix(target)}"
+        write_volume(written, volume)
+        os.replace(written, target)
+    return volume.warnings
+
+
+def as_one_file(source: Path, cache_folder: Path, image_id: str) -> Path:
+    """One NIfTI file of a scan, made at the first call and kept until the scan changes.
+
+    Args:
+        source: a file, or a folder with a DICOM series.
+        cache_folder: a folder that only the server reads (scans of patients); it is made with mode 0700.
+        image_id: name of the scan in messages.
+
+    Raises:
+        UnreadableVolume: if the scan cannot be read.
+    """
+    cache_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    made = cache_folder / f"{_fingerprint(source)}{DOWNLOAD_SUFFIX}"
+    if not made.is_file():
+        write_nifti(source, made, image_id)
+    return made
+
+
+def _itk_opens(path: Path) -> bool:
+    """Whether a NIfTI holds a transform without shear; a damaged one is sent as it is, for nothing better is known."""
+    try:
+        image = nib.load(path)
+    except (OSError, EOFError, ValueError, ImageFileError):
+        return True
+    if not isinstance(image, nib.Nifti1Pair) or not int(image.header["sform_code"]):
+        return True
+    return int(image.header["qform_code"]) > 0 or _shear(image.get_sform()) <= SHEAR_TOLERANCE
+
+
+def _shear(affine: Float[np.ndarray, "4 4"]) -> float:
+    """Largest cosine between two different axes; 0 for a plain rotation."""
+    axes = affine[:3, :3] / np.maximum(np.linalg.norm(affine[:3, :3], axis=0), 1e-12)
+    return float(np.abs(axes.T @ axes - np.eye(3)).max())
+
+
+def _fingerprint(source: Path) -> str:
+    """Changes with every file of the scan: names, sizes and times; for one file with companions its whole folder."""
+    folder = source if source.is_dir() else source.parent
+    digest = hashlib.sha256(os.fsencode(source.resolve()))
+    for path in sorted(folder.rglob("*") if source.is_dir() else folder.iterdir()):
+        if path.is_file():
+            facts = path.stat()
+            digest.update(os.fsencode(path) + f" {facts.st_size} {facts.st_mtime_ns}".encode())
+    return digest.hexdigest()[:32]
