@@ -16,6 +16,7 @@ from jaxtyping import Shaped
 from medvlsam2.data import slice_lattice
 from medvlsam2.data.dicom_headers import SliceHeader, has_preamble, slice_headers
 from medvlsam2.data.file_formats import DICOM_SUFFIXES, StoredArray, known_suffix, squeezed_shape, unreadable
+from medvlsam2.data.labels import scan_affine
 from medvlsam2.errors import UnreadableVolume
 
 STACK_TOLERANCE: Final = 1e-3
@@ -60,7 +61,8 @@ def read_series(path: Path) -> StoredArray:
             f"The gantry was tilted by {grid.tilt_deg:.1f} degrees: masks lie exactly on the slices, but "
             "software that takes the axes for orthogonal shows them skewed."
         )
-    return StoredArray(_pixels(path, slices), grid.affine, warnings=tuple(warnings))
+    values = _pixels(path, slices)
+    return StoredArray(values, scan_affine.of_series(grid.affine, values.shape), warnings=tuple(warnings))
 
 
 def _folder_headers(folder: Path) -> list[SliceHeader]:

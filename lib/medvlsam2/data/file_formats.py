@@ -24,6 +24,7 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.volumeutils import apply_read_scaling
 
 from medvlsam2 import geometry
+from medvlsam2.data.labels import scan_affine
 from medvlsam2.errors import UnreadableVolume
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def _read_nifti(path: Path) -> StoredArray:
         values = _nifti_values(image).reshape(shape, order="F")
     except _NIFTI_ERRORS as error:
         raise unreadable(path, error) from None
-    affine = np.asarray(image.affine, dtype=np.float64)
+    affine = scan_affine.of_nifti(image, np.asarray(image.affine, dtype=np.float64), shape)
     return StoredArray(values, affine, warnings=_nifti_warnings(image, shape))
 
 

@@ -9,18 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import nibabel as nib
 import numpy as np
 from jaxtyping import Float, Integer, UInt16
 
 from medvlsam2 import geometry
 from medvlsam2.data import file_formats
+from medvlsam2.data.labels import scan_affine
+from medvlsam2.data.labels.nifti_place import write_nifti
 from medvlsam2.errors import DatasetError, UnreadableVolume
 
 MAX_LABEL: Final = 65535
 WRITABLE_SUFFIXES: Final = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd")
 _SEGMENT_NAME: Final = re.compile(r"Segment(\d+)_Name")
-_ORTHOGONAL_TOLERANCE: Final = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,22 +92,12 @@ def write_label_map(
     partial = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         if suffix in file_formats.NIFTI_SUFFIXES:
-            _write_nifti(partial, packed, affine)
+            write_nifti(partial, packed, scan_affine.place_header(affine, packed.shape))
         else:
             _write_nrrd(partial, packed, affine, names, compress=compress)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _write_nifti(path: Path, values: Integer[np.ndarray, "i j k"], affine: Float[np.ndarray, "4 4"]) -> None:
-    image = nib.Nifti1Image(values, affine)
-    image.header.set_xyzt_units("mm")
-    image.set_sform(affine, code="scanner")
-    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
-    orthogonal = np.abs(axes.T @ axes - np.eye(3)).max() < _ORTHOGONAL_TOLERANCE
-    image.set_qform(affine, code="scanner" if orthogonal else "unknown")
-    nib.save(image, path)
 
 
 def _write_nrrd(
@@ -121,6 +111,7 @@ def _write_nrrd(
     import SimpleITK as sitk
 
     image = sitk.GetImageFromArray(np.ascontiguousarray(values.T))
+    affine = scan_affine.itk_placement(affine, values.shape)
     affine_lps = geometry.ras_to_lps_affine(affine)
     spacing = geometry.spacing_mm(affine)
     image.SetSpacing(spacing)

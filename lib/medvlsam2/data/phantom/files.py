@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import nibabel as nib
-import numpy as np
-
+from medvlsam2.data.labels.nifti_place import write_nifti
+from medvlsam2.data.labels.scan_affine import place_header
 from medvlsam2.data.phantom.generate import Phantom
 
 
@@ -20,10 +19,10 @@ def write(phantom: Phantom, folder: Path | str) -> None:
     """
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    affine = phantom.volume.affine
-    _write_nifti(phantom.volume.hu, affine, target / "image.nii.gz")
-    _write_nifti(phantom.label_map, affine, target / "label.nii.gz")
-    _write_nifti(phantom.lesion_map, affine, target / "lesions.nii.gz")
+    place = place_header(phantom.volume.affine, phantom.volume.shape_ijk)
+    write_nifti(target / "image.nii.gz", phantom.volume.hu, place)
+    write_nifti(target / "label.nii.gz", phantom.label_map, place)
+    write_nifti(target / "lesions.nii.gz", phantom.lesion_map, place)
     meta = {
         "source": f"procedural phantom {phantom.volume.image_id}",
         "label_kind": "exact: the label map that the image was made from",
@@ -33,11 +32,3 @@ def write(phantom: Phantom, folder: Path | str) -> None:
     }
     (target / "meta.json").write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
     (target / "facts.json").write_text(json.dumps(phantom.facts.to_json(), indent=1) + "\n", encoding="utf-8")
-
-
-def _write_nifti(array: np.ndarray, affine: np.ndarray, path: Path) -> None:
-    image = nib.Nifti1Image(array, affine)
-    image.set_sform(affine, code=1)
-    image.set_qform(affine, code=1)
-    image.header.set_xyzt_units("mm", "sec")
-    nib.save(image, path)

@@ -1,0 +1,70 @@
+"""The header fields by which a NIfTI file says where its voxels lie: read and written as they are, nothing mended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import nibabel as nib
+import numpy as np
+from jaxtyping import Num
+from nibabel.openers import ImageOpener
+
+MM_PER_UNIT: Final = {1: 1000.0, 2: 1.0, 3: 0.001}
+"""NIfTI's codes of length: metre, millimetre, micron. Other codes are taken as millimetres, as ITK does."""
+MILLIMETRE: Final = 2
+
+_FIELDS: Final = (
+    "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z",
+    "srow_x", "srow_y", "srow_z",
+)  # fmt: skip
+_UNIT_OF_LENGTH: Final = 7
+"""Bits of ``xyzt_units`` that hold the unit of length."""
+_NO_EXTENSIONS: Final = bytes(4)
+
+
+def stored_place(image: nib.Nifti1Pair) -> nib.Nifti1Header:
+    """The place fields of a file, as stored.
+
+    Args:
+        image: as nibabel loaded it from the file. The header is read again, because nibabel mends what ITK takes as it
+            stands: a voxel size below 0 turns the image about for ITK.
+    """
+    files = image.file_map
+    with files.get("header", files["image"]).get_prepare_fileobj("rb") as file:
+        stored = type(image.header).from_fileobj(file, check=False)
+    place = nib.Nifti1Header()
+    _copy_place(stored, place)
+    return place
+
+
+def mm_per_unit(place: nib.Nifti1Header) -> float:
+    """Millimetres in the header's unit of length."""
+    return MM_PER_UNIT.get(int(place["xyzt_units"]) & _UNIT_OF_LENGTH, 1.0)
+
+
+def write_nifti(path: Path, values: Num[np.ndarray, "i j k"], place: nib.Nifti1Header) -> None:
+    """Write voxels as they are, with the place fields of a header as they are.
+
+    Args:
+        path: ends in ``.nii.gz`` or ``.nii``.
+        values: of a type that NIfTI has.
+        place: transforms, their codes, voxel sizes and unit of length.
+    """
+    header = nib.Nifti1Header()
+    header.set_data_dtype(values.dtype)
+    header.set_data_shape(values.shape)
+    _copy_place(place, header)
+    header["scl_slope"], header["scl_inter"] = 1.0, 0.0
+    header["magic"], header["vox_offset"] = b"n+1", header["sizeof_hdr"] + len(_NO_EXTENSIONS)
+    with ImageOpener(str(path), "wb") as file:
+        file.write(header.binaryblock + _NO_EXTENSIONS)
+        for plane in np.moveaxis(values, -1, 0):
+            file.write(plane.tobytes(order="F"))
+
+
+def _copy_place(source: nib.Nifti1Header, target: nib.Nifti1Header) -> None:
+    for name in _FIELDS:
+        target[name] = source[name]
+    target["pixdim"][:4] = source["pixdim"][:4]
+    target["xyzt_units"] = int(source["xyzt_units"]) & _UNIT_OF_LENGTH
