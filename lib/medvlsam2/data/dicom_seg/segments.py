@@ -1,0 +1,113 @@
+"""What a SEG says about each of its segments: name, code, side, colour, and how it came to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code as DicomCode
+
+from medvlsam2.data import colours, vocabulary
+from medvlsam2.data.dicom_seg import text
+from medvlsam2.data.vocabulary import Code, Structure
+from medvlsam2.errors import DatasetError
+
+AlgorithmType = Literal["MANUAL", "SEMIAUTOMATIC", "AUTOMATIC"]
+"""DICOM's Segment Algorithm Type (0062,0008): drawn by hand, with a model's help, or by a model alone."""
+
+_TISSUE: Final = Code("85756007", "Tissue")
+"""Category and type of a name that the vocabulary does not know: it claims nothing, and Slicer writes the same."""
+_ARTIFICIAL_INTELLIGENCE: Final = DicomCode("123110", "DCM", "Artificial Intelligence")
+"""DICOM's CID 7162, families of algorithms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """How one label came to be.
+
+    Args:
+        algorithm: by hand, with a model's help, or by a model alone.
+        model: name of the model; needed unless the label is MANUAL.
+        version: version of the model; needed unless the label is MANUAL.
+
+    Raises:
+        DatasetError: if the type is another one, or a model or version is needed and absent.
+
+    Example:
+        >>> Origin("AUTOMATIC", "medvlsam2-nano", "v0003").algorithm
+        'AUTOMATIC'
+    """
+
+    algorithm: AlgorithmType = "MANUAL"
+    model: str = ""
+    version: str = ""
+
+    def __post_init__(self) -> None:
+        if self.algorithm not in get_args(AlgorithmType):
+            raise DatasetError(
+                f"The algorithm type '{self.algorithm}' is not one of {', '.join(get_args(AlgorithmType))}: give one."
+            )
+        if self.algorithm != "MANUAL" and not (self.model.strip() and self.version.strip()):
+            raise DatasetError(
+                f"A label of type {self.algorithm} was given the model '{self.model}' of version '{self.version}'; "
+                "DICOM needs both names. Give them, or say MANUAL where no model had a part."
+            )
+
+
+def segment_item(number: int, name: str, origin: Origin, color_rgb: tuple[int, int, int]) -> Dataset:
+    """One item of the Segment Sequence (0062,0002).
+
+    Args:
+        number: counts from 1 without a gap, as DICOM wants it.
+        name: as the annotator wrote it.
+        origin: how the label came to be.
+        color_rgb: 0 to 255.
+    """
+    from highdicom import AlgorithmIdentificationSequence
+    from highdicom.seg import SegmentDescription
+
+    structure = vocabulary.lookup(name)
+    algorithm = None
+    if origin.algorithm != "MANUAL":
+        algorithm = AlgorithmIdentificationSequence(
+            name=text.long_string(origin.model),
+            family=_ARTIFICIAL_INTELLIGENCE,
+            version=text.long_string(origin.version),
+        )
+    item: Dataset = SegmentDescription(
+        segment_number=number,
+        segment_label=text.long_string(name),
+        segmented_property_category=_dicom(structure.category if structure else _TISSUE),
+        segmented_property_type=_dicom(structure.snomed if structure else _TISSUE),
+        algorithm_type=origin.algorithm,
+        algorithm_identification=algorithm,
+    )
+    item.SegmentDescription = text.short_text(name)
+    item.RecommendedDisplayCIELabValue = list(colours.dicom_cielab(color_rgb))
+    if structure:
+        _add_side_and_region(item, structure)
+    return item
+
+
+def _add_side_and_region(item: Dataset, structure: Structure) -> None:
+    if structure.laterality:
+        property_type = item.SegmentedPropertyTypeCodeSequence[0]
+        property_type.SegmentedPropertyTypeModifierCodeSequence = [code_item(structure.laterality)]
+    if structure.site:
+        site = vocabulary.STRUCTURES[structure.site]
+        region = code_item(site.snomed)
+        if site.laterality:
+            region.AnatomicRegionModifierSequence = [code_item(site.laterality)]
+        item.AnatomicRegionSequence = [region]
+
+
+def code_item(code: Code) -> Dataset:
+    """One item of a code sequence."""
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme, code.meaning
+    return item
+
+
+def _dicom(code: Code) -> DicomCode:
+    return DicomCode(code.value, code.scheme, code.meaning)
