@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from label_tasks import requests
+from label_tasks.prompting import fields
 from label_tasks.requests import Target
 from medvlsam2.data.label_maps import LabelMap, read_label_map
 from medvlsam2.data.volume import CTVolume
@@ -19,6 +20,9 @@ from medvlsam2.tasks.prompts import BESIDE, ON_OBJECT, ObjectPrompt
 
 STROKES: Final = {"foreground_scribbles": ON_OBJECT, "background_scribbles": BESIDE}
 """Names that Slicer gives the segments of strokes."""
+MAX_VALUE: Final = 65535
+"""Largest value of a label map."""
+EXAMPLE: Final = "[{'name': 'foreground_scribbles', 'id': 3}, {'name': 'background_scribbles', 'id': 2}]"
 
 
 def scribbled(request: Mapping[str, Any], volume: CTVolume) -> Target:
@@ -42,7 +46,7 @@ def scribbled(request: Mapping[str, Any], volume: CTVolume) -> Target:
     for name, meaning in STROKES.items():
         if name in values:
             scribbles[drawn.values == values[name]] = meaning
-    name = requests.text_option(request, "selected_label_name")
+    name = fields.text(request, "selected_label_name")
     if not (scribbles == ON_OBJECT).any():
         raise InvalidPrompt(
             f"There is no stroke on the object{f' {name!r}' if name else ''}. Draw one with 'foreground scribbles'."
@@ -51,7 +55,7 @@ def scribbled(request: Mapping[str, Any], volume: CTVolume) -> Target:
     phrase = None if name in STROKES or requests.is_placeholder(name) else name
     prompt = ObjectPrompt(
         text=phrase if requests.is_understood(phrase) else None,
-        box_ijk=requests.slicer_box(request.get("roi")),
+        box_ijk=fields.box(request.get("roi")),
         name=name if name and name not in STROKES else requests.UNNAMED,
         scribbles=scribbles,
         mask=mask,
@@ -66,17 +70,30 @@ def _is_upload(path: str) -> bool:
 
 
 def _values(label_info: Any) -> dict[str, int]:
-    """Value of each segment in the file, by its name."""
+    """Value of each segment in the file, by its name.
+
+    Raises:
+        InvalidRequest: on an item without a name or a whole number, or where two items share a name or a value.
+    """
     items = label_info if isinstance(label_info, list | tuple) else []
-    values = {
-        item["name"]: item["id"]
-        for item in items
-        if isinstance(item, Mapping) and isinstance(item.get("name"), str) and isinstance(item.get("id"), int)
-    }
+    values: dict[str, int] = {}
+    for item in items:
+        name, value = (item.get("name"), fields.whole(item.get("id"))) if isinstance(item, Mapping) else (None, None)
+        if not isinstance(name, str) or value is None or not 0 < value <= MAX_VALUE:
+            raise InvalidRequest(
+                f"label_info holds {fields.shown(item)}: it does not say which value the strokes have. Give for each "
+                f"segment its name and its value, 1 to {MAX_VALUE}, e.g. {EXAMPLE}."
+            )
+        if name in values or value in values.values():
+            raise InvalidRequest(
+                f"label_info gives {fields.shown(name)} and {value} twice, so it does not say which value the strokes "
+                f"have. Give every segment a name and a value of its own, e.g. {EXAMPLE}."
+            )
+        values[name] = value
     if not STROKES.keys() & values.keys():
         raise InvalidRequest(
-            f"label_info is {label_info!r}: it does not say which value the strokes have. Give e.g. "
-            "[{'name': 'foreground_scribbles', 'id': 3}, {'name': 'background_scribbles', 'id': 2}]."
+            f"label_info is {fields.shown(label_info)}: it does not say which value the strokes have. Give e.g. "
+            f"{EXAMPLE}."
         )
     return values
 

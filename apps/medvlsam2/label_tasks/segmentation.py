@@ -28,6 +28,7 @@ class MaskTask(EngineTask):
 
     def answer(self, request: Mapping[str, Any], watch: Stopwatch) -> Reply:
         """Segment, and name only what was asked for: Slicer clears every segment that a reply lists."""
+        requests.require_choice(request)
         targets = self.targets(request)
         form = requests.result_form(request, request["image"])
         volume = self.read_scan(request, watch)

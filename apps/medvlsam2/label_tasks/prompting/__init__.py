@@ -1,0 +1,1 @@
+"""What clients ask for, field by field: strict parsers, phrases of several objects, clicks of several objects."""
