@@ -47,7 +47,9 @@ def test_ids_stay_what_they_are(ask: Ask, ids: object) -> None:
 
 
 @pytest.mark.parametrize("ask", [semantic, prompts])
-@pytest.mark.parametrize("wrong", ["2", True, 2.5, HUGE, -1, 0, {"id": 2}, [2], float("nan"), float("inf"), 1e300])
+@pytest.mark.parametrize(
+    "wrong", ["2", True, 2.5, pytest.param(HUGE, id="400 digits"), -1, 0, {"id": 2}, [2], float("nan"), 1e300]
+)
 def test_what_is_no_id_is_refused_in_short(ask: Ask, wrong: object) -> None:
     with pytest.raises(InvalidPrompt, match=r"label_prompt holds .*1 to 4") as refused:
         ask({"label_prompt": [wrong]})
