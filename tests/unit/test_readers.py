@@ -11,8 +11,8 @@ import SimpleITK as sitk
 
 from medvlsam2 import geometry
 from medvlsam2.data import file_formats
-from medvlsam2.data.file_formats import default_image_id
 from medvlsam2.data.readers import read_volume
+from medvlsam2.data.reading.names import default_image_id
 from medvlsam2.errors import UnreadableVolume
 
 FORMATS = ["scan.nii", "scan.nii.gz", "scan.nrrd", "scan.mha", "scan.mhd", "scan.nhdr"]

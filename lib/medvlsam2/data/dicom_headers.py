@@ -16,6 +16,7 @@ from jaxtyping import Float
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
+from medvlsam2.data.reading.dicom_mark import has_mark, looks_like_dicom
 from medvlsam2.errors import UnreadableVolume
 
 _TAGS: Final = [
@@ -67,15 +68,6 @@ class SliceHeader:
     rescale: tuple[float, float] | None = None
 
 
-def has_preamble(path: Path) -> bool:
-    """Whether the file carries DICOM's mark after 128 bytes."""
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
-
-
 def slice_headers(path: Path) -> list[SliceHeader]:
     """Slices of one DICOM file; none for objects without slice positions (SEG, SR, dose, plans …).
 
@@ -83,7 +75,8 @@ def slice_headers(path: Path) -> list[SliceHeader]:
         UnreadableVolume: if the header is damaged or truncated, or a CT, MR or PET slice lacks its position.
     """
     try:
-        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
+        bare = not has_mark(path) and looks_like_dicom(path)
+        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS, force=bare)
         sop_class = str(dataset.get("SOPClassUID", ""))
         if dataset.get("Modality") in _NO_SCANS:
             return []

@@ -14,19 +14,14 @@ import numpy as np
 from jaxtyping import Shaped
 
 from medvlsam2.data import slice_lattice
-from medvlsam2.data.dicom_headers import SliceHeader, has_preamble, slice_headers
-from medvlsam2.data.file_formats import DICOM_SUFFIXES, StoredArray, known_suffix, squeezed_shape, unreadable
+from medvlsam2.data.dicom_headers import SliceHeader, slice_headers
+from medvlsam2.data.file_formats import StoredArray, squeezed_shape, unreadable
 from medvlsam2.data.labels import scan_affine
+from medvlsam2.data.reading import scan_kinds
 from medvlsam2.errors import UnreadableVolume
 
 STACK_TOLERANCE: Final = 1e-3
 """Slices whose orientation (unit vectors) and pixel spacing (mm) differ by less can lie in one stack."""
-
-
-def is_dicom(path: Path) -> bool:
-    """Whether the path is for this module: a folder, or a file with DICOM's suffix or mark."""
-    suffix = known_suffix(path)
-    return path.is_dir() or (path.is_file() and (suffix in DICOM_SUFFIXES or (not suffix and has_preamble(path))))
 
 
 def read_series(path: Path) -> StoredArray:
@@ -66,9 +61,9 @@ def read_series(path: Path) -> StoredArray:
 
 
 def _folder_headers(folder: Path) -> list[SliceHeader]:
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
-    found = [file for file in files if is_dicom(file)]
+    found = scan_kinds.dicom_files(folder)
     if not found:
+        files = [file for file in folder.rglob("*") if file.is_file()]
         raise UnreadableVolume(
             f"Folder '{folder.name}' holds {len(files)} files, none of them DICOM; a CT series is needed. "
             "Give the folder that holds its .dcm files."
@@ -81,7 +76,7 @@ def _sibling_headers(path: Path) -> list[SliceHeader]:
     own = slice_headers(path)
     if not own or len(own) > 1:
         return own
-    files = sorted(file for file in path.parent.iterdir() if file != path and file.is_file() and is_dicom(file))
+    files = sorted(file for file in path.parent.iterdir() if file != path and scan_kinds.is_dicom_file(file))
     others = [header for file in files for header in slice_headers(file)]
     return own + [header for header in others if header.series_uid == own[0].series_uid]
 

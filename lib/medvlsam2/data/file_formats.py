@@ -25,14 +25,11 @@ from nibabel.volumeutils import apply_read_scaling
 
 from medvlsam2 import geometry
 from medvlsam2.data.labels import scan_affine
+from medvlsam2.data.reading.names import ITK_SUFFIXES, NIFTI_SUFFIXES, known_suffix
 from medvlsam2.errors import UnreadableVolume
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
-
-NIFTI_SUFFIXES: Final = (".nii.gz", ".nii")
-ITK_SUFFIXES: Final = (".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd")
-DICOM_SUFFIXES: Final = (".dcm", ".ima")
 
 MAX_VOXELS: Final = 2**31
 """More than any scanner makes (2048 x 2048 x 512); a larger number is a damaged header."""
@@ -62,24 +59,6 @@ class StoredArray:
     affine: Float[np.ndarray, "4 4"]
     metadata: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
-
-
-def known_suffix(path: Path) -> str:
-    """The suffix of an image file in lower case, ``.nii.gz`` as one; empty where the format is not known."""
-    name = path.name.lower()
-    known = (*NIFTI_SUFFIXES, *ITK_SUFFIXES, *DICOM_SUFFIXES)
-    return next((suffix for suffix in known if name.endswith(suffix)), "")
-
-
-def default_image_id(path: Path) -> str:
-    """File or folder name without the image suffix.
-
-    Example:
-        >>> default_image_id(Path("studies/chest.1.nii.gz"))
-        'chest.1'
-    """
-    suffix = known_suffix(path)
-    return path.name[: -len(suffix)] if suffix and path.name != suffix else path.name
 
 
 def read_array(path: Path) -> StoredArray:

@@ -16,6 +16,7 @@ from medvlsam2 import geometry
 from medvlsam2.data import file_formats
 from medvlsam2.data.labels import scan_affine
 from medvlsam2.data.labels.nifti_place import write_nifti
+from medvlsam2.data.reading.names import NIFTI_SUFFIXES
 from medvlsam2.errors import DatasetError, UnreadableVolume
 
 MAX_LABEL: Final = 65535
@@ -91,7 +92,7 @@ def write_label_map(
     packed = values.astype(np.uint8 if high <= np.iinfo(np.uint8).max else np.uint16)
     partial = path.with_name(f".{os.getpid()}-{path.name}")
     try:
-        if suffix in file_formats.NIFTI_SUFFIXES:
+        if suffix in NIFTI_SUFFIXES:
             write_nifti(partial, packed, scan_affine.place_header(affine, packed.shape))
         else:
             _write_nrrd(partial, packed, affine, names, compress=compress)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from medvlsam2.data import dicom_series, file_formats, intensity
 from medvlsam2.data.label_maps import LabelMap, read_label_map, write_label_map
+from medvlsam2.data.reading import scan_kinds
+from medvlsam2.data.reading.names import default_image_id
 from medvlsam2.data.volume import CTVolume
 
 __all__ = ["LabelMap", "read_label_map", "read_volume", "write_label_map"]
@@ -19,8 +21,8 @@ def read_volume(path: Path | str, image_id: str | None = None) -> CTVolume:
     """Read a CT scan.
 
     Args:
-        path: a NIfTI, NRRD or MetaImage file, a folder with a DICOM series, or one DICOM file (all slices of
-            its series in that folder are read).
+        path: a NIfTI, NRRD or MetaImage file, a folder with a DICOM series or one such file, or one DICOM file
+            (all slices of its series in that folder are read).
         image_id: name in messages and logs; by default the file or folder name without its suffix.
 
     Returns:
@@ -32,8 +34,10 @@ def read_volume(path: Path | str, image_id: str | None = None) -> CTVolume:
             NaN, or is a DICOM series with missing, repeated or irregular slices.
     """
     path = Path(path)
-    name = image_id or file_formats.default_image_id(path)
-    stored = dicom_series.read_series(path) if dicom_series.is_dicom(path) else file_formats.read_array(path)
+    name = image_id or default_image_id(path)
+    given = scan_kinds.only_scan(path) if path.is_dir() else path
+    dicom = given.is_dir() or scan_kinds.is_dicom_file(given)
+    stored = dicom_series.read_series(given) if dicom else file_formats.read_array(given)
     hu = intensity.to_hu(stored.values, name)
     doubt = intensity.ct_warning(hu)
     warnings = (*stored.warnings, doubt) if doubt else stored.warnings

@@ -1,0 +1,73 @@
+"""Why a file is not what its name says, in one sentence: known content that is no scan is named.
+
+Only the first bytes are looked at. What is damaged inside a file of the right format is told by its reader.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+START_BYTES: Final = 512
+"""How much of a file is looked at: the mark of a tar archive stands at byte 257, the others before it."""
+
+GZIP_MARK: Final = b"\x1f\x8b"
+
+_UNPACK: Final = "Unpack it first."
+_NO_SCAN: Final = "Give the scan itself."
+_MARKS: Final[tuple[tuple[bytes, str], ...]] = (
+    (b"version https://git-lfs.github.com/", "is a Git LFS pointer, not the file itself. Fetch it: git lfs pull."),
+    (b"/annex/objects/", "is a git-annex pointer, not the file itself. Fetch it: git annex get."),
+    (b"PK\x03\x04", f"is a zip archive. {_UNPACK}"),
+    (b"PK\x05\x06", f"is an empty zip archive. {_NO_SCAN}"),
+    (b"Rar!\x1a", f"is a RAR archive. {_UNPACK}"),
+    (b"7z\xbc\xaf\x27\x1c", f"is a 7-Zip archive. {_UNPACK}"),
+    (b"\xfd7zXZ\x00", f"is compressed with xz. {_UNPACK}"),
+    (b"BZh", f"is compressed with bzip2. {_UNPACK}"),
+    (b"\x28\xb5\x2f\xfd", f"is compressed with zstd. {_UNPACK}"),
+    (b"\x89HDF\r\n\x1a\n", "is an HDF5 or MINC file. Convert it to NIfTI."),
+    (b"CDF\x01", "is a MINC file. Convert it to NIfTI."),
+    (b"%PDF", f"is a PDF. {_NO_SCAN}"),
+    (b"\x89PNG", f"is a PNG picture. {_NO_SCAN}"),
+    (b"\xff\xd8\xff", f"is a JPEG picture. {_NO_SCAN}"),
+    (b"\x00\x05\x16\x07", f"holds the attributes of a file of macOS, not the file. {_NO_SCAN}"),
+    (b"\xd0\xcf\x11\xe0", f"is an Office document. {_NO_SCAN}"),
+)
+_PAGE: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype|html|\?xml|!--)", re.IGNORECASE)
+_REPLY: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{\s*\"")
+_TAR_MARK: Final = b"ustar"
+_TAR_MARK_AT_BYTES: Final = 257
+
+
+def first_bytes(path: Path) -> bytes:
+    """The first START_BYTES of a file; fewer where it is shorter.
+
+    Raises:
+        OSError: if it cannot be opened.
+    """
+    with path.open("rb") as file:
+        return file.read(START_BYTES)
+
+
+def foreign_content(start: bytes) -> str:
+    """What else a file is, by its first bytes: half a sentence and what to do; empty where nothing is recognised.
+
+    Example:
+        >>> foreign_content(b"<!DOCTYPE html><html>404")
+        'is an HTML or XML page, e.g. the error page of a download. Download it again.'
+    """
+    if not start:
+        return "is empty (0 bytes). Copy or export it again."
+    known = next((cause for mark, cause in _MARKS if start.startswith(mark)), "")
+    if known:
+        return known
+    if _PAGE.match(start):
+        return "is an HTML or XML page, e.g. the error page of a download. Download it again."
+    if _REPLY.match(start):
+        return "is a JSON text, e.g. the error reply of a server. Download it again."
+    if start[_TAR_MARK_AT_BYTES:].startswith(_TAR_MARK):
+        return f"is a tar archive. {_UNPACK}"
+    if len(start) == START_BYTES and not any(start):
+        return "starts with zeros alone: its copy or download did not end. Copy it again."
+    return ""

@@ -1,0 +1,59 @@
+"""Whether a file is DICOM, by its content: with the mark of Part 10, or a bare data set as old archives hold them."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Final
+
+MARK: Final = b"DICM"
+MARK_AT_BYTES: Final = 128
+
+_FIRST_GROUPS: Final = frozenset((0x0002, 0x0008))
+"""A data set starts with the file's meta header or with the identifying group; both start with a low element."""
+_MAX_FIRST_ELEMENT: Final = 0x0018
+_MAX_FIRST_LENGTH: Final = 1024
+"""The first value is a group's length, a character set or an identifier: some dozens of bytes."""
+_VALUE_REPRESENTATIONS: Final = frozenset((b"UL", b"OB", b"UI", b"CS", b"SH", b"LO", b"DA", b"TM"))
+
+
+def has_mark(path: Path) -> bool:
+    """Whether the file carries DICOM's mark after 128 bytes."""
+    return _start(path)[MARK_AT_BYTES:] == MARK
+
+
+def looks_like_dicom(path: Path) -> bool:
+    """Whether the file carries DICOM's mark, or starts as a data set without preamble does."""
+    start = _start(path)
+    return start[MARK_AT_BYTES:] == MARK or is_bare_data_set(start)
+
+
+def is_bare_data_set(start: bytes) -> bool:
+    """Whether the first bytes are the first element of a data set: its tag, its type, a length that can be.
+
+    Example:
+        >>> is_bare_data_set(bytes.fromhex("0800050043530a0049534f5f49522031"))  # (0008,0005) CS
+        True
+        >>> is_bare_data_set(b"exported for you")
+        False
+    """
+    if len(start) < 8:
+        return False
+    for order in "<>":
+        group, element = struct.unpack(f"{order}HH", start[:4])
+        if group not in _FIRST_GROUPS or element > _MAX_FIRST_ELEMENT:
+            continue
+        if start[4:6] in _VALUE_REPRESENTATIONS:
+            return True
+        (length,) = struct.unpack(f"{order}I", start[4:8])
+        if 0 < length <= _MAX_FIRST_LENGTH:
+            return True
+    return False
+
+
+def _start(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MARK_AT_BYTES + len(MARK))
+    except OSError:
+        return b""

@@ -1,0 +1,297 @@
+"""What is a scan: the ONE place that decides it, for the readers, the listing of a studies folder, and uploads.
+
+Interfaces:
+    ``judge(path)`` says which kind of scan a file or folder is, or in one sentence why it is none.
+    ``list_scans(folder)`` lists a studies folder: image ids with their paths, and what was left out with the reason.
+    ``only_scan(folder)`` gives the one scan among the unpacked files of an upload, for ``read_volume``.
+
+A scan is a NIfTI file, an NRRD or MetaImage file with the data files that its header names, one DICOM file, or a
+folder with DICOM slices in it or below it. Content decides for DICOM, the name for the other formats, in any case
+(``.NII.GZ``). Hidden files (``._IM001.dcm``, ``.DS_Store``) and ``__MACOSX`` are nobody's scan and are not even
+named. A data file that a header names is a part of that scan. Nothing is read but names, first bytes, headers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from medvlsam2.data.dicom_headers import SliceHeader, slice_headers
+from medvlsam2.data.reading import causes, names
+from medvlsam2.data.reading.data_files import named_data_files
+from medvlsam2.data.reading.dicom_mark import looks_like_dicom
+from medvlsam2.errors import UnreadableVolume
+
+MAX_LOOKED_AT: Final = 10_000
+"""Files of a folder that are looked at for the first DICOM slice; a series has its own folder, not a whole archive."""
+_SEGMENTATION_SUFFIX: Final = ".seg.nrrd"
+_MAX_NAMED: Final = 3
+
+
+class ScanKind(StrEnum):
+    """The formats of a scan."""
+
+    NIFTI = "nifti"
+    NRRD = "nrrd"
+    METAIMAGE = "metaimage"
+    DICOM = "dicom"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a path is a scan.
+
+    Args:
+        kind: its format; None if it is no scan.
+        reason: why it is none, as the end of a sentence that starts with its name; empty for a scan.
+    """
+
+    kind: ScanKind | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class ListedScan:
+    """One image of a studies folder.
+
+    Args:
+        image_id: name of the file or folder without its suffix.
+        path: what ``read_volume`` is given: a file, or a folder with DICOM slices.
+        kind: its format.
+        files: names of the entries of the studies folder that it consists of, e.g. a header and its data file.
+    """
+
+    image_id: str
+    path: Path
+    kind: ScanKind
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """An entry of a studies folder that is no image, and why: ``f"'{name}' {reason}"`` is a sentence."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A studies folder: its images and what was left out, each sorted by name."""
+
+    scans: tuple[ListedScan, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def judge(path: Path) -> Verdict:
+    """Decide which kind of scan a file or folder is. The header's data files must be there; voxels are not read."""
+    if names.is_hidden(path):
+        return Verdict(None, "is hidden.")
+    if path.is_dir():
+        return _judge_slices(path.name, _dicom_below(path))
+    if not path.is_file():
+        return Verdict(None, "is not there.")
+    try:
+        start = causes.first_bytes(path)
+    except OSError as error:
+        return Verdict(None, f"cannot be opened ({error.strerror}).")
+    suffix = names.known_suffix(path)
+    if suffix == _SEGMENTATION_SUFFIX:
+        return Verdict(None, "is a segmentation (.seg.nrrd), not a scan.")
+    kind = _kind_by_name(suffix)
+    if kind is None and looks_like_dicom(path):
+        return _judge_slices(path.name, iter([path]))
+    foreign = causes.foreign_content(start)
+    if foreign:
+        return Verdict(None, foreign)
+    return _judge_image_file(path, kind)
+
+
+def list_scans(folder: Path, *, ignored: Collection[str] = (), registered: Mapping[str, str] | None = None) -> Listing:
+    """List the images of a studies folder.
+
+    Loose DICOM files are grouped by their series: each series is one image, named after its first file.
+    If two entries would have one image id, the registered one has it, else the first by name.
+
+    Args:
+        folder: holds image files, and a folder for each DICOM series or study.
+        ignored: names of entries that are no studies, e.g. the folder of labels.
+        registered: image id to the name of the entry that had it so far.
+    """
+    entries = sorted(entry for entry in folder.iterdir() if entry.name not in ignored and not names.is_hidden(entry))
+    loose = [entry for entry in entries if entry.is_file() and _kind_by_name(names.known_suffix(entry)) is None]
+    loose = [entry for entry in loose if looks_like_dicom(entry)]
+    scans, left_out = _loose_series(folder, loose)
+    parts: set[str] = set()
+    judged = [(entry, judge(entry)) for entry in entries if entry not in set(loose)]
+    for entry, verdict in judged:
+        if verdict.kind in (ScanKind.NRRD, ScanKind.METAIMAGE):
+            parts.update(file.name for file in named_data_files(entry) if file != entry)
+    for entry, verdict in judged:
+        if verdict.kind is not None:
+            files = [entry.name]
+            if entry.is_file():
+                files += [file.name for file in named_data_files(entry) if file != entry]
+            scans.append(ListedScan(names.default_image_id(entry), entry, verdict.kind, tuple(files)))
+        elif entry.name not in parts:
+            left_out.append(LeftOut(entry.name, verdict.reason))
+    return _one_per_id(scans, left_out, registered or {})
+
+
+def only_scan(folder: Path) -> Path:
+    """The one scan among the files of a folder, in it or below it: what ``read_volume`` then reads.
+
+    All DICOM slices together count as one scan: the readers choose the series.
+
+    Raises:
+        UnreadableVolume: if there is none, or more than one; the message names what was found.
+    """
+    found: list[Path] = []
+    others: list[str] = []
+    holds_slices = False
+    for path in _files_below(folder):
+        suffix = names.known_suffix(path)
+        if _kind_by_name(suffix) is None and (suffix or looks_like_dicom(path)):
+            holds_slices = True
+        elif judge(path).kind is not None:
+            found.append(path)
+        else:
+            others.append(f"'{path.name}' {judge(path).reason}")
+    if holds_slices and not found:
+        return folder
+    if len(found) == 1 and not holds_slices:
+        return found[0]
+    if found:
+        known = [f"'{path.name}'" for path in found] + (["DICOM slices"] if holds_slices else [])
+        raise UnreadableVolume(
+            f"'{folder.name}' holds {len(known)} scans ({_few(known)}); one is allowed. Give one of them alone."
+        )
+    raise UnreadableVolume(
+        f"Folder '{folder.name}' holds {len(others)} files, none of them DICOM or another scan"
+        + (f": {_few(others)}" if others else ".")
+        + " A CT series in DICOM, or one NIfTI, NRRD or MetaImage file is needed."
+    )
+
+
+def dicom_files(folder: Path) -> list[Path]:
+    """All files in and below a folder that are DICOM by name or content, sorted; hidden ones are passed over."""
+    return [file for file in _files_below(folder) if is_dicom_file(file)]
+
+
+def is_dicom_file(file: Path) -> bool:
+    """Whether a file is DICOM by its suffix, or by its content where it has no suffix of another format."""
+    if names.is_hidden(file) or not file.is_file():
+        return False
+    suffix = names.known_suffix(file)
+    return suffix in names.DICOM_SUFFIXES or (not suffix and looks_like_dicom(file))
+
+
+def _judge_image_file(path: Path, kind: ScanKind | None) -> Verdict:
+    """The verdict on a file that is neither DICOM nor known to be something else."""
+    if kind is None:
+        named = names.known_suffix(path) in names.DICOM_SUFFIXES
+        return Verdict(
+            None, "is no DICOM file though its name says so." if named else "is of no image format that is known."
+        )
+    try:
+        missing = [file.name for file in named_data_files(path) if not file.is_file()]
+    except UnreadableVolume as error:
+        return Verdict(None, f"is left out: {error}")
+    if missing:
+        return Verdict(
+            None, f"is a header alone: its data file '{missing[0]}' is not there. Copy it beside the header."
+        )
+    return Verdict(kind)
+
+
+def _files_below(folder: Path) -> list[Path]:
+    return sorted(_walk(folder))
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not names.is_hidden(Path(name)))
+        for name in sorted(files):
+            path = Path(place, name)
+            if not names.is_hidden(path) and path.is_file():
+                yield path
+
+
+def _kind_by_name(suffix: str) -> ScanKind | None:
+    if suffix in names.NIFTI_SUFFIXES:
+        return ScanKind.NIFTI
+    if suffix in names.NRRD_SUFFIXES:
+        return ScanKind.NRRD
+    return ScanKind.METAIMAGE if suffix in names.META_SUFFIXES else None
+
+
+def _dicom_below(folder: Path) -> Iterator[Path]:
+    for number, path in enumerate(_walk(folder)):
+        if number >= MAX_LOOKED_AT:
+            return
+        if is_dicom_file(path):
+            yield path
+
+
+def _judge_slices(name: str, files: Iterator[Path]) -> Verdict:
+    """A scan has at least two slices; a damaged file is a slice that the reader will name."""
+    slices, looked_at = 0, 0
+    for file in files:
+        looked_at += 1
+        try:
+            slices += len(slice_headers(file))
+        except UnreadableVolume:
+            return Verdict(ScanKind.DICOM)
+        if slices > 1:
+            return Verdict(ScanKind.DICOM)
+    if slices:
+        return Verdict(None, "holds a single DICOM slice; a volume needs at least 2.")
+    if looked_at:
+        return Verdict(None, "is DICOM without slices: a segmentation, a report, a plan or a directory.")
+    return Verdict(None, f"holds no DICOM slices. Put other scans into the studies folder itself, not into '{name}'.")
+
+
+def _loose_series(folder: Path, files: list[Path]) -> tuple[list[ListedScan], list[LeftOut]]:
+    """The series among DICOM files that lie in the studies folder itself."""
+    series: dict[str, list[SliceHeader]] = {}
+    left_out: list[LeftOut] = []
+    for file in files:
+        try:
+            headers = slice_headers(file)
+        except UnreadableVolume as error:
+            left_out.append(LeftOut(file.name, f"is left out: {error}"))
+            continue
+        if not headers:
+            left_out.append(LeftOut(file.name, _judge_slices(file.name, iter([file])).reason))
+        for header in headers:
+            series.setdefault(header.series_uid, []).append(header)
+    scans = []
+    for headers in series.values():
+        members = tuple(dict.fromkeys(header.path.name for header in headers))
+        if len(headers) < 2:
+            left_out.append(LeftOut(members[0], "holds a single DICOM slice; a volume needs at least 2."))
+            continue
+        first = folder / members[0]
+        scans.append(ListedScan(names.default_image_id(first), first, ScanKind.DICOM, members))
+    return scans, left_out
+
+
+def _one_per_id(scans: list[ListedScan], left_out: list[LeftOut], registered: Mapping[str, str]) -> Listing:
+    """Give each image id to one entry: labels are found by that id, and must not change their scan."""
+    chosen: dict[str, ListedScan] = {}
+    for scan in sorted(scans, key=lambda scan: (registered.get(scan.image_id) != scan.path.name, scan.path.name)):
+        owner = chosen.setdefault(scan.image_id, scan)
+        if owner is not scan:
+            reason = f"has the same image id '{scan.image_id}' as '{owner.path.name}'. Rename one of them."
+            left_out.append(LeftOut(scan.path.name, reason))
+    return Listing(
+        tuple(sorted(chosen.values(), key=lambda scan: scan.image_id)), tuple(sorted(left_out, key=lambda o: o.name))
+    )
+
+
+def _few(items: list[str]) -> str:
+    return ", ".join(items[:_MAX_NAMED]) + (", …" if len(items) > _MAX_NAMED else "")
