@@ -26,8 +26,8 @@ import numpy as np
 from jaxtyping import Float
 from nibabel.filebasedimages import ImageFileError
 
-from medvlsam2.data.file_formats import NIFTI_SUFFIXES, known_suffix
 from medvlsam2.data.readers import read_volume
+from medvlsam2.data.reading.names import NIFTI_SUFFIXES, known_suffix
 from medvlsam2.data.volume_files import write_volume
 
 DOWNLOAD_SUFFIX: Final = ".nii.gz"
