@@ -59,6 +59,10 @@ class DeviceFull(MedVLSAM2Error):
     """A device whose memory does not suffice."""
 
 
+class PacsUnavailable(MedVLSAM2Error):
+    """A PACS that does not answer, or answers with an error of its own."""
+
+
 class DatasetError(MedVLSAM2Error):
     """Training or export data that is absent or inconsistent."""
 

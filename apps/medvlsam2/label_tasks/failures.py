@@ -19,6 +19,7 @@ from medvlsam2.errors import (
     InvalidRequest,
     MedVLSAM2Error,
     MissingCheckpoint,
+    PacsUnavailable,
     Superseded,
     UnknownImage,
 )
@@ -30,6 +31,7 @@ _STATUS: Final[tuple[tuple[type[MedVLSAM2Error], int], ...]] = (
     (MissingCheckpoint, 503),
     (CheckpointMismatch, 503),
     (DeviceFull, 503),
+    (PacsUnavailable, 503),
     (MedVLSAM2Error, 422),
 )
 

@@ -7,16 +7,17 @@ the PACS's DICOMweb can be asked, not what lies beside it.
 
 from __future__ import annotations
 
-from functools import partial
+import functools
 from typing import Final
 from urllib.parse import quote, unquote
 
-import anyio
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from monailabel.config import settings
-from monailabel.endpoints import ohif, proxy
+from monailabel.endpoints import ohif
 
+from label_tasks.pacs.address import address_of
+from label_tasks.pacs.proxy import Proxy
 from medvlsam2.errors import InvalidRequest
 
 SERVER_COOKIE: Final = "MONAILABEL_SERVER_URL"
@@ -51,7 +52,13 @@ async def pacs(request: Request, path: str) -> Response:
     if any(part in {".", ".."} for part in unquote(path).replace("\\", "/").split("/")):
         raise InvalidRequest(f"The path '{path}' is not allowed. Give a DICOMweb path without '.' and '..'.")
     service, _, rest = path.partition("/")
-    operation, rest = (service, rest) if service in _SERVICES else ("", path)
-    asked = quote(rest, safe="/,;:=@") + (f"?{request.url.query}" if request.url.query else "")
-    await request.body()
-    return await anyio.to_thread.run_sync(partial(anyio.run, proxy.proxy_dicom, request, operation, asked))
+    service, rest = (service, rest) if service in _SERVICES else ("", path)
+    if service == "qido" and rest.endswith("metadata"):  # some versions of OHIF ask for headers there
+        service = "wado"
+    return await _proxy().forward(request, service, quote(rest, safe="/,;:=@"))
+
+
+@functools.cache
+def _proxy() -> Proxy:
+    """The one way to the PACS, made at the first request: the settings are complete by then."""
+    return Proxy(address_of(settings.MONAI_LABEL_STUDIES, settings))

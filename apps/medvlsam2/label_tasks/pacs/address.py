@@ -1,0 +1,96 @@
+"""Where the PACS is and how the server may speak to it: the host's settings, read once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import anyio
+import httpx
+from monailabel.config import Settings
+
+CONNECT_S: Final = 5.0
+"""A PACS in the same network accepts a connection within milliseconds; 5 s is a PACS that is away."""
+
+_GOOGLE: Final = "googleapis.com"
+_GOOGLE_SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
+
+
+@dataclass(frozen=True)
+class PacsAddress:
+    """A DICOMweb server and the settings of the host that concern it."""
+
+    url: str
+    """Root of its DICOMweb, without a slash at the end."""
+    prefixes: dict[str, str] = field(default_factory=dict)
+    """Paths below the root by service: "qido", "wado", "stow"; absent ones are the root itself."""
+    auth: httpx.Auth | None = None
+    read_s: float = 20.0
+    """Longest silence of the PACS in the middle of an answer."""
+    search: dict[str, Any] = field(default_factory=lambda: {"Modality": "CT"})
+    """Which series are images, as attributes of a search."""
+
+    def path(self, service: str, path: str) -> str:
+        """Address of a path of one service.
+
+        Example:
+            >>> PacsAddress("http://pacs/dicom-web", {"qido": "q"}).path("qido", "series")
+            'http://pacs/dicom-web/q/series'
+        """
+        return "/".join(part for part in (self.url, self.prefixes.get(service, ""), path) if part)
+
+    @property
+    def timeouts(self) -> httpx.Timeout:
+        """Limits of one request; waiting for a free connection counts as waiting for the PACS."""
+        return httpx.Timeout(self.read_s, connect=CONNECT_S, pool=CONNECT_S)
+
+
+def address_of(studies: str, settings: Settings) -> PacsAddress:
+    """The PACS that the server was started with."""
+    prefixes = {
+        "qido": settings.MONAI_LABEL_QIDO_PREFIX,
+        "wado": settings.MONAI_LABEL_WADO_PREFIX,
+        "stow": settings.MONAI_LABEL_STOW_PREFIX,
+    }
+    return PacsAddress(
+        url=studies.strip().rstrip("/"),
+        prefixes={service: prefix.strip("/") for service, prefix in prefixes.items() if prefix},
+        auth=_auth(studies, settings),
+        read_s=settings.MONAI_LABEL_DICOMWEB_READ_TIMEOUT,
+        search=dict(settings.MONAI_LABEL_DICOMWEB_SEARCH_FILTER),
+    )
+
+
+def _auth(studies: str, settings: Settings) -> httpx.Auth | None:
+    if _GOOGLE in studies:
+        return GoogleAuth()
+    user, password = settings.MONAI_LABEL_DICOMWEB_USERNAME, settings.MONAI_LABEL_DICOMWEB_PASSWORD
+    return httpx.BasicAuth(user, password) if user and password else None
+
+
+class GoogleAuth(httpx.Auth):
+    """The machine's Google credentials, renewed when they have run out."""
+
+    def __init__(self) -> None:
+        self._credentials: Any = None
+
+    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Sign a request."""
+        request.headers["Authorization"] = f"Bearer {self._token()}"
+        yield request
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        """Sign a request of the event loop, beside it."""
+        request.headers["Authorization"] = f"Bearer {await anyio.to_thread.run_sync(self._token)}"
+        yield request
+
+    def _token(self) -> str:
+        import google.auth
+        from google.auth.transport.requests import Request
+
+        if self._credentials is None:
+            self._credentials, _ = google.auth.default(scopes=[_GOOGLE_SCOPE])
+        if not self._credentials.valid:
+            self._credentials.refresh(Request())
+        return str(self._credentials.token)

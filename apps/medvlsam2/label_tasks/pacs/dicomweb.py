@@ -1,0 +1,234 @@
+"""What the server asks of a PACS over DICOMweb: lists of series and instances, one instance as a file, storing one.
+
+Every request has a limit in time, and so few may wait at once that a PACS that hangs never holds all threads of the
+server. After a request without an answer, requests of people are refused at once for some seconds instead of waiting
+as long again; those in the background go on asking.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import httpx
+
+from label_tasks.pacs.address import PacsAddress
+from label_tasks.pacs.multipart import message_of, write_only_part
+from medvlsam2.errors import InvalidRequest, PacsUnavailable
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Attributes = dict[str, Any]
+"""One object of the DICOM JSON model: ``{"0020000E": {"vr": "UI", "Value": ["1.2.3"]}}``."""
+
+WAITING: Final = 6
+"""So many requests of people may wait for the PACS at once: fewer than share the model (8), so that scans that are
+already here are answered meanwhile."""
+
+REFUSED_FOR_S: Final = 5.0
+"""After a request without an answer others are refused for so long: short enough that a PACS that is back is seen."""
+
+ANSWER_LIMIT_S: Final = 300.0
+"""Longest time for one whole answer, however steadily it trickles: an instance of 2 GB at 7 MB/s."""
+
+_LIST_LIMIT_BYTES: Final = 256 * 2**20
+"""A list of 100,000 series is about 100 MB of JSON."""
+
+_PAGES: Final = 1000
+_WHOLE_INSTANCE: Final = (
+    'multipart/related; type="application/dicom"; transfer-syntax=*',
+    'multipart/related; type="application/dicom"',
+)
+"""As it is stored; some servers do not know the star."""
+
+_FAILED_SEQUENCE: Final = "00081198"
+_FAILURE_REASON: Final = "00081197"
+_IS_THERE: Final = str(0x0111)
+"""Failure reason "duplicate SOP instance" (PS3.7 C.5.8): the instance was stored before."""
+
+_JSON: Final = {"Accept": "application/dicom+json"}
+
+
+class PacsSilent(PacsUnavailable):
+    """A PACS that takes requests and does not answer in time."""
+
+
+class DicomWeb:
+    """A client of one PACS, for any number of threads."""
+
+    def __init__(self, address: PacsAddress, waiting: int = WAITING) -> None:
+        self.address = address
+        limits = httpx.Limits(max_connections=2 * waiting + 4, max_keepalive_connections=4)
+        self._http = httpx.Client(auth=address.auth, timeout=address.timeouts, limits=limits)
+        self._slots = threading.BoundedSemaphore(waiting)
+        self._refused_until_s = 0.0
+
+    @contextmanager
+    def for_people(self) -> Iterator[None]:
+        """Requests in this block are some person's: at most a few at once, and none right after one without an answer.
+
+        Raises:
+            PacsUnavailable: if it cannot be asked now.
+        """
+        if time.monotonic() < self._refused_until_s:
+            raise PacsUnavailable(f"The PACS has just not answered. Try again in {REFUSED_FOR_S:.0f} seconds.")
+        if not self._slots.acquire(blocking=False):
+            raise PacsUnavailable(f"{WAITING} requests already wait for the PACS. Try again in some seconds.")
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    def series(self, **attributes: Any) -> list[Attributes]:
+        """Series with these attributes, of all pages."""
+        return self._search("series", attributes)
+
+    def instances(self, study_uid: str, series_uid: str) -> list[Attributes]:
+        """Instances of one series, of all pages."""
+        return self._search(f"studies/{study_uid}/series/{series_uid}/instances", {})
+
+    def metadata(self, study_uid: str, series_uid: str) -> list[Attributes]:
+        """Headers of all instances of a series."""
+        path = f"studies/{study_uid}/series/{series_uid}/metadata"
+        return self._asked(lambda: self._list("wado", path, {}))
+
+    def fetch(self, study_uid: str, series_uid: str, instance_uid: str, path: Path) -> int:
+        """Write one instance, as it is stored, into a new file.
+
+        Returns:
+            Its size in bytes.
+        """
+        place = f"studies/{study_uid}/series/{series_uid}/instances/{instance_uid}"
+
+        def fetched() -> int:
+            for accepted in _WHOLE_INSTANCE:
+                with self._http.stream("GET", self.address.path("wado", place), headers={"Accept": accepted}) as reply:
+                    if reply.status_code in {400, 406, 415} and accepted != _WHOLE_INSTANCE[-1]:
+                        continue
+                    _require_success(reply)
+                    with path.open("wb") as file:
+                        return write_only_part(reply.headers.get("content-type", ""), _in_time(reply), file)
+            raise AssertionError("the last accepted type ends the loop")
+
+        return self._asked(fetched)
+
+    def store(self, study_uid: str, instance: bytes) -> None:
+        """Store one DICOM file; one that the PACS already has is stored.
+
+        Raises:
+            InvalidRequest: if the PACS refuses it.
+            PacsUnavailable: if it does not answer.
+        """
+        content_type, body = message_of(instance)
+        address = self.address.path("stow", f"studies/{study_uid}")
+
+        def stored() -> None:
+            reply = self._http.post(address, content=body, headers={**_JSON, "Content-Type": content_type})
+            if reply.status_code in {400, 401, 403, 404, 409, 413, 415, 422} or _failures(reply):
+                raise InvalidRequest(f"The PACS refused the label (HTTP {reply.status_code}). Ask its operator.")
+            _require_success(reply)
+
+        self._asked(stored)
+
+    def _search(self, path: str, attributes: Mapping[str, Any]) -> list[Attributes]:
+        """All pages: servers may end a list early, so it is asked on until a page brings nothing new."""
+
+        def searched() -> list[Attributes]:
+            found: dict[str, Attributes] = {}
+            for _ in range(_PAGES):
+                page = self._list("qido", path, {**attributes, **({"offset": len(found)} if found else {})})
+                known = len(found)
+                found.update({str(sorted(uids(entry).items())): entry for entry in page})
+                if len(found) == known:
+                    break
+            return list(found.values())
+
+        return self._asked(searched)
+
+    def _list(self, service: str, path: str, query: Mapping[str, Any]) -> list[Attributes]:
+        with self._http.stream("GET", self.address.path(service, path), params=dict(query), headers=_JSON) as reply:
+            if reply.status_code in {204, 404} or (query.get("offset") and reply.status_code == 400):
+                return []
+            _require_success(reply)
+            body = b"".join(_limited(_in_time(reply), _LIST_LIMIT_BYTES))
+        if not body.strip():
+            return []
+        found = httpx.Response(200, content=body).json()
+        if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+            raise PacsUnavailable("The PACS answered with JSON that is no list of DICOM objects. Ask its operator.")
+        return found
+
+    def _asked(self, request: Callable[[], T]) -> T:
+        """What a request gives; whatever keeps it from an answer is one kind of error."""
+        try:
+            answer = request()
+        except httpx.TimeoutException as error:
+            self._refused_until_s = time.monotonic() + REFUSED_FOR_S
+            raise PacsSilent(
+                f"The PACS does not answer within {self.address.read_s:g} seconds ({type(error).__name__}). Try again "
+                "later, or ask its operator."
+            ) from error
+        except (httpx.HTTPError, ValueError) as error:
+            self._refused_until_s = time.monotonic() + (REFUSED_FOR_S if isinstance(error, httpx.ConnectError) else 0)
+            raise PacsUnavailable(
+                f"The PACS cannot be asked ({type(error).__name__}). Try again later, or ask its operator."
+            ) from error
+        self._refused_until_s = 0.0
+        return answer
+
+
+def value(entry: Mapping[str, Any], tag: str) -> str:
+    """First value of an attribute as text, "" where there is none.
+
+    Example:
+        >>> value({"0020000E": {"vr": "UI", "Value": ["1.2.3"]}}, "0020000E")
+        '1.2.3'
+    """
+    attribute = entry.get(tag)
+    values = attribute.get("Value") if isinstance(attribute, dict) else None
+    return str(values[0]) if isinstance(values, list) and values and values[0] is not None else ""
+
+
+def uids(entry: Mapping[str, Any]) -> dict[str, str]:
+    """What identifies a study, a series or an instance."""
+    return {tag: value(entry, tag) for tag in ("0020000D", "0020000E", "00080018")}
+
+
+def _failures(reply: httpx.Response) -> bool:
+    """Whether an answer to storing lists an instance that was not stored, for another reason than being there."""
+    try:
+        answer = reply.json()
+    except ValueError:
+        return False
+    answer = answer[0] if isinstance(answer, list) and answer else answer
+    failed = (answer.get(_FAILED_SEQUENCE) or {}).get("Value") or [] if isinstance(answer, dict) else []
+    return any(value(item, _FAILURE_REASON) != _IS_THERE for item in failed if isinstance(item, dict))
+
+
+def _require_success(reply: httpx.Response) -> None:
+    if not reply.is_success:
+        raise PacsUnavailable(f"The PACS answered with HTTP {reply.status_code}. Try again later, or ask its operator.")
+
+
+def _in_time(reply: httpx.Response) -> Iterator[bytes]:
+    """The body as it arrives, within the limit for the whole of it."""
+    end_s = time.monotonic() + ANSWER_LIMIT_S
+    for chunk in reply.iter_bytes():
+        if time.monotonic() > end_s:
+            raise httpx.ReadTimeout("the whole answer takes too long", request=reply.request)
+        yield chunk
+
+
+def _limited(chunks: Iterator[bytes], limit_bytes: int) -> Iterator[bytes]:
+    total = 0
+    for chunk in chunks:
+        total += len(chunk)
+        if total > limit_bytes:
+            raise PacsUnavailable(f"The PACS answered with a list of more than {limit_bytes} bytes. Narrow the search.")
+        yield chunk

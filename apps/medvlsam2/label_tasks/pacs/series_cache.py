@@ -1,0 +1,183 @@
+"""Series of the PACS as folders of DICOM files: whole, or not there.
+
+A series is fetched beside its place and renamed into it when every instance that the PACS lists has arrived. A small
+file tells names and sizes of all, and is compared with the folder before every use. So a server that was killed while
+it fetched, a file that was removed, or a disk that ran full never leads to an answer from fewer slices.
+
+The folder is private (mode 0700): it holds scans of patients. Its readers are those of any folder of DICOM files.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pydicom
+from filelock import FileLock, Timeout
+from pydicom.errors import InvalidDicomError
+
+from label_tasks.pacs.dicomweb import DicomWeb, PacsSilent, value
+from label_tasks.pacs.safe_files import private_folder, write_whole
+from medvlsam2.errors import PacsUnavailable, UnknownImage, UnreadableVolume
+
+logger = logging.getLogger(__name__)
+
+CONNECTIONS: Final = 4
+"""Instances fetched at once: enough to hide the way to a PACS, few enough for it to serve others."""
+
+WAIT_S: Final = 600.0
+"""Longest wait for somebody else who fetches the same series."""
+
+_TRIES: Final = 3
+_UID = re.compile(r"[0-9A-Za-z][0-9A-Za-z.\-]{0,63}")
+_BESIDE: Final = ".fetching-"
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One file of a cached series."""
+
+    name: str
+    size_bytes: int
+
+
+class SeriesCache:
+    """The series that this server has fetched."""
+
+    def __init__(self, folder: Path, pacs: DicomWeb) -> None:
+        self._folder = private_folder(folder)
+        self._pacs = pacs
+
+    def folder(self, study_uid: str, series_uid: str, expected: int | None = None) -> Path:
+        """The folder with all instances of a series, fetched if it is not here or not whole.
+
+        Args:
+            study_uid: its study.
+            series_uid: its identifier, which the folder is named by.
+            expected: number of instances that the PACS was last seen to hold, where it is known; a series that has
+                grown since is fetched anew.
+
+        Raises:
+            PacsUnavailable: if the PACS does not give it whole.
+            UnknownImage: if the PACS holds no instance of it.
+            UnreadableVolume: if an instance is not what the PACS says it is.
+        """
+        require_uid(series_uid)
+        place = self._folder / series_uid
+        if self._is_whole(series_uid, expected):
+            return place
+        try:
+            with FileLock(self._lock(series_uid), timeout=WAIT_S):
+                if not self._is_whole(series_uid, expected):
+                    with self._pacs.for_people():
+                        self._fetch(study_uid, series_uid)
+        except Timeout as error:
+            raise PacsUnavailable("The series is still on its way from the PACS. Try again in a minute.") from error
+        return place
+
+    def whole_folder(self, series_uid: str) -> Path | None:
+        """The folder of a series that is here and whole; the PACS is not asked."""
+        return self._folder / series_uid if _UID.fullmatch(series_uid) and self._is_whole(series_uid, None) else None
+
+    def clear_unfinished(self) -> None:
+        """Remove what a killed process left; what another one is fetching now stays."""
+        for left in self._folder.glob(f"{_BESIDE}*"):
+            try:
+                with FileLock(self._lock(left.name.removeprefix(_BESIDE)), timeout=0):
+                    shutil.rmtree(left, ignore_errors=True)
+            except Timeout:
+                logger.info("A series is being fetched by another process")
+
+    def _fetch(self, study_uid: str, series_uid: str) -> None:
+        beside = self._folder / f"{_BESIDE}{series_uid}"
+        shutil.rmtree(beside, ignore_errors=True)
+        private_folder(beside)
+        try:
+            found = [value(entry, "00080018") for entry in self._pacs.instances(study_uid, series_uid)]
+            if not found:
+                raise UnknownImage(f"Image '{series_uid}' has no instances in the PACS. Was it removed there?")
+            with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="fetch-series") as workers:
+                jobs = [workers.submit(self._fetch_one, study_uid, series_uid, uid, beside) for uid in found]
+                try:
+                    instances = [job.result() for job in jobs]
+                finally:
+                    workers.shutdown(cancel_futures=True)
+            record = {instance.name: instance.size_bytes for instance in instances}
+            place = self._folder / series_uid
+            shutil.rmtree(place, ignore_errors=True)
+            write_whole(self._manifest(series_uid), json.dumps({"instances": record}).encode())
+            os.replace(beside, place)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+        logger.info("Fetched a series of %d instances from the PACS", len(record))
+
+    def _fetch_one(self, study_uid: str, series_uid: str, instance_uid: str, folder: Path) -> Instance:
+        require_uid(instance_uid)
+        path = folder / f"{instance_uid}.dcm"
+        for remaining in reversed(range(_TRIES)):
+            try:
+                size_bytes = self._pacs.fetch(study_uid, series_uid, instance_uid, path)
+                break
+            except PacsSilent:
+                raise
+            except PacsUnavailable:
+                if not remaining:
+                    raise
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        _require_identity(path, series_uid, instance_uid)
+        return Instance(path.name, size_bytes)
+
+    def _is_whole(self, series_uid: str, expected: int | None) -> bool:
+        try:
+            record = json.loads(self._manifest(series_uid).read_text(encoding="utf-8"))["instances"]
+            here = {entry.name: entry.stat().st_size for entry in _files(self._folder / series_uid)}
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+        return bool(record) and here == record and expected in {None, len(record)}
+
+    def _manifest(self, series_uid: str) -> Path:
+        return self._folder / f"{series_uid}.json"
+
+    def _lock(self, series_uid: str) -> str:
+        return str(self._folder / f"{series_uid}.lock")
+
+
+def require_uid(uid: str) -> None:
+    """Refuse an identifier that is no UID, and so no safe name of a file.
+
+    Raises:
+        UnknownImage: naming it.
+    """
+    if not _UID.fullmatch(uid):
+        raise UnknownImage(f"{uid[:80]!r} is no DICOM UID. Give the SeriesInstanceUID of a series in the PACS.")
+
+
+def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        yield from entries
+
+
+def _require_identity(path: Path, series_uid: str, instance_uid: str) -> None:
+    """Refuse a file that is damaged, or another one than was asked for."""
+    try:
+        header = pydicom.dcmread(path, specific_tags=["SOPInstanceUID", "SeriesInstanceUID"], stop_before_pixels=True)
+        found = (str(header.get("SeriesInstanceUID", "")), str(header.get("SOPInstanceUID", "")))
+    except (InvalidDicomError, OSError, EOFError, ValueError, TypeError, AttributeError, KeyError) as error:
+        raise UnreadableVolume(
+            f"Instance '{instance_uid}' of image '{series_uid}' is no readable DICOM file ({type(error).__name__}). "
+            "Send the series to the PACS again."
+        ) from error
+    if found != (series_uid, instance_uid):
+        raise UnreadableVolume(
+            f"The PACS gave instance '{found[1]}' of series '{found[0]}' for instance '{instance_uid}' of image "
+            f"'{series_uid}'. Ask its operator."
+        )

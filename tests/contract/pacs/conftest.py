@@ -1,0 +1,202 @@
+"""A PACS of the tests' own: it speaks DICOMweb, counts what it is asked, and can hang, fail or die in the middle."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import socket
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final
+
+import pydicom
+import pytest
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+
+from label_tasks.pacs.address import PacsAddress
+from label_tasks.pacs.dicomweb import DicomWeb
+
+STUDY: Final = "1.2.3.1"
+SERIES: Final = "1.2.3.2"
+_ONE: Final = re.compile(r"/studies/([^/]+)/series/([^/]+)/instances/([^/]+)$")
+_BOUNDARY: Final = b"the-boundary"
+
+
+class FakePacs:
+    """Its content and its moods; change them at any time."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.series: dict[str, dict[str, bytes]] = {}
+        self.modalities: dict[str, str] = {}
+        self.asked: Counter[str] = Counter()
+        self.stored: list[bytes] = []
+        self.answer_with = 200
+        self.page = 1000
+        self.tells_counts = True
+        self.cuts_after_bytes: int | None = None
+        self.dies_after_instances: int | None = None
+        self.html = False
+        self._go_on = threading.Event()
+        self._go_on.set()
+
+    def hang(self) -> None:
+        """Take every request, and answer none, until :meth:`wake`."""
+        self._go_on.clear()
+
+    def wake(self) -> None:
+        """Answer again, also those that wait."""
+        self._go_on.set()
+
+    def wait(self) -> None:
+        """Wait while it hangs."""
+        self._go_on.wait(30)
+
+    def add(self, series: str = SERIES, slices: int = 6, first: int = 1, modality: str = "CT") -> None:
+        """Slices of a series; those that are there stay."""
+        self.modalities[series] = modality
+        known = self.series.setdefault(series, {})
+        for number in range(first, first + slices):
+            uid = f"{series}.{number}"
+            known[uid] = dicom_slice(series, uid, number)
+
+
+def dicom_slice(series: str, uid: str, number: int) -> bytes:
+    """One slice of 8 x 8 pixels at 2 mm x its number."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = CTImageStorage, uid
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+    dataset.is_little_endian, dataset.is_implicit_VR = True, False
+    dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.Modality = CTImageStorage, uid, "CT"
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.FrameOfReferenceUID = STUDY, series, "1.2.3.9"
+    dataset.PatientID, dataset.PatientName, dataset.InstanceNumber = "P1", "Fake^One", number
+    dataset.Rows = dataset.Columns = 8
+    dataset.PixelSpacing, dataset.SliceThickness = [1.5, 1.5], 2
+    dataset.ImagePositionPatient, dataset.ImageOrientationPatient = [0, 0, 2.0 * number], [1, 0, 0, 0, 1, 0]
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated = dataset.BitsStored = 16
+    dataset.HighBit, dataset.PixelRepresentation = 15, 1
+    dataset.RescaleSlope, dataset.RescaleIntercept = 1, 0
+    dataset.PixelData = (number % 128).to_bytes(2, "little") * 64
+    buffer = BytesIO()
+    pydicom.dcmwrite(buffer, dataset, write_like_original=False)
+    return buffer.getvalue()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """DICOMweb of one PACS."""
+
+    protocol_version = "HTTP/1.1"
+    pacs: FakePacs
+
+    def log_message(self, *_: Any) -> None:
+        """Stay silent."""
+
+    def do_GET(self) -> None:
+        """Lists and instances."""
+        path, _, query = self.path.partition("?")
+        self.pacs.asked["instance" if "/instances/" in path else path.rsplit("/", 1)[-1]] += 1
+        self.pacs.wait()
+        found = _ONE.search(path)
+        if self.pacs.answer_with != 200:
+            self.reply(b"no", "text/plain", self.pacs.answer_with)
+        elif self.pacs.html:
+            self.reply(b"<script>alert(1)</script>", "text/html")
+        elif found:
+            self.instance(found[2], found[3])
+        else:
+            offset = re.search(r"offset=(\d+)", query)
+            start = int(offset[1]) if offset else 0
+            listed = self.listed(path, query)[start : start + self.pacs.page]
+            self.reply(json.dumps(listed).encode(), "application/dicom+json")
+
+    def listed(self, path: str, query: str) -> list[dict[str, Any]]:
+        """Instances of a series, or series."""
+        pacs = self.pacs
+        if path.endswith("/instances"):
+            return [{"00080018": {"vr": "UI", "Value": [uid]}} for uid in pacs.series.get(path.split("/")[-2], {})]
+        modality = re.search(r"Modality=(\w+)", query)
+        return [
+            {
+                "0020000D": {"vr": "UI", "Value": [STUDY]},
+                "0020000E": {"vr": "UI", "Value": [uid]},
+                **({"00201209": {"vr": "IS", "Value": [len(slices)]}} if pacs.tells_counts else {}),
+            }
+            for uid, slices in pacs.series.items()
+            if modality is None or pacs.modalities[uid] == modality[1]
+        ]
+
+    def instance(self, series: str, uid: str) -> None:
+        """One instance, or the end of the PACS."""
+        pacs = self.pacs
+        if pacs.dies_after_instances is not None and pacs.asked["instance"] > pacs.dies_after_instances:
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
+            return
+        body = b"--" + _BOUNDARY + b"\r\nContent-Type: application/dicom\r\n\r\n" + pacs.series[series][uid]
+        body += b"\r\n--" + _BOUNDARY + b"--\r\n"
+        content_type = f'multipart/related; type="application/dicom"; boundary={_BOUNDARY.decode()}'
+        self.reply(body[: pacs.cuts_after_bytes], content_type)
+
+    def do_POST(self) -> None:
+        """Storing."""
+        self.pacs.asked["store"] += 1
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.pacs.wait()
+        if self.pacs.answer_with != 200:
+            self.reply(b"no", "text/plain", self.pacs.answer_with)
+            return
+        self.pacs.stored.append(body.split(b"\r\n\r\n", 1)[1].rsplit(b"\r\n--", 1)[0])
+        self.reply(b"{}", "application/dicom+json")
+
+    def reply(self, body: bytes, content_type: str, status: int = 200) -> None:
+        """One answer, with headers that must not reach a browser."""
+        with contextlib.suppress(OSError):
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Set-Cookie", "theirs=1")
+            self.send_header("Access-Control-Allow-Origin", "*")
+            self.end_headers()
+            self.wfile.write(body)
+
+
+@pytest.fixture
+def pacs() -> Iterator[FakePacs]:
+    """A PACS that holds one series of six slices."""
+    fake = FakePacs()
+    fake.add()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"pacs": fake}))
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    fake.url = f"http://127.0.0.1:{server.server_port}"
+    yield fake
+    fake.wake()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def address(pacs: Any) -> PacsAddress:
+    """Where it is; it may be silent for half a second."""
+    return PacsAddress(pacs.url, read_s=0.5)
+
+
+@pytest.fixture
+def client(address: PacsAddress) -> DicomWeb:
+    """A client of it."""
+    return DicomWeb(address)
+
+
+@pytest.fixture
+def cache_folder(tmp_path: Path) -> Path:
+    """Where series are kept."""
+    return tmp_path / "series"
