@@ -221,6 +221,6 @@ def test_values_are_named_by_index_or_by_place(values, info, names):
 
 
 def test_values_with_two_readings_are_refused():
-    info = [{"name": "a", "idx": 2}, {"name": "b", "idx": 1}]
-    with pytest.raises(DatasetError, match=r"the values \[1, 2\]"):
-        names_of_values("x", [1, 2], info)
+    info = [{"name": "a", "idx": 2}, {"name": "b", "idx": 3}, {"name": "c", "idx": 4}]
+    with pytest.raises(DatasetError, match=r"the values \[2, 3\]"):
+        names_of_values("x", [2, 3], info)

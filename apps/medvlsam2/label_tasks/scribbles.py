@@ -13,9 +13,9 @@ from label_tasks import requests
 from label_tasks.prompting import fields
 from label_tasks.requests import Target
 from medvlsam2.data.label_maps import LabelMap, read_label_map
+from medvlsam2.data.labels.placing import on_scan_grid
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidPrompt, InvalidRequest
-from medvlsam2.geometry import require_same_grid
 from medvlsam2.tasks.prompts import BESIDE, ON_OBJECT, ObjectPrompt
 
 STROKES: Final = {"foreground_scribbles": ON_OBJECT, "background_scribbles": BESIDE}
@@ -39,8 +39,7 @@ def scribbled(request: Mapping[str, Any], volume: CTVolume) -> Target:
     path = request.get("label")
     if not isinstance(path, str) or not _is_upload(path):
         raise InvalidRequest("No strokes were sent. Upload the label map that holds them as 'label'.")
-    drawn = read_label_map(path)
-    require_same_grid("The label map of strokes", volume.shape_ijk, volume.affine, drawn.values.shape, drawn.affine)
+    drawn = on_scan_grid("The label map of strokes", read_label_map(path), volume.shape_ijk, volume.affine)
     values = _values(request.get("label_info"))
     scribbles = np.zeros(drawn.values.shape, dtype=np.uint8)
     for name, meaning in STROKES.items():

@@ -1,23 +1,22 @@
 """Labels that annotators submitted, with the name of each value: what fine-tuning and export start from.
 
-Names, not values, carry the meaning: two scans may use value 1 for different structures. They come from the
-label file's own header, else from the ``label_info`` that the client sent along.
+Names, not values, carry the meaning: two scans may use value 1 for different structures. What a label means is decided
+in ``medvlsam2.data.labels.submission``, as at submission and for the export.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from monailabel.datastore.dicom import DICOMWebDatastore
 from monailabel.datastore.local import LocalDatastore
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 
-from medvlsam2.data.label_info import names_of_values
-from medvlsam2.data.label_maps import read_label_map
-from medvlsam2.errors import DatasetError, MedVLSAM2Error
+from medvlsam2.data.labels.submission import check_submission
+from medvlsam2.errors import MedVLSAM2Error
 
 logger = logging.getLogger(__name__)
 
@@ -49,24 +48,16 @@ def submitted_labels(datastore: Datastore) -> tuple[list[SubmittedLabel], list[s
 
 
 def _submitted(image_id: str, datastore: Datastore) -> SubmittedLabel:
-    path = _label_path(image_id, datastore)
-    label_map = read_label_map(path)
-    present = [int(value) for value in np.unique(label_map.values) if value]
-    if not present:
-        raise DatasetError(
-            f"The label of image '{image_id}' is empty. Nothing can be learned from it; paint something."
-        )
-    if label_map.names and all(value in label_map.names for value in present):
-        names = {value: label_map.names[value] for value in present}
-    else:
-        info = datastore.get_label_info(image_id, DefaultLabelTag.FINAL.value)
-        names = names_of_values(image_id, present, info.get("label_info") or [])
+    path, image_path = _label_path(image_id, datastore), Path(datastore.get_image_uri(image_id))
+    info = datastore.get_label_info(image_id, DefaultLabelTag.FINAL.value)
+    label_info = info.get("label_info") if isinstance(info, Mapping) else info
+    checked = check_submission(path, label_info, image_path, image_id)
     image_info = datastore.get_image_info(image_id)
     return SubmittedLabel(
         image_id=image_id,
-        image_path=Path(datastore.get_image_uri(image_id)),
+        image_path=image_path,
         label_path=path,
-        names=names,
+        names=dict(checked.names),
         patient_id=str(image_info.get("PatientID") or image_id),
     )
 

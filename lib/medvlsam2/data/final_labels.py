@@ -12,11 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
-from medvlsam2 import geometry
-from medvlsam2.data.label_info import names_of_values
-from medvlsam2.data.label_maps import LabelMap, read_label_map
+from medvlsam2.data.labels.scan_geometry import ScanGeometry
+from medvlsam2.data.labels.submission import CheckedLabel, check_label
 from medvlsam2.data.readers import read_volume
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import DatasetError
@@ -32,30 +29,20 @@ class FinalLabel:
     image_id: str
     image_path: Path
     label_path: Path
-    label_info: tuple[Mapping[str, Any], ...]
+    label_info: Any
+    """As its client sent it."""
 
-    def read(self) -> tuple[CTVolume, LabelMap]:
-        """The scan and its label map, every value of which is named.
+    def read(self) -> tuple[CTVolume, CheckedLabel]:
+        """The scan and its label on the scan's grid, every value of which is named.
 
         Raises:
             UnreadableVolume: if one of them cannot be read.
             GeometryMismatch: if they do not lie on one grid.
-            DatasetError: if the label is empty or a value cannot be named for certain.
+            DatasetError: if the label is empty, or its label_info malformed or not certain.
         """
-        label = read_label_map(self.label_path)
-        values = [int(value) for value in np.unique(label.values) if value]
-        if not values:
-            raise DatasetError(f"The label of image '{self.image_id}' is empty. Paint something and submit it again.")
-        in_header = all(label.names.get(value) for value in values)
-        names = (
-            {value: label.names[value] for value in values}
-            if in_header
-            else names_of_values(self.image_id, values, self.label_info)
-        )
         volume = read_volume(self.image_path, self.image_id)
-        what = f"The label of image '{self.image_id}'"
-        geometry.require_same_grid(what, volume.shape_ijk, volume.affine, label.values.shape, label.affine)
-        return volume, LabelMap(label.values, label.affine, names)
+        scan = ScanGeometry(volume.shape_ijk, volume.affine, self.image_id)
+        return volume, check_label(self.label_path, self.label_info, scan)
 
 
 def final_labels(studies: Path | str) -> list[FinalLabel]:
@@ -92,12 +79,15 @@ def final_labels(studies: Path | str) -> list[FinalLabel]:
 
 
 def _final_label(studies: Path, record: Mapping[str, Any], image_id: str, item: Mapping[str, Any]) -> FinalLabel:
+    """One entry of the index; what is wrong with a label alone shows when it is read, and ends nothing else."""
     label = item["labels"][FINAL]
+    label = label if isinstance(label, Mapping) else {}
+    info = label.get("info")
     images = studies / record.get("images_dir", ".")
     labels = studies / record.get("labels_dir", "labels") / FINAL
     return FinalLabel(
         image_id=image_id,
         image_path=images / f"{image_id}{item['image'].get('ext', '')}",
         label_path=labels / f"{image_id}{label.get('ext', '')}",
-        label_info=tuple(label.get("info", {}).get("label_info") or ()),
+        label_info=info.get("label_info") if isinstance(info, Mapping) else info,
     )

@@ -2,48 +2,162 @@
 
 Slicer counts the segments that it left out, while the file counts only those it holds; a client of the API usually
 sends the file's values. Where both readings are possible and disagree, the label is refused rather than misread.
+
+It is JSON of anybody: every field is checked for its kind, and what is not as it should be is refused, never guessed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from medvlsam2.errors import DatasetError
 
+MAX_VALUE: Final = 65535
+MAX_NAME_CHARACTERS: Final = 256
+"""Far longer than any name of a structure; a text of any length would be kept for ever."""
 _INDEX_KEYS: Final = ("idx", "labelID", "id")
+_SHOWN_NUMBERS: Final = 40
+_KINDS: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
+    (type(None), "null"), (bool, "true or false"), ((int, float), "a number"), (str, "a text"),
+    (Mapping, "an object"), (Sequence, "a list"),
+)  # fmt: skip
+BACKGROUND: Final = "background"
+EXAMPLE: Final = "[{'name': 'liver', 'idx': 1}, {'name': 'spleen', 'idx': 2}]"
 
 
-def names_of_values(image_id: str, present: Iterable[int], label_info: Sequence[Mapping[str, Any]]) -> dict[int, str]:
+@dataclass(frozen=True)
+class NamedSegment:
+    """One entry of a ``label_info``."""
+
+    name: str
+    value: int | None
+    """The number that the client gave it; None where it gave none."""
+
+
+def parse_label_info(image_id: str, label_info: Any) -> tuple[NamedSegment, ...]:
+    """The entries of a ``label_info``, strictly.
+
+    Args:
+        image_id: for the message.
+        label_info: a list of objects with ``name`` and ``idx`` (or ``labelID``, ``id``). A whole number may come as
+            2, 2.0 or "2". None is an empty list.
+
+    Raises:
+        DatasetError: if it is of another form, a name is missing, empty or no text, a number is not whole or not in 0
+            to MAX_VALUE, 0 is more than the background, two entries have one number, or some have none. Names are
+            not repeated in the message: they are free text.
+    """
+    if label_info is None:
+        return ()
+    if isinstance(label_info, str | bytes | Mapping) or not isinstance(label_info, Sequence):
+        raise _refused(image_id, f"is no list but {_kind(label_info)}")
+    segments = tuple(_segment(image_id, item) for item in label_info)
+    numbers = [segment.value for segment in segments if segment.value is not None]
+    twice = sorted({number for number in numbers if numbers.count(number) > 1})
+    if twice:
+        raise _refused(image_id, f"gives the number {twice[0]} to more than one name")
+    if numbers and len(numbers) < len(segments):
+        raise _refused(image_id, f"has {len(segments)} names and numbers for {len(numbers)} of them only")
+    return segments
+
+
+def names_of_values(image_id: str, present: Iterable[int], label_info: Any) -> dict[int, str]:
     """Name of each value in a label file.
 
     Args:
         image_id: for the message.
         present: values in the file, without 0.
-        label_info: ``name`` and ``idx`` (or ``labelID``, ``id``) per segment, in order.
+        label_info: as the client sent it, see :func:`parse_label_info`.
 
     Raises:
-        DatasetError: if they cannot be named for certain.
+        DatasetError: if it is malformed, or the values cannot be named for certain.
 
     Example:
         >>> names_of_values("a", [1, 2], [{"name": "liver", "idx": 2}, {"name": "spleen", "idx": 3}])
         {1: 'liver', 2: 'spleen'}
     """
-    values = sorted(set(present))
-    named = [(place, item, str(item.get("name", ""))) for place, item in enumerate(label_info, start=1)]
-    by_index = {_index(item, place): name for place, item, name in named}
-    by_place = {place: name for place, _, name in named}
-    readings = [
-        {value: names[value] for value in values} for names in (by_index, by_place) if all(map(names.get, values))
-    ]
-    if not readings or any(reading != readings[0] for reading in readings):
+    values, segments = sorted(set(present)), parse_label_info(image_id, label_info)
+    found = readings(values, segments)
+    if len(found) != 1:
+        numbers = [segment.value for segment in segments if segment.value is not None]
         raise DatasetError(
-            f"The label of image '{image_id}' holds the values {values}, and its label_info "
-            f"{[dict(item) for item in label_info]} does not say for certain what they mean. Submit it "
-            "again with one name per value, e.g. [{'name': 'liver', 'idx': 1}]."
+            f"The label of image '{image_id}' holds the values {shown(values)}, and its label_info of {len(segments)} "
+            f"names with the numbers {shown(numbers)} does not say for certain what they mean. Submit it again with "
+            f"one name per value, e.g. {EXAMPLE}."
         )
-    return readings[0]
+    return found[0]
 
 
-def _index(item: Mapping[str, Any], place: int) -> int:
-    return next((item[key] for key in _INDEX_KEYS if isinstance(item.get(key), int)), place)
+def readings(values: Sequence[int], segments: Sequence[NamedSegment]) -> list[dict[int, str]]:
+    """All ways in which entries can name every value: by their numbers, and by their places as Slicer means it.
+
+    Slicer numbers its segments in ascending order from 1 and leaves some out, so none has a number below its place;
+    other numbers are the file's own values.
+    """
+    numbers = [place if item.value is None else item.value for place, item in enumerate(segments, start=1)]
+    tables = [{number: segment.name for number, segment in zip(numbers, segments, strict=True)}]
+    if numbers == sorted(numbers) and all(number >= place for place, number in enumerate(numbers, start=1)):
+        tables.append({place: segment.name for place, segment in enumerate(segments, start=1)})
+    complete = [{value: names[value] for value in values} for names in tables if all(v in names for v in values)]
+    return [reading for number, reading in enumerate(complete) if reading not in complete[:number]]
+
+
+def shown(numbers: Sequence[int]) -> str:
+    """Numbers, as many as a message has room for."""
+    return f"[{', '.join(map(str, numbers[:_SHOWN_NUMBERS]))}{', …' if len(numbers) > _SHOWN_NUMBERS else ''}]"
+
+
+def whole_number(given: Any) -> int | None:
+    """A whole number that JSON clients send as 2, 2.0 or "2"; None for everything else, true and false among it.
+
+    Example:
+        >>> whole_number(2.0), whole_number(" 2 "), whole_number(2.5), whole_number(True)
+        (2, 2, None, None)
+    """
+    if isinstance(given, bool):
+        return None
+    if isinstance(given, int):
+        return given
+    if isinstance(given, float):
+        return int(given) if given.is_integer() else None
+    text = given.strip() if isinstance(given, str) else ""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_VALUE)) else None
+
+
+def _segment(image_id: str, item: Any) -> NamedSegment:
+    if not isinstance(item, Mapping):
+        raise _refused(image_id, f"has {_kind(item)} where an object with a name is needed")
+    name = item.get("name")
+    if not isinstance(name, str):
+        raise _refused(image_id, f"has {_kind(name)} as a name")
+    name = " ".join(name.split())
+    if not 0 < len(name) <= MAX_NAME_CHARACTERS:
+        raise _refused(image_id, f"has a name of {len(name)} characters")
+    if not name.isprintable():
+        raise _refused(image_id, "has a name with characters that cannot be shown")
+    given = {key: item[key] for key in _INDEX_KEYS if item.get(key) is not None}
+    numbers = {key: whole_number(number) for key, number in given.items()}
+    for key, number in numbers.items():
+        if number is None or not 0 <= number <= MAX_VALUE:
+            said = given[key] if isinstance(given[key], int | float) else _kind(given[key])
+            raise _refused(image_id, f"has {said} as {key}")
+    if len(set(numbers.values())) > 1:
+        raise _refused(image_id, f"has an entry with different numbers, {numbers}")
+    value = next(iter(numbers.values()), None)
+    if value == 0 and name.casefold() != BACKGROUND:
+        raise _refused(image_id, "gives the number 0, which is the background, to a name")
+    return NamedSegment(name, value)
+
+
+def _kind(given: Any) -> str:
+    """What kind of JSON value it is; never the value itself."""
+    return next((words for kind, words in _KINDS if isinstance(given, kind)), "something else")
+
+
+def _refused(image_id: str, fault: str) -> DatasetError:
+    return DatasetError(
+        f"The label_info of image '{image_id}' {fault}. Allowed is a list of names, each a text of 1 to "
+        f"{MAX_NAME_CHARACTERS} characters with a whole number from 1 to {MAX_VALUE} of its own, e.g. {EXAMPLE}."
+    )

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import nibabel as nib
 import numpy as np
-from jaxtyping import Float, Integer, UInt16
+from jaxtyping import Float, Integer, Shaped, UInt16
 
 from medvlsam2 import geometry
 from medvlsam2.data import file_formats
@@ -21,6 +22,11 @@ from medvlsam2.errors import DatasetError, UnreadableVolume
 
 MAX_LABEL: Final = 65535
 WRITABLE_SUFFIXES: Final = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd")
+NEARLY_WHOLE: Final = 0.02
+"""How far a value may be from a whole number: labels up to 10 that were scaled to 8 bits and saved again as floats
+are at most 10 / 255 / 2 off. A probability map has values in between."""
+MAX_SCALING_ERROR: Final = 0.45
+"""Below one half, so that a rounded value is the one that was meant."""
 _SEGMENT_NAME: Final = re.compile(r"Segment(\d+)_Name")
 
 
@@ -32,11 +38,15 @@ class LabelMap:
         values: 0 is background, n the structure ``names[n]`` where it is named.
         affine: 4x4, ``_ijk`` voxel centre to ``_ras`` mm.
         names: names by value, from a NRRD header; empty for formats that have none.
+        is_segmentation: whether the file is a segmentation as Slicer has them, which may be cut to what is painted.
+        offset_ijk: the voxel of the scan at which Slicer says that it starts; None where another program wrote it.
     """
 
     values: UInt16[np.ndarray, "i j k"]
     affine: Float[np.ndarray, "4 4"]
     names: Mapping[int, str] = field(default_factory=dict)
+    is_segmentation: bool = False
+    offset_ijk: tuple[int, int, int] | None = None
 
 
 def read_label_map(path: Path | str) -> LabelMap:
@@ -48,15 +58,51 @@ def read_label_map(path: Path | str) -> LabelMap:
     """
     path = Path(path)
     stored = file_formats.read_array(path)
-    low, high = stored.values.min(), stored.values.max()
-    whole = stored.values.dtype.kind != "f" or bool((stored.values == np.rint(stored.values)).all())
-    if not (whole and low >= 0 and high <= MAX_LABEL):
+    values = _whole_numbers(path, stored.values)
+    metadata = stored.metadata
+    return LabelMap(
+        values,
+        stored.affine,
+        _segment_names(metadata),
+        is_segmentation=any(_SEGMENT_NAME.fullmatch(key) for key in metadata),
+        offset_ijk=_offset(metadata.get("Segmentation_ReferenceImageExtentOffset", "")),
+    )
+
+
+def _whole_numbers(path: Path, stored: Shaped[np.ndarray, "i j k"]) -> UInt16[np.ndarray, "i j k"]:
+    """Label values, rounded where a program wrote them nearly whole.
+
+    Raises:
+        UnreadableVolume: on fractions, NaN, or values beyond 0 to MAX_LABEL.
+    """
+    rounded = np.rint(stored) if stored.dtype.kind == "f" else stored
+    low, high = rounded.min(), rounded.max()
+    off = float(np.abs(stored - rounded).max()) if stored.dtype.kind == "f" else 0.0
+    allowed = max(NEARLY_WHOLE, _scaling_error(path))
+    if not (off <= allowed and low >= 0 and high <= MAX_LABEL):  # so that NaN is refused too
         raise UnreadableVolume(
-            f"'{path.name}' holds values from {low:g} to {high:g}{'' if whole else ' with fractions'}; "
-            f"a label map has whole numbers from 0 to {MAX_LABEL}. "
+            f"'{path.name}' holds values from {stored.min():g} to {stored.max():g}"
+            f"{'' if off <= allowed else ' with fractions'}; a label map has whole numbers from 0 to {MAX_LABEL}. "
             "Give the label map, not an image or a probability."
         )
-    return LabelMap(stored.values.astype(np.uint16), stored.affine, _segment_names(stored.metadata))
+    return rounded.astype(np.uint16)
+
+
+def _scaling_error(path: Path) -> float:
+    """How far a NIfTI's scale factor may have moved a whole number: half a step, which nibabel's floats add."""
+    if file_formats.known_suffix(path) not in file_formats.NIFTI_SUFFIXES:
+        return 0.0
+    image = nib.load(path)
+    assert isinstance(image, nib.Nifti1Pair)
+    slope = float(np.nan_to_num(image.header["scl_slope"]))
+    return min(abs(slope) / 2 * (1 + NEARLY_WHOLE), MAX_SCALING_ERROR) if slope != 1.0 else 0.0
+
+
+def _offset(text: str) -> tuple[int, int, int] | None:
+    numbers = text.split()
+    if len(numbers) != 3 or not all(re.fullmatch(r"-?\d{1,9}", number) for number in numbers):
+        return None
+    return int(numbers[0]), int(numbers[1]), int(numbers[2])
 
 
 def write_label_map(

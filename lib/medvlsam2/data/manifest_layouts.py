@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from medvlsam2.data.final_labels import INDEX, final_labels
 from medvlsam2.data.manifest import ScanRecord
-from medvlsam2.errors import DatasetError
+from medvlsam2.errors import DatasetError, MedVLSAM2Error
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +136,11 @@ def _decathlon(folder: Path) -> Iterator[ScanRecord]:
 def _studies(folder: Path) -> Iterator[ScanRecord]:
     index = _json(folder / INDEX)["objects"]
     for found in final_labels(folder):
-        _, label_map = found.read()
+        try:
+            _, label_map = found.read()
+        except MedVLSAM2Error as error:
+            logger.warning("left out: %s", error)
+            continue
         info = index[found.image_id]["image"].get("info") or {}
         yield ScanRecord(
             case_id=found.image_id,

@@ -17,14 +17,14 @@ from jaxtyping import Bool, Integer, UInt8
 from medvlsam2.data import phantom, vocabulary
 from medvlsam2.data.facts import ScanFacts
 from medvlsam2.data.label_facts import facts_of_labels
-from medvlsam2.data.label_maps import read_label_map
+from medvlsam2.data.labels.scan_geometry import ScanGeometry
+from medvlsam2.data.labels.submission import read_label_on_scan
 from medvlsam2.data.language import anatomy
 from medvlsam2.data.manifest import ScanRecord
 from medvlsam2.data.manifest_layouts import scan_folder
 from medvlsam2.data.readers import read_volume
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import DatasetError, InvalidRequest
-from medvlsam2.geometry import require_same_grid
 
 PHANTOM_GROUP: Final = "phantom"
 FIRST_PHANTOM_SEED: Final = 500_000
@@ -101,10 +101,7 @@ def read_scan(record: ScanRecord) -> LabelledScan:
     is_pseudo = record.label is None
     label, names = (_pseudo_label(record) if is_pseudo else None) or (record.label, record.known_names)
     assert label is not None
-    label_map = read_label_map(label)
-    require_same_grid(
-        f"Label map of '{record.case_id}'", volume.shape_ijk, volume.affine, label_map.values.shape, label_map.affine
-    )
+    label_map = read_label_on_scan(label, ScanGeometry(volume.shape_ijk, volume.affine, record.case_id))
     truth = _masks(label_map.values, names)
     return LabelledScan(
         volume,

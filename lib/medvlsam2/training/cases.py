@@ -27,13 +27,14 @@ from medvlsam2.config import ModelConfig, Sam2Config
 from medvlsam2.data import phantom, vocabulary
 from medvlsam2.data.facts import ScanFacts
 from medvlsam2.data.label_facts import facts_of_labels
-from medvlsam2.data.label_maps import LabelMap, read_label_map
+from medvlsam2.data.label_maps import LabelMap
+from medvlsam2.data.labels.scan_geometry import ScanGeometry
+from medvlsam2.data.labels.submission import read_label_on_scan
 from medvlsam2.data.manifest import ScanRecord
 from medvlsam2.data.readers import read_volume
 from medvlsam2.data.synthesis import SynthesisConfig, synthesise
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import DatasetError
-from medvlsam2.geometry import require_same_grid
 from medvlsam2.transforms.prepare import PreparedVolume, channel_slices, prepare
 
 logger = logging.getLogger(__name__)
@@ -164,19 +165,17 @@ def cache_scan(image: Path, label: Path, names: Mapping[int, str], cache: Path, 
 
     Args:
         image: the scan.
-        label: its label map, on the same grid.
+        label: its label map, on the same voxels.
         names: name of each label value; names that the vocabulary does not know are left out with a log line.
         cache: folder of all cached cases.
         config: the model, for its grid sizes.
     """
-    volume, label_map = read_volume(image), read_label_map(label)
+    volume = read_volume(image)
+    label_map = _label_on(volume, label)
     labels_hash = hashlib.sha256(label_map.values.tobytes() + json.dumps(sorted(names.items())).encode()).hexdigest()
     folder = cache / f"scan_{volume.content_hash[:16]}_{labels_hash[:8]}_{_grids(config)}"
     if (folder / "case.json").exists():
         return folder
-    require_same_grid(
-        f"Label map '{label.name}'", volume.shape_ijk, volume.affine, label_map.values.shape, label_map.affine
-    )
     _write_labelled(folder, volume, label_map, _known_keys(names, image.parent.name), config)
     return folder
 
@@ -207,9 +206,14 @@ def cache_synthetic(
     volume = read_volume(record.image, record.case_id)
     rng = np.random.default_rng([seed, int(volume.content_hash[:8], 16)])
     keys = _known_keys(record.known_names, record.case_id)
-    new_volume, new_labels = synthesise(volume, read_label_map(label), keys, rng, synthesis)
+    new_volume, new_labels = synthesise(volume, _label_on(volume, label), keys, rng, synthesis)
     _write_labelled(folder, new_volume, new_labels, keys, config)
     return folder
+
+
+def _label_on(volume: CTVolume, label: Path) -> LabelMap:
+    scan = ScanGeometry(volume.shape_ijk, volume.affine, volume.image_id)
+    return read_label_on_scan(label, scan, f"Label map '{label.name}'")
 
 
 def _label_of(record: ScanRecord) -> Path:

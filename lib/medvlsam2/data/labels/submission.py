@@ -1,0 +1,140 @@
+"""What a submitted label means is decided here, once: at submission, for the export and for fine-tuning.
+
+A label is a file of values and the names that its client sent along. It is good where every value has a name for
+certain and its voxels are the scan's. All else is refused with one sentence, while the annotator is still there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from jaxtyping import Float, UInt16
+
+from medvlsam2.data import vocabulary
+from medvlsam2.data.label_info import EXAMPLE, names_of_values, parse_label_info, readings, shown
+from medvlsam2.data.label_maps import LabelMap, read_label_map
+from medvlsam2.data.labels import wholes
+from medvlsam2.data.labels.placing import on_scan_grid
+from medvlsam2.data.labels.scan_geometry import ScanGeometry, read_geometry
+from medvlsam2.errors import DatasetError, UnreadableVolume
+
+RAW_SUFFIX: Final = ".bin"
+"""What OHIF sends: the voxels alone, one byte each, in the order of the scan."""
+
+
+@dataclass(frozen=True, eq=False)
+class CheckedLabel:
+    """A label that was found good.
+
+    Args:
+        values: on exactly the scan's grid; 0 is background.
+        affine: the scan's, ``_ijk`` voxel centre to ``_ras`` mm.
+        names: name of every value that occurs, as the annotator wrote it.
+        warnings: sentences for the annotator: names that the vocabulary does not know, a whole beside its parts.
+    """
+
+    values: UInt16[np.ndarray, "i j k"]
+    affine: Float[np.ndarray, "4 4"]
+    names: Mapping[int, str]
+    warnings: tuple[str, ...]
+
+
+def check_submission(label_path: Path | str, label_info: Any, scan_path: Path | str, image_id: str) -> CheckedLabel:
+    """Read a submitted label and say what it means, or why it cannot be used.
+
+    Args:
+        label_path: NIfTI, NRRD, MetaImage, or ``.bin`` (the raw bytes that OHIF sends).
+        label_info: as the client sent it; may be None or empty where the file's own header names all values.
+        scan_path: a file, or a folder with a DICOM series. Its voxels are not needed.
+        image_id: for messages.
+
+    Raises:
+        UnreadableVolume: if the label, or the scan, is empty, damaged, truncated or no label map.
+        GeometryMismatch: if the label lies on another grid than the scan.
+        DatasetError: if nothing is painted, ``label_info`` is malformed, or a value has no name for certain.
+    """
+    return check_label(label_path, label_info, read_geometry(scan_path, image_id))
+
+
+def check_label(label_path: Path | str, label_info: Any, scan: ScanGeometry) -> CheckedLabel:
+    """As :func:`check_submission`, where the scan's grid is known already."""
+    label = read_label_on_scan(label_path, scan)
+    present = [int(value) for value in np.unique(label.values) if value]
+    if not present:
+        raise DatasetError(f"The label of image '{scan.image_id}' is empty. Paint something and submit it again.")
+    names = _names(scan.image_id, present, label, label_info)
+    warnings = (*_unknown(names), *wholes.told(names))
+    return CheckedLabel(label.values, label.affine, names, warnings)
+
+
+def read_label_on_scan(label_path: Path | str, scan: ScanGeometry, what: str = "") -> LabelMap:
+    """Read a label file onto exactly the grid of its scan.
+
+    Args:
+        label_path: as for :func:`check_submission`.
+        scan: its scan's grid.
+        what: names the label in messages; by default by the scan.
+
+    Raises:
+        UnreadableVolume: if it is damaged or no label map.
+        GeometryMismatch: if it lies on another grid.
+    """
+    path = Path(label_path)
+    what = what or f"The label of image '{scan.image_id}'"
+    if path.name.lower().endswith(RAW_SUFFIX):
+        return _raw(path, what, scan)
+    return on_scan_grid(what, read_label_map(path), scan.shape_ijk, scan.affine)
+
+
+def _raw(path: Path, what: str, scan: ScanGeometry) -> LabelMap:
+    """Voxels without a header: they are on the scan's grid if there are as many as the scan has."""
+    needed = int(np.prod(scan.shape_ijk))
+    size = path.stat().st_size if path.is_file() else 0
+    if size != needed:
+        raise UnreadableVolume(
+            f"{what} is a raw file of {size} bytes; one byte for each of the scan's {needed} voxels is needed. "
+            "Submit it again, or as NRRD or NIfTI."
+        )
+    values = np.fromfile(path, dtype=np.uint8).reshape(scan.shape_ijk, order="F").astype(np.uint16)
+    return LabelMap(values, scan.affine)
+
+
+def _names(image_id: str, present: list[int], label: LabelMap, label_info: Any) -> dict[int, str]:
+    """Name of each value: the file's own where it has them all and the client says nothing else.
+
+    A file of Slicer is right in any case: its client counts the segments, and the file has values of its own.
+    """
+    own = {value: label.names[value] for value in present if label.names.get(value, "").strip()}
+    said = parse_label_info(image_id, label_info)
+    if len(own) < len(present):
+        return names_of_values(image_id, present, label_info)
+    possible = readings(present, said) if label.offset_ijk is None else []
+    if possible and not any(_same_meaning(own, reading) for reading in possible):
+        raise DatasetError(
+            f"The label of image '{image_id}' holds the values {shown(present)}; its file names them in one way and "
+            f"its label_info in another. Submit it again with one name per value, e.g. {EXAMPLE}, in a file "
+            "whose header says the same or nothing."
+        )
+    return own
+
+
+def _same_meaning(one: Mapping[int, str], other: Mapping[int, str]) -> bool:
+    return all(_meaning(name) == _meaning(other[value]) for value, name in one.items())
+
+
+def _meaning(name: str) -> str:
+    known = vocabulary.lookup(name)
+    return known.key if known else " ".join(name.casefold().split())
+
+
+def _unknown(names: Mapping[int, str]) -> list[str]:
+    return [
+        f"'{name}' is no name that the model knows; it is kept as it is. Nearest names: "
+        f"{', '.join(vocabulary.nearest(name))}."
+        for name in sorted(set(names.values()))
+        if vocabulary.lookup(name) is None
+    ]

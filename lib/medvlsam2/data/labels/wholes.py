@@ -1,0 +1,43 @@
+"""A whole and its parts in one label map: each voxel has one value, so the whole has holes where the parts are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from medvlsam2.data import vocabulary
+
+
+def parts_of(key: str) -> set[str]:
+    """All parts of a structure, and their parts; none for what the vocabulary does not know.
+
+    Example:
+        >>> sorted(parts_of("kidneys"))
+        ['kidney_left', 'kidney_right']
+    """
+    if key not in vocabulary.STRUCTURES:
+        return set()
+    parts = set(vocabulary.STRUCTURES[key].parts)
+    return parts.union(*(parts_of(part) for part in parts))
+
+
+def pairs(keys: Iterable[str]) -> list[tuple[str, list[str]]]:
+    """Each whole among some structures, with those of its parts that are among them too."""
+    given = set(keys)
+    found = [(key, sorted(parts_of(key) & given)) for key in sorted(given)]
+    return [(whole, parts) for whole, parts in found if parts]
+
+
+def told(names: Mapping[int, str]) -> list[str]:
+    """A sentence for each segment of one label map that is a whole of other segments of it.
+
+    Example:
+        >>> told({1: "kidneys", 2: "left kidney"})
+        ["'kidneys' and its part 'left kidney' are both segments: ..."]
+    """
+    by_key = {known.key: name for name in names.values() if (known := vocabulary.lookup(name)) is not None}
+    return [
+        f"'{by_key[whole]}' and its part{'s' if len(parts) > 1 else ''} "
+        f"{', '.join(repr(by_key[part]) for part in parts)} are both segments: a voxel belongs to one of them only, so "
+        f"'{by_key[whole]}' is what its parts leave over. Keep the parts or the whole."
+        for whole, parts in pairs(by_key)
+    ]
