@@ -17,7 +17,7 @@ from medvlsam2 import geometry
 from medvlsam2.data import file_formats
 from medvlsam2.data.labels import scan_affine
 from medvlsam2.data.labels.nifti_place import write_nifti
-from medvlsam2.data.reading.names import NIFTI_SUFFIXES
+from medvlsam2.data.reading.names import NIFTI_SUFFIXES, known_suffix
 from medvlsam2.errors import DatasetError, UnreadableVolume
 
 MAX_LABEL: Final = 65535
@@ -90,7 +90,7 @@ def _whole_numbers(path: Path, stored: Shaped[np.ndarray, "i j k"]) -> UInt16[np
 
 def _scaling_error(path: Path) -> float:
     """How far a NIfTI's scale factor may have moved a whole number: half a step, which nibabel's floats add."""
-    if file_formats.known_suffix(path) not in file_formats.NIFTI_SUFFIXES:
+    if known_suffix(path) not in NIFTI_SUFFIXES:
         return 0.0
     image = nib.load(path)
     assert isinstance(image, nib.Nifti1Pair)
