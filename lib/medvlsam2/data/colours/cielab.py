@@ -48,7 +48,7 @@ def dicom_cielab(rgb: tuple[int, int, int]) -> tuple[int, int, int]:
 
     Example:
         >>> dicom_cielab((255, 255, 255))
-        (65535, 32896, 32897)
+        (65535, 32897, 32895)
     """
     lightness, a, b = cielab(np.array([rgb]))[0]
     numbers = np.rint(np.array([lightness / 100, (a + 128) / 255, (b + 128) / 255]) * _FULL)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code as DicomCode
@@ -32,7 +32,7 @@ class Origin:
         version: version of the model; needed unless the label is MANUAL.
 
     Raises:
-        DatasetError: if the type is another one, or a model or version is needed and absent.
+        DatasetError: if a model or version is needed and absent.
 
     Example:
         >>> Origin("AUTOMATIC", "medvlsam2-nano", "v0003").algorithm
@@ -44,10 +44,6 @@ class Origin:
     version: str = ""
 
     def __post_init__(self) -> None:
-        if self.algorithm not in get_args(AlgorithmType):
-            raise DatasetError(
-                f"The algorithm type '{self.algorithm}' is not one of {', '.join(get_args(AlgorithmType))}: give one."
-            )
         if self.algorithm != "MANUAL" and not (self.model.strip() and self.version.strip()):
             raise DatasetError(
                 f"A label of type {self.algorithm} was given the model '{self.model}' of version '{self.version}'; "

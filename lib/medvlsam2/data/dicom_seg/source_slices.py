@@ -93,12 +93,18 @@ def _headers(folder: Path) -> list[Dataset]:
     headers: list[Dataset] = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")):
         try:
-            header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
-            if "SOPInstanceUID" in header:
-                headers.append(header)
+            if _looks_like_dicom(path):
+                headers.append(pydicom.dcmread(path, stop_before_pixels=True, force=True))
         except _READ_ERRORS:
             continue
     return headers
+
+
+def _looks_like_dicom(path: Path) -> bool:
+    """By DICOM's mark, or, as old archives have it, by a first tag of group 2 or 8 without one."""
+    with path.open("rb") as file:
+        start = file.read(132)
+    return start[128:] == b"DICM" or start[:2] in {b"\2\0", b"\10\0"}
 
 
 def _frames(header: Dataset) -> Iterator[SourceSlice]:
@@ -131,11 +137,15 @@ def _slice(places: Sequence[Dataset], header: Dataset, frame: int | None) -> Sou
 
 
 def _numbers(places: Sequence[Dataset], keyword: str, count: int) -> Float[np.ndarray, " n"] | None:
+    """The first value of that name that has all its numbers; None where there is none or it is damaged."""
     for place in places:
-        value: Any = place.get(keyword)
-        if value is not None and len(value) == count:
-            numbers = np.array([float(number) for number in value], dtype=np.float64)
-            return numbers if np.isfinite(numbers).all() else None
+        try:
+            value: Any = place.get(keyword)
+            if value is not None and len(value) == count:
+                numbers = np.array([float(number) for number in value], dtype=np.float64)
+                return numbers if np.isfinite(numbers).all() else None
+        except (ValueError, TypeError):
+            return None
     return None
 
 
