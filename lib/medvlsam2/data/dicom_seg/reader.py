@@ -10,19 +10,19 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 import numpy as np
 import pydicom
 from jaxtyping import Float, Int, UInt16
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.colours import from_dicom_cielab
 from medvlsam2.data.dicom_seg import text
 from medvlsam2.data.dicom_seg.bits import FramePixels
 from medvlsam2.data.dicom_seg.host_files import written_by_host
+from medvlsam2.data.dicom_seg.parsing import PARSE_ERRORS, numbers
 from medvlsam2.data.label_maps import LabelMap
 from medvlsam2.errors import DatasetError, GeometryMismatch, UnreadableVolume
 
@@ -89,11 +89,11 @@ def read_seg(
         values = _values(seg, shape_ijk, affine)
         counts = _voxel_counts(values)
         segments = tuple(_facts(item, counts[int(item.SegmentNumber)]) for item in seg.SegmentSequence)
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+        doubt = written_by_host(seg)
+    except PARSE_ERRORS as error:
         raise UnreadableVolume(
             f"The SEG is damaged: a part that it must have is absent or wrong ({type(error).__name__}). Send it again."
-        ) from error
-    doubt = written_by_host(seg)
+        ) from None
     names = {} if doubt else {facts.number: facts.name for facts in segments if facts.name}
     return ReadSeg(label_map=LabelMap(values, affine, names), segments=segments, warnings=(doubt,) if doubt else ())
 
@@ -101,7 +101,7 @@ def read_seg(
 def _dataset(source: Path | BinaryIO) -> Dataset:
     try:
         return pydicom.dcmread(source, force=True)
-    except (InvalidDicomError, OSError, EOFError, ValueError, TypeError, AttributeError, KeyError) as error:
+    except PARSE_ERRORS as error:
         raise UnreadableVolume(
             f"The SEG cannot be read ({type(error).__name__}): it is damaged or no DICOM file. Send it again."
         ) from None
@@ -174,15 +174,13 @@ def _frame_affine(groups: Sequence[Dataset], to_ijk: Float[np.ndarray, "4 4"]) -
 
 
 def _numbers(groups: Sequence[Dataset], sequence: str, keyword: str, count: int) -> Float[np.ndarray, " n"]:
-    for group in groups:
-        for item in group.get(sequence) or ():
-            value: Any = item.get(keyword)
-            if value is not None and len(value) == count:
-                return np.array([float(number) for number in value], dtype=np.float64)
-    raise UnreadableVolume(
-        f"A frame of the SEG has no {keyword}, so that nobody can say where it lies. Only SEGs with positions in the "
-        "patient are read."
-    )
+    found = numbers((item for group in groups for item in (group.get(sequence) or ())), keyword, count)
+    if found is None:
+        raise UnreadableVolume(
+            f"A frame of the SEG has no {keyword}, so that nobody can say where it lies. Only SEGs with positions in "
+            "the patient are read."
+        )
+    return found
 
 
 def _places(

@@ -10,21 +10,20 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pydicom
 from jaxtyping import Float
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 
 from medvlsam2 import geometry
+from medvlsam2.data.dicom_seg.parsing import PARSE_ERRORS, numbers
 from medvlsam2.errors import DatasetError, GeometryMismatch
 
 PLACE_TOLERANCE: Final = 0.25
 """How far corners of a DICOM slice may lie from the label map's, as a share of the voxel spacing."""
 _DERIVED: Final = frozenset(("SEG", "RTSTRUCT", "RTDOSE", "SR", "PR", "KO", "REG"))
-_READ_ERRORS: Final = (InvalidDicomError, OSError, EOFError, ValueError, TypeError, AttributeError, KeyError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +94,7 @@ def _headers(folder: Path) -> list[Dataset]:
         try:
             if _looks_like_dicom(path):
                 headers.append(pydicom.dcmread(path, stop_before_pixels=True, force=True))
-        except _READ_ERRORS:
+        except PARSE_ERRORS:
             continue
     return headers
 
@@ -128,25 +127,12 @@ def _macros(groups: Sequence[Dataset]) -> list[Dataset]:
 
 
 def _slice(places: Sequence[Dataset], header: Dataset, frame: int | None) -> SourceSlice | None:
-    position = _numbers(places, "ImagePositionPatient", 3)
-    orientation = _numbers(places, "ImageOrientationPatient", 6)
-    spacing = _numbers(places, "PixelSpacing", 2)
+    position = numbers(places, "ImagePositionPatient", 3)
+    orientation = numbers(places, "ImageOrientationPatient", 6)
+    spacing = numbers(places, "PixelSpacing", 2)
     if position is None or orientation is None or spacing is None:
         return None
     return SourceSlice(header, frame, position, orientation, spacing)
-
-
-def _numbers(places: Sequence[Dataset], keyword: str, count: int) -> Float[np.ndarray, " n"] | None:
-    """The first value of that name that has all its numbers; None where there is none or it is damaged."""
-    for place in places:
-        try:
-            value: Any = place.get(keyword)
-            if value is not None and len(value) == count:
-                numbers = np.array([float(number) for number in value], dtype=np.float64)
-                return numbers if np.isfinite(numbers).all() else None
-        except (ValueError, TypeError):
-            return None
-    return None
 
 
 def _slice_number(one: SourceSlice, shape_ijk: tuple[int, int, int], affine: Float[np.ndarray, "4 4"]) -> int | None:
