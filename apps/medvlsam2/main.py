@@ -25,7 +25,6 @@ from monailabel.interfaces.tasks.train import TrainTask
 
 from label_tasks import host_settings, serve_config
 from label_tasks.base import EngineTask, ScanReader
-from label_tasks.datastores import SCAN_PATTERNS, ScanFolder
 from label_tasks.failures import errors_as_http
 from label_tasks.images import look_again, require_known_image
 from label_tasks.language import AnswerTask, ReportTask, TextTask
@@ -34,6 +33,7 @@ from label_tasks.requests import label_tag
 from label_tasks.score_book import SCORE_FILE
 from label_tasks.segmentation import InteractiveTask, PromptsTask, ReferringTask, ScribblesTask, SemanticTask
 from label_tasks.selection import UniformRandom, ValueStrategy
+from label_tasks.store.scan_folder import ScanFolder
 from medvlsam2.data import vocabulary
 from medvlsam2.errors import nearest_hint
 from medvlsam2.model.registry import resolve_model
@@ -76,12 +76,7 @@ class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
         """The studies folder (files and DICOM folders), or the DICOMweb server that it names."""
         if self.studies.startswith(("http://", "https://")):
             return super().init_datastore()
-        return ScanFolder(
-            self.studies,
-            extensions=SCAN_PATTERNS,
-            auto_reload=settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD,
-            read_only=settings.MONAI_LABEL_DATASTORE_READ_ONLY,
-        )
+        return ScanFolder(self.studies)
 
     def init_infers(self) -> dict[str, InferTask]:
         """The seven abilities by the names that clients list."""
@@ -135,7 +130,8 @@ class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
 
     def _data_dir(self) -> Path:
         """Where files beside the scans go: the studies folder, or the cache of a remote datastore."""
-        return Path(self._datastore._datastore_path)
+        store = self._datastore
+        return store.data_dir if isinstance(store, ScanFolder) else Path(store._datastore_path)
 
     def _download_dcmqi_tools(self) -> None:
         """Never download: the package ``dcmqi`` brings ``itkimage2segimage``."""

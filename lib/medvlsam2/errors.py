@@ -39,6 +39,10 @@ class UnknownImage(MedVLSAM2Error):
     """An image id that the datastore does not hold."""
 
 
+class UnknownLabel(MedVLSAM2Error):
+    """A label, or a version of one, that the datastore does not hold."""
+
+
 class InvalidConfig(MedVLSAM2Error):
     """A configuration value outside what is allowed."""
 
@@ -61,6 +65,18 @@ class DeviceFull(MedVLSAM2Error):
 
 class PacsUnavailable(MedVLSAM2Error):
     """A PACS that does not answer, or answers with an error of its own."""
+
+
+class StorageFull(MedVLSAM2Error):
+    """A disk, quota or file-size limit that leaves no room for what had to be written; nothing was changed."""
+
+
+class FolderBusy(MedVLSAM2Error):
+    """A folder that another process keeps locked; nothing was changed."""
+
+
+class AlreadyThere(MedVLSAM2Error):
+    """A name that is taken: what has it is never replaced."""
 
 
 class DatasetError(MedVLSAM2Error):

@@ -14,24 +14,32 @@ from typing import Final
 from fastapi import HTTPException
 
 from medvlsam2.errors import (
+    AlreadyThere,
     CheckpointMismatch,
     DeviceFull,
+    FolderBusy,
     InvalidRequest,
     MedVLSAM2Error,
     MissingCheckpoint,
     PacsUnavailable,
+    StorageFull,
     Superseded,
     UnknownImage,
+    UnknownLabel,
 )
 
 _STATUS: Final[tuple[tuple[type[MedVLSAM2Error], int], ...]] = (
     (InvalidRequest, 400),
     (UnknownImage, 404),
+    (UnknownLabel, 404),
     (Superseded, 409),
+    (AlreadyThere, 409),
     (MissingCheckpoint, 503),
     (CheckpointMismatch, 503),
     (DeviceFull, 503),
     (PacsUnavailable, 503),
+    (FolderBusy, 503),
+    (StorageFull, 507),
     (MedVLSAM2Error, 422),
 )
 

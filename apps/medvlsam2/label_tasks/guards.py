@@ -9,14 +9,14 @@ from typing import Any, Final
 
 from fastapi import Request, UploadFile
 
-from label_tasks.datastores import SCAN_PATTERNS
 from label_tasks.requests import EXTENSIONS, label_tag
+from label_tasks.store.listing import SCAN_SUFFIXES
 from medvlsam2.errors import InvalidRequest
 
 RESERVED: Final = ("model", "image", "session", "image_id")
 """Fields that the address of a request names; params must not say otherwise."""
 
-UPLOADS: Final = tuple(pattern.removeprefix("*") for pattern in SCAN_PATTERNS)
+UPLOADS: Final = SCAN_SUFFIXES
 
 _NAMES: Final = ("image", "id", "label", "session_id")
 _ABSOLUTE: Final = re.compile(r"^([A-Za-z]:)?[/\\]")

@@ -1,0 +1,1 @@
+"""The datastore of a local folder, and the routes of every datastore."""

@@ -1,0 +1,111 @@
+"""The labelled images as one ZIP, made while it is sent: no file is left behind, whatever becomes of the request.
+
+It holds what the host's own archive holds: ``image/``, ``label/`` and ``metadata.json``. A label that cannot be read is
+left out and listed there.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from medvlsam2.data.label_maps import read_label_map
+from medvlsam2.data.studies.studies_folder import StudiesFolder
+from medvlsam2.errors import DatasetError, InvalidRequest, MedVLSAM2Error
+
+FINAL: Final = "final"
+
+_BLOCK_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True)
+class ArchivedCase:
+    """One image with its final label."""
+
+    image_id: str
+    image: Path
+    label: Path
+
+
+def write_archive(folder: StudiesFolder, limit_cases: int | None) -> Iterator[bytes]:
+    """The blocks of the archive.
+
+    Args:
+        folder: the studies.
+        limit_cases: so many images at most.
+
+    Raises:
+        InvalidRequest: if the limit is below 1.
+        DatasetError: if there is no final label that can be read; both before the first block.
+    """
+    if limit_cases is not None and limit_cases < 1:
+        raise InvalidRequest(f"limit_cases is {limit_cases}; give a whole number of at least 1, or leave it out.")
+    cases, left_out = _cases(folder)
+    if not cases:
+        raise DatasetError(
+            f"There is nothing to export: {len(left_out)} final labels, none of which can be read. "
+            f"{' '.join(left_out[:3])}".strip()
+            if left_out
+            else "There is nothing to export: no image has a final label. Submit labels first."
+        )
+    return _blocks(folder, cases[:limit_cases], left_out)
+
+
+def _cases(folder: StudiesFolder) -> tuple[list[ArchivedCase], list[str]]:
+    cases, left_out = [], []
+    for image_id in sorted(i for i, item in folder.index().objects.items() if FINAL in item.labels):
+        try:
+            label = folder.label(image_id, FINAL)
+            read_label_map(label.path)
+            cases.append(ArchivedCase(image_id, folder.image_path(image_id), label.path))
+        except MedVLSAM2Error as error:
+            left_out.append(f"Image '{image_id}': {error}")
+    return cases, left_out
+
+
+def _blocks(folder: StudiesFolder, cases: list[ArchivedCase], left_out: list[str]) -> Iterator[bytes]:
+    sink = _Sink()
+    with zipfile.ZipFile(sink, mode="w", compression=zipfile.ZIP_STORED) as archive:
+        for case in cases:
+            for kind, path in (("image", case.image), ("label", case.label)):
+                for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+                    if file.is_file():
+                        name = f"{kind}/{file.relative_to(path.parent).as_posix()}"
+                        yield from _member(archive, sink, file, name)
+        metadata = {**folder.index().as_json(), "left_out": left_out}
+        archive.writestr("metadata.json", json.dumps(metadata, indent=2, default=str))
+    yield sink.taken()
+
+
+def _member(archive: zipfile.ZipFile, sink: _Sink, file: Path, name: str) -> Iterator[bytes]:
+    with (
+        file.open("rb") as source,
+        archive.open(zipfile.ZipInfo.from_file(file, name), "w", force_zip64=True) as member,
+    ):
+        while block := source.read(_BLOCK_BYTES):
+            member.write(block)
+            yield sink.taken()
+
+
+class _Sink(io.RawIOBase):
+    """What a ZIP is written to: it forgets what was taken from it, and cannot be rewound."""
+
+    def __init__(self) -> None:
+        self._blocks: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        self._blocks.append(bytes(data))
+        return len(data)
+
+    def taken(self) -> bytes:
+        """What was written since the last call."""
+        taken, self._blocks = b"".join(self._blocks), []
+        return taken

@@ -1,0 +1,211 @@
+"""A studies folder as the host sees it: its interface ``Datastore`` over our ``StudiesFolder``.
+
+Not a subclass of the host's ``LocalDatastore``, which writes its index and its labels in place.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
+
+from label_tasks.store.dataset_archive import write_archive
+from label_tasks.store.listing import list_scans
+from medvlsam2.data.studies.index import StudiesIndex
+from medvlsam2.data.studies.label_place import label_suffix
+from medvlsam2.data.studies.studies_folder import StudiesFolder
+from medvlsam2.errors import InvalidRequest, UnknownImage, UnknownLabel
+
+FINAL: Final = DefaultLabelTag.FINAL.value
+
+LOOK_AGAIN_S: Final = 5.0
+"""Files laid into the folder are seen within this time; each look costs a listing of the folder."""
+
+
+class ScanFolder(Datastore):  # type: ignore[misc]
+    """A local folder of scans and their labels."""
+
+    def __init__(self, studies: Path | str) -> None:
+        self.folder = StudiesFolder(Path(studies), list_scans)
+        self._looked_s = time.monotonic()
+
+    @property
+    def data_dir(self) -> Path:
+        """Where files beside the scans go."""
+        return self.folder.root
+
+    def name(self) -> str:
+        """Name of the folder in its index."""
+        return self.folder.index().name
+
+    def set_name(self, name: str) -> None:
+        """Give the folder another name in its index."""
+        self.folder.rename(name=name)
+
+    def description(self) -> str:
+        """Description of the folder in its index."""
+        return self.folder.index().description
+
+    def set_description(self, description: str) -> None:
+        """Give the folder another description in its index."""
+        self.folder.rename(description=description)
+
+    def list_images(self) -> list[str]:
+        """Ids of all images."""
+        return list(self._seen().objects)
+
+    def get_labeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
+        """Ids of the images with a final label; the host passes a tag and names, and means this all the same."""
+        return [image_id for image_id, item in self._seen().objects.items() if FINAL in item.labels]
+
+    def get_unlabeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
+        """Ids of the images without a final label."""
+        return [image_id for image_id, item in self._seen().objects.items() if FINAL not in item.labels]
+
+    def datalist(self) -> list[dict[str, Any]]:
+        """Paths of every image with a final label, and of that label."""
+        return [
+            {"image": self.get_image_uri(image_id), "label": self.get_label_uri(image_id, FINAL)}
+            for image_id in self.get_labeled_images()
+        ]
+
+    def get_image(self, image_id: str, params: Any = None) -> Any:
+        """Content of an image's file; None if there is none."""
+        path = self.get_image_uri(image_id)
+        return io.BytesIO(Path(path).read_bytes()) if path and Path(path).is_file() else None
+
+    def get_image_uri(self, image_id: str) -> str:
+        """Path of an image; empty if it is unknown."""
+        try:
+            return str(self.folder.image_path(image_id).resolve())
+        except UnknownImage:
+            return ""
+
+    def get_image_info(self, image_id: str) -> dict[str, Any]:
+        """What is told about an image; of wrong types that an older server let in, nothing."""
+        try:
+            info = trusted_image_info(self.folder.require(image_id).image.info)
+        except UnknownImage:
+            return {}
+        return {**info, "path": self.get_image_uri(image_id)}
+
+    def update_image_info(self, image_id: str, info: Mapping[str, Any]) -> None:
+        """Change what is told about an image."""
+        self.folder.update_image_info(image_id, info)
+
+    def add_image(self, image_id: str, image_filename: str, image_info: Mapping[str, Any]) -> str:
+        """Take up a copy of a scan; an id that is taken is refused."""
+        source = Path(image_filename)
+        ext = label_suffix(source.name)
+        image_id = image_id or source.name.removesuffix(ext)
+        with self.folder.incoming(source.name) as arrived:
+            arrived.write_bytes(source.read_bytes())
+            self.folder.add_image(image_id, arrived, ext.lower(), image_info or {})
+        return image_id
+
+    def remove_image(self, image_id: str) -> None:
+        """Take an image and its labels away; they are kept aside."""
+        self.folder.remove_image(image_id)
+
+    def get_label(self, label_id: str, label_tag: str, params: Any = None) -> Any:
+        """Content of a label's file; None if there is none."""
+        path = self.get_label_uri(label_id, label_tag)
+        return io.BytesIO(Path(path).read_bytes()) if path else None
+
+    def get_label_uri(self, label_id: str, label_tag: str) -> str:
+        """Path of a label; empty if there is none."""
+        try:
+            return str(self.folder.label(label_id, plain_tag(label_tag)).path.resolve())
+        except (UnknownLabel, InvalidRequest):
+            return ""
+
+    def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
+        """What is told about a label; empty if there is none."""
+        try:
+            return self.folder.label_info(label_id, plain_tag(label_tag))
+        except (UnknownLabel, InvalidRequest):
+            return {}
+
+    def get_labels_by_image_id(self, image_id: str) -> dict[str, str]:
+        """Label id by tag; a label has the id of its image."""
+        item = self.folder.index().objects.get(image_id)
+        return dict.fromkeys(item.labels, image_id) if item else {}
+
+    def get_label_by_image_id(self, image_id: str, tag: str) -> str:
+        """Id of the label of an image under a tag; empty if there is none."""
+        return self.get_labels_by_image_id(image_id).get(plain_tag(tag), "")
+
+    def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: Mapping[str, Any]) -> str:
+        """Store a copy of a label; the one before stays among its versions."""
+        source = Path(label_filename)
+        self.folder.put_label(
+            image_id, plain_tag(label_tag), source, label_suffix(source.name).lower(), label_info or {}
+        )
+        return image_id
+
+    def remove_label(self, label_id: str, label_tag: str) -> None:
+        """Take a label away; its versions stay."""
+        self.folder.remove_label(label_id, plain_tag(label_tag))
+
+    def update_label_info(self, label_id: str, label_tag: str, info: Mapping[str, Any]) -> None:
+        """Change what is told about a label; what was told before stays among its versions."""
+        self.folder.update_label_info(label_id, plain_tag(label_tag), info)
+
+    def get_dataset_archive(self, limit_cases: int | None) -> str:
+        """Path of a new ZIP file of the labelled images, which the caller removes. Our route streams it instead."""
+        with tempfile.NamedTemporaryFile(suffix=".zip", delete=False) as file:
+            for block in write_archive(self.folder, limit_cases):
+                file.write(block)
+            return file.name
+
+    def refresh(self) -> None:
+        """Take up files that were laid into the folder or taken from it."""
+        self.folder.look_again()
+        self._looked_s = time.monotonic()
+
+    def status(self) -> dict[str, Any]:
+        """How many images there are, and how many have a final label."""
+        tags: dict[str, int] = {}
+        for item in self._seen().objects.values():
+            for tag in item.labels:
+                tags[tag] = tags.get(tag, 0) + 1
+        return {"total": len(self.list_images()), "completed": tags.get(FINAL, 0), "label_tags": tags}
+
+    def json(self) -> dict[str, Any]:
+        """The whole index."""
+        return self._seen().as_json()
+
+    def _seen(self) -> StudiesIndex:
+        if time.monotonic() - self._looked_s > LOOK_AGAIN_S:
+            self.refresh()
+        return self.folder.index()
+
+
+def plain_tag(tag: str) -> str:
+    """A tag as text; the host passes its enumeration."""
+    return str(tag.value) if isinstance(tag, DefaultLabelTag) else tag
+
+
+def trusted_image_info(info: Mapping[str, Any]) -> dict[str, Any]:
+    """An image's info as the host can use it: who was offered it, by strategy, and nothing that renames a reply.
+
+    Example:
+        >>> trusted_image_info({"strategy": "soon", "id": "other", "note": 1})
+        {'note': 1}
+    """
+    kept = {key: value for key, value in info.items() if key not in {"id", "path", "strategy"}}
+    strategy = info.get("strategy")
+    offers = {
+        name: offer for name, offer in (strategy.items() if isinstance(strategy, dict) else ()) if _is_offer(offer)
+    }
+    return {**kept, "strategy": offers} if offers else kept
+
+
+def _is_offer(offer: Any) -> bool:
+    ts = offer.get("ts") if isinstance(offer, dict) else None
+    return isinstance(ts, int | float) and not isinstance(ts, bool)

@@ -1,0 +1,274 @@
+"""The place of one label: its file as it is now, and every earlier version.
+
+A place does not lock: who changes it holds the lock of the studies folder (``FolderLock``).
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from medvlsam2 import atomic_files
+from medvlsam2.data import file_formats
+from medvlsam2.data.studies import versions
+from medvlsam2.data.studies.versions import LabelVersion
+from medvlsam2.errors import InvalidRequest, UnknownLabel
+
+logger = logging.getLogger(__name__)
+
+LABEL_SUFFIXES: Final = (*file_formats.NIFTI_SUFFIXES, *file_formats.ITK_SUFFIXES, ".json")
+"""Label maps, and the markups that carry a report or an answer."""
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """The file of a label as it is now."""
+
+    path: Path
+    ext: str
+    version: LabelVersion | None
+    """None where nobody submitted it here: a person laid the file into the folder."""
+
+
+@dataclass(frozen=True)
+class LabelPlace:
+    """Where the label of one image under one tag is.
+
+    Args:
+        tag_folder: ``labels/<tag>``.
+        image_id: the image, by which its label and versions are named.
+    """
+
+    tag_folder: Path
+    image_id: str
+
+    def __post_init__(self) -> None:
+        for name in (self.image_id, self.tag_folder.name):
+            if not name or name != Path(name).name or name.startswith(".") or "\0" in name:
+                raise InvalidRequest(f"The name {name!r} is not allowed. Give one without '/' and a leading dot.")
+
+    def current(self) -> LabelFile | None:
+        """The label as it is now: of several files the one that was saved last; None if there is none."""
+        files = self.files()
+        if not files:
+            return None
+        known = versions.records(self.versions_folder)
+        found = [LabelFile(path, label_suffix(path.name), _version_of(path, known)) for path in files]
+        if all(file.version for file in found):
+            return max(found, key=lambda file: file.version.number if file.version else 0)
+        return max(found, key=lambda file: file.path.stat().st_mtime_ns)
+
+    def files(self) -> list[Path]:
+        """Every file that is a label of this image; after an unfinished change there may be two."""
+        names = (f"{self.image_id}{spelled}" for ext in LABEL_SUFFIXES for spelled in (ext, ext.upper()))
+        own = (name for name in names if self.image_id + label_suffix(name) == name)
+        return [path for path in map(self.tag_folder.joinpath, own) if path.is_file()]
+
+    @contextmanager
+    def putting(self, source: Path, ext: str, info: Mapping[str, Any]) -> Iterator[PreparedLabel]:
+        """Prepare a new version; nothing that can be seen changes before its ``commit``.
+
+        Args:
+            source: the file. It is copied.
+            ext: suffix that the label's file gets.
+            info: what the client sent along.
+
+        Yields:
+            The prepared label, on the disk beside its place. It is discarded unless it was committed.
+
+        Raises:
+            StorageFull: if there is no room. Nothing was changed.
+        """
+        atomic_files.make_folder(self.tag_folder)
+        partial = self.tag_folder / f"{atomic_files.PARTIAL_PREFIX}{secrets.token_hex(6)}{ext}"
+        try:
+            with atomic_files.no_room_as_error(f"{self.image_id}{ext}"):
+                shutil.copyfile(source, partial)
+                atomic_files.flush_file(partial)
+            self._keep_current()
+            yield PreparedLabel(self, partial, self._new_version(ext, partial, info))
+        finally:
+            with suppress(FileNotFoundError):
+                partial.unlink()
+
+    def put(self, source: Path, ext: str, info: Mapping[str, Any]) -> LabelVersion:
+        """Store a new version at once; see :meth:`putting`.
+
+        Raises:
+            StorageFull: if there is no room. Nothing was changed.
+        """
+        with self.putting(source, ext, info) as prepared:
+            prepared.commit()
+            return prepared.version
+
+    def set_info(self, info: Mapping[str, Any]) -> LabelVersion:
+        """Give the label as it is another info: a version of its own, so that the one before can be restored.
+
+        Raises:
+            UnknownLabel: if there is no label.
+            StorageFull: if there is no room. Nothing was changed.
+        """
+        label = self.require()
+        self._keep_current()
+        version = self._new_version(label.ext, label.path, info)
+        versions.write_record(self.versions_folder, version)
+        return version
+
+    def adopt(self, info: Mapping[str, Any]) -> None:
+        """Write a record for a label that has none, so that its names outlive the index; keep one file of several.
+
+        Raises:
+            UnknownLabel: if there is no label.
+            StorageFull: if there is no room.
+        """
+        label = self.require()
+        for path in self.files():
+            if path != label.path:
+                self._set_aside(path)
+        if label.version is None:
+            self._record_as_found(label.path, label.ext, info)
+
+    def remove(self) -> None:
+        """Take the label away; its versions stay.
+
+        Raises:
+            UnknownLabel: if there is no label.
+            StorageFull: if there is no room.
+        """
+        self.require()
+        for path in self.files():
+            self._set_aside(path)
+
+    def versions(self) -> list[LabelVersion]:
+        """Every version whose file can be had, oldest first."""
+        known = versions.records(self.versions_folder)
+        return [version for version in known if self._file_of(version, known) is not None]
+
+    def version_file(self, number: int) -> tuple[Path, LabelVersion]:
+        """The file and the record of one version.
+
+        Raises:
+            UnknownLabel: if there is no such version.
+        """
+        known = versions.records(self.versions_folder)
+        there = []
+        for version in known:
+            path = self._file_of(version, known)
+            if path is not None and version.number == number:
+                return path, version
+            if path is not None:
+                there.append(str(version.number))
+        raise UnknownLabel(
+            f"The label of image '{self.image_id}' under tag '{self.tag_folder.name}' has no version {number}. "
+            f"There are: {', '.join(there) or 'none'}."
+        )
+
+    def require(self) -> LabelFile:
+        """The label as it is now.
+
+        Raises:
+            UnknownLabel: if there is none.
+        """
+        label = self.current()
+        if label is None:
+            raise UnknownLabel(f"Image '{self.image_id}' has no label under tag '{self.tag_folder.name}'.")
+        return label
+
+    @property
+    def versions_folder(self) -> Path:
+        """Where the records and the earlier files are."""
+        return self.tag_folder / versions.VERSIONS / self.image_id
+
+    def _new_version(self, ext: str, path: Path, info: Mapping[str, Any]) -> LabelVersion:
+        number = versions.next_number(self.versions_folder)
+        return LabelVersion(number, ext, versions.content_of(path), versions.now(), dict(info))
+
+    def _record_as_found(self, path: Path, ext: str, info: Mapping[str, Any]) -> LabelVersion:
+        """The record of a file that came here without us: saved when it was last changed."""
+        saved = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
+        number = versions.next_number(self.versions_folder)
+        version = LabelVersion(number, ext, versions.content_of(path), saved, dict(info))
+        versions.write_record(self.versions_folder, version)
+        return version
+
+    def _file_of(self, version: LabelVersion, known: Sequence[LabelVersion]) -> Path | None:
+        """Where a version's content is: kept for it or for a version of the same content, or the label as it is."""
+        same = [other for other in known if other.content.sha256 == version.content.sha256]
+        places = [versions.kept_path(self.versions_folder, other) for other in (version, *same)]
+        places += [path for path in self.files() if label_suffix(path.name) == version.ext]
+        return next((path for path in places if versions.has_content(path, version.content)), None)
+
+    def _keep_current(self) -> None:
+        """Give every file of the label a second name among the versions, so that replacing it loses nothing."""
+        for path in self.files():
+            self._keep(path)
+
+    def _keep(self, path: Path) -> None:
+        ext = label_suffix(path.name)
+        version = _version_of(path, versions.records(self.versions_folder))
+        if version is None:
+            version = self._record_as_found(path, ext, {})
+        kept = versions.kept_path(self.versions_folder, version)
+        if not versions.has_content(kept, version.content):
+            kept.unlink(missing_ok=True)
+            atomic_files.keep_as(path, kept)
+
+    def _set_aside(self, path: Path) -> None:
+        self._keep(path)
+        path.unlink()
+        atomic_files.flush_folder(path.parent)
+
+
+@dataclass(frozen=True)
+class PreparedLabel:
+    """A new version that lies on the disk, but is not yet the label."""
+
+    place: LabelPlace
+    partial: Path
+    version: LabelVersion
+
+    def commit(self) -> None:
+        """Make it the label. What was the label before stays among the versions.
+
+        Raises:
+            StorageFull: if there is no room. The label is unchanged.
+        """
+        folder = self.place.versions_folder
+        path = self.partial.with_name(f"{self.place.image_id}{self.version.ext}")
+        before = self.place.files()
+        versions.write_record(folder, self.version)
+        try:
+            with atomic_files.no_room_as_error(path.name):
+                self.partial.replace(path)
+        except BaseException:
+            versions.record_path(folder, self.version.number).unlink(missing_ok=True)
+            raise
+        for other in before:
+            if other != path:
+                other.unlink(missing_ok=True)
+        atomic_files.flush_folder(path.parent)
+
+
+def label_suffix(name: str) -> str:
+    """The suffix of a label's file as it is written, in small or in capital letters; empty where it is none.
+
+    Example:
+        >>> label_suffix("chest.1.NII.GZ")
+        '.NII.GZ'
+    """
+    spelled = (spelling for suffix in LABEL_SUFFIXES for spelling in (suffix, suffix.upper()))
+    suffix = next((suffix for suffix in spelled if name.endswith(suffix)), "")
+    return suffix if len(name) > len(suffix) else ""
+
+
+def _version_of(path: Path, known: Sequence[LabelVersion]) -> LabelVersion | None:
+    """The newest record that describes a file."""
+    fitting = (version for version in reversed(known) if version.ext == label_suffix(path.name))
+    return next((version for version in fitting if versions.has_content(path, version.content)), None)

@@ -1,0 +1,30 @@
+"""What a folder holds of scans: the answer of whoever looked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class FoundScan:
+    """One scan of a folder."""
+
+    file: str
+    """Path of its file or folder below the folder that was looked through, with "/"."""
+    ext: str
+    """Suffix as it is written; empty for a folder of DICOM slices."""
+
+
+@dataclass(frozen=True)
+class ScanList:
+    """All scans of a folder by image id, and why other files are not among them."""
+
+    scans: Mapping[str, FoundScan]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """A sentence by path."""
+
+
+ScanLister = Callable[[Path], ScanList]
+"""Looks through a folder."""

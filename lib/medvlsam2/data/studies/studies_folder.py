@@ -1,0 +1,326 @@
+"""A studies folder as servers change it: every change is whole or not at all, and none is lost between two servers.
+
+Order of a change: the lock is taken; the index is read again if another process wrote it; everything new is brought to
+the disk under other names; then the label and the index are renamed into place. Killed before the renames, nothing has
+changed; killed between them, the label is there with its own names (``versions``) and the index is mended at the next
+look.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from medvlsam2 import atomic_files
+from medvlsam2.data.studies import mending
+from medvlsam2.data.studies.folder_lock import FolderLock
+from medvlsam2.data.studies.index import INDEX, DamagedIndex, Entry, ImageEntry, StudiesIndex, plain, read_index
+from medvlsam2.data.studies.label_place import LABEL_SUFFIXES, LabelFile, label_suffix
+from medvlsam2.data.studies.label_shelf import LabelShelf
+from medvlsam2.data.studies.scan_list import ScanLister
+from medvlsam2.data.studies.versions import LabelVersion
+from medvlsam2.errors import AlreadyThere, InvalidRequest, UnknownImage, nearest_hint
+
+logger = logging.getLogger(__name__)
+
+REMOVED: Final = ".removed"
+"""Scans that were taken away over HTTP: a request never destroys the only copy of a scan. Empty it by hand."""
+
+INCOMING: Final = ".incoming"
+"""Uploads lie here, private, until they are checked and moved to their place."""
+
+TAGS: Final = ("final", "original")
+"""Folders that the host makes at once, so that people find where labels belong."""
+
+
+class StudiesFolder:
+    """A folder of scans, their labels and the index of both.
+
+    Args:
+        root: the folder. It must exist.
+        list_scans: what in it is a scan.
+    """
+
+    def __init__(self, root: Path, list_scans: ScanLister) -> None:
+        self.root = root
+        self.shelf = LabelShelf(root / "labels")
+        self._list_scans = list_scans
+        self._index_path = root / INDEX
+        self._lock = FolderLock(root)
+        self._stamp: tuple[int, int, int] | None = None
+        self._labels_seen: mending.SeenLabels = {}
+        for tag in TAGS:
+            atomic_files.make_folder(self.shelf.folder / tag)
+        with self._lock.held():
+            mending.remove_partial_files(root, self.shelf)
+            self._index = self._opened()
+            self._mend()
+
+    def index(self) -> StudiesIndex:
+        """What the folder holds, as any server that shares it left it. Do not change it."""
+        if self._stamp != _stamp(self._index_path):
+            with self._lock.held():
+                self._read_again()
+        return self._index
+
+    def look_again(self) -> None:
+        """Take up scans and labels that were laid into the folder or taken from it."""
+        with self._lock.held():
+            self._read_again()
+            self._mend()
+
+    def require(self, image_id: str) -> ImageEntry:
+        """What is known of an image.
+
+        Raises:
+            UnknownImage: if the folder does not hold it.
+        """
+        return _require(self.index(), image_id)
+
+    def image_path(self, image_id: str) -> Path:
+        """File or folder of an image.
+
+        Raises:
+            UnknownImage: if the folder does not hold it.
+        """
+        entry = self.require(image_id).image
+        return self.root / self._index.images_dir / (entry.file or f"{image_id}{entry.ext}")
+
+    def label(self, image_id: str, tag: str) -> LabelFile:
+        """The label of an image as it is now, and the record that names it.
+
+        Raises:
+            UnknownLabel: if there is none.
+        """
+        return self.shelf.place(image_id, tag).require()
+
+    def label_info(self, image_id: str, tag: str) -> dict[str, Any]:
+        """What is told about a label: always that of the voxels that are there.
+
+        Raises:
+            UnknownLabel: if there is none.
+        """
+        label = self.label(image_id, tag)
+        return copy.deepcopy(dict(label.version.info)) if label.version else {}
+
+    def put_label(self, image_id: str, tag: str, source: Path, ext: str, info: Mapping[str, Any]) -> None:
+        """Store a label. What was the label before stays among its versions.
+
+        Raises:
+            InvalidRequest: if the suffix is not one of LABEL_SUFFIXES.
+            UnknownImage: if the folder does not hold the image.
+            StorageFull: if there is no room. Nothing was changed.
+        """
+        if ext not in LABEL_SUFFIXES:
+            raise InvalidRequest(f"A label file ends in {ext!r}; allowed are {', '.join(LABEL_SUFFIXES)}.")
+        with self._lock.held():
+            index = self._copy()
+            item = _require(index, image_id)
+            told = {**plain(info), "ts": int(time.time()), "name": f"{image_id}{ext}"}
+            with self.shelf.place(image_id, tag).putting(source, ext, told) as prepared:
+                item.labels[tag] = Entry(ext, told)
+                self._write(index, before_rename=prepared.commit)
+
+    def update_label_info(self, image_id: str, tag: str, changes: Mapping[str, Any]) -> None:
+        """Change what is told about a label. The label with what was told before stays among its versions.
+
+        Raises:
+            UnknownImage: if the folder does not hold the image.
+            UnknownLabel: if there is no such label.
+            StorageFull: if there is no room. Nothing was changed.
+        """
+        with self._lock.held():
+            index = self._copy()
+            item = _require(index, image_id)
+            told = {**self.label_info(image_id, tag), **plain(changes)}
+            item.labels[tag] = Entry(self.label(image_id, tag).ext, told)
+            self._write(index, before_rename=lambda: self.shelf.place(image_id, tag).set_info(told))
+
+    def restore_label(self, image_id: str, tag: str, number: int) -> LabelVersion:
+        """Make an earlier version the label again, as a new version with the names it had.
+
+        Raises:
+            UnknownImage: if the folder does not hold the image.
+            UnknownLabel: if there is no such version.
+            StorageFull: if there is no room. Nothing was changed.
+        """
+        with self._lock.held():
+            path, version = self.shelf.place(image_id, tag).version_file(number)
+            self.put_label(image_id, tag, path, version.ext, {**version.info, "restored_from": number})
+            return version
+
+    def remove_label(self, image_id: str, tag: str) -> None:
+        """Take a label away. Its versions stay and can be restored.
+
+        Raises:
+            UnknownImage: if the folder does not hold the image.
+            UnknownLabel: if there is no such label.
+            StorageFull: if there is no room. Nothing was changed.
+        """
+        with self._lock.held():
+            index = self._copy()
+            item = _require(index, image_id)
+            place = self.shelf.place(image_id, tag)
+            place.require()
+            item.labels.pop(tag, None)
+            self._write(index, before_rename=place.remove)
+
+    def add_image(self, image_id: str, source: Path, ext: str, info: Mapping[str, Any]) -> None:
+        """Move a scan into the folder under a name that no scan has.
+
+        Args:
+            image_id: its id.
+            source: the file, on the same file system. It is gone afterwards.
+            ext: its suffix.
+            info: what the client sent along.
+
+        Raises:
+            AlreadyThere: if an image has the id. Nothing was changed.
+            StorageFull: if there is no room. Nothing was changed.
+        """
+        with self._lock.held():
+            self._read_again()
+            self._mend()
+            index = self._copy()
+            path = self.root / index.images_dir / f"{image_id}{ext}"
+            if image_id in index.objects or path.exists():
+                raise AlreadyThere(
+                    f"Image '{image_id}' exists, and a scan is never replaced. Choose another id, or delete the image "
+                    f"first: DELETE /datastore/image?id={image_id}."
+                )
+            told = {**plain(info), "ts": int(time.time()), "name": path.name}
+            index.objects[image_id] = ImageEntry(Entry(ext, told))
+            self._write(index, before_rename=lambda: atomic_files.move_new(source, path))
+
+    def remove_image(self, image_id: str) -> None:
+        """Take an image and its labels away: the scan moves to REMOVED, the labels stay among their versions.
+
+        Raises:
+            UnknownImage: if the folder does not hold it.
+            StorageFull: if there is no room.
+        """
+        with self._lock.held():
+            path = self.image_path(image_id)
+            index = self._copy()
+            item = index.objects.pop(image_id)
+            atomic_files.make_folder(self.root / REMOVED, private=True)
+
+            def take_away() -> None:
+                for place in (self.shelf.place(image_id, tag) for tag in item.labels):
+                    if place.current() is not None:
+                        place.remove()
+                path.rename(self.root / REMOVED / f"{time.time_ns()}-{path.name}")
+
+            self._write(index, before_rename=take_away)
+
+    def update_image_info(self, image_id: str, changes: Mapping[str, Any]) -> None:
+        """Change what is told about an image.
+
+        Raises:
+            UnknownImage: if the folder does not hold it.
+            StorageFull: if there is no room. Nothing was changed.
+        """
+        with self._lock.held():
+            index = self._copy()
+            _require(index, image_id).image.info.update(plain(changes))
+            self._write(index)
+
+    @contextmanager
+    def incoming(self, name: str) -> Iterator[Path]:
+        """A name for an upload, on the folder's file system, in a folder of its own that goes when the block ends.
+
+        Args:
+            name: how the file is called; its suffix counts.
+        """
+        atomic_files.make_folder(self.root / INCOMING, private=True)
+        with tempfile.TemporaryDirectory(dir=self.root / INCOMING) as private:
+            yield Path(private) / f"upload{label_suffix(name)}"
+
+    def rename(self, *, name: str | None = None, description: str | None = None) -> None:
+        """Give the folder another name or description in its index.
+
+        Raises:
+            StorageFull: if there is no room. Nothing was changed.
+        """
+        with self._lock.held():
+            index = self._copy()
+            index.name = name if name is not None else index.name
+            index.description = description if description is not None else index.description
+            self._write(index)
+
+    def _opened(self) -> StudiesIndex:
+        """The index as found; where it is damaged, one without what only it could tell."""
+        try:
+            index = read_index(self._index_path)
+        except FileNotFoundError:
+            return StudiesIndex()
+        except DamagedIndex as error:
+            aside = self._index_path.with_name(f"datastore_v2.damaged-{time.strftime('%Y%m%dT%H%M%S')}.json")
+            self._index_path.rename(aside)
+            logger.warning("The index '%s' is damaged (%s). It is kept as '%s'", INDEX, error, aside.name)
+            return StudiesIndex()
+        self._stamp = _stamp(self._index_path)
+        return index
+
+    def _mend(self) -> None:
+        """Make the index agree with the files."""
+        index = self._copy()
+        before = index.text()
+        was_absent = self._stamp is None
+        told = mending.mend(index, self._list_scans(self.root / index.images_dir), self.shelf, self._labels_seen)
+        if was_absent and told.labels:
+            logger.warning(
+                "The index '%s' was missing or damaged: it was rebuilt from the files, %d images and %d labels, of "
+                "which %d have their names",
+                INDEX, told.images, told.labels, told.named,
+            )  # fmt: skip
+        if was_absent or index.text() != before:
+            self._write(index)
+        else:
+            self._index = index
+
+    def _read_again(self) -> None:
+        """Take up what another process wrote. An index that is gone or damaged is written anew from what is known."""
+        if self._stamp == _stamp(self._index_path):
+            return
+        try:
+            self._index = read_index(self._index_path)
+            self._stamp = _stamp(self._index_path)
+        except (FileNotFoundError, DamagedIndex) as error:
+            logger.warning("The index '%s' was lost while the server ran (%s): it is written again", INDEX, error)
+            self._write(self._index)
+            self._mend()
+
+    def _copy(self) -> StudiesIndex:
+        self._read_again()
+        return copy.deepcopy(self._index)
+
+    def _write(self, index: StudiesIndex, before_rename: Callable[[], object] | None = None) -> None:
+        with atomic_files.replacing(self._index_path, before_rename=before_rename) as partial:
+            partial.write_text(index.text(), encoding="utf-8")
+        self._index = index
+        self._stamp = _stamp(self._index_path)
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """Changes with every index that is renamed into place."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return None
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def _require(index: StudiesIndex, image_id: str) -> ImageEntry:
+    if image_id not in index.objects:
+        raise UnknownImage(
+            f"Image '{image_id}' is not in the datastore. {nearest_hint(image_id, index.objects)} It holds "
+            f"{len(index.objects)} images; GET /datastore/?output=all lists them."
+        )
+    return index.objects[image_id]

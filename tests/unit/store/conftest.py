@@ -1,0 +1,45 @@
+"""A studies folder of small files, as its scans are listed without any reader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Three "scans": what they hold does not matter here."""
+    folder = tmp_path / "studies"
+    folder.mkdir()
+    for name in ("p1", "p2", "p3"):
+        (folder / f"{name}.nii.gz").write_bytes(name.encode())
+    return folder
+
+
+@pytest.fixture
+def opened(root: Path) -> Callable[[], Any]:
+    """Opens the folder as one more server would."""
+    from medvlsam2.data.studies.scan_list import FoundScan, ScanList
+    from medvlsam2.data.studies.studies_folder import StudiesFolder
+
+    def list_scans(folder: Path) -> ScanList:
+        return ScanList(
+            {path.name.removesuffix(".nii.gz"): FoundScan(path.name, ".nii.gz") for path in folder.glob("*.nii.gz")}
+        )
+
+    return lambda: StudiesFolder(root, list_scans)
+
+
+@pytest.fixture
+def label(tmp_path: Path) -> Callable[[str, str], Path]:
+    """Writes a file that is to be submitted."""
+
+    def write(content: str, suffix: str = ".nii.gz") -> Path:
+        path = tmp_path / f"label{suffix}"
+        path.write_text(content)
+        return path
+
+    return write
