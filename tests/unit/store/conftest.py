@@ -27,7 +27,10 @@ def opened(root: Path) -> Callable[[], Any]:
 
     def list_scans(folder: Path) -> ScanList:
         return ScanList(
-            {path.name.removesuffix(".nii.gz"): FoundScan(path.name, ".nii.gz") for path in folder.glob("*.nii.gz")}
+            {
+                path.name.removesuffix(".nii.gz"): FoundScan(path.name, ".nii.gz")
+                for path in sorted(folder.glob("*.nii.gz"))
+            }
         )
 
     return lambda: StudiesFolder(root, list_scans)

@@ -19,8 +19,8 @@ from medvlsam2.data.studies.scan_list import FoundScan, ScanList
 from medvlsam2.data.studies.studies_folder import StudiesFolder
 
 ROUNDS = 40
-LONGEST_S = 0.15
-"""A submission takes some 10 ms, so that a child is killed within one, or at its start."""
+SUBMISSIONS = 2.5
+"""So many fit into the longest life of a child: some children are killed at their first, some at their third."""
 
 
 def list_scans(folder: Path) -> ScanList:
@@ -31,6 +31,7 @@ def list_scans(folder: Path) -> ScanList:
 def submit_for_ever(root: Path, image_id: str, acknowledged: int) -> None:
     """Each submission has another length and its own name; its number goes into the pipe once it is stored."""
     folder = StudiesFolder(root, list_scans)
+    os.write(acknowledged, (0).to_bytes(4, "little"))
     number = 0
     with tempfile.TemporaryDirectory() as own:
         while True:
@@ -39,6 +40,15 @@ def submit_for_ever(root: Path, image_id: str, acknowledged: int) -> None:
             source.write_bytes(content(number))
             folder.put_label(image_id, "final", source, ".nii.gz", {"label_info": [{"name": f"n{number}", "idx": 1}]})
             os.write(acknowledged, number.to_bytes(4, "little"))
+
+
+def one_submission_s(root: Path) -> float:
+    """How long a submission takes here and now."""
+    folder = StudiesFolder(root, list_scans)
+    start_s = time.monotonic()
+    for _ in range(3):
+        folder.put_label("p1", "final", root / "p1.nii.gz", ".nii.gz", {})
+    return (time.monotonic() - start_s) / 3
 
 
 def content(number: int) -> bytes:
@@ -71,7 +81,7 @@ def main() -> None:
     draw = random.Random(seed)
     for number in range(ROUNDS):
         (root / f"scan{number}.nii.gz").touch()
-    StudiesFolder(root, list_scans)
+    longest_s = SUBMISSIONS * one_submission_s(root)
     for number in range(ROUNDS):
         image_id = f"scan{number}"
         read_end, write_end = os.pipe()
@@ -80,7 +90,8 @@ def main() -> None:
             os.close(read_end)
             submit_for_ever(root, image_id, write_end)
         os.close(write_end)
-        time.sleep(draw.uniform(0, LONGEST_S))
+        os.read(read_end, 4)
+        time.sleep(draw.uniform(0, longest_s))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         with os.fdopen(read_end, "rb") as pipe:

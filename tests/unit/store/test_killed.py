@@ -23,7 +23,8 @@ def test_forty_kills_lose_nothing_that_was_acknowledged(root: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     rounds = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(rounds) == 40
-    assert sum(record["acknowledged"] for record in rounds) > 40
+    assert sum(record["acknowledged"] for record in rounds) > 10
+    assert sum(record["stored"] > record["acknowledged"] or not record["stored"] for record in rounds) > 0
     for record in rounds:
         assert record["images"] == 43
         if record["acknowledged"]:
