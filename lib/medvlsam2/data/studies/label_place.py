@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from medvlsam2 import atomic_files
-from medvlsam2.data import file_formats
+from medvlsam2.data.reading import names
 from medvlsam2.data.studies import versions
 from medvlsam2.data.studies.versions import LabelVersion
 from medvlsam2.errors import InvalidRequest, UnknownLabel
 
 logger = logging.getLogger(__name__)
 
-LABEL_SUFFIXES: Final = (*file_formats.NIFTI_SUFFIXES, *file_formats.ITK_SUFFIXES, ".json")
+LABEL_SUFFIXES: Final = (*names.NIFTI_SUFFIXES, *names.ITK_SUFFIXES, ".json")
 """Label maps, and the markups that carry a report or an answer."""
 
 
