@@ -19,6 +19,10 @@ class UnreadableVolume(MedVLSAM2Error):
     """A file or folder that does not hold one readable 3-D CT volume."""
 
 
+class VolumeTooLarge(UnreadableVolume):
+    """A scan that would take more memory than one scan may."""
+
+
 class GeometryMismatch(MedVLSAM2Error):
     """Two arrays that should lie on one grid do not."""
 

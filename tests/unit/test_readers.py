@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from medvlsam2 import geometry
 from medvlsam2.data import file_formats
 from medvlsam2.data.readers import read_volume
+from medvlsam2.data.reading import voxel_stream
 from medvlsam2.data.reading.names import default_image_id
 from medvlsam2.errors import UnreadableVolume
 
@@ -59,7 +60,7 @@ def test_a_nifti_is_read_in_parts_as_nibabel_reads_it_whole(tmp_path, small_hu, 
     image.header.set_data_dtype(">i2")
     image.header.set_slope_inter(2.0, -10.0)
     image.to_filename(tmp_path / name)
-    monkeypatch.setattr(file_formats, "_READ_AT_ONCE_BYTES", 7)
+    monkeypatch.setattr(voxel_stream, "READ_AT_ONCE_BYTES", 7)
     expected = np.asanyarray(nib.load(tmp_path / name).dataobj)
     np.testing.assert_array_equal(file_formats.read_array(tmp_path / name).values, expected)
 
@@ -189,7 +190,7 @@ def test_header_fields_that_are_no_text_do_no_harm(tmp_path, small_hu, oblique_a
 def test_a_header_without_its_voxel_file_is_refused(tmp_path, small_hu, oblique_affine):
     path = write(tmp_path / "scan.mhd", small_hu, oblique_affine)
     (tmp_path / "scan.raw").unlink()
-    assert "'scan.mhd' is damaged" in error_of(path)
+    assert "'scan.mhd' is a header alone: its data file 'scan.raw' is not there" in error_of(path)
 
 
 def test_a_wrong_content_under_a_known_name_is_refused(tmp_path):
@@ -231,7 +232,7 @@ def test_a_nifti_without_orientation_warns_that_sides_are_guessed(tmp_path, smal
     image.header["sform_code"] = image.header["qform_code"] = 0
     nib.save(image, tmp_path / "bare.nii")
     assert read_volume(tmp_path / "bare.nii").warnings == (
-        "The NIfTI header holds no orientation: left and right are guessed.",
+        "The NIfTI header holds no orientation: left/right is not known (left and right are guessed).",
     )
 
 

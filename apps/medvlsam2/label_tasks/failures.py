@@ -26,6 +26,7 @@ from medvlsam2.errors import (
     Superseded,
     UnknownImage,
     UnknownLabel,
+    VolumeTooLarge,
 )
 
 _STATUS: Final[tuple[tuple[type[MedVLSAM2Error], int], ...]] = (
@@ -34,6 +35,7 @@ _STATUS: Final[tuple[tuple[type[MedVLSAM2Error], int], ...]] = (
     (UnknownLabel, 404),
     (Superseded, 409),
     (AlreadyThere, 409),
+    (VolumeTooLarge, 413),
     (MissingCheckpoint, 503),
     (CheckpointMismatch, 503),
     (DeviceFull, 503),

@@ -15,9 +15,9 @@ from jaxtyping import Shaped
 
 from medvlsam2.data import slice_lattice
 from medvlsam2.data.dicom_headers import SliceHeader, slice_headers
-from medvlsam2.data.file_formats import StoredArray, squeezed_shape, unreadable
 from medvlsam2.data.labels import scan_affine
 from medvlsam2.data.reading import scan_kinds
+from medvlsam2.data.reading.stored_array import StoredArray, squeezed_shape, unreadable
 from medvlsam2.errors import UnreadableVolume
 
 STACK_TOLERANCE: Final = 1e-3

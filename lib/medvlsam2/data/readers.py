@@ -12,6 +12,7 @@ from medvlsam2.data import dicom_series, file_formats, intensity
 from medvlsam2.data.label_maps import LabelMap, read_label_map, write_label_map
 from medvlsam2.data.reading import scan_kinds
 from medvlsam2.data.reading.names import default_image_id
+from medvlsam2.data.reading.voxel_stream import MAX_SCAN_RATIO
 from medvlsam2.data.volume import CTVolume
 
 __all__ = ["LabelMap", "read_label_map", "read_volume", "write_label_map"]
@@ -37,7 +38,7 @@ def read_volume(path: Path | str, image_id: str | None = None) -> CTVolume:
     name = image_id or default_image_id(path)
     given = scan_kinds.only_scan(path) if path.is_dir() else path
     dicom = given.is_dir() or scan_kinds.is_dicom_file(given)
-    stored = dicom_series.read_series(given) if dicom else file_formats.read_array(given)
+    stored = dicom_series.read_series(given) if dicom else file_formats.read_array(given, MAX_SCAN_RATIO)
     hu = intensity.to_hu(stored.values, name)
     doubt = intensity.ct_warning(hu)
     warnings = (*stored.warnings, doubt) if doubt else stored.warnings

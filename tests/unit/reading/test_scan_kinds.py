@@ -58,7 +58,7 @@ def test_a_series_among_foreign_files_is_listed_and_read(tmp_path, write_series,
     np.testing.assert_array_equal(read_volume(listing.scans[0].path).hu, small_hu)
 
 
-@pytest.mark.parametrize("name", ["A.NII.GZ", "A.nrrd", "A.nhdr", "A.mhd", "A.mha"])
+@pytest.mark.parametrize("name", ["A.NII.GZ", "A.nrrd", "A.nhdr", "A.mhd", "A.MHA", "A.Nii"])
 def test_every_format_is_listed_in_any_case_with_its_data_file(tmp_path, small_hu, nifti, name):
     folder = tmp_path / "studies"
     folder.mkdir()

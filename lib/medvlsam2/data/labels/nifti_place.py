@@ -18,21 +18,18 @@ _FIELDS: Final = (
     "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z",
     "srow_x", "srow_y", "srow_z",
 )  # fmt: skip
-_UNIT_OF_LENGTH: Final = 7
+UNIT_OF_LENGTH: Final = 7
 """Bits of ``xyzt_units`` that hold the unit of length."""
 _NO_EXTENSIONS: Final = bytes(4)
 
 
-def stored_place(image: nib.Nifti1Pair) -> nib.Nifti1Header:
+def stored_place(stored: nib.Nifti1Header) -> nib.Nifti1Header:
     """The place fields of a file, as stored.
 
     Args:
-        image: as nibabel loaded it from the file. The header is read again, because nibabel mends what ITK takes as it
-            stands: a voxel size below 0 turns the image about for ITK.
+        stored: the header as it is in the file (``check=False``), because nibabel mends what ITK takes as it stands: a
+            voxel size below 0 turns the image about for ITK.
     """
-    files = image.file_map
-    with files.get("header", files["image"]).get_prepare_fileobj("rb") as file:
-        stored = type(image.header).from_fileobj(file, check=False)
     place = nib.Nifti1Header()
     _copy_place(stored, place)
     return place
@@ -40,7 +37,7 @@ def stored_place(image: nib.Nifti1Pair) -> nib.Nifti1Header:
 
 def mm_per_unit(place: nib.Nifti1Header) -> float:
     """Millimetres in the header's unit of length."""
-    return MM_PER_UNIT.get(int(place["xyzt_units"]) & _UNIT_OF_LENGTH, 1.0)
+    return MM_PER_UNIT.get(int(place["xyzt_units"]) & UNIT_OF_LENGTH, 1.0)
 
 
 def write_nifti(path: Path, values: Num[np.ndarray, "i j k"], place: nib.Nifti1Header) -> None:
@@ -67,4 +64,4 @@ def _copy_place(source: nib.Nifti1Header, target: nib.Nifti1Header) -> None:
     for name in _FIELDS:
         target[name] = source[name]
     target["pixdim"][:4] = source["pixdim"][:4]
-    target["xyzt_units"] = int(source["xyzt_units"]) & _UNIT_OF_LENGTH
+    target["xyzt_units"] = int(source["xyzt_units"]) & UNIT_OF_LENGTH

@@ -82,16 +82,16 @@ class ScanAffine(np.ndarray):
         return ScanAffine, (np.array(self), self.source)
 
 
-def of_nifti(image: nib.Nifti1Pair, affine: Float[np.ndarray, "4 4"], shape_ijk: Iterable[int]) -> ScanAffine:
+def of_nifti(stored: nib.Nifti1Header, affine: Float[np.ndarray, "4 4"], shape_ijk: Iterable[int]) -> ScanAffine:
     """The affine of a scan in a NIfTI file.
 
     Args:
-        image: as nibabel loaded it from the file.
+        stored: its header as it is in the file, not mended by nibabel.
         affine: as the reader understood it, ``_ijk`` to ``_ras`` mm.
         shape_ijk: of the scan.
     """
     i, j, k = shape_ijk
-    return ScanAffine(affine, SourceGeometry((i, j, k), nifti=nifti_place.stored_place(image)))
+    return ScanAffine(affine, SourceGeometry((i, j, k), nifti=nifti_place.stored_place(stored)))
 
 
 def of_series(affine: Float[np.ndarray, "4 4"], shape_ijk: Iterable[int]) -> ScanAffine:

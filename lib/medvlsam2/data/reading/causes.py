@@ -37,6 +37,7 @@ _MARKS: Final[tuple[tuple[bytes, str], ...]] = (
 _PAGE: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype|html|\?xml|!--)", re.IGNORECASE)
 _REPLY: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{\s*\"")
 _TAR_MARK: Final = b"ustar"
+_NIFTI_STARTS: Final = (b"\x5c\x01\0\0", b"\0\0\x01\x5c")
 _TAR_MARK_AT_BYTES: Final = 257
 
 
@@ -58,7 +59,7 @@ def foreign_content(start: bytes) -> str:
         'is an HTML or XML page, e.g. the error page of a download. Download it again.'
     """
     if not start:
-        return "is empty (0 bytes). Copy or export it again."
+        return "is damaged or truncated: it is empty (0 bytes). Copy or export it again."
     known = next((cause for mark, cause in _MARKS if start.startswith(mark)), "")
     if known:
         return known
@@ -71,3 +72,19 @@ def foreign_content(start: bytes) -> str:
     if len(start) == START_BYTES and not any(start):
         return "starts with zeros alone: its copy or download did not end. Copy it again."
     return ""
+
+
+def other_format(start: bytes) -> tuple[str, tuple[str, ...]] | None:
+    """Which image format a file is by its first bytes, in words and as suffixes; None where it cannot be told.
+
+    Example:
+        >>> other_format(b"NRRD0004")
+        ('a NRRD file', ('.seg.nrrd', '.nhdr', '.nrrd'))
+    """
+    if start.startswith(b"NRRD000"):
+        return "a NRRD file", (".seg.nrrd", ".nhdr", ".nrrd")
+    if start[128:132] == b"DICM":
+        return "a DICOM file", (".ima", ".dcm")
+    if start[:4] in _NIFTI_STARTS and start[344:347] in (b"n+1", b"ni1"):
+        return "a NIfTI file", (".nii.gz", ".nii")
+    return ("a MetaImage file", (".mhd", ".mha")) if start.startswith((b"ObjectType =", b"NDims =")) else None

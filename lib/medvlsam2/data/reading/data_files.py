@@ -1,27 +1,99 @@
-"""Which data files belong to the header of an NRRD or MetaImage file; they must lie beside it."""
+"""Which data files belong to the header of an NRRD or MetaImage file; they must lie beside it or below.
+
+A header comes from somebody else. A name that leaves its folder would make the server read its own files as voxels.
+"""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Final
 
 from medvlsam2.data.reading import names
+from medvlsam2.data.reading.formats.header_text import HeaderText, read_meta_header, read_nrrd_header
+from medvlsam2.errors import UnreadableVolume
 
-_HEADER_BYTES: Final = 2**16
-_META_DATA: Final = re.compile(rb"^ElementDataFile\s*=\s*(.*?)\s*$", re.MULTILINE)
-_NRRD_DATA: Final = re.compile(rb"^data ?file:\s*(.*?)\s*$", re.MULTILINE | re.IGNORECASE)
+MAX_PARTS: Final = 10_000
+"""Data files of one header: one a slice at most."""
+
+_PATTERN: Final = re.compile(r"(?P<name>[^%]*%0?\d?d[^%]*?)\s+(?P<numbers>-?\d+(?:\s+-?\d+){1,3})")
+"""``slice%03d.raw 1 20 1``: a name with one place for a number, then the first, the last and perhaps the step."""
 
 
-def named_data_files(path: Path) -> list[Path]:
-    """The files that hold a scan's voxels, in order: the file itself, or those that its header names."""
+def named_data_files(path: Path) -> tuple[Path, ...]:
+    """The files that hold a scan's voxels, in order: the file itself, or those that its header names.
+
+    Raises:
+        UnreadableVolume: if the header is damaged, or names a file outside its own folder.
+    """
     suffix = names.known_suffix(path)
-    if suffix not in names.ITK_SUFFIXES:
-        return [path]
-    with path.open("rb") as file:
-        start = file.read(_HEADER_BYTES)
-    pattern = _META_DATA if suffix in names.META_SUFFIXES else _NRRD_DATA
-    found = pattern.search(start)
-    if found is None or found[1].upper() in (b"LOCAL", b""):
-        return [path]
-    return [path.parent / found[1].decode(errors="replace")]
+    if suffix in names.META_SUFFIXES:
+        return meta_parts(path, read_meta_header(path))
+    if suffix in names.NRRD_SUFFIXES:
+        return nrrd_parts(path, read_nrrd_header(path))
+    return (path,)
+
+
+def nrrd_parts(path: Path, header: HeaderText) -> tuple[Path, ...]:
+    """Data files of a NRRD header; the header's own file where it names none.
+
+    Raises:
+        UnreadableVolume: if one of them would lie outside the header's folder.
+    """
+    return _parts(path, header.fields.get("datafile", ""), header.listed)
+
+
+def meta_parts(path: Path, header: HeaderText) -> tuple[Path, ...]:
+    """Data files of a MetaImage header; the header's own file where it says LOCAL.
+
+    Raises:
+        UnreadableVolume: if one of them would lie outside the header's folder.
+    """
+    named = header.fields["elementdatafile"]
+    return _parts(path, "" if named.upper() == "LOCAL" else named or "?", header.listed)
+
+
+def absent_part(parts: Iterable[Path]) -> str:
+    """What is said of a header whose data file is not there; empty if all are.
+
+    Example:
+        >>> absent_part([Path("no/such/scan.raw")])
+        "is a header alone: its data file 'scan.raw' is not there. Copy it beside the header."
+    """
+    absent = next((part.name for part in parts if not part.is_file()), "")
+    return f"is a header alone: its data file '{absent}' is not there. Copy it beside the header." if absent else ""
+
+
+def _parts(path: Path, named: str, listed: tuple[str, ...]) -> tuple[Path, ...]:
+    if not named:
+        return (path,)
+    if re.fullmatch(r"LIST(?:\s+\d+)?", named, re.IGNORECASE):
+        files = list(listed)
+    else:
+        pattern = _PATTERN.fullmatch(named)
+        files = _numbered(path, pattern) if pattern else [named]
+    if not 0 < len(files) <= MAX_PARTS:
+        raise UnreadableVolume(
+            f"'{path.name}' names {len(files)} data files; 1 to {MAX_PARTS} are allowed. Save it as one file."
+        )
+    return tuple(_beside(path, file) for file in files)
+
+
+def _numbered(path: Path, pattern: re.Match[str]) -> list[str]:
+    first, last, step = (*(int(number) for number in pattern["numbers"].split()[:3]), 1)[:3]
+    if step == 0 or (last - first) // step + 1 > MAX_PARTS:
+        raise UnreadableVolume(f"'{path.name}' names data files from {first} to {last} by {step}. Save it as one file.")
+    return [pattern["name"] % number for number in range(first, last + (1 if step > 0 else -1), step)]
+
+
+def _beside(path: Path, name: str) -> Path:
+    """The data file of that name in the header's folder or below it."""
+    plain, windows = PurePosixPath(name), PureWindowsPath(name)
+    leaves = plain.is_absolute() or windows.drive or windows.root or ".." in (*plain.parts, *windows.parts)
+    if leaves or "\0" in name or not name.strip(". "):
+        raise UnreadableVolume(
+            f"'{path.name}' names the data file '{name[:80]}'; only a file beside the header is allowed. "
+            "Put the data file beside it and write its name alone into the header."
+        )
+    return path.parent / name

@@ -22,7 +22,7 @@ from typing import Final
 
 from medvlsam2.data.dicom_headers import SliceHeader, slice_headers
 from medvlsam2.data.reading import causes, names
-from medvlsam2.data.reading.data_files import named_data_files
+from medvlsam2.data.reading.data_files import absent_part, named_data_files
 from medvlsam2.data.reading.dicom_mark import looks_like_dicom
 from medvlsam2.errors import UnreadableVolume
 
@@ -198,13 +198,11 @@ def _judge_image_file(path: Path, kind: ScanKind | None) -> Verdict:
             None, "is no DICOM file though its name says so." if named else "is of no image format that is known."
         )
     try:
-        missing = [file.name for file in named_data_files(path) if not file.is_file()]
+        absent = absent_part(named_data_files(path))
     except UnreadableVolume as error:
         return Verdict(None, f"is left out: {error}")
-    if missing:
-        return Verdict(
-            None, f"is a header alone: its data file '{missing[0]}' is not there. Copy it beside the header."
-        )
+    if absent:
+        return Verdict(None, absent)
     return Verdict(kind)
 
 

@@ -1,0 +1,170 @@
+"""MetaImage, with its voxels in the same file (``.mha``) or beside it (``.mhd``).
+
+Read here and not by ITK (see ``header_text``); the tests compare every kind of header with ITK's answer.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from jaxtyping import Float
+
+from medvlsam2 import geometry
+from medvlsam2.data.reading import data_files, length_units
+from medvlsam2.data.reading.formats.header_text import read_meta_header
+from medvlsam2.data.reading.stored_array import StoredArray, require_one_value, squeezed_shape, unreadable
+from medvlsam2.data.reading.voxel_stream import Encoding, StoredVoxels, read_voxels
+from medvlsam2.errors import UnreadableVolume
+
+MAX_DIMENSION: Final = 10
+"""The most that MetaIO allows."""
+
+_TYPES: Final = {
+    "MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2", "MET_INT": "i4", "MET_UINT": "u4",
+    "MET_LONG": "i4", "MET_ULONG": "u4", "MET_LONG_LONG": "i8", "MET_ULONG_LONG": "u8", "MET_FLOAT": "f4",
+    "MET_DOUBLE": "f8",
+}  # fmt: skip
+"""MetaIO writes a long as 4 bytes on every system."""
+_SPACING: Final = ("elementspacing", "elementsize")
+_ORIGIN: Final = ("offset", "origin", "position")
+_MATRIX: Final = ("transformmatrix", "rotation", "orientation")
+_FROM: Final = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "I": (2, 1), "S": (2, -1)}
+"""AnatomicalOrientation names the side where an axis starts: ``RAI`` grows to the left, the back and the head."""
+
+
+def read_metaimage(path: Path, max_ratio: float | None = None) -> StoredArray:
+    """Read one 3-D MetaImage.
+
+    Args:
+        path: ``.mha``, or ``.mhd`` with its data files beside it.
+        max_ratio: see :func:`medvlsam2.data.reading.voxel_stream.read_voxels`.
+
+    Raises:
+        UnreadableVolume: if it is no MetaImage, damaged, truncated, not 3-D, or names data files outside its folder.
+        VolumeTooLarge: if it does not fit the memory budget.
+    """
+    header = read_meta_header(path)
+    fields = header.fields
+    try:
+        sizes = _sizes(path, fields)
+        require_one_value(path, int(fields.get("elementnumberofchannels", 1)))
+        shape = squeezed_shape(path, sizes)
+        affine, warnings = _placed(fields, len(sizes))
+        header_bytes = int(fields.get("headersize", 0))
+    except (ValueError, KeyError) as error:
+        raise unreadable(path, error) from None
+    local = fields["elementdatafile"].upper() == "LOCAL"
+    voxels = StoredVoxels(
+        header=path,
+        parts=data_files.meta_parts(path, header),
+        dtype=_dtype(path, fields),
+        count=prod(shape),
+        encoding=_encoding(fields),
+        start_bytes=max(0, header_bytes) or (header.size_bytes if local else 0),
+        skip_bytes=-1 if header_bytes < 0 else 0,
+    )
+    values = read_voxels(voxels, max_ratio).reshape(shape, order="F")
+    return StoredArray(values, affine, warnings=tuple(warnings))
+
+
+def _sizes(path: Path, fields: dict[str, str]) -> tuple[int, ...]:
+    dimension = int(fields["ndims"])
+    sizes = tuple(int(size) for size in fields["dimsize"].split())
+    if not 0 < dimension <= MAX_DIMENSION or len(sizes) != dimension or min(sizes) < 1:
+        raise UnreadableVolume(
+            f"'{path.name}' has NDims {dimension} and DimSize {' '.join(map(str, sizes[:MAX_DIMENSION]))}; as many "
+            f"sizes from 1 as dimensions are needed, at most {MAX_DIMENSION}. Its header is damaged; export it again."
+        )
+    return sizes
+
+
+def _placed(fields: dict[str, str], dimension: int) -> tuple[Float[np.ndarray, "4 4"], list[str]]:
+    """The affine, and what is doubtful of it."""
+    warnings = []
+    spacing = _numbers(fields, _SPACING, dimension)
+    if spacing is None:
+        warnings.append(length_units.NO_SPACING.format(format="The MetaImage"))
+        spacing = np.ones(dimension)
+    matrix = _numbers(fields, _MATRIX, dimension**2)
+    directions = np.eye(dimension) if matrix is None else matrix.reshape(dimension, dimension).T
+    origin = _numbers(fields, _ORIGIN, dimension)
+    affine_lps = np.eye(4)
+    affine_lps[:3, :3] = directions[:3, :3] * spacing[:3]
+    affine_lps[:3, 3] = 0.0 if origin is None else origin[:3]
+    warnings += _side_warnings(fields.get("anatomicalorientation", ""), affine_lps, has_matrix=matrix is not None)
+    unit = fields.get("distanceunits", "")
+    mm = length_units.mm_per_unit(unit)
+    if mm is None:
+        warnings.append(length_units.UNKNOWN_UNIT.format(format="The MetaImage", unit=unit[:20]))
+    elif mm != 1:
+        affine_lps[:3] *= mm
+        warnings.append(length_units.CONVERTED.format(format="The MetaImage", unit=unit))
+    return geometry.ras_to_lps_affine(affine_lps), warnings + _scale_warnings(fields)
+
+
+def _side_warnings(letters: str, affine_lps: Float[np.ndarray, "4 4"], *, has_matrix: bool) -> list[str]:
+    """Say where the sides are not known, or told in two ways: the matrix is used, as ITK does."""
+    told = _told_axes(letters.upper())
+    if told is None and has_matrix:
+        return []
+    used = geometry.closest_axes(affine_lps)
+    if told == used:
+        return []
+    said = f"says '{letters[:10]}' in AnatomicalOrientation but " if told else ""
+    why = said + ("another orientation in its TransformMatrix" if has_matrix else "holds no TransformMatrix")
+    return [length_units.NO_SIDES.format(format="The MetaImage", why=why)]
+
+
+def _told_axes(letters: str) -> tuple[tuple[int, int], ...] | None:
+    """World axis and sign of each array axis in LPS, from three letters; None where they are no orientation."""
+    axes = tuple(_FROM[letter] for letter in letters if letter in _FROM)
+    whole = len(axes) == len(letters) == 3 and len({axis for axis, _ in axes}) == 3
+    return axes if whole else None
+
+
+def _scale_warnings(fields: dict[str, str]) -> list[str]:
+    slope, offset = (
+        float(fields.get(f"elementtointensityfunction{name}", default))
+        for name, default in (("slope", 1.0), ("offset", 0.0))
+    )
+    if (slope, offset) == (1.0, 0.0):
+        return []
+    return [
+        f"The MetaImage header asks for values times {slope:g} plus {offset:g}: they were taken as stored, "
+        "as ITK and 3D Slicer do."
+    ]
+
+
+def _numbers(fields: dict[str, str], keys: tuple[str, ...], count: int) -> Float[np.ndarray, " n"] | None:
+    """The first of these fields that is there, which must hold that many numbers."""
+    text = next((fields[key] for key in keys if key in fields), None)
+    if text is None:
+        return None
+    numbers = np.array([float(word) for word in text.split()], dtype=np.float64)
+    if len(numbers) != count:
+        raise ValueError(f"{count} numbers are needed in one of {', '.join(keys)}, not {len(numbers)}")
+    return numbers
+
+
+def _dtype(path: Path, fields: dict[str, str]) -> np.dtype[Any]:
+    given = fields.get("elementtype", "").upper()
+    if given not in _TYPES:
+        raise UnreadableVolume(
+            f"'{path.name}' holds voxels of type '{given[:40]}'; integers and real numbers are allowed. "
+            "Save a grey image instead."
+        )
+    order = fields.get("binarydatabyteordermsb", fields.get("elementbyteordermsb", "False"))
+    return np.dtype(_TYPES[given]).newbyteorder(">" if _is_true(order) else "<")
+
+
+def _encoding(fields: dict[str, str]) -> Encoding:
+    if not _is_true(fields.get("binarydata", "True")):
+        return Encoding.TEXT
+    return Encoding.ZLIB if _is_true(fields.get("compresseddata", "False")) else Encoding.RAW
+
+
+def _is_true(text: str) -> bool:
+    return text.strip().lower() in ("true", "1", "t")

@@ -1,0 +1,233 @@
+"""NRRD, with its voxels in the same file or beside it; also Slicer's segmentations (``.seg.nrrd``).
+
+Read here and not by ITK (see ``header_text``); the tests compare every kind of header with ITK's answer.
+"""
+
+from __future__ import annotations
+
+import shlex
+from math import prod
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from medvlsam2 import geometry
+from medvlsam2.data.reading import data_files, length_units
+from medvlsam2.data.reading.formats.header_text import HeaderText, read_nrrd_header
+from medvlsam2.data.reading.stored_array import (
+    StoredArray,
+    require_numbers,
+    require_one_value,
+    squeezed_shape,
+    unreadable,
+)
+from medvlsam2.data.reading.voxel_stream import Encoding, StoredVoxels, read_voxels
+from medvlsam2.errors import UnreadableVolume
+
+MAX_DIMENSION: Final = 16
+"""The most that the format allows."""
+
+_TYPES: Final = {
+    **dict.fromkeys(("signed char", "int8", "int8_t"), "i1"),
+    **dict.fromkeys(("uchar", "unsigned char", "uint8", "uint8_t"), "u1"),
+    **dict.fromkeys(("short", "short int", "signed short", "signed short int", "int16", "int16_t"), "i2"),
+    **dict.fromkeys(("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"), "u2"),
+    **dict.fromkeys(("int", "signed int", "int32", "int32_t"), "i4"),
+    **dict.fromkeys(("uint", "unsigned int", "uint32", "uint32_t"), "u4"),
+    **dict.fromkeys(("longlong", "long long", "long long int", "signed long long", "int64", "int64_t"), "i8"),
+    **dict.fromkeys(("ulonglong", "unsigned long long", "unsigned long long int", "uint64", "uint64_t"), "u8"),
+    "float": "f4",
+    "double": "f8",
+}
+_ENCODINGS: Final = {
+    "raw": Encoding.RAW, "gzip": Encoding.GZIP, "gz": Encoding.GZIP, "bzip2": Encoding.BZIP2, "bz2": Encoding.BZIP2,
+    "txt": Encoding.TEXT, "text": Encoding.TEXT, "ascii": Encoding.TEXT, "hex": Encoding.HEX,
+}  # fmt: skip
+_ORDERS: Final[dict[str, Literal["<", ">"]]] = {"little": "<", "big": ">"}
+
+_TO_LPS: Final = {
+    **dict.fromkeys(("left-posterior-superior", "lps"), (1.0, 1.0)),
+    **dict.fromkeys(("right-anterior-superior", "ras"), (-1.0, -1.0)),
+    **dict.fromkeys(("left-anterior-superior", "las"), (1.0, -1.0)),
+}
+"""Signs of x and y that turn a patient space into LPS. Any other space knows no patient."""
+_RANGE_KINDS: Final = frozenset(("list", "vector", "point", "scalar", "stub", "rgb-color", "rgba-color", "complex"))
+_RANGE_ENDINGS: Final = ("-vector", "-color", "-matrix", "-normal", "-gradient", "-quaternion")
+
+
+def read_nrrd(path: Path, max_ratio: float | None = None) -> StoredArray:
+    """Read one 3-D NRRD.
+
+    Args:
+        path: ``.nrrd``, or ``.nhdr`` with its data files beside it.
+        max_ratio: see :func:`medvlsam2.data.reading.voxel_stream.read_voxels`.
+
+    Raises:
+        UnreadableVolume: if it is no NRRD, damaged, truncated, not 3-D, or names data files outside its folder.
+        VolumeTooLarge: if it does not fit the memory budget.
+    """
+    header = read_nrrd_header(path)
+    fields = header.fields
+    try:
+        sizes = _sizes(path, fields)
+        axes = _domain_axes(path, fields, sizes)
+        shape = squeezed_shape(path, tuple(sizes[axis] for axis in axes))
+        affine, warnings = _placed(fields, axes[:3], sizes)
+        line_skip, byte_skip = (int(fields.get(name, 0)) for name in ("lineskip", "byteskip"))
+    except (ValueError, IndexError, KeyError) as error:
+        raise unreadable(path, error) from None
+    voxels = StoredVoxels(
+        header=path,
+        parts=data_files.nrrd_parts(path, header),
+        dtype=_dtype(path, fields),
+        count=prod(shape),
+        encoding=_encoding(path, fields),
+        start_bytes=0 if "datafile" in fields else header.size_bytes,
+        skip_lines=max(0, line_skip),
+        skip_bytes=byte_skip,
+    )
+    require_numbers(path, voxels.dtype)
+    values = read_voxels(voxels, max_ratio).reshape(shape, order="F")
+    return StoredArray(values, affine, _metadata(header), tuple(warnings))
+
+
+def _sizes(path: Path, fields: dict[str, str]) -> list[int]:
+    dimension = int(fields["dimension"])
+    sizes = [int(size) for size in fields["sizes"].split()]
+    if not 0 < dimension <= MAX_DIMENSION or len(sizes) != dimension or min(sizes) < 1:
+        raise UnreadableVolume(
+            f"'{path.name}' has dimension {dimension} and sizes {' '.join(map(str, sizes[:MAX_DIMENSION]))}; as many "
+            f"sizes from 1 as dimensions are needed, at most {MAX_DIMENSION}. Its header is damaged; export it again."
+        )
+    return sizes
+
+
+def _domain_axes(path: Path, fields: dict[str, str], sizes: list[int]) -> list[int]:
+    """Numbers of the axes that lie in space; another axis may hold one value only."""
+    kinds = fields.get("kinds", "").lower().split()
+    ranges = {axis for axis, kind in enumerate(kinds) if _is_range(kind)}
+    directions = _vectors(fields.get("spacedirections", ""))
+    ranges |= {axis for axis, direction in enumerate(directions) if direction is None}
+    require_one_value(path, prod(sizes[axis] for axis in ranges))
+    return [axis for axis in range(len(sizes)) if axis not in ranges]
+
+
+def _is_range(kind: str) -> bool:
+    return kind in _RANGE_KINDS or kind.endswith(
+        ("-vector", "-color", "-matrix", "-normal", "-gradient", "-quaternion")
+    )
+
+
+def _placed(fields: dict[str, str], axes: list[int], sizes: list[int]) -> tuple[Float[np.ndarray, "4 4"], list[str]]:
+    """The affine, and what is doubtful of it."""
+    space = fields.get("space", "").lower()
+    patient = space.removesuffix("-time") if space.endswith("-time") else space
+    patient = patient[:-1] if patient in ("rast", "last", "lpst") else patient
+    warnings = []
+    if patient not in _TO_LPS:
+        why = f"names the space '{space[:40]}', not a patient's" if space else "names no patient space"
+        warnings.append(length_units.NO_SIDES.format(format="The NRRD", why=why))
+    directions = _vectors(fields.get("spacedirections", ""))
+    affine_lps = np.eye(4)
+    if directions:
+        for column, axis in enumerate(axes):
+            direction = np.array((directions[axis] or ())[:3], dtype=np.float64)
+            size = float(np.sqrt(direction[0] ** 2 + direction[1] ** 2 + direction[2] ** 2))
+            affine_lps[:3, column] = direction * (1.0 / size) * size if size else 0.0
+        origin = _vectors(fields.get("spaceorigin", ""))
+        if origin and origin[0] is not None:
+            affine_lps[:3, 3] = origin[0][:3]
+    else:
+        warnings += _placed_by_axes(affine_lps, fields, axes, sizes)
+    warnings += _convert_units(affine_lps, fields, axes, by_space=bool(directions))
+    for row, sign in enumerate(_TO_LPS.get(patient, ())):
+        affine_lps[row] *= sign
+    return geometry.ras_to_lps_affine(affine_lps), warnings
+
+
+def _placed_by_axes(
+    affine_lps: Float[np.ndarray, "4 4"], fields: dict[str, str], axes: list[int], sizes: list[int]
+) -> list[str]:
+    """Fill the affine from the older fields, one number for each axis; says what is missing."""
+    spacings, lows, highs = (_numbers(fields.get(name, "")) for name in ("spacings", "axismins", "axismaxs"))
+    centers = (fields.get("centers") or fields.get("centerings") or "").lower().split()
+    missing = False
+    for column, axis in enumerate(axes):
+        at_node = axis < len(centers) and centers[axis] == "node"
+        low, high = _number(lows, axis), _number(highs, axis)
+        size = _number(spacings, axis)
+        if size is None and low is not None and high is not None:
+            size = (high - low) / max(1, sizes[axis] - at_node)
+        missing |= not size
+        size = size or 1.0
+        affine_lps[column, column] = size
+        if low is not None:
+            affine_lps[column, 3] = low if at_node else low + 0.5 * size
+    return [length_units.NO_SPACING.format(format="The NRRD")] if missing else []
+
+
+def _convert_units(
+    affine_lps: Float[np.ndarray, "4 4"], fields: dict[str, str], axes: list[int], *, by_space: bool
+) -> list[str]:
+    """Turn the affine to mm, and say so."""
+    units = shlex.split(fields.get("spaceunits" if by_space else "units", ""))
+    units = units[:3] if by_space else [units[axis] for axis in axes if axis < len(units)]
+    told: dict[str, None] = {}
+    for row, unit in enumerate(units):
+        mm = length_units.mm_per_unit(unit)
+        if mm is None:
+            told[length_units.UNKNOWN_UNIT.format(format="The NRRD", unit=unit[:20])] = None
+        elif mm != 1:
+            affine_lps[row] *= mm
+            told[length_units.CONVERTED.format(format="The NRRD", unit=unit)] = None
+    return list(told)
+
+
+def _vectors(text: str) -> list[list[float] | None]:
+    """``(1,0,0) none (0,0,2)`` as lists of numbers, None for ``none``."""
+    words = text.replace("(", " (").replace(")", ") ").replace(", ", ",").split()
+    joined = " ".join(words).replace(" ,", ",")
+    return [
+        None if word.lower() == "none" else [float(number) for number in word.strip("()").split(",")]
+        for word in joined.split()
+    ]
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(word) for word in text.split()]
+
+
+def _number(numbers: list[float], axis: int) -> float | None:
+    found = numbers[axis] if axis < len(numbers) else None
+    return found if found is not None and np.isfinite(found) else None
+
+
+def _encoding(path: Path, fields: dict[str, str]) -> Encoding:
+    given = fields.get("encoding", "").lower()
+    if given not in _ENCODINGS:
+        raise UnreadableVolume(
+            f"'{path.name}' has the encoding '{given[:40]}'; raw, gzip, bzip2, text and hex are allowed. "
+            "Save it with gzip encoding."
+        )
+    return _ENCODINGS[given]
+
+
+def _dtype(path: Path, fields: dict[str, str]) -> np.dtype[Any]:
+    given, order = fields.get("type", "").lower(), fields.get("endian", "").lower()
+    if given not in _TYPES:
+        raise UnreadableVolume(
+            f"'{path.name}' holds voxels of type '{given[:40]}'; integers and real numbers are allowed. "
+            "Save a grey image instead."
+        )
+    dtype = np.dtype(_TYPES[given])
+    if dtype.itemsize == 1 or _encoding(path, fields) is Encoding.TEXT:
+        return dtype
+    if order not in _ORDERS:
+        raise unreadable(path, f"its byte order (endian) is '{order[:20]}', little or big is needed")
+    return dtype.newbyteorder(_ORDERS[order])
+
+
+def _metadata(header: HeaderText) -> dict[str, str]:
+    return dict(header.pairs)
