@@ -9,7 +9,7 @@ import pydicom
 import pytest
 
 from medvlsam2.data import vocabulary
-from medvlsam2.data.dicom_seg import Origin, read_seg, write_seg
+from medvlsam2.data.dicom_seg import Origin, current, predecessor_uid, read_seg, write_seg
 from medvlsam2.data.label_maps import LabelMap
 from medvlsam2.errors import DatasetError
 
@@ -135,26 +135,23 @@ def test_series_say_tag_and_annotator(axial):
     assert stored(write_seg(axial.folder, axial.label, tag="second reading")).SeriesDescription == "second reading"
 
 
-def test_a_revision_joins_the_series_of_its_predecessor_and_names_it(axial):
+def test_a_revision_names_its_predecessor_and_is_a_series_of_its_own(axial):
+    """OHIF of the host's wheel shows the first instance of a SEG series: within one, a revision would stay unseen."""
     first = stored(write_seg(axial.folder, axial.label, annotator="ann"))
     second = stored(write_seg(axial.folder, axial.label, annotator="ann", replaces=first))
-    third = stored(write_seg(axial.folder, axial.label, annotator="ann", replaces=second))
-    series = ("SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "SeriesDate", "SeriesTime", "StudyInstanceUID")
-    assert [second.get(keyword) for keyword in series] == [first.get(keyword) for keyword in series]
-    assert len({first.SOPInstanceUID, second.SOPInstanceUID, third.SOPInstanceUID}) == 3
-    assert (first.InstanceNumber, second.InstanceNumber, third.InstanceNumber) == (1, 2, 3)
+    third = stored(write_seg(axial.folder, axial.label, annotator="b" * 80, replaces=second))
+    revisions = [first, second, third]
+    assert len({seg.SOPInstanceUID for seg in revisions}) == len({seg.SeriesInstanceUID for seg in revisions}) == 3
+    assert {seg.StudyInstanceUID for seg in revisions} == {first.StudyInstanceUID}
+    assert [(seg.InstanceNumber, seg.SeriesNumber) for seg in revisions] == [(1, 300), (2, 301), (3, 302)]
+    assert second.SeriesDescription == "final by ann, revision 2"
+    assert third.SeriesDescription.endswith("b…, revision 3")
+    assert len(third.SeriesDescription) == 64
     (study,) = third.PredecessorDocumentsSequence
-    (old_series,) = study.ReferencedSeriesSequence
-    (instance,) = old_series.ReferencedSOPSequence
-    assert (study.StudyInstanceUID, old_series.SeriesInstanceUID) == (second.StudyInstanceUID, first.SeriesInstanceUID)
+    (series,) = study.ReferencedSeriesSequence
+    (instance,) = series.ReferencedSOPSequence
+    assert (study.StudyInstanceUID, series.SeriesInstanceUID) == (second.StudyInstanceUID, second.SeriesInstanceUID)
     assert instance.ReferencedSOPInstanceUID == second.SOPInstanceUID
-
-
-def test_a_revision_by_somebody_else_is_a_series_of_its_own(axial):
-    """A series has one description, and that says who drew it."""
-    first = stored(write_seg(axial.folder, axial.label, annotator="ann"))
-    second = stored(write_seg(axial.folder, axial.label, annotator="bob", replaces=first))
-    assert second.SeriesInstanceUID != first.SeriesInstanceUID
-    assert second.InstanceNumber == 1
-    instance = second.PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
-    assert instance.ReferencedSOPInstanceUID == first.SOPInstanceUID
+    assert [predecessor_uid(seg) for seg in revisions] == [None, first.SOPInstanceUID, second.SOPInstanceUID]
+    other = stored(write_seg(axial.folder, axial.label, annotator="bob"))
+    assert current([third, first, other, second]) == [third, other]

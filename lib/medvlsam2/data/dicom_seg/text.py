@@ -11,8 +11,8 @@ SHORT_TEXT: Final = 1024
 """Characters that VR ST (segment description) may have."""
 
 
-def long_string(text: str) -> str:
-    r"""The text as VR LO can hold it; what is cut off is told by "…".
+def long_string(text: str, characters: int = LONG_STRING) -> str:
+    r"""The text as VR LO can hold it, or in fewer characters; what is cut off is told by "…".
 
     Example:
         >>> long_string("left\\right  lobe")
@@ -21,7 +21,7 @@ def long_string(text: str) -> str:
         (64, '…')
     """
     plain = " ".join(_encodable(text).replace("\\", "/").split())
-    return plain if len(plain) <= LONG_STRING else plain[: LONG_STRING - 1] + "…"
+    return plain if len(plain) <= characters else plain[: characters - 1] + "…"
 
 
 def short_text(text: str) -> str:

@@ -1,9 +1,10 @@
 """A label map becomes one DICOM SEG that says by value, and not by rank, what each voxel is.
 
-Revisions: the new SEG names the one it replaces in the Predecessor Documents Sequence (0040,A360), as OHIF and
+Revisions: a SEG that replaces another names it in the Predecessor Documents Sequence (0040,A360), as newer OHIF and
 Cornerstone3D do; the Segmentation IOD has no attribute of its own for that, and PS3.2 allows further ones (Standard
-Extended SOP Class). Where tag and annotator are the same, it joins that SEG's series with the next instance number,
-so that a scan has one series of each annotator's labels and its newest instance holds. Nothing is taken out of a PACS.
+Extended SOP Class). It is a series of its own, whose description and numbers count on: the OHIF of MONAI Label's wheel,
+and others, show the FIRST instance of a SEG series, so that a revision inside of it would show the old label as the
+newest. Nothing is taken out of a PACS: :func:`current` tells which SEGs still hold.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def write_seg(
     frames = frames_of(label.values, numbers)
     seg = _instance()
     copy_patient_and_study(slices[0].header, seg)
-    _add_series(seg, slices[0].header, text.long_string(_description(tag, annotator)), replaces)
+    _add_series(seg, slices[0].header, tag, annotator, replaces)
     _add_content(seg, tag, annotator)
     _add_references(seg, slices)
     seg.Columns, seg.Rows = label.values.shape[:2]
@@ -122,11 +123,7 @@ def _instance() -> FileDataset:
     return seg
 
 
-def _description(tag: str, annotator: str) -> str:
-    return f"{tag} by {annotator}" if annotator.strip() else tag
-
-
-def _add_series(seg: FileDataset, scan: Dataset, description: str, replaces: Dataset | None) -> None:
+def _add_series(seg: FileDataset, scan: Dataset, tag: str, annotator: str, replaces: Dataset | None) -> None:
     from medvlsam2 import __version__
 
     seg.StudyInstanceUID = scan.StudyInstanceUID
@@ -134,24 +131,46 @@ def _add_series(seg: FileDataset, scan: Dataset, description: str, replaces: Dat
     seg.FrameOfReferenceUID = scan.get("FrameOfReferenceUID") or generate_uid(
         entropy_srcs=[str(scan.StudyInstanceUID), str(scan.SeriesInstanceUID), "frame of reference"]
     )
-    seg.Modality, seg.SeriesNumber, seg.SeriesDescription = "SEG", SERIES_NUMBER, description
-    seg.SeriesInstanceUID, seg.InstanceNumber = generate_uid(), 1
+    revision = 1 if replaces is None else int(replaces.get("InstanceNumber") or 1) + 1
+    seg.Modality, seg.SeriesInstanceUID = "SEG", generate_uid()
+    seg.SeriesNumber, seg.InstanceNumber = SERIES_NUMBER + revision - 1, revision
+    seg.SeriesDescription = _description(tag, annotator, revision)
     now = datetime.now()
     seg.SeriesDate, seg.SeriesTime = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
     seg.Manufacturer, seg.ManufacturerModelName = PRODUCT, PRODUCT
     seg.DeviceSerialNumber, seg.SoftwareVersions = "none", __version__
-    if replaces is None:
-        return
-    if replaces.get("SeriesDescription") == description and replaces.get("StudyInstanceUID") == seg.StudyInstanceUID:
-        seg.SeriesInstanceUID = replaces.SeriesInstanceUID
-        for keyword in ("SeriesNumber", "SeriesDate", "SeriesTime"):
-            setattr(seg, keyword, replaces.get(keyword) or seg.get(keyword))
-        seg.InstanceNumber = int(replaces.get("InstanceNumber") or 1) + 1
+    if replaces is not None:
+        seg.PredecessorDocumentsSequence = [_predecessor(replaces)]
+
+
+def _description(tag: str, annotator: str, revision: int) -> str:
+    """Tag, annotator and revision; the last is never cut off."""
+    end = f", revision {revision}" if revision > 1 else ""
+    start = f"{tag} by {annotator}" if annotator.strip() else tag
+    return text.long_string(start, text.LONG_STRING - len(end)) + end
+
+
+def _predecessor(replaces: Dataset) -> Dataset:
     instance, series, study = Dataset(), Dataset(), Dataset()
     instance.ReferencedSOPClassUID, instance.ReferencedSOPInstanceUID = replaces.SOPClassUID, replaces.SOPInstanceUID
     series.SeriesInstanceUID, series.ReferencedSOPSequence = replaces.SeriesInstanceUID, [instance]
     study.StudyInstanceUID, study.ReferencedSeriesSequence = replaces.StudyInstanceUID, [series]
-    seg.PredecessorDocumentsSequence = [study]
+    return study
+
+
+def predecessor_uid(seg: Dataset) -> str | None:
+    """SOP Instance UID of the SEG that this one replaces; None where it replaces none."""
+    for study in seg.get("PredecessorDocumentsSequence") or ():
+        for series in study.get("ReferencedSeriesSequence") or ():
+            for instance in series.get("ReferencedSOPSequence") or ():
+                return str(instance.ReferencedSOPInstanceUID)
+    return None
+
+
+def current(segs: Sequence[Dataset]) -> list[Dataset]:
+    """The SEGs of a list that no other one of it replaces, in the order of the list."""
+    replaced = {predecessor_uid(seg) for seg in segs}
+    return [seg for seg in segs if seg.SOPInstanceUID not in replaced]
 
 
 def _add_content(seg: FileDataset, tag: str, annotator: str) -> None:
