@@ -19,8 +19,15 @@ from jaxtyping import Float, Num
 
 from medvlsam2.errors import GeometryMismatch
 
-AFFINE_TOLERANCE_MM: Final = 1e-3
-"""Two affines are one grid if no entry differs by more than this."""
+GRID_TOLERANCE_VOXELS: Final = 0.1
+"""Two grids are one if no corner of the one lies farther than this from the same corner of the other.
+
+Rounding of headers stays under 0.01 (single precision, 2,000 voxels, coordinates of 1 m). The nearest real mistake,
+corner for centre of a voxel, is 0.5.
+"""
+
+MIN_VOXEL_MM3: Final = 1e-9
+"""A smaller voxel, of a micron along each axis, is a damaged header."""
 
 RAS_TO_LPS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 """Both ways: flipping the signs of x and y is its own inverse."""
@@ -41,6 +48,11 @@ def ras_to_ijk(points_ras: Num[np.ndarray, "n 3"], affine: Float[np.ndarray, "4 
 def ras_to_lps_affine(affine: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
     """The same grid for software that counts world axes as DICOM does; its own inverse."""
     return RAS_TO_LPS @ affine
+
+
+def is_invertible(affine: Float[np.ndarray, "4 4"]) -> bool:
+    """Whether every voxel has a place of its own: all entries are numbers and no axis is without length."""
+    return bool(np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) >= MIN_VOXEL_MM3)
 
 
 def spacing_mm(affine: Float[np.ndarray, "4 4"]) -> tuple[float, float, float]:
@@ -87,6 +99,19 @@ def reoriented_affine(affine: Float[np.ndarray, "4 4"], shape_ijk: tuple[int, in
     return affine @ turn
 
 
+def corners_ijk(shape_ijk: tuple[int, ...]) -> Float[np.ndarray, "8 3"]:
+    """Indices of the eight corner voxels."""
+    return np.indices((2, 2, 2)).reshape(3, 8).T * (np.array(shape_ijk, dtype=np.float64) - 1)
+
+
+def grid_gap_voxels(
+    shape_ijk: tuple[int, ...], affine: Float[np.ndarray, "4 4"], other: Float[np.ndarray, "4 4"]
+) -> float:
+    """How far a corner of one grid lies from the same corner of another at most, in voxels of the first."""
+    corners = corners_ijk(shape_ijk)
+    return float(np.abs(ras_to_ijk(ijk_to_ras(corners, other), affine) - corners).max())
+
+
 def require_same_grid(
     what: str,
     shape_a: tuple[int, ...],
@@ -97,16 +122,16 @@ def require_same_grid(
     """Refuse two arrays that do not share one grid.
 
     Raises:
-        GeometryMismatch: if shapes differ or any affine entry differs by more than AFFINE_TOLERANCE_MM.
+        GeometryMismatch: if shapes differ or a corner lies farther away than GRID_TOLERANCE_VOXELS.
     """
     if shape_a != shape_b:
         raise GeometryMismatch(
             f"{what}: shape {shape_b} differs from the image's {shape_a}. Both must lie on one grid; "
             "resample one of them first."
         )
-    gap_mm = float(np.abs(affine_a - affine_b).max())
-    if not gap_mm <= AFFINE_TOLERANCE_MM:  # so that NaN is refused too
+    gap = grid_gap_voxels(shape_a, affine_a, affine_b)
+    if not gap <= GRID_TOLERANCE_VOXELS:  # so that NaN is refused too
         raise GeometryMismatch(
-            f"{what}: its affine differs from the image's by up to {gap_mm:.3g} mm; "
-            f"at most {AFFINE_TOLERANCE_MM} mm is allowed. Resample one of them first."
+            f"{what}: its corners lie up to {gap:.3g} voxels from the image's; at most {GRID_TOLERANCE_VOXELS} is "
+            "allowed. Resample one of them first."
         )

@@ -12,21 +12,24 @@ from typing import Final
 import nibabel as nib
 import numpy as np
 from jaxtyping import Float, Integer, Shaped, UInt16
+from nibabel.arrayproxy import ArrayProxy
 
 from medvlsam2 import geometry
 from medvlsam2.data import file_formats
+from medvlsam2.data.label_info import MAX_VALUE, whole_number
 from medvlsam2.data.labels import scan_affine
 from medvlsam2.data.labels.nifti_place import write_nifti
 from medvlsam2.data.reading.names import NIFTI_SUFFIXES, known_suffix
 from medvlsam2.errors import DatasetError, UnreadableVolume
 
-MAX_LABEL: Final = 65535
+MAX_LABEL: Final = MAX_VALUE
 WRITABLE_SUFFIXES: Final = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd")
 NEARLY_WHOLE: Final = 0.02
 """How far a value may be from a whole number: labels up to 10 that were scaled to 8 bits and saved again as floats
 are at most 10 / 255 / 2 off. A probability map has values in between."""
 MAX_SCALING_ERROR: Final = 0.45
 """Below one half, so that a rounded value is the one that was meant."""
+_MAX_DIGITS: Final = 5
 _SEGMENT_NAME: Final = re.compile(r"Segment(\d+)_Name")
 
 
@@ -75,15 +78,16 @@ def _whole_numbers(path: Path, stored: Shaped[np.ndarray, "i j k"]) -> UInt16[np
     Raises:
         UnreadableVolume: on fractions, NaN, or values beyond 0 to MAX_LABEL.
     """
-    rounded = np.rint(stored) if stored.dtype.kind == "f" else stored
-    low, high = rounded.min(), rounded.max()
-    off = float(np.abs(stored - rounded).max()) if stored.dtype.kind == "f" else 0.0
-    allowed = max(NEARLY_WHOLE, _scaling_error(path))
-    if not (off <= allowed and low >= 0 and high <= MAX_LABEL):  # so that NaN is refused too
+    is_float = stored.dtype.kind == "f"
+    rounded = np.rint(stored) if is_float else stored
+    low, high = stored.min(), stored.max()
+    is_whole = not is_float
+    if is_float and np.isfinite(low + high):
+        is_whole = bool(np.abs(stored - rounded).max() <= max(NEARLY_WHOLE, _scaling_error(path)))
+    if not (is_whole and rounded.min() >= 0 and rounded.max() <= MAX_LABEL):
         raise UnreadableVolume(
-            f"'{path.name}' holds values from {stored.min():g} to {stored.max():g}"
-            f"{'' if off <= allowed else ' with fractions'}; a label map has whole numbers from 0 to {MAX_LABEL}. "
-            "Give the label map, not an image or a probability."
+            f"'{path.name}' holds values from {low:g} to {high:g}{'' if is_whole else ' with fractions'}; "
+            f"a label map has whole numbers from 0 to {MAX_LABEL}. Give the label map, not an image or a probability."
         )
     return rounded.astype(np.uint16)
 
@@ -94,7 +98,8 @@ def _scaling_error(path: Path) -> float:
         return 0.0
     image = nib.load(path)
     assert isinstance(image, nib.Nifti1Pair)
-    slope = float(np.nan_to_num(image.header["scl_slope"]))
+    assert isinstance(image.dataobj, ArrayProxy)
+    slope = float(image.dataobj.slope)
     return min(abs(slope) / 2 * (1 + NEARLY_WHOLE), MAX_SCALING_ERROR) if slope != 1.0 else 0.0
 
 
@@ -173,11 +178,16 @@ def _write_nrrd(
 
 
 def _segment_names(metadata: Mapping[str, str]) -> dict[int, str]:
-    """Slicer's segment names by label value; a segment without a value counts from 1, as Slicer does."""
-    names = {}
+    """Slicer's segment names by label value; a segment without a value counts from 1, as Slicer does.
+
+    A value that two segments claim has no name.
+    """
+    names: dict[int, set[str]] = {}
     for key, name in metadata.items():
         match = _SEGMENT_NAME.fullmatch(key)
         if match:
-            value = metadata.get(f"Segment{match[1]}_LabelValue", "").strip()
-            names[int(value) if value.isdecimal() else int(match[1]) + 1] = name.strip()
-    return dict(sorted(names.items()))
+            place = str(int(match[1][:_MAX_DIGITS]) + 1)
+            value = whole_number(metadata.get(f"Segment{match[1]}_LabelValue", place))
+            if value is not None and name.strip():
+                names.setdefault(value, set()).add(name.strip())
+    return {value: found.pop() for value, found in sorted(names.items()) if len(found) == 1}

@@ -44,7 +44,7 @@ class CTVolume:
                 f"Image '{self.image_id}' has shape {self.hu.shape}: a 3-D volume needs at least 2 voxels "
                 "along every axis. Give a whole CT series, not a single slice."
             )
-        if not np.isfinite(self.affine).all() or abs(np.linalg.det(self.affine[:3, :3])) < 1e-9:
+        if not geometry.is_invertible(self.affine):
             raise UnreadableVolume(
                 f"Image '{self.image_id}' has an affine that cannot be inverted. Its header is damaged; "
                 "convert the series again."

@@ -8,7 +8,6 @@ are one place. Nothing is resampled here: voxels that do not coincide with the s
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
 
 import numpy as np
 from jaxtyping import Float, UInt16
@@ -20,13 +19,6 @@ from medvlsam2.errors import GeometryMismatch
 
 Affine = Float[np.ndarray, "4 4"]
 Shape = tuple[int, int, int]
-
-TOLERANCE_VOXELS: Final = 0.1
-"""How far a label's voxel may lie from the scan's, in voxels of the scan, at any corner of the label.
-
-Rounding of headers stays under 0.01 (single precision, 2,000 voxels, coordinates of 1 m). The nearest real mistake,
-corner for centre of a voxel, is 0.5.
-"""
 
 
 @dataclass(frozen=True)
@@ -70,16 +62,13 @@ def _the_fit(what: str, label: LabelMap, shape_ijk: Shape, affine: Affine) -> _F
     source = scan_affine.source_of(affine, shape_ijk)
     places = [affine] if source is None else [affine, *source.other_affines]
     found = [fit for place in places if (fit := _fit(place, label)) is not None]
-    fits = [fit for fit in found if label.is_segmentation or _is_whole(fit, shape_ijk)]
+    fits = [fit for fit in found if _is_whole(fit, shape_ijk) or _is_cut(fit, label)]
     if not fits:
         raise GeometryMismatch(_apart(what, label, shape_ijk, affine))
-    identity = _Fit((0, 1, 2), (1, 1, 1), (0, 0, 0), shape_ijk)
-    if len(set(fits)) > 1 and label.offset_ijk is not None:
-        fits = [fit for fit in fits if fit.start == label.offset_ijk] or fits
     if len(set(fits)) == 1:
         return fits[0]
     if _has_both_forms(label, source):
-        return identity
+        return _Fit((0, 1, 2), (1, 1, 1), (0, 0, 0), shape_ijk)
     raise GeometryMismatch(
         f"{what} lies on different voxels by the scan's sform and by its qform, and nothing says which one it follows. "
         "Save it on the scan's own grid with both of the scan's transforms in its header, or make the scan's two "
@@ -91,11 +80,26 @@ def _is_whole(fit: _Fit, shape_ijk: Shape) -> bool:
     return fit.start == (0, 0, 0) and fit.shape == shape_ijk
 
 
+def _is_cut(fit: _Fit, label: LabelMap) -> bool:
+    """Whether a label that covers a part of the scan is meant so: a segmentation of Slicer, cut to what is painted.
+
+    It says at which voxel of its scan it starts; where it says nothing (0 0 0 is nothing), its paint must touch all
+    six faces. A label of another scan with voxels of the same size, or an array that was cut without its affine,
+    does neither.
+    """
+    if not label.is_segmentation:
+        return False
+    if label.offset_ijk is not None and any(label.offset_ijk):
+        return fit.start == label.offset_ijk
+    faces = [label.values.take(end, axis=axis) for axis in range(3) for end in (0, -1)]
+    return all(face.any() for face in faces)
+
+
 def _fit(place: Affine, label: LabelMap) -> _Fit | None:
     """The fit at one placement of the scan; None where voxels do not coincide."""
-    to_scan = np.linalg.inv(place) @ label.affine
-    if not np.isfinite(to_scan).all():
+    if not geometry.is_invertible(place) or not geometry.is_invertible(label.affine):
         return None
+    to_scan = np.linalg.inv(place) @ label.affine
     axes = tuple(int(axis) for axis in np.abs(to_scan[:3, :3]).argmax(axis=0))
     if sorted(axes) != [0, 1, 2]:
         return None
@@ -103,9 +107,9 @@ def _fit(place: Affine, label: LabelMap) -> _Fit | None:
     whole[axes, (0, 1, 2)] = np.sign(to_scan[axes, (0, 1, 2)])
     whole[:3, 3] = np.rint(to_scan[:3, 3])
     whole[3, 3] = 1.0
-    corners = _corners(label.values.shape)
+    corners = geometry.corners_ijk(label.values.shape)
     exact, rounded = geometry.ijk_to_ras(corners, to_scan), geometry.ijk_to_ras(corners, whole)
-    if np.abs(exact - rounded).max() > TOLERANCE_VOXELS:
+    if not np.abs(exact - rounded).max() <= geometry.GRID_TOLERANCE_VOXELS:
         return None
     first, last = rounded.min(axis=0).astype(int), rounded.max(axis=0).astype(int)
     signs = whole[axes, (0, 1, 2)].astype(int)
@@ -124,14 +128,9 @@ def _has_both_forms(label: LabelMap, source: scan_affine.SourceGeometry | None) 
         return False
     pairs = zip(own.other_affines, source.other_affines, strict=False)
     return len(own.other_affines) == len(source.other_affines) and all(
-        _gap_voxels(mine, theirs, own.shape_ijk) <= TOLERANCE_VOXELS for mine, theirs in pairs
+        geometry.grid_gap_voxels(own.shape_ijk, mine, theirs) <= geometry.GRID_TOLERANCE_VOXELS
+        for mine, theirs in pairs
     )
-
-
-def _gap_voxels(affine: Affine, other: Affine, shape_ijk: Shape) -> float:
-    corners = _corners(shape_ijk)
-    there = geometry.ras_to_ijk(geometry.ijk_to_ras(corners, other), affine)
-    return float(np.abs(there - corners).max())
 
 
 def _pasted(
@@ -157,20 +156,15 @@ def _apart(what: str, label: LabelMap, shape_ijk: Shape, affine: Affine) -> str:
     if sorted(label.values.shape) != sorted(shape_ijk):
         differs = f"has shape {label.values.shape}, the scan {shape_ijk}"
     else:
-        here = geometry.ijk_to_ras(_corners(shape_ijk), affine)
-        there = geometry.ijk_to_ras(_corners(label.values.shape), label.affine)
+        here = geometry.ijk_to_ras(geometry.corners_ijk(shape_ijk), affine)
+        there = geometry.ijk_to_ras(geometry.corners_ijk(label.values.shape), label.affine)
         gap_mm = max(float(np.linalg.norm(there - corner, axis=1).min()) for corner in here)
         own, scan = (" x ".join(f"{mm:.4g}" for mm in geometry.spacing_mm(one)) for one in (label.affine, affine))
         differs = (
             f"has voxels of {own} mm, the scan of {scan} mm, and its corners lie up to {gap_mm:.3g} mm from the "
-            f"scan's; at most {TOLERANCE_VOXELS:g} of a voxel is allowed"
+            f"scan's; at most {geometry.GRID_TOLERANCE_VOXELS:g} of a voxel is allowed"
         )
     return f"{what} lies on another grid than its scan: it {differs}. Save it on the scan's own grid."
-
-
-def _corners(shape_ijk: tuple[int, ...]) -> Float[np.ndarray, "8 3"]:
-    """Voxel indices of the corners."""
-    return np.indices((2, 2, 2)).reshape(3, 8).T * (np.array(shape_ijk, dtype=np.float64) - 1)
 
 
 def _size(shape_ijk: Shape) -> str:

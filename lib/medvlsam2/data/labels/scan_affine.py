@@ -47,13 +47,16 @@ class SourceGeometry:
 
     @cached_property
     def other_affines(self) -> tuple[Float[np.ndarray, "4 4"], ...]:
-        """Places at which programs may show the scan beside its own affine: ITK's, the sform's, the qform's."""
+        """Places at which programs show the scan beside its own affine: ITK's, the sform's, the qform's.
+
+        The last two also in millimetres where the header has another unit, which many programs pass over.
+        """
         found = [] if self.itk_affine is None else [self.itk_affine]
         if self.nifti is not None:
-            mm = np.diag([*[nifti_place.mm_per_unit(self.nifti)] * 3, 1.0])
-            for form in (self.nifti.get_sform(coded=True), self.nifti.get_qform(coded=True)):
-                if form[0] is not None:
-                    found.append(mm @ np.asarray(form[0], dtype=np.float64))
+            for form, _ in (self.nifti.get_sform(coded=True), self.nifti.get_qform(coded=True)):
+                for unit_mm in {nifti_place.mm_per_unit(self.nifti), 1.0}:
+                    if form is not None:
+                        found.append(np.diag([unit_mm, unit_mm, unit_mm, 1.0]) @ form)
         return tuple(found)
 
 
