@@ -16,19 +16,19 @@ from typing import Any
 
 from fastapi import HTTPException
 from monailabel.config import settings
-from monailabel.datastore.dicom import DICOMWebDatastore
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 from monailabel.interfaces.tasks.infer_v2 import InferTask
 from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
 
-from label_tasks import host_settings, serve_config
+from label_tasks import serve_config
 from label_tasks.base import EngineTask, ScanReader
 from label_tasks.failures import errors_as_http
-from label_tasks.images import look_again, require_known_image
+from label_tasks.images import require_known_image
 from label_tasks.language import AnswerTask, ReportTask, TextTask
 from label_tasks.learning import FineTuneTask
+from label_tasks.pacs.datastore import PacsDatastore, open_pacs
 from label_tasks.requests import label_tag
 from label_tasks.score_book import SCORE_FILE
 from label_tasks.segmentation import InteractiveTask, PromptsTask, ReferringTask, ScribblesTask, SemanticTask
@@ -48,7 +48,6 @@ class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
     """The one app class that the host looks for."""
 
     def __init__(self, app_dir: str, studies: str, conf: Mapping[str, str]) -> None:
-        host_settings.find_dcmqi()
         settings.MONAI_LABEL_AUTO_UPDATE_SCORING = False
         self._config = serve_config.parse(conf)
         self._model_dir = resolve_model(self._config.model)
@@ -74,9 +73,11 @@ class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
 
     def init_datastore(self) -> Datastore:
         """The studies folder (files and DICOM folders), or the DICOMweb server that it names."""
-        if self.studies.startswith(("http://", "https://")):
+        if not self.studies.startswith(("http://", "https://")):
+            return ScanFolder(self.studies)
+        if settings.MONAI_LABEL_DATASTORE:  # another kind of server, which the host knows
             return super().init_datastore()
-        return ScanFolder(self.studies)
+        return open_pacs(self.studies, settings, self._model_of)
 
     def init_infers(self) -> dict[str, InferTask]:
         """The seven abilities by the names that clients list."""
@@ -118,23 +119,25 @@ class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
         return dict(super().next_sample(request))
 
     def on_init_complete(self) -> None:
-        """Warm up what the first DICOM label would wait for."""
+        """Look at the PACS, and send labels to it, from now on."""
         super().on_init_complete()
-        if isinstance(self.datastore(), DICOMWebDatastore):
-            host_settings.warm_up_itk()
+        if isinstance(store := self.datastore(), PacsDatastore):
+            store.start()
 
-    def on_save_label(self, image_id: str, label_id: str) -> None:
-        """Count a submitted label at once, also where the datastore remembers lists of its source."""
+    def on_save_label(self, image_id: str, label_id: str) -> dict[str, Any]:
+        """What the reply to a submission tells besides the label's id."""
         super().on_save_label(image_id, label_id)
-        look_again(self.datastore())
+        return store.submitted(image_id) if isinstance(store := self.datastore(), PacsDatastore) else {}
 
     def _data_dir(self) -> Path:
         """Where files beside the scans go: the studies folder, or the cache of a remote datastore."""
         store = self._datastore
         return store.data_dir if isinstance(store, ScanFolder) else Path(store._datastore_path)
 
-    def _download_dcmqi_tools(self) -> None:
-        """Never download: the package ``dcmqi`` brings ``itkimage2segimage``."""
+    def _model_of(self, name: str) -> tuple[str, str] | None:
+        """Id and version of the model behind a name of a task; None for other names."""
+        ours = name in self._infers or name == self._engine.model_id
+        return (self._engine.model_id, self._engine.version) if ours else None
 
     @staticmethod
     def _no_such(what: str, name: str, known: Mapping[str, Any]) -> str:

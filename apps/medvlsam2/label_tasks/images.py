@@ -6,16 +6,18 @@ host has just written itself.
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from monailabel.datastore.dicom import DICOMWebDatastore
 from monailabel.interfaces.datastore import Datastore
 from monailabel.utils.sessions import Sessions
 
-from medvlsam2.errors import UnknownImage, nearest_hint
+from medvlsam2.errors import PacsUnavailable, UnknownImage, nearest_hint
+
+logger = logging.getLogger(__name__)
 
 
 def require_known_image(request: Mapping[str, Any], datastore: Datastore, sessions: Sessions | None) -> str:
@@ -43,10 +45,11 @@ def require_image_id(image_id: str, datastore: Datastore) -> None:
 
     Raises:
         UnknownImage: with the nearest ids that there are.
+        PacsUnavailable: if it is not known, and the PACS cannot be asked.
     """
     if image_id in datastore.list_images():
         return
-    look_again(datastore)
+    datastore.refresh()
     known = datastore.list_images()
     if image_id not in known:
         raise UnknownImage(
@@ -56,12 +59,11 @@ def require_image_id(image_id: str, datastore: Datastore) -> None:
 
 
 def look_again(datastore: Datastore) -> None:
-    """Forget what the datastore remembers of its source, so that new studies and labels are seen."""
-    if isinstance(datastore, DICOMWebDatastore):
-        DICOMWebDatastore.list_images.cache.clear()
-        DICOMWebDatastore.get_labeled_images.cache.clear()
-    else:
+    """Take up new studies and labels of the datastore's source; a PACS that is away is as it was last seen."""
+    try:
         datastore.refresh()
+    except PacsUnavailable as error:
+        logger.warning("The studies are those that were seen last: %s", error)
 
 
 def _inside(path: str, folder: str) -> bool:

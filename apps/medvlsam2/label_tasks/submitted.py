@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from monailabel.datastore.dicom import DICOMWebDatastore
-from monailabel.datastore.local import LocalDatastore
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 
 from medvlsam2.data.labels.submission import check_submission
@@ -48,7 +46,8 @@ def submitted_labels(datastore: Datastore) -> tuple[list[SubmittedLabel], list[s
 
 
 def _submitted(image_id: str, datastore: Datastore) -> SubmittedLabel:
-    path, image_path = _label_path(image_id, datastore), Path(datastore.get_image_uri(image_id))
+    path = Path(datastore.get_label_uri(image_id, DefaultLabelTag.FINAL.value))
+    image_path = Path(datastore.get_image_uri(image_id))
     info = datastore.get_label_info(image_id, DefaultLabelTag.FINAL.value)
     label_info = info.get("label_info") if isinstance(info, Mapping) else info
     checked = check_submission(path, label_info, image_path, image_id)
@@ -60,10 +59,3 @@ def _submitted(image_id: str, datastore: Datastore) -> SubmittedLabel:
         names=dict(checked.names),
         patient_id=str(image_info.get("PatientID") or image_id),
     )
-
-
-def _label_path(image_id: str, datastore: Datastore) -> Path:
-    tag = DefaultLabelTag.FINAL.value
-    if isinstance(datastore, DICOMWebDatastore):
-        return Path(LocalDatastore.get_label_uri(datastore, image_id, tag))  # the cached file, not the DICOM SEG
-    return Path(datastore.get_label_uri(image_id, tag))

@@ -42,6 +42,7 @@ class FakePacs:
         self.tells_counts = True
         self.cuts_after_bytes: int | None = None
         self.dies_after_instances: int | None = None
+        self.dies_after_storing = False
         self.html = False
         self._go_on = threading.Event()
         self._go_on.set()
@@ -57,6 +58,17 @@ class FakePacs:
     def wait(self) -> None:
         """Wait while it hangs."""
         self._go_on.wait(30)
+
+    def take(self, content: bytes) -> None:
+        """Store an instance; one that is there stays one."""
+        header = pydicom.dcmread(BytesIO(content), stop_before_pixels=True)
+        self.modalities[str(header.SeriesInstanceUID)] = str(header.Modality)
+        self.series.setdefault(str(header.SeriesInstanceUID), {})[str(header.SOPInstanceUID)] = content
+
+    def segs(self) -> list[pydicom.Dataset]:
+        """The SEGs that it holds."""
+        series = [uid for uid, modality in self.modalities.items() if modality == "SEG"]
+        return [pydicom.dcmread(BytesIO(content)) for uid in series for content in self.series[uid].values()]
 
     def add(self, series: str = SERIES, slices: int = 6, first: int = 1, modality: str = "CT") -> None:
         """Slices of a series; those that are there stay."""
@@ -78,6 +90,8 @@ def dicom_slice(series: str, uid: str, number: int) -> bytes:
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.FrameOfReferenceUID = STUDY, series, "1.2.3.9"
     dataset.PatientID, dataset.PatientName, dataset.InstanceNumber = "P1", "Fake^One", number
     dataset.Rows = dataset.Columns = 8
+    dataset.StudyDate, dataset.StudyTime, dataset.StudyID, dataset.AccessionNumber = "20260102", "101112", "1", ""
+    dataset.ReferringPhysicianName, dataset.PatientBirthDate, dataset.PatientSex = "", "", ""
     dataset.PixelSpacing, dataset.SliceThickness = [1.5, 1.5], 2
     dataset.ImagePositionPatient, dataset.ImageOrientationPatient = [0, 0, 2.0 * number], [1, 0, 0, 0, 1, 0]
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
@@ -120,6 +134,10 @@ class Handler(BaseHTTPRequestHandler):
     def listed(self, path: str, query: str) -> list[dict[str, Any]]:
         """Instances of a series, or series."""
         pacs = self.pacs
+        if path.endswith("/metadata"):
+            contents = pacs.series.get(path.split("/")[-2], {}).values()
+            headers = [pydicom.dcmread(BytesIO(content), stop_before_pixels=True) for content in contents]
+            return [header.to_json_dict() for header in headers]
         if path.endswith("/instances"):
             return [{"00080018": {"vr": "UI", "Value": [uid]}} for uid in pacs.series.get(path.split("/")[-2], {})]
         modality = re.search(r"Modality=(\w+)", query)
@@ -153,7 +171,14 @@ class Handler(BaseHTTPRequestHandler):
         if self.pacs.answer_with != 200:
             self.reply(b"no", "text/plain", self.pacs.answer_with)
             return
-        self.pacs.stored.append(body.split(b"\r\n\r\n", 1)[1].rsplit(b"\r\n--", 1)[0])
+        content = body.split(b"\r\n\r\n", 1)[1].rsplit(b"\r\n--", 1)[0]
+        self.pacs.stored.append(content)
+        if content[128:132] == b"DICM":
+            self.pacs.take(content)
+        if self.pacs.dies_after_storing:
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
+            return
         self.reply(b"{}", "application/dicom+json")
 
     def reply(self, body: bytes, content_type: str, status: int = 200) -> None:

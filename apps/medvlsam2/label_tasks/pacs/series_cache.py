@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from pydicom.errors import InvalidDicomError
 
 from label_tasks.pacs.dicomweb import DicomWeb, PacsSilent, value
-from label_tasks.pacs.safe_files import private_folder, write_whole
+from medvlsam2 import atomic_files
 from medvlsam2.errors import PacsUnavailable, UnknownImage, UnreadableVolume
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,8 @@ class SeriesCache:
     """The series that this server has fetched."""
 
     def __init__(self, folder: Path, pacs: DicomWeb) -> None:
-        self._folder = private_folder(folder)
+        self._folder = folder
+        _private(folder)
         self._pacs = pacs
 
     def folder(self, study_uid: str, series_uid: str, expected: int | None = None) -> Path:
@@ -99,7 +100,7 @@ class SeriesCache:
     def _fetch(self, study_uid: str, series_uid: str) -> None:
         beside = self._folder / f"{_BESIDE}{series_uid}"
         shutil.rmtree(beside, ignore_errors=True)
-        private_folder(beside)
+        _private(beside)
         try:
             found = [value(entry, "00080018") for entry in self._pacs.instances(study_uid, series_uid)]
             if not found:
@@ -110,11 +111,13 @@ class SeriesCache:
                     instances = [job.result() for job in jobs]
                 finally:
                     workers.shutdown(cancel_futures=True)
+            atomic_files.flush_folder(beside)
             record = {instance.name: instance.size_bytes for instance in instances}
             place = self._folder / series_uid
             shutil.rmtree(place, ignore_errors=True)
-            write_whole(self._manifest(series_uid), json.dumps({"instances": record}).encode())
-            os.replace(beside, place)
+            atomic_files.write_text(self._manifest(series_uid), json.dumps({"instances": record}), private=True)
+            beside.rename(place)
+            atomic_files.flush_folder(self._folder)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
         logger.info("Fetched a series of %d instances from the PACS", len(record))
@@ -124,15 +127,15 @@ class SeriesCache:
         path = folder / f"{instance_uid}.dcm"
         for remaining in reversed(range(_TRIES)):
             try:
-                size_bytes = self._pacs.fetch(study_uid, series_uid, instance_uid, path)
+                with atomic_files.no_room_as_error(path.name):
+                    size_bytes = self._pacs.fetch(study_uid, series_uid, instance_uid, path)
                 break
             except PacsSilent:
                 raise
             except PacsUnavailable:
                 if not remaining:
                     raise
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+        atomic_files.flush_file(path)
         _require_identity(path, series_uid, instance_uid)
         return Instance(path.name, size_bytes)
 
@@ -149,6 +152,11 @@ class SeriesCache:
 
     def _lock(self, series_uid: str) -> str:
         return str(self._folder / f"{series_uid}.lock")
+
+
+def _private(folder: Path) -> None:
+    atomic_files.make_folder(folder, private=True)
+    folder.chmod(atomic_files.PRIVATE_FOLDER)
 
 
 def require_uid(uid: str) -> None:

@@ -1,0 +1,183 @@
+"""What the PACS holds, as it was last seen: series that are images, and DICOM SEGs that refer to them.
+
+The lists are asked for in the background. Whoever reads them gets them at once, so that no route of the server waits
+for the PACS; only a request for an image that is not in the list asks again and waits (:meth:`Catalogue.look_again`).
+The last lists are kept on disk: a server that starts while the PACS is away still knows its images.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from label_tasks.pacs.dicomweb import Attributes, DicomWeb, value
+from medvlsam2 import atomic_files
+from medvlsam2.errors import MedVLSAM2Error, PacsUnavailable
+
+logger = logging.getLogger(__name__)
+
+STUDY_UID: Final = "0020000D"
+SERIES_UID: Final = "0020000E"
+INSTANCE_COUNT: Final = "00201209"
+"""NumberOfSeriesRelatedInstances: servers need not tell it."""
+
+_FACTS: Final = {
+    "StudyDate": "00080020",
+    "StudyTime": "00080030",
+    "Modality": "00080060",
+    "PatientID": "00100020",
+    "StudyInstanceUID": STUDY_UID,
+    "SeriesInstanceUID": SERIES_UID,
+}
+"""What clients are told of an image; OHIF opens the study by it."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """A series that can be annotated."""
+
+    series_uid: str
+    study_uid: str
+    instances: int | None
+    facts: dict[str, str]
+
+
+@dataclass(frozen=True)
+class SegSeries:
+    """A series of DICOM SEGs."""
+
+    study_uid: str
+    instances: int | None
+
+
+@dataclass(frozen=True)
+class Lists:
+    """The PACS as it was seen at one moment."""
+
+    images: dict[str, Image] = field(default_factory=dict)
+    segs: dict[str, SegSeries] = field(default_factory=dict)
+    """Series of DICOM SEGs, by SeriesInstanceUID."""
+
+
+class Catalogue:
+    """The lists, and the thread that renews them."""
+
+    def __init__(self, pacs: DicomWeb, kept: Path, every_s: float) -> None:
+        self._pacs = pacs
+        self._kept = kept
+        self._every_s = every_s
+        self._lists = _read(kept)
+        self._seen_s: float | None = None
+        self._failed_s = 0.0
+        self._trouble = ""
+        self._renewing = threading.Lock()
+        self._stopped = threading.Event()
+        self._first_try_over = threading.Event()
+
+    @property
+    def lists(self) -> Lists:
+        """The lists as they were last seen."""
+        return self._lists
+
+    @property
+    def seen(self) -> bool:
+        """Whether this process has seen the PACS."""
+        return self._seen_s is not None
+
+    def state(self) -> dict[str, str]:
+        """Whether the PACS answered last time, for people."""
+        if self._trouble:
+            return {"state": "away", "reason": self._trouble}
+        return {"state": "reachable" if self.seen else "not asked yet"}
+
+    def look_again(self) -> None:
+        """Ask the PACS now; requests that come at the same time share one answer.
+
+        Raises:
+            PacsUnavailable: if it does not answer; the lists stay as they were.
+        """
+        asked_s = time.monotonic()
+        with self._pacs.for_people(), self._renewing:
+            if self._trouble and self._failed_s > asked_s:
+                raise PacsUnavailable(self._trouble)
+            if self._seen_s is None or self._seen_s < asked_s:
+                self._renew()
+
+    def keep_renewing(self, then: Callable[[], None]) -> None:
+        """Renew the lists from now on in a thread of its own; call ``then`` after each time that the PACS answered."""
+        thread = threading.Thread(target=self._run, args=(then,), name="pacs-catalogue", daemon=True)
+        thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopped.set()
+
+    def wait_for_first_try(self, limit_s: float) -> None:
+        """Give the first answer some time, so that a server that has started knows its images."""
+        self._first_try_over.wait(limit_s)
+
+    def _run(self, then: Callable[[], None]) -> None:
+        while not self._stopped.is_set():
+            try:
+                with self._renewing:
+                    self._renew()
+                then()
+            except MedVLSAM2Error as error:
+                logger.warning("The lists of the PACS could not be renewed: %s", error)
+            except Exception:
+                logger.exception("The lists of the PACS could not be renewed")
+            self._first_try_over.set()
+            self._stopped.wait(self._every_s)
+
+    def _renew(self) -> None:
+        began_s = time.monotonic()
+        try:
+            wanted = {**self._pacs.address.search, "includefield": INSTANCE_COUNT}
+            images = [_image(entry) for entry in self._pacs.series(**wanted)]
+            segs = self._pacs.series(Modality="SEG", includefield=INSTANCE_COUNT)
+        except PacsUnavailable as error:
+            self._trouble, self._failed_s = str(error), time.monotonic()
+            raise
+        lists = Lists(
+            images={image.series_uid: image for image in images if image.series_uid and image.study_uid},
+            segs={
+                value(entry, SERIES_UID): SegSeries(value(entry, STUDY_UID), _count(entry))
+                for entry in segs
+                if value(entry, SERIES_UID) and value(entry, STUDY_UID)
+            },
+        )
+        changed = lists != self._lists
+        self._lists, self._seen_s, self._trouble = lists, began_s, ""
+        if changed:
+            atomic_files.write_text(self._kept, json.dumps(asdict(lists)), private=True)
+
+
+def _image(entry: Attributes) -> Image:
+    return Image(
+        series_uid=value(entry, SERIES_UID),
+        study_uid=value(entry, STUDY_UID),
+        instances=_count(entry),
+        facts={name: value(entry, tag) or "UNK" for name, tag in _FACTS.items()},
+    )
+
+
+def _count(entry: Attributes) -> int | None:
+    told = value(entry, INSTANCE_COUNT)
+    return int(told) if told.isdecimal() else None
+
+
+def _read(path: Path) -> Lists:
+    """What a server before this one has seen; nothing where that cannot be read."""
+    try:
+        record: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        images = {uid: Image(**image) for uid, image in record["images"].items()}
+        segs = {uid: SegSeries(**series) for uid, series in record["segs"].items()}
+        return Lists(images=images, segs=segs)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return Lists()

@@ -1,0 +1,319 @@
+"""Scans in a PACS as the host sees them: images and labels of its interface ``Datastore``.
+
+Takes the place of the host's ``DICOMWebDatastore``. Images are series of the PACS, fetched when they are first used and
+read as any folder of DICOM files. Labels are stored here first, with every version, as those of a local folder are; the
+final ones go to the PACS as DICOM SEG as soon as it answers. Lists never wait for the PACS.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import secrets
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from monailabel.config import Settings
+
+from label_tasks.pacs.address import PacsAddress, address_of
+from label_tasks.pacs.catalogue import Catalogue, Image
+from label_tasks.pacs.dicomweb import DicomWeb
+from label_tasks.pacs.label_segs import FINAL, label_of_seg
+from label_tasks.pacs.label_states import SUBMISSION, LabelStates, fingerprint
+from label_tasks.pacs.seg_index import KnownSeg, SegIndex
+from label_tasks.pacs.sender import Sender
+from label_tasks.pacs.series_cache import SeriesCache
+from label_tasks.store.scan_folder import ScanFolder, plain_tag, trusted_image_info
+from medvlsam2 import atomic_files
+from medvlsam2.data.label_maps import write_label_map
+from medvlsam2.data.labels.submission import RAW_SUFFIX, check_submission
+from medvlsam2.data.studies.index import StudiesIndex
+from medvlsam2.data.studies.label_place import label_suffix
+from medvlsam2.data.studies.label_shelf import LabelShelf
+from medvlsam2.data.studies.scan_list import FoundScan, ScanList
+from medvlsam2.data.studies.studies_folder import StudiesFolder
+from medvlsam2.errors import InvalidRequest, MedVLSAM2Error, PacsUnavailable, UnknownImage
+
+logger = logging.getLogger(__name__)
+
+ModelOf = Callable[[str], tuple[str, str] | None]
+"""Id and version of the model behind a name that clients use; None for a name that is not ours."""
+
+SEND_WAIT_S: Final = 10.0
+"""So long a submission waits for its SEG to be in the PACS, where the PACS answers; making one takes some seconds."""
+
+START_WAIT_S: Final = 5.0
+"""So long the start waits for the first list of images."""
+
+_SERIES: Final = "series"
+_UNPACKED: Final = ".nii.gz"
+
+
+class PacsDatastore(ScanFolder):
+    """The CT series of a PACS and their labels."""
+
+    def __init__(self, address: PacsAddress, cache: Path, every_s: float, model_of: ModelOf) -> None:
+        root = cache / hashlib.md5(address.url.encode(), usedforsecurity=False).hexdigest()  # the host's own name
+        atomic_files.make_folder(root, private=True)
+        root.chmod(atomic_files.PRIVATE_FOLDER)
+        self._address = address
+        self._model_of = model_of
+        self._pacs = DicomWeb(address)
+        self._cache = SeriesCache(root / _SERIES, self._pacs)
+        self._catalogue = Catalogue(self._pacs, root / "catalogue.json", every_s)
+        self._segs = SegIndex(self._pacs, root / "segs.json")
+        self._states = LabelStates(root / "sent")
+        self._warnings: dict[str, tuple[str, ...]] = {}
+        self._shelf = LabelShelf(root / "labels")
+        self.folder = StudiesFolder(root, self._known_scans)
+        self._sender = Sender(
+            self.folder,
+            self._states,
+            pacs=self._pacs,
+            cache=self._cache,
+            catalogue=self._catalogue,
+            segs=self._segs,
+        )
+        if self._states.is_new:
+            self._sender.take_labels_as_they_are()
+
+    def start(self) -> None:
+        """Look at the PACS and send labels to it from now on; only the server does, not the processes that train."""
+        self._cache.clear_unfinished()
+        self._catalogue.keep_renewing(self._renewed)
+        self._catalogue.wait_for_first_try(START_WAIT_S)
+        self._sender.start()
+
+    def stop(self) -> None:
+        """End the threads that :meth:`start` started."""
+        self._catalogue.stop()
+        self._sender.stop()
+
+    def name(self) -> str:
+        """Address of the PACS."""
+        return self._address.url
+
+    def get_labeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
+        """Ids of the images with a final label here, or with a SEG in the PACS that can be one; each once."""
+        return [image_id for image_id in self._seen().objects if self._has_final(image_id)]
+
+    def get_unlabeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
+        """Ids of the other images."""
+        return [image_id for image_id in self._seen().objects if not self._has_final(image_id)]
+
+    def get_image_uri(self, image_id: str) -> str:
+        """Folder with all instances of the image's series, fetched at the first call; empty if it is unknown.
+
+        Raises:
+            PacsUnavailable: if it is not here and the PACS does not give it.
+            UnreadableVolume: if an instance is damaged.
+        """
+        image = self._catalogue.lists.images.get(image_id)
+        if image is None:
+            here = self._cache.whole_folder(image_id)
+            return str(here) if here is not None and image_id in self._seen().objects else ""
+        return str(self._folder_of(image))
+
+    def get_image_info(self, image_id: str) -> dict[str, Any]:
+        """What is told about an image, its study among it; the PACS is not asked."""
+        try:
+            info = trusted_image_info(self.folder.require(image_id).image.info)
+        except UnknownImage:
+            return {}
+        image = self._catalogue.lists.images.get(image_id)
+        warnings = self._segs.warnings(image_id)
+        return {**info, **(image.facts if image else {}), **({"warnings": warnings} if warnings else {})}
+
+    def add_image(self, image_id: str, image_filename: str, image_info: Mapping[str, Any]) -> str:
+        """Refuse: scans come from the PACS.
+
+        Raises:
+            InvalidRequest: always.
+        """
+        raise InvalidRequest("The scans of this server are its PACS's. Send the scan there, or use PUT /session/.")
+
+    def remove_image(self, image_id: str) -> None:
+        """Refuse: scans are the PACS's.
+
+        Raises:
+            InvalidRequest: always.
+        """
+        raise InvalidRequest("The scans of this server are its PACS's. Remove the scan there.")
+
+    def get_label_uri(self, label_id: str, label_tag: str) -> str:
+        """Path of a label; a SEG of the PACS that is the final label is fetched. Empty if there is none."""
+        if plain_tag(label_tag) == FINAL:
+            self._take_from_pacs(label_id)
+        return super().get_label_uri(label_id, label_tag)
+
+    def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
+        """What is told about a label: also what became of it at the PACS, and SEGs there that must not be trusted."""
+        info = super().get_label_info(label_id, label_tag)
+        if plain_tag(label_tag) != FINAL:
+            return info
+        if info:
+            info["pacs"] = self._sender.told(label_id)
+        warnings = self._segs.warnings(label_id)
+        return {**info, "warnings": warnings} if warnings else info
+
+    def get_labels_by_image_id(self, image_id: str) -> dict[str, str]:
+        """Label id by tag; a label has the id of its image."""
+        labels = super().get_labels_by_image_id(image_id)
+        return {**labels, FINAL: image_id} if self._in_pacs_alone(image_id) else labels
+
+    def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: Mapping[str, Any]) -> str:
+        """Store a label here; a final one goes to the PACS now, or when it answers again.
+
+        Raises:
+            MedVLSAM2Error: if a final label is not good for its scan. Nothing was changed.
+        """
+        tag = plain_tag(label_tag)
+        info = {**(label_info or {}), SUBMISSION: secrets.token_hex(8)}
+        if tag != FINAL or label_suffix(label_filename).lower() == ".json":
+            return super().save_label(image_id, label_filename, label_tag, info)
+        if (known := self._model_of(str(info.get("model") or ""))) is not None:
+            info["model_id"], info["model_version"] = known
+        with tempfile.TemporaryDirectory(dir=self.folder.root, prefix=".submitted-") as beside:
+            label = self._checked(image_id, Path(label_filename), info, Path(beside))
+            super().save_label(image_id, str(label), FINAL, info)
+        self._sender.wake(image_id)
+        if "reason" not in self._catalogue.state():
+            self._sender.wait_for(image_id, SEND_WAIT_S)
+        return image_id
+
+    def submitted(self, image_id: str) -> dict[str, Any]:
+        """What the reply to a submission tells besides its id."""
+        warnings = [*self._warnings.pop(image_id, ()), *self._segs.warnings(image_id)]
+        return {"pacs": self._sender.told(image_id), **({"warnings": warnings} if warnings else {})}
+
+    def refresh(self) -> None:
+        """Look at the PACS now.
+
+        Raises:
+            PacsUnavailable: if it does not answer.
+        """
+        self._catalogue.look_again()
+        self.folder.look_again()
+
+    def status(self) -> dict[str, Any]:
+        """How many images there are and how many have a final label, and how it is with the PACS; it is not asked."""
+        told = super().status()
+        waiting = len(self._sender.waiting())
+        return {
+            **told,
+            "completed": len(self.get_labeled_images()),
+            "pacs": {**self._catalogue.state(), "labels_waiting": waiting},
+        }
+
+    def json(self) -> dict[str, Any]:
+        """The whole index, with what became of each final label at the PACS."""
+        index = super().json()
+        for image_id, item in index["objects"].items():
+            if FINAL in item["labels"]:
+                label = item["labels"][FINAL]
+                label["info"] = {**label["info"], "pacs": self._sender.told(image_id)}
+            if warnings := self._segs.warnings(image_id):
+                item["image"] = {**item["image"], "info": {**item["image"]["info"], "warnings": warnings}}
+        return index
+
+    def prepare_export(self) -> None:
+        """Fetch every labelled image, and every label that only the PACS has; what cannot be had is told in the log."""
+        for image_id in self.get_labeled_images():
+            try:
+                self.get_image_uri(image_id)
+                self._take_from_pacs(image_id)
+            except MedVLSAM2Error as error:
+                logger.warning("Not exported: %s", error)
+
+    def _seen(self) -> StudiesIndex:
+        """The index as it is known: the catalogue's thread looks at the PACS, not the request."""
+        return self.folder.index()
+
+    def _known_scans(self, _: Path) -> ScanList:
+        """Images of the catalogue, and those with labels here though the PACS may have lost them."""
+        images = dict.fromkeys(self._catalogue.lists.images)
+        for tag in self._shelf.tags():
+            images.update(dict.fromkeys(self._shelf.files(tag)))
+        return ScanList({image_id: FoundScan(f"{_SERIES}/{image_id}", "") for image_id in images})
+
+    def _renewed(self) -> None:
+        """The PACS has answered: take up its images and SEGs, and send what waits."""
+        self.folder.look_again()
+        self._segs.renew(self._catalogue.lists.segs)
+        self._sender.wake()
+
+    def _folder_of(self, image: Image) -> Path:
+        return self._cache.folder(image.study_uid, image.series_uid, image.instances)
+
+    def _checked(self, image_id: str, label: Path, info: Mapping[str, Any], beside: Path) -> Path:
+        """The file to store: a label that was found good for its scan, unless the scan cannot be had now."""
+        raw = label.name.lower().endswith(RAW_SUFFIX)
+        try:
+            scan = Path(self.get_image_uri(image_id))
+        except PacsUnavailable:
+            if raw:  # without its scan nobody can tell where such a label lies
+                raise
+            self._warnings[image_id] = ("The label was not compared with its scan: the PACS does not give it now.",)
+            return label
+        checked = check_submission(label, info.get("label_info"), scan, image_id)
+        self._warnings[image_id] = checked.warnings
+        if not raw:
+            return label
+        written = beside / f"label{_UNPACKED}"
+        write_label_map(written, checked.values, checked.affine, dict(checked.names))
+        return written
+
+    def _has_final(self, image_id: str) -> bool:
+        item = self.folder.index().objects.get(image_id)
+        return (item is not None and FINAL in item.labels) or self._in_pacs_alone(image_id) is not None
+
+    def _in_pacs_alone(self, image_id: str) -> KnownSeg | None:
+        """The SEG that is an image's final label, where there is none here and none was ever sent from here."""
+        item = self.folder.index().objects.get(image_id)
+        seg = self._segs.label_of(image_id)
+        if seg is None or item is None or FINAL in item.labels or seg.uid in self._states.of(image_id).uids:
+            return None
+        return seg
+
+    def _take_from_pacs(self, image_id: str) -> None:
+        """Store the SEG that is an image's final label as one, where there is none here; else do nothing."""
+        if self._in_pacs_alone(image_id) is None:
+            return
+        with self._sender.changing, tempfile.TemporaryDirectory(dir=self.folder.root, prefix=".seg-") as beside:
+            seg = self._in_pacs_alone(image_id)
+            if seg is None:
+                return
+            file, label = Path(beside) / "seg.dcm", Path(beside) / f"label{_UNPACKED}"
+            header = seg.header
+            self._pacs.fetch(header["StudyInstanceUID"], header["SeriesInstanceUID"], seg.uid, file)
+            names = label_of_seg(file, Path(self.get_image_uri(image_id)), image_id, label)
+            info = {"label_info": names, "source": {"SOPInstanceUID": seg.uid}, SUBMISSION: secrets.token_hex(8)}
+            super().save_label(image_id, str(label), FINAL, info)
+            entry = self.folder.index().objects[image_id].labels[FINAL]
+            self._states.change(
+                image_id,
+                fingerprint=fingerprint(entry.ext, entry.info),
+                seg=header,
+                uids=(*self._states.of(image_id).uids, seg.uid),
+            )
+
+
+def open_pacs(studies: str, settings: Settings, model_of: ModelOf) -> PacsDatastore:
+    """The datastore of the PACS that the host's settings describe.
+
+    Args:
+        studies: address of its DICOMweb.
+        settings: the host's.
+        model_of: tells which model a client's name stands for.
+    """
+    if settings.MONAI_LABEL_DICOMWEB_FETCH_BY_FRAME:
+        logger.warning("MONAI_LABEL_DICOMWEB_FETCH_BY_FRAME has no effect: whole instances are fetched")
+    cache = settings.MONAI_LABEL_DICOMWEB_CACHE_PATH.strip()
+    return PacsDatastore(
+        address_of(studies, settings),
+        Path(cache) if cache else Path.home() / ".cache" / "monailabel" / "dicom",
+        every_s=float(settings.MONAI_LABEL_DICOMWEB_CACHE_EXPIRY),
+        model_of=model_of,
+    )

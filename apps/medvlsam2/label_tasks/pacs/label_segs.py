@@ -1,0 +1,162 @@
+"""A final label of this server as a DICOM SEG, and a SEG of the PACS as a final label."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pydicom
+from jaxtyping import Bool
+from pydicom.dataset import FileDataset
+
+from label_tasks.pacs.seg_index import dataset_of
+from medvlsam2.data.dicom_seg import AlgorithmType, Origin, read_seg, write_seg
+from medvlsam2.data.label_maps import LabelMap, write_label_map
+from medvlsam2.data.labels.scan_geometry import read_geometry
+from medvlsam2.data.labels.submission import CheckedLabel, check_submission
+from medvlsam2.data.studies import versions
+from medvlsam2.data.studies.label_place import LabelFile
+from medvlsam2.data.studies.studies_folder import StudiesFolder
+from medvlsam2.errors import DatasetError, MedVLSAM2Error
+
+FINAL: Final = "final"
+ORIGINAL: Final = "original"
+
+_ALGORITHM_KEYS: Final = ("algorithm", "SegmentAlgorithmType")
+_UNKNOWN_VERSION: Final = "unknown"
+
+
+def make_seg(
+    folder: StudiesFolder, image_id: str, scan: Path, replaces: Mapping[str, str] | None
+) -> tuple[FileDataset, Mapping[str, Any]]:
+    """The SEG of an image's final label, and the info of the label that it was made of.
+
+    Args:
+        folder: the labels.
+        image_id: the image.
+        scan: folder of its DICOM series.
+        replaces: header of the SEG that this one replaces.
+
+    Raises:
+        UnknownLabel: if there is no label.
+        DatasetError: if the label cannot be named, or is empty.
+        GeometryMismatch: if it does not lie on the scan.
+    """
+    label = folder.label(image_id, FINAL)
+    info = dict(label.version.info) if label.version else {}
+    with tempfile.TemporaryDirectory(dir=folder.root, prefix=".seg-") as beside:
+        copy = Path(beside) / label.path.name
+        shutil.copyfile(label.path, copy)
+        if label.version and versions.content_of(copy).sha256 != label.version.content.sha256:
+            raise DatasetError(f"The label of image '{image_id}' was replaced while its SEG was made. It is made anew.")
+        checked = check_submission(copy, info.get("label_info"), scan, image_id)
+    seg = write_seg(
+        scan,
+        LabelMap(checked.values, checked.affine, dict(checked.names)),
+        origins=_origins(folder, image_id, scan, checked, info),
+        tag=FINAL,
+        annotator=str(info.get("user") or info.get("client_id") or ""),
+        replaces=dataset_of(replaces) if replaces else None,
+    )
+    return seg, info
+
+
+def as_bytes(seg: FileDataset) -> bytes:
+    """A SEG as the content of its file."""
+    buffer = BytesIO()
+    pydicom.dcmwrite(buffer, seg, write_like_original=False)
+    return buffer.getvalue()
+
+
+def label_of_seg(seg: Path, scan: Path, image_id: str, target: Path) -> list[dict[str, Any]]:
+    """Write a SEG of the PACS as a label file on the grid of its scan.
+
+    Args:
+        seg: its file.
+        scan: folder of the scan's DICOM series.
+        image_id: for messages.
+        target: the label file to write.
+
+    Returns:
+        Its ``label_info``: the name of each value.
+
+    Raises:
+        DatasetError: if its names cannot be trusted, or segments overlap.
+        GeometryMismatch: if it does not lie on the scan.
+        UnreadableVolume: if it is damaged.
+    """
+    geometry = read_geometry(scan, image_id)
+    read = read_seg(seg, geometry.shape_ijk, geometry.affine)
+    if read.warnings:
+        raise DatasetError(f"The SEG of image '{image_id}' is not used. {' '.join(read.warnings)}")
+    found = read.label_map
+    write_label_map(target, found.values, found.affine, dict(found.names))
+    return [{"name": segment.name, "idx": segment.number} for segment in read.segments if segment.voxels]
+
+
+def _origins(
+    folder: StudiesFolder, image_id: str, scan: Path, checked: CheckedLabel, info: Mapping[str, Any]
+) -> dict[int, Origin]:
+    """How each label came to be, as far as it is known.
+
+    What the client says of a segment holds. Else a segment that is voxel by voxel the model's stored result of that
+    name is AUTOMATIC; one that a model had a part in, as the client says (``model``) or as a stored result shows,
+    is SEMIAUTOMATIC; all others are MANUAL.
+    """
+    result, made_by = _stored_result(folder, image_id, scan)
+    said = _said(info)
+    model = (_text(info.get("model_id") or info.get("model")), _text(info.get("model_version")))
+    origins = {}
+    for value, name in checked.names.items():
+        kind, own_model = said.get(name, ""), model
+        drawn = result.get(name) if kind == "" else None
+        if drawn is not None:
+            mask = checked.values == value
+            same = bool(np.array_equal(mask, drawn))
+            kind = "AUTOMATIC" if same else "SEMIAUTOMATIC" if bool((mask & drawn).any()) else ""
+            own_model = made_by if kind else model
+        kind = kind or ("SEMIAUTOMATIC" if model[0] else "MANUAL")
+        origins[value] = _origin(kind, *own_model)
+    return origins
+
+
+def _origin(kind: str, model: str, version: str) -> Origin:
+    algorithm: AlgorithmType = "SEMIAUTOMATIC" if kind == "SEMIAUTOMATIC" else "AUTOMATIC"
+    return Origin() if kind == "MANUAL" else Origin(algorithm, model or "unknown", version or _UNKNOWN_VERSION)
+
+
+def _said(info: Mapping[str, Any]) -> dict[str, str]:
+    """The algorithm type of each name that the client tells one of."""
+    said = {}
+    for item in info.get("label_info") or ():
+        told = next((_text(item.get(key)).upper() for key in _ALGORITHM_KEYS if item.get(key)), "")
+        if told in {"MANUAL", "SEMIAUTOMATIC", "AUTOMATIC"}:
+            said[" ".join(str(item.get("name")).split())] = told
+    return said
+
+
+def _stored_result(
+    folder: StudiesFolder, image_id: str, scan: Path
+) -> tuple[dict[str, Bool[np.ndarray, "i j k"]], tuple[str, str]]:
+    """Masks by name of the model's result that is stored for an image, and which model made it."""
+    try:
+        label: LabelFile = folder.label(image_id, ORIGINAL)
+        info = dict(label.version.info) if label.version else {}
+        params = info.get("params") if isinstance(info.get("params"), dict) else {}
+        names = (params or {}).get("label_names") or {}
+        listed = [{"name": name, "idx": value} for name, value in names.items()] if isinstance(names, dict) else None
+        checked = check_submission(label.path, info.get("label_info") or listed, scan, image_id)
+    except MedVLSAM2Error:
+        return {}, ("", "")
+    facts = params or {}
+    made_by = (_text(facts.get("model_id") or info.get("model")), _text(facts.get("model_version")))
+    return {name: checked.values == value for value, name in checked.names.items()}, made_by
+
+
+def _text(told: Any) -> str:
+    return str(told).strip() if isinstance(told, str | int | float) else ""

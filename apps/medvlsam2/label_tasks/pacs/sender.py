@@ -1,0 +1,198 @@
+"""Sends final labels to the PACS: one after another, beside the requests, for as long as it takes.
+
+A try that fails is repeated after a wait that doubles each time; when the PACS is seen to answer again, at once. The
+SEG of a label is made once and kept until it is stored, so that a repeated try stores the same instance again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from filelock import FileLock, Timeout
+
+from label_tasks.pacs import label_segs
+from label_tasks.pacs.catalogue import Catalogue
+from label_tasks.pacs.dicomweb import DicomWeb
+from label_tasks.pacs.label_states import LabelState, LabelStates, fingerprint, now
+from label_tasks.pacs.seg_index import SegIndex, header_of
+from label_tasks.pacs.series_cache import SeriesCache
+from medvlsam2 import atomic_files
+from medvlsam2.data.studies.studies_folder import StudiesFolder
+from medvlsam2.errors import MedVLSAM2Error, UnknownImage
+
+logger = logging.getLogger(__name__)
+
+FIRST_WAIT_S: Final = 2.0
+LONGEST_WAIT_S: Final = 300.0
+LOOK_S: Final = 5.0
+"""Labels that other processes store, or that are restored, are seen within this time."""
+
+
+class Sender:
+    """The labels that wait, and the thread that sends them."""
+
+    def __init__(
+        self,
+        folder: StudiesFolder,
+        states: LabelStates,
+        *,
+        pacs: DicomWeb,
+        cache: SeriesCache,
+        catalogue: Catalogue,
+        segs: SegIndex,
+    ) -> None:
+        self.changing = threading.RLock()
+        """Held while a label is sent, or comes from the PACS: each is told apart from the other by its state."""
+        self._folder = folder
+        self._states = states
+        self._pacs = pacs
+        self._cache = cache
+        self._catalogue = catalogue
+        self._segs = segs
+        self._next_s: dict[str, float] = {}
+        self._tried = threading.Condition()
+        self._woken = threading.Event()
+        self._stopped = False
+        self._running = False
+
+    def waiting(self) -> list[str]:
+        """Images whose final label the PACS does not have yet."""
+        return [image_id for image_id in self._folder.index().objects if self.waits(image_id)]
+
+    def waits(self, image_id: str) -> bool:
+        """Whether the PACS does not have the final label of an image yet."""
+        wanted = self._wanted(image_id)
+        return wanted is not None and wanted != self._states.of(image_id).fingerprint
+
+    def told(self, image_id: str) -> dict[str, Any]:
+        """What became of an image's final label at the PACS, for people."""
+        state = self._states.of(image_id)
+        if self.waits(image_id):
+            told: dict[str, Any] = {"state": "waiting for the PACS", "attempts": state.attempts}
+            return {**told, "reason": state.reason} if state.reason else told
+        if not state.seg:
+            return {"state": "from before: not sent by this server"}
+        uids = {key: state.seg.get(key, "") for key in ("SeriesInstanceUID", "SOPInstanceUID")}
+        return {"state": "in the PACS", **uids, **({"sent": state.sent} if state.sent else {})}
+
+    def take_labels_as_they_are(self) -> None:
+        """Say of all labels that were here before this sender that they are not to be sent."""
+        for image_id in self.waiting():
+            self._states.change(image_id, fingerprint=self._wanted(image_id) or "")
+
+    def start(self) -> None:
+        """Send in a thread of its own from now on."""
+        self._running = True
+        threading.Thread(target=self._run, name="pacs-sender", daemon=True).start()
+
+    def stop(self) -> None:
+        """End the thread after what it is doing."""
+        self._stopped = True
+        self._woken.set()
+
+    def wake(self, image_id: str | None = None) -> None:
+        """Try now: the label of one image, or all that wait."""
+        if image_id is None:
+            self._next_s.clear()
+        else:
+            self._next_s.pop(image_id, None)
+        self._woken.set()
+
+    def wait_for(self, image_id: str, limit_s: float) -> None:
+        """Wait until the label of an image was sent or a try has failed; not at all where nobody sends."""
+        attempts = self._states.of(image_id).attempts
+        with self._tried:
+            self._tried.wait_for(
+                lambda: not self.waits(image_id) or self._states.of(image_id).attempts > attempts,
+                limit_s if self._running else 0,
+            )
+
+    def _run(self) -> None:
+        while not self._stopped:
+            self._woken.clear()
+            try:
+                with FileLock(self._folder.root / ".sender.lock", timeout=0):
+                    self._round()
+            except Timeout:
+                logger.debug("Another server sends the labels of this folder")
+            except Exception:
+                logger.exception("Labels could not be sent to the PACS")
+            soonest_s = min((s for s in self._next_s.values() if s > time.monotonic()), default=float("inf"))
+            self._woken.wait(min(LOOK_S, max(soonest_s - time.monotonic(), 0.0)))
+
+    def _round(self) -> None:
+        for image_id in self.waiting():
+            if self._stopped or time.monotonic() < self._next_s.get(image_id, 0.0):
+                continue
+            self._try(image_id)
+            with self._tried:
+                self._tried.notify_all()
+
+    def _try(self, image_id: str) -> None:
+        try:
+            with self.changing:
+                self._send(image_id)
+            self._next_s.pop(image_id, None)
+        except MedVLSAM2Error as error:
+            attempts = self._states.failed(image_id, str(error)).attempts
+            wait_s = min(FIRST_WAIT_S * 2 ** min(attempts - 1, 16), LONGEST_WAIT_S)
+            self._next_s[image_id] = time.monotonic() + wait_s
+            logger.warning("The label of image '%s' waits for the PACS (try %d): %s", image_id, attempts, error)
+
+    def _send(self, image_id: str) -> None:
+        state = self._prepared(image_id)
+        header = dict(state.prepared_seg or {})
+        file = self._states.seg_file(image_id)
+        self._pacs.store(header["StudyInstanceUID"], file.read_bytes())
+        self._states.change(
+            image_id,
+            fingerprint=state.prepared,
+            sent=now(),
+            seg=header,
+            uids=(*state.uids, header["SOPInstanceUID"]),
+            prepared="",
+            prepared_seg=None,
+            attempts=0,
+            reason="",
+        )
+        file.unlink(missing_ok=True)
+        logger.info("The label of image '%s' is in the PACS", image_id)
+
+    def _prepared(self, image_id: str) -> LabelState:
+        """The state of a label whose SEG lies ready: the one that was made before, or a new one."""
+        state = self._states.of(image_id)
+        if state.prepared and state.prepared == self._wanted(image_id) and self._states.seg_file(image_id).is_file():
+            return state
+        seg, info = label_segs.make_seg(self._folder, image_id, self._scan(image_id), self._before(image_id))
+        made_of = fingerprint(self._folder.label(image_id, label_segs.FINAL).ext, info)
+        atomic_files.write_bytes(self._states.seg_file(image_id), label_segs.as_bytes(seg), private=True)
+        return self._states.change(image_id, prepared=made_of, prepared_seg=header_of(seg))
+
+    def _scan(self, image_id: str) -> Path:
+        image = self._catalogue.lists.images.get(image_id)
+        if image is not None:
+            return self._cache.folder(image.study_uid, image_id, image.instances)
+        folder = self._cache.whole_folder(image_id)
+        if folder is None:
+            raise UnknownImage(f"Image '{image_id}' is not in the PACS any more, so its label cannot be sent there.")
+        return folder
+
+    def _before(self, image_id: str) -> dict[str, str] | None:
+        """Header of the SEG that the next one replaces: the newest of ours, or else one that must not be trusted."""
+        seg = self._states.of(image_id).seg
+        known = self._segs.of_image(image_id)
+        ours = [one for one in known if one.ours and one.label == "FINAL"]
+        if seg and seg["SOPInstanceUID"] not in {one.uid for one in ours}:
+            return dict(seg)  # sent after the list was renewed
+        old = ours or [one for one in known if one.warning]
+        return old[-1].header if old else None
+
+    def _wanted(self, image_id: str) -> str | None:
+        """Fingerprint of the final label as the index tells of it; None where there is no label map."""
+        item = self._folder.index().objects.get(image_id)
+        label = item.labels.get(label_segs.FINAL) if item else None
+        return None if label is None or label.ext.lower() == ".json" else fingerprint(label.ext, label.info)
