@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -99,10 +98,15 @@ class TestWhatTheHostLists:
         with pytest.raises(errors.InvalidConfig, match=r"'tpu'"):
             host.app_instance(str(APP_DIR), str(studies), {**app.conf, "device": "tpu"})
 
-    def test_nothing_is_downloaded_at_start(self, app: MONAILabelApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_nothing_is_downloaded_at_start(
+        self, app: MONAILabelApp, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """The host fetches a program at the first start with a PACS; here the PACS need not even answer."""
         monkeypatch.setattr("monailabel.interfaces.app.download_and_extract", pytest.fail)
-        app._download_dcmqi_tools()
-        assert shutil.which("itkimage2segimage")
+        monkeypatch.setattr(settings, "MONAI_LABEL_DICOMWEB_CACHE_PATH", str(tmp_path / "cache"))
+        host.clear_cache()
+        pacs = host.app_instance(str(APP_DIR), "http://127.0.0.1:9/dicom-web", app.conf)
+        assert pacs.info()["datastore"]["total"] == 0
         assert settings.MONAI_LABEL_AUTO_UPDATE_SCORING is False
 
     def test_a_folder_of_dicom_is_one_image(self, app: MONAILabelApp, studies: Path) -> None:
