@@ -255,10 +255,12 @@ def test_frames_of_an_enhanced_ct_are_sorted_by_place(tmp_path, write_series, sm
     np.testing.assert_allclose(volume.affine, single.affine, atol=1e-9)
 
 
-def test_frames_with_different_rescale_are_refused(tmp_path, write_series):
+def test_each_frame_has_its_own_rescale(tmp_path, write_series, small_hu):
     slices = write_series(tmp_path / "single")
-    enhanced_file(tmp_path / "enhanced.dcm", slices, [(1.0, -1024.0)] * 8 + [(2.0, -1024.0)])
-    assert "frames with different rescale" in error_of(tmp_path / "enhanced.dcm")
+    enhanced_file(tmp_path / "enhanced.dcm", slices, [(1.0, -1024.0)] * 8 + [(0.5, -1000.0)])
+    expected = small_hu.copy()
+    expected[:, :, 8] = np.rint((small_hu[:, :, 8] + 1024.0) * 0.5 - 1000.0)
+    np.testing.assert_array_equal(read_volume(tmp_path / "enhanced.dcm").hu, expected)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 0.75, 0.95])

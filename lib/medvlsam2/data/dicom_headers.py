@@ -11,13 +11,10 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import pydicom
 from jaxtyping import Float
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 
-from medvlsam2.data.reading.dicom_mark import has_mark, looks_like_dicom
-from medvlsam2.errors import UnreadableVolume
+from medvlsam2.data.reading.dicom.data_set import PARSE_ERRORS, damaged, read_data_set
 
 _TAGS: Final = [
     "SOPClassUID", "SOPInstanceUID", "Modality", "SeriesInstanceUID", "Rows", "Columns", "PixelSpacing",
@@ -34,10 +31,6 @@ _VOLUME_SOP_CLASSES: Final = frozenset(
 _NO_SCANS: Final = frozenset(("SEG", "RTDOSE"))
 """Modalities whose frames have positions, but are not what a scanner measured."""
 
-_PARSE_ERRORS: Final = (
-    OSError, EOFError, ValueError, TypeError, AttributeError, IndexError, KeyError, NotImplementedError,
-)  # fmt: skip
-
 
 @dataclass(frozen=True, eq=False)
 class SliceHeader:
@@ -53,7 +46,7 @@ class SliceHeader:
         pixel_spacing_mm: distance between rows, then between columns.
         position_lps: centre of its first pixel in mm.
         orientation: direction of rows, then of columns.
-        rescale: slope and intercept of an enhanced frame; None where the pixel reader applies them itself.
+        rescale: slope and intercept of an enhanced frame; None where the data set's own hold.
     """
 
     path: Path
@@ -74,21 +67,21 @@ def slice_headers(path: Path) -> list[SliceHeader]:
     Raises:
         UnreadableVolume: if the header is damaged or truncated, or a CT, MR or PET slice lacks its position.
     """
+    dataset = read_data_set(path, tags=_TAGS)
     try:
-        bare = not has_mark(path) and looks_like_dicom(path)
-        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS, force=bare)
         sop_class = str(dataset.get("SOPClassUID", ""))
+        meta = getattr(dataset, "file_meta", None)
         if dataset.get("Modality") in _NO_SCANS:
             return []
-        if not sop_class and dataset.file_meta.get("MediaStorageSOPClassUID") == _DIRECTORY_SOP_CLASS:
+        if not sop_class and meta is not None and meta.get("MediaStorageSOPClassUID") == _DIRECTORY_SOP_CLASS:
             return []
-        if not sop_class:
-            raise _damaged(path, "its header ends early")
         frames = list(_frames(path, dataset))
-    except (InvalidDicomError, *_PARSE_ERRORS) as error:
-        raise _damaged(path, str(error) or type(error).__name__) from None
+    except PARSE_ERRORS as error:
+        raise damaged(path, str(error) or type(error).__name__) from None
+    if not frames and not sop_class:
+        raise damaged(path, "its header ends early")
     if not frames and sop_class in _VOLUME_SOP_CLASSES:
-        raise _damaged(path, "its slice position, orientation or pixel spacing is absent")
+        raise damaged(path, "its slice position, orientation or pixel spacing is absent")
     return frames
 
 
@@ -137,10 +130,3 @@ def _numbers(places: list[Dataset], name: str, count: int) -> Float[np.ndarray, 
             numbers = np.array([float(number) for number in value], dtype=np.float64)
             return numbers if np.isfinite(numbers).all() else None
     return None
-
-
-def _damaged(path: Path, reason: str) -> UnreadableVolume:
-    text = " ".join(reason.split())[:120].replace(str(path), path.name)
-    return UnreadableVolume(
-        f"DICOM file '{path.name}' is damaged or truncated ({text}). Send the series again, or remove the file."
-    )

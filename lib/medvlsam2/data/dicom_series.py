@@ -1,27 +1,31 @@
 """One CT series out of a folder of DICOM files, on the exact lattice of its slices.
 
-pydicom reads the headers, SimpleITK (GDCM) the pixels: it knows every compressed transfer syntax and applies
-the rescale. Slices are sorted by where they lie, never by file name or instance number.
+Slices are sorted by where they lie, never by file name or instance number. How their pixels become Hounsfield units is
+told in ``reading.dicom.pixels``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Float
 
 from medvlsam2.data import slice_lattice
 from medvlsam2.data.dicom_headers import SliceHeader, slice_headers
 from medvlsam2.data.labels import scan_affine
 from medvlsam2.data.reading import scan_kinds
-from medvlsam2.data.reading.stored_array import StoredArray, squeezed_shape, unreadable
+from medvlsam2.data.reading.dicom.data_set import read_data_set
+from medvlsam2.data.reading.dicom.pixels import hu_of_slices
+from medvlsam2.data.reading.stored_array import StoredArray
 from medvlsam2.errors import UnreadableVolume
 
 STACK_TOLERANCE: Final = 1e-3
 """Slices whose orientation (unit vectors) and pixel spacing (mm) differ by less can lie in one stack."""
+
+_ONE_SLICE: Final = "The series has 1 slice; a volume needs at least 2."
 
 
 def read_series(path: Path) -> StoredArray:
@@ -43,6 +47,7 @@ def read_series(path: Path) -> StoredArray:
             "Give the folder that holds its .dcm files."
         )
     chosen = _choose(stacks, path)
+    _require_several(chosen, stacks)
     slices, warnings = _sorted_slices(chosen)
     if len(stacks) > 1 and path.is_dir():
         warnings.append(_left_out(chosen, stacks))
@@ -56,7 +61,7 @@ def read_series(path: Path) -> StoredArray:
             f"The gantry was tilted by {grid.tilt_deg:.1f} degrees: masks lie exactly on the slices, but "
             "software that takes the axes for orthogonal shows them skewed."
         )
-    values = _pixels(path, slices)
+    values = hu_of_slices(path, slices)
     return StoredArray(values, scan_affine.of_series(grid.affine, values.shape), warnings=tuple(warnings))
 
 
@@ -72,13 +77,12 @@ def _folder_headers(folder: Path) -> list[SliceHeader]:
 
 
 def _sibling_headers(path: Path) -> list[SliceHeader]:
-    """Slices of the series that a file belongs to; a damaged neighbour may be one of them: an error."""
+    """Slices of a file and of those beside it; a damaged neighbour may be one of its series: an error."""
     own = slice_headers(path)
     if not own or len(own) > 1:
         return own
     files = sorted(file for file in path.parent.iterdir() if file != path and scan_kinds.is_dicom_file(file))
-    others = [header for file in files for header in slice_headers(file)]
-    return own + [header for header in others if header.series_uid == own[0].series_uid]
+    return own + [header for file in files for header in slice_headers(file)]
 
 
 def _stacks(headers: Sequence[SliceHeader]) -> list[list[SliceHeader]]:
@@ -118,61 +122,66 @@ def _left_out(chosen: list[SliceHeader], stacks: Sequence[list[SliceHeader]]) ->
     )
 
 
+def _require_several(chosen: list[SliceHeader], stacks: Sequence[list[SliceHeader]]) -> None:
+    """Refuse a single slice, and say whether the others lost their common identifier."""
+    if len(chosen) > 1:
+        return
+    series = {header.series_uid for stack in stacks for header in stack}
+    if len(series) < 2:
+        raise UnreadableVolume(f"{_ONE_SLICE} Give the folder of the whole series.")
+    slices = sum(len(stack) for stack in stacks)
+    raise UnreadableVolume(
+        f"{_ONE_SLICE} The folder holds {len(series)} series with {slices} slices in all. If they are one scan, their "
+        "common SeriesInstanceUID was lost, e.g. when they were anonymised: export them again with one identifier."
+    )
+
+
 def _sorted_slices(stack: list[SliceHeader]) -> tuple[list[SliceHeader], list[str]]:
     """Slices by place, without copies of one file; two different slices at one place are refused."""
-    unique = list({(header.instance_uid or str(header.path), header.frame): header for header in stack}.values())
-    copies = len(stack) - len(unique)
-    positions = np.stack([header.position_lps for header in unique])
-    depths = slice_lattice.depths_mm(positions, unique[0].orientation)
-    order = np.argsort(depths, kind="stable")
-    slices = [unique[number] for number in order]
-    repeats = slice_lattice.repeated(depths[order])
+    positions = np.stack([header.position_lps for header in stack])
+    depths = slice_lattice.depths_mm(positions, stack[0].orientation)
+    kept = _without_copies(stack, depths)
+    slices = [stack[number] for number in kept]
+    repeats = slice_lattice.repeated(depths[kept])
     if len(repeats):
         number = int(repeats[0])
         raise UnreadableVolume(
             f"'{slices[number - 1].path.name}' and '{slices[number].path.name}' lie at the same place, "
-            f"{depths[order][number]:.2f} mm, as do {len(repeats) - 1} further pairs of all {len(slices)}. "
+            f"{depths[kept][number]:.2f} mm, as do {len(repeats) - 1} further pairs of all {len(slices)}. "
             "One slice per place is allowed. Split the phases or reconstructions into a folder each."
         )
+    copies = len(stack) - len(kept)
     return slices, [f"Copies of the same slice that were left out: {copies}."] if copies else []
 
 
-def _pixels(path: Path, slices: Sequence[SliceHeader]) -> Shaped[np.ndarray, "i j k"]:
-    """Values of all slices after rescale, in ``_ijk`` order (column, row, slice)."""
-    rows, columns = slices[0].rows_columns
-    squeezed_shape(path, (columns, rows, len(slices)))
-    if len({header.rescale for header in slices}) > 1:
-        raise UnreadableVolume(
-            f"'{slices[0].path.name}' has frames with different rescale values; one slope and intercept "
-            "for all is allowed. Export it as single slices."
-        )
-    planes: list[np.ndarray[Any, Any]] = []
-    frames: tuple[Path, np.ndarray[Any, Any]] | None = None
-    for header in slices:
-        if frames is None or frames[0] != header.path:
-            frames = header.path, _decoded(header.path)
-        if frames[1].shape[1:] != (rows, columns) or len(frames[1]) <= header.frame:
-            raise UnreadableVolume(
-                f"DICOM file '{header.path.name}' holds pixels of shape {frames[1].shape} "
-                f"(frames, rows, columns), its header promises {rows} rows and {columns} "
-                "columns. Send the series again."
-            )
-        planes.append(frames[1][header.frame])
-    volume: np.ndarray[Any, Any] = np.stack(planes)
-    return volume.T
+def _without_copies(stack: list[SliceHeader], depths: Float[np.ndarray, " n"]) -> list[int]:
+    """Numbers of the slices in order of depth, of copies the first alone."""
+    reused = _reused_identifiers(stack)
+    kept: list[int] = []
+    for number in map(int, np.argsort(depths, kind="stable")):
+        gaps_mm = depths[number] - depths[kept]
+        rivals = [kept[index] for index in np.flatnonzero(gaps_mm < slice_lattice.REPEAT_TOLERANCE_MM)]
+        if not any(_is_copy(stack[number], stack[rival], reused) for rival in rivals):
+            kept.append(number)
+    return kept
 
 
-def _decoded(path: Path) -> Shaped[np.ndarray, "frames rows columns"]:
-    import SimpleITK as sitk
+def _reused_identifiers(stack: list[SliceHeader]) -> set[str]:
+    """SOP Instance UIDs that name slices at different places: they were lost, and say nothing of copies."""
+    places: dict[tuple[str, int], SliceHeader] = {}
+    reused = set()
+    for header in stack:
+        first = places.setdefault((header.instance_uid, header.frame), header)
+        if np.linalg.norm(header.position_lps - first.position_lps) >= slice_lattice.REPEAT_TOLERANCE_MM:
+            reused.add(header.instance_uid)
+    return reused
 
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(str(path))
-    try:
-        image = reader.Execute()
-    except RuntimeError as error:
-        raise unreadable(path, error) from None
-    if image.GetNumberOfComponentsPerPixel() != 1:
-        raise UnreadableVolume(f"DICOM file '{path.name}' is a colour picture; a grey CT slice is needed.")
-    pixels: np.ndarray[Any, Any] = np.asarray(sitk.GetArrayFromImage(image))
-    return pixels if pixels.ndim == 3 else np.expand_dims(pixels, 0)
+
+def _is_copy(header: SliceHeader, other: SliceHeader, reused: set[str]) -> bool:
+    """Whether two slices at one place are the same: by their identifier, or by content where it was lost."""
+    if (header.instance_uid, header.frame) != (other.instance_uid, other.frame):
+        return False
+    if header.instance_uid and header.instance_uid not in reused:
+        return True
+    both = [read_data_set(slice_header.path).get("PixelData") for slice_header in (header, other)]
+    return both[0] is not None and both[0] == both[1]

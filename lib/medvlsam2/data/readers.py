@@ -12,6 +12,7 @@ from medvlsam2.data import dicom_series, file_formats, intensity
 from medvlsam2.data.label_maps import LabelMap, read_label_map, write_label_map
 from medvlsam2.data.reading import scan_kinds
 from medvlsam2.data.reading.names import default_image_id
+from medvlsam2.data.reading.plausible_sizes import size_warnings
 from medvlsam2.data.reading.voxel_stream import MAX_SCAN_RATIO
 from medvlsam2.data.volume import CTVolume
 
@@ -32,14 +33,16 @@ def read_volume(path: Path | str, image_id: str | None = None) -> CTVolume:
 
     Raises:
         UnreadableVolume: if the path is absent, of another format, damaged, truncated, not 3-D, empty, holds
-            NaN, or is a DICOM series with missing, repeated or irregular slices.
+            NaN, has voxels that no scanner makes, or is a DICOM series with missing, repeated or irregular slices.
+        VolumeTooLarge: if it does not fit the memory budget.
     """
     path = Path(path)
     name = image_id or default_image_id(path)
     given = scan_kinds.only_scan(path) if path.is_dir() else path
     dicom = given.is_dir() or scan_kinds.is_dicom_file(given)
     stored = dicom_series.read_series(given) if dicom else file_formats.read_array(given, MAX_SCAN_RATIO)
+    sizes = size_warnings(name, stored.affine, stored.values.shape)
     hu = intensity.to_hu(stored.values, name)
     doubt = intensity.ct_warning(hu)
-    warnings = (*stored.warnings, doubt) if doubt else stored.warnings
+    warnings = (*stored.warnings, *sizes, *((doubt,) if doubt else ()))
     return CTVolume(hu=hu, affine=stored.affine, image_id=name, warnings=warnings)
