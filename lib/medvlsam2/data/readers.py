@@ -29,7 +29,8 @@ def read_volume(path: Path | str, image_id: str | None = None) -> CTVolume:
 
     Returns:
         The scan in int16 HU, clipped to [HU_MIN, HU_MAX], in the file's axis order. ``warnings`` says what is
-        doubtful: not CT, a tilted gantry, an orientation that had to be guessed, series that were left out.
+        doubtful: not CT, a tilted gantry, an orientation that had to be guessed, sizes that no patient has, series
+        that were left out.
 
     Raises:
         UnreadableVolume: if the path is absent, of another format, damaged, truncated, not 3-D, empty, holds
@@ -41,7 +42,8 @@ def read_volume(path: Path | str, image_id: str | None = None) -> CTVolume:
     given = scan_kinds.only_scan(path) if path.is_dir() else path
     dicom = given.is_dir() or scan_kinds.is_dicom_file(given)
     stored = dicom_series.read_series(given) if dicom else file_formats.read_array(given, MAX_SCAN_RATIO)
-    sizes = size_warnings(name, stored.affine, stored.values.shape)
+    i, j, k = stored.values.shape
+    sizes = size_warnings(name, stored.affine, (i, j, k))
     hu = intensity.to_hu(stored.values, name)
     doubt = intensity.ct_warning(hu)
     warnings = (*stored.warnings, *sizes, *((doubt,) if doubt else ()))
