@@ -71,6 +71,11 @@ class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
             labels=list(self._known),
         )
 
+    @property
+    def engine(self) -> Engine:
+        """The model that answers."""
+        return self._engine
+
     def init_datastore(self) -> Datastore:
         """The studies folder (files and DICOM folders), or the DICOMweb server that it names."""
         if not self.studies.startswith(("http://", "https://")):

@@ -19,7 +19,7 @@ import anyio
 import monailabel
 from fastapi import APIRouter, Depends, FastAPI, File, Form, Request, UploadFile
 from fastapi.background import BackgroundTasks
-from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from monailabel.app import lifespan
 from monailabel.endpoints import (
@@ -39,6 +39,7 @@ from monailabel.interfaces.utils.app import app_instance
 from label_tasks import guards, viewer
 from label_tasks.failures import errors_as_http, status_of
 from label_tasks.images import require_image_id
+from label_tasks.pages import router as pages
 from medvlsam2.errors import MedVLSAM2Error, UnknownImage
 
 logger = logging.getLogger(__name__)
@@ -139,14 +140,14 @@ async def create_session(
 
 def build() -> FastAPI:
     """The application that ``medvlsam2 serve`` starts."""
-    application = FastAPI(title="MedVL-SAM2 for MONAI Label", lifespan=lifespan)
+    application = FastAPI(title="MedVL-SAM2 for MONAI Label", lifespan=lifespan, docs_url=None, redoc_url=None)
     checked = [Depends(guards.check_names)]
     application.include_router(router, dependencies=checked)
+    application.include_router(pages.router, dependencies=checked)
     for part in (info, batch_infer, train, activelearning, scoring, datastore, logs, session, viewer):
         application.include_router(part.router, dependencies=checked)
     static = Path(monailabel.__file__).parent / "endpoints" / "static"
     application.mount("/static", StaticFiles(directory=static), name="static")
-    application.add_api_route("/", _front_page, include_in_schema=False)
     application.add_exception_handler(MedVLSAM2Error, _our_error)
     application.add_exception_handler(ImageNotFoundException, _not_found)
     application.add_exception_handler(LabelNotFoundException, _not_found)
@@ -168,10 +169,6 @@ def _require_session(session_id: str) -> None:
         raise UnknownImage(
             f"Session '{session_id}' does not exist or has expired. Upload the image again: PUT /session/."
         )
-
-
-async def _front_page() -> Response:
-    return RedirectResponse("/docs")
 
 
 async def _our_error(_: Request, error: Exception) -> Response:

@@ -18,6 +18,7 @@ from monailabel.endpoints import ohif
 
 from label_tasks.pacs.address import address_of
 from label_tasks.pacs.proxy import Proxy
+from label_tasks.pages import ohif_page
 from medvlsam2.errors import InvalidRequest
 
 SERVER_COOKIE: Final = "MONAILABEL_SERVER_URL"
@@ -31,7 +32,8 @@ router = APIRouter(include_in_schema=False)
 @router.get("/ohif/{path:path}")
 async def viewer(request: Request, path: str) -> Response:
     """A file of OHIF, or its page."""
-    page = ohif.get_ohif(path)
+    is_remote = settings.MONAI_LABEL_STUDIES.startswith(("http://", "https://"))
+    page = ohif_page.answer(ohif.get_ohif(path), is_remote=is_remote)
     if page.media_type == "text/html":
         page.set_cookie(SERVER_COOKIE, quote(str(request.base_url), safe=""), path="/ohif", samesite="strict")
     return page

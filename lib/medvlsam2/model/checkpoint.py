@@ -77,12 +77,7 @@ def load(folder: Path, device: str = "cpu") -> LoadedModel:
         CheckpointMismatch: if a file is damaged, or weights do not fit the configuration.
         InvalidConfig: if ``config.yaml`` holds an unknown key.
     """
-    for name in (CONFIG, METADATA, WEIGHTS):
-        if not (folder / name).is_file():
-            raise MissingCheckpoint(
-                f"Model folder '{folder}' has no {name}; a model needs {CONFIG}, {METADATA}, {WEIGHTS} and its "
-                "tokenizer. Give another folder, or train one with 'medvlsam2 train'."
-            )
+    require_files(folder)
     config = from_dict(ModelConfig, _read_record(folder / CONFIG))
     tokenizer = tokenizers.load(folder)
     model = build(config, special_tokens(tokenizer))
@@ -96,6 +91,20 @@ def load(folder: Path, device: str = "cpu") -> LoadedModel:
         metadata |= _read_record(version_folder(folder, version) / METADATA)
     load_tensors(model, tensors, str(folder / WEIGHTS))
     return LoadedModel(model.to(device).eval(), tokenizer, config, metadata, version)
+
+
+def require_files(folder: Path) -> None:
+    """Refuse a folder without the files of a model; reads none of them.
+
+    Raises:
+        MissingCheckpoint: naming the first file that is not there.
+    """
+    for name in (CONFIG, METADATA, WEIGHTS):
+        if not (folder / name).is_file():
+            raise MissingCheckpoint(
+                f"Model folder '{folder}' has no {name}; a model needs {CONFIG}, {METADATA}, {WEIGHTS} and its "
+                "tokenizer. Give another folder, or train one with 'medvlsam2 train'."
+            )
 
 
 def load_tensors(model: MedVLSAM2, tensors: dict[str, Tensor], source: str) -> None:

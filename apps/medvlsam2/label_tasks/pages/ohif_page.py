@@ -1,0 +1,42 @@
+"""The host's OHIF without what it asks of foreign addresses, and a page of ours where OHIF has nothing to read."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+from fastapi.responses import FileResponse, Response
+
+from label_tasks.pages import render
+
+OHIF_CSP: Final = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; worker-src 'self' blob:; "
+    "base-uri 'self'; frame-ancestors 'none'"
+)
+"""What OHIF does with its own files, and nothing from elsewhere; it has scripts inside its page, and WebAssembly."""
+
+_EDITS: Final = {
+    "index.html": (re.compile(r"<link\b[^>]*\bhref=\"https?://[^>]*>"), ""),
+    "app.bundle.css": (re.compile(r"@import url\(https?://[^)]*\);?"), ""),
+    "app-config.js": (re.compile(r"(?<=friendlyName: ')[^']*"), "PACS"),
+}
+"""What is cut out of its files: fonts of a foreign address, and the name of one product that stands for any PACS."""
+
+
+def answer(file: FileResponse, *, is_remote: bool) -> Response:
+    """A file of OHIF as the server sends it; for studies in a local folder its page is a sentence what to do instead.
+
+    Args:
+        file: the host's answer.
+        is_remote: whether the studies are in a PACS, which is all that OHIF can read.
+    """
+    path = Path(file.path)
+    if path.suffix == ".html" and not is_remote:
+        return render.page("ohif.html")
+    if path.name not in _EDITS:
+        return file
+    pattern, replacement = _EDITS[path.name]
+    text = pattern.sub(replacement, path.read_text(encoding="utf-8"))
+    return Response(text, media_type=file.media_type, headers=render.headers(OHIF_CSP))

@@ -1,0 +1,100 @@
+"""Small pictures of the studies: drawn one at a time beside the event loop, and kept in memory.
+
+Nothing of a patient is left on disk, and a scan is drawn anew when its file has changed. A request that would wait
+behind too many others is refused; the page shows a sentence in the picture's place.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import anyio
+from monailabel.datastore.dicom import DICOMWebDatastore
+from monailabel.datastore.local import LocalDatastore
+from monailabel.interfaces.datastore import Datastore
+
+from medvlsam2.data.readers import read_volume
+from medvlsam2.errors import MedVLSAM2Error, UnknownImage
+from medvlsam2.tasks.thumbnail import thumbnail_png
+
+KEPT: Final = 2000
+"""So many pictures of about 50 kB are kept: 100 MB at most."""
+MAX_WAITING: Final = 60
+"""Pictures of two pages of studies may wait to be drawn, which takes about a second each."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture, or why there is none."""
+
+    version: str
+    """Changes with the scan's file."""
+    png: bytes = b""
+    problem: str = ""
+
+
+class Pictures:
+    """Pictures of the scans of one datastore."""
+
+    def __init__(self, kept: int = KEPT, max_waiting: int = MAX_WAITING) -> None:
+        self._kept = kept
+        self._max_waiting = max_waiting
+        self._waiting = 0
+        self._drawing = anyio.CapacityLimiter(1)
+        self._looking = anyio.CapacityLimiter(4)
+        self._pictures: OrderedDict[str, Picture] = OrderedDict()
+
+    async def of(self, image_id: str, datastore: Datastore) -> Picture:
+        """The picture of a scan of the datastore."""
+        path, version = await anyio.to_thread.run_sync(_found, image_id, datastore, limiter=self._looking)
+        if path is None:
+            return Picture(version, problem="The picture is made once the study was fetched from the PACS.")
+        known = self._pictures.get(image_id)
+        if known is not None and known.version == version:
+            self._pictures.move_to_end(image_id)
+            return known
+        if self._waiting >= self._max_waiting:
+            return Picture("", problem="Many pictures are being made now. Load the page again in a minute.")
+        self._waiting += 1
+        try:
+            made = await anyio.to_thread.run_sync(_drawn, image_id, path, version, limiter=self._drawing)
+        finally:
+            self._waiting -= 1
+        self._pictures[image_id] = made
+        while len(self._pictures) > self._kept:
+            self._pictures.popitem(last=False)
+        return made
+
+    def problem(self, image_id: str) -> str:
+        """Why a scan that was looked at before has no picture; empty where it has one or was not looked at."""
+        known = self._pictures.get(image_id)
+        return known.problem if known is not None else ""
+
+
+def _found(image_id: str, datastore: Datastore) -> tuple[Path | None, str]:
+    """Path of a scan that is on this machine, and what changes with its content; no path: it is in the PACS alone.
+
+    Raises:
+        UnknownImage: if the datastore does not hold it.
+    """
+    is_remote = isinstance(datastore, DICOMWebDatastore)
+    text = LocalDatastore.get_image_uri(datastore, image_id) if is_remote else datastore.get_image_uri(image_id)
+    if not text and is_remote:
+        return None, ""
+    try:
+        facts = Path(text).stat()
+    except OSError:
+        raise UnknownImage(f"Image '{image_id}' is not in the datastore, or its file is gone.") from None
+    return Path(text), f"{facts.st_mtime_ns:x}-{facts.st_size:x}"
+
+
+def _drawn(image_id: str, path: Path, version: str) -> Picture:
+    try:
+        volume = read_volume(path, image_id)
+    except MedVLSAM2Error as error:
+        return Picture(version, problem=str(error))
+    sides_known = not any("left and right" in sentence for sentence in volume.warnings)
+    return Picture(version, png=thumbnail_png(volume, sides_known=sides_known))

@@ -1,0 +1,113 @@
+"""Routes of the pages. They stand before the host's own ones for the same addresses."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+import anyio
+from fastapi import APIRouter, Request
+from fastapi.responses import FileResponse, RedirectResponse, Response
+from monailabel.config import settings
+from monailabel.interfaces.utils.app import app_instance
+
+from label_tasks.pages import render, start
+from label_tasks.pages.pictures import Pictures
+from label_tasks.pages.studies import Studies, studies_of
+from medvlsam2.errors import UnknownImage, UnreadableVolume
+
+_OURS: Final = ("label_tasks.pages", "assets")
+_SWAGGER_UI: Final = ("fastapi_offline", "static")
+ASSETS: Final = {
+    "style.css": _OURS,
+    "start.js": _OURS,
+    "docs.js": _OURS,
+    "swagger-ui.css": _SWAGGER_UI,
+    "swagger-ui-bundle.js": _SWAGGER_UI,
+}
+"""Package and folder of each file that a page may load."""
+_KINDS: Final = {".css": "text/css", ".js": "text/javascript"}
+
+MAX_LOG_LINES: Final = 5000
+MAX_LOG_BYTES: Final = 2**20
+"""More than anybody reads in a browser; the whole log is a file in the app's folder."""
+
+router = APIRouter(include_in_schema=False)
+_studies = Studies(lambda: studies_of(app_instance().datastore()))
+_pictures = Pictures()
+
+
+@router.get("/")
+async def front(request: Request, q: str = "", state: str = "", page: int = 1) -> Response:
+    """The start page: what runs, the studies, and how to connect."""
+    listing = await _studies.listing()
+    asked = start.Asked(q=q.strip(), state=state, page=page)
+    facts = start.facts(app_instance(), listing, asked, str(request.base_url), _pictures.problem)
+    return render.page("start.html", facts=facts)
+
+
+@router.get("/picture")
+async def picture(request: Request, image: str) -> Response:
+    """A small picture of a scan.
+
+    Raises:
+        UnknownImage: if there is no such scan.
+        UnreadableVolume: with the sentence that the page shows in the picture's place.
+    """
+    if await request.is_disconnected():
+        return Response(status_code=204)
+    made = await _pictures.of(image, app_instance().datastore())
+    if made.problem:
+        raise UnreadableVolume(made.problem)
+    tag = f'"{made.version}"'
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers={"ETag": tag})
+    return Response(made.png, media_type="image/png", headers={**render.headers(), "ETag": tag})
+
+
+@router.get("/docs")
+async def docs() -> Response:
+    """The API, to read and to try, with the files of an installed package."""
+    return render.page("docs.html", csp=render.SWAGGER_CSP)
+
+
+@router.get("/redoc")
+async def redoc() -> Response:
+    """The same page: one description of the API is enough."""
+    return RedirectResponse("/docs")
+
+
+@router.get("/logs/")
+async def log(lines: int = 300, html: bool = True, text: bool = False) -> Response:
+    """The last lines of the server's log, as a page or as text."""
+    count = min(max(lines, 1), MAX_LOG_LINES)
+    tail = await anyio.to_thread.run_sync(_tail, Path(settings.MONAI_LABEL_APP_DIR, "logs", "app.log"), count)
+    if text or not html:
+        return Response(tail, media_type="text/plain; charset=utf-8", headers=render.headers())
+    return render.page("logs.html", tail=tail, count=count)
+
+
+@router.get("/pages/{name}")
+async def asset(name: str) -> Response:
+    """A file that a page needs, of ours or of the installed Swagger UI.
+
+    Raises:
+        UnknownImage: if no page needs such a file.
+    """
+    if name not in ASSETS:
+        raise UnknownImage(f"There is no file '{name[:40]}' of a page. Allowed: {', '.join(ASSETS)}.")
+    package, folder = ASSETS[name]
+    path = Path(str(files(package))) / folder / name
+    return FileResponse(path, media_type=_KINDS[path.suffix], headers=render.headers())
+
+
+def _tail(path: Path, count: int) -> str:
+    """The last lines of a log, of which at most ``MAX_LOG_BYTES`` are read."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(max(0, path.stat().st_size - MAX_LOG_BYTES))
+            text = stream.read(MAX_LOG_BYTES).decode("utf-8", errors="replace")
+    except OSError as error:
+        return f"The log cannot be read ({error.strerror})."
+    return "\n".join(text.splitlines()[-count:])
