@@ -247,6 +247,18 @@ def test_nothing_is_asked_from_elsewhere(connected: Panel, pacs_server: Any) -> 
     assert "Orthanc Server" not in pacs_server.get("/ohif/app-config.js").text
 
 
+def test_the_start_page_leads_to_the_study_in_the_viewer(connected: Panel, pacs_server: Any, orthanc: str) -> None:
+    page = connected.page.context.new_page()
+    page.goto(pacs_server.url)
+    words = page.locator("main").inner_text()
+    assert f"{orthanc}/dicom-web" in words
+    assert "Examined 2026-01-01" in words
+    assert "Phantom" not in words, "a page that anybody opens names no patient"
+    page.get_by_role("link", name="Open in OHIF").click()
+    page.wait_for_function(CONNECTED)
+    page.close()
+
+
 def test_the_viewer_holds_the_scan_in_our_order(connected: Panel, phantom: Any) -> None:
     """Voxel (i, j, k) there is voxel (i, j, k) here: the ground of every click and mask below."""
     np.testing.assert_array_equal(connected.scan_hu(), phantom.volume.hu)

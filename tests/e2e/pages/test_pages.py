@@ -23,10 +23,10 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from PIL import Image
 
-from label_tasks.datastores import SCAN_PATTERNS, ScanFolder
 from label_tasks.pages import router as pages
 from label_tasks.pages.pictures import Pictures
-from label_tasks.pages.studies import Studies, studies_of
+from label_tasks.pages.studies import Studies, listing_of
+from label_tasks.store.scan_folder import ScanFolder
 from medvlsam2.tasks.engine import Engine
 
 playwright = pytest.importorskip(
@@ -112,9 +112,9 @@ def kiosk(tmp_path: Path, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch)
         if make is not None:
             app = SimpleNamespace(engine=Engine(model), studies="http://reader:secret@pacs.example/dicom-web")
         else:
-            datastore = ScanFolder(str(folder), extensions=SCAN_PATTERNS, auto_reload=False)
+            datastore = ScanFolder(folder)
             app = SimpleNamespace(engine=Engine(model), studies=str(folder), datastore=lambda: datastore)
-            make = lambda: studies_of(datastore)  # noqa: E731
+            make = lambda: listing_of(datastore)  # noqa: E731
         monkeypatch.setattr(pages, "app_instance", lambda: app)
         monkeypatch.setattr(pages, "_studies", Studies(make, wait_s=0.5))
         monkeypatch.setattr(pages, "_pictures", Pictures())

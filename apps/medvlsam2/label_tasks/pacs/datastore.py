@@ -116,6 +116,10 @@ class PacsDatastore(ScanFolder):
             return str(here) if here is not None and image_id in self._seen().objects else ""
         return str(self._folder_of(image))
 
+    def path_if_here(self, image_id: str) -> Path | None:
+        """Folder of the image's series if all of it is here; the PACS is not asked."""
+        return self._cache.whole_folder(image_id)
+
     def get_image_info(self, image_id: str) -> dict[str, Any]:
         """What is told about an image, its study among it; the PACS is not asked."""
         try:

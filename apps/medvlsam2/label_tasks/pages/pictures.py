@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Final
 
 import anyio
-from monailabel.datastore.dicom import DICOMWebDatastore
-from monailabel.datastore.local import LocalDatastore
 from monailabel.interfaces.datastore import Datastore
 
+from label_tasks.pacs.datastore import PacsDatastore
 from medvlsam2.data.readers import read_volume
 from medvlsam2.errors import MedVLSAM2Error, UnknownImage
 from medvlsam2.tasks.thumbnail import thumbnail_png
@@ -80,15 +79,17 @@ def _found(image_id: str, datastore: Datastore) -> tuple[Path | None, str]:
     Raises:
         UnknownImage: if the datastore does not hold it.
     """
-    is_remote = isinstance(datastore, DICOMWebDatastore)
-    text = LocalDatastore.get_image_uri(datastore, image_id) if is_remote else datastore.get_image_uri(image_id)
-    if not text and is_remote:
-        return None, ""
+    if isinstance(datastore, PacsDatastore):
+        path = datastore.path_if_here(image_id)
+        if path is None:
+            return None, ""
+    else:
+        path = Path(datastore.get_image_uri(image_id))
     try:
-        facts = Path(text).stat()
+        facts = path.stat()
     except OSError:
         raise UnknownImage(f"Image '{image_id}' is not in the datastore, or its file is gone.") from None
-    return Path(text), f"{facts.st_mtime_ns:x}-{facts.st_size:x}"
+    return path, f"{facts.st_mtime_ns:x}-{facts.st_size:x}"
 
 
 def _drawn(image_id: str, path: Path, version: str) -> Picture:

@@ -14,7 +14,7 @@ from monailabel.interfaces.utils.app import app_instance
 
 from label_tasks.pages import render, start
 from label_tasks.pages.pictures import Pictures
-from label_tasks.pages.studies import Studies, studies_of
+from label_tasks.pages.studies import Studies, listing_of
 from medvlsam2.errors import UnknownImage, UnreadableVolume
 
 _OURS: Final = ("label_tasks.pages", "assets")
@@ -34,7 +34,7 @@ MAX_LOG_BYTES: Final = 2**20
 """More than anybody reads in a browser; the whole log is a file in the app's folder."""
 
 router = APIRouter(include_in_schema=False)
-_studies = Studies(lambda: studies_of(app_instance().datastore()))
+_studies = Studies(lambda: listing_of(app_instance().datastore()))
 _pictures = Pictures()
 
 

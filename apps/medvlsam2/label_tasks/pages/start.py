@@ -116,9 +116,8 @@ def _warnings(app: App, listing: Listing, base_url: str, *, is_remote: bool) -> 
         checkpoint.require_files(app.engine.model_dir)
     except MedVLSAM2Error as error:
         found.append(str(error))
-    if listing.problem:
-        found.append(listing.problem)
-    elif not listing.studies:
+    found += listing.problems
+    if not listing.studies and not listing.problems:
         found.append(
             "The PACS holds no CT series."
             if is_remote

@@ -10,8 +10,8 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Literal
 
@@ -42,6 +42,12 @@ class Study:
     """Who submitted the label, or which model made it; empty where that is not known."""
     when: str = ""
     """Local date and time of the label; empty where that is not known."""
+    note: str = ""
+    """Whether the PACS has the label; empty where there is no PACS."""
+    date: str = ""
+    """Date of the examination, where a PACS tells it."""
+    study_uid: str = ""
+    """By which OHIF opens the study; empty where there is no PACS."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +55,8 @@ class Listing:
     """The studies, as far as they are known."""
 
     studies: tuple[Study, ...] = ()
-    problem: str = ""
-    """A sentence if the list is missing or old."""
+    problems: tuple[str, ...] = ()
+    """Sentences, e.g. that the list is missing or old."""
 
 
 class Studies:
@@ -61,13 +67,13 @@ class Studies:
         wait_s: longest time that :meth:`listing` waits for it.
     """
 
-    def __init__(self, make: Callable[[], tuple[Study, ...]], wait_s: float = WAIT_S) -> None:
+    def __init__(self, make: Callable[[], Listing], wait_s: float = WAIT_S) -> None:
         self._make = make
         self._wait_s = wait_s
         self._thread = anyio.CapacityLimiter(1)
-        self._running: asyncio.Task[tuple[Study, ...]] | None = None
+        self._running: asyncio.Task[Listing] | None = None
         self._asked_s = 0.0
-        self._last: tuple[Study, ...] | None = None
+        self._last: Listing | None = None
 
     async def listing(self) -> Listing:
         """The studies now, or those of the last time with a sentence why."""
@@ -84,34 +90,59 @@ class Studies:
             logger.warning("The studies cannot be listed", exc_info=None if task.cancelled() else task.exception())
             return self._known("cannot be read now; the server's log says why")
         self._last = task.result()
-        return Listing(self._last)
+        return self._last
 
     def _known(self, what: str) -> Listing:
-        shown = "The list below is the last one known." if self._last else "So no study is listed."
-        return Listing(self._last or (), f"The source of the studies {what}. {shown}")
+        studies = self._last.studies if self._last else ()
+        shown = "The list below is the last one known." if studies else "So no study is listed."
+        return Listing(studies, (f"The source of the studies {what}. {shown}",))
 
 
-def studies_of(datastore: Datastore) -> tuple[Study, ...]:
-    """All studies by name; may ask a PACS, so call it beside the event loop."""
+def listing_of(datastore: Datastore) -> Listing:
+    """All studies by name. It may look through a folder on a slow disk, so call it beside the event loop."""
+    objects = datastore.json()["objects"]
     finals = frozenset(datastore.get_labeled_images())
-    return tuple(_study(image_id, datastore, finals) for image_id in sorted(datastore.list_images(), key=_natural))
+    studies = tuple(
+        _study(image_id, objects[image_id].get("labels", {}), datastore.get_image_info(image_id), finals)
+        for image_id in sorted(objects, key=_natural)
+    )
+    return Listing(studies, tuple(_of_the_pacs(datastore.status().get("pacs", {}))))
 
 
-def _study(image_id: str, datastore: Datastore, finals: frozenset[str]) -> Study:
-    tags = datastore.get_labels_by_image_id(image_id)
-    if _FINAL in tags:
-        info = datastore.get_label_info(tags[_FINAL], _FINAL)
-        return Study(image_id, "final", _first_text(info, _WHO), _when(info.get("ts")))
+def _of_the_pacs(state: Mapping[str, Any]) -> Iterator[str]:
+    if state.get("reason"):
+        yield f"{state['reason']} The studies below are those that were seen last."
+    if waiting := state.get("labels_waiting"):
+        yield f"Labels that wait to be sent to the PACS: {waiting}. They are stored here, and are sent when it answers."
+
+
+def _study(image_id: str, labels: Mapping[str, Any], told: Mapping[str, Any], finals: frozenset[str]) -> Study:
+    date, study_uid = _first_text(told, ("StudyDate",)), str(told.get("StudyInstanceUID") or "")
+    seen = Study(image_id, "unlabelled", date=_dashed(date), study_uid=study_uid)
+    if _FINAL in labels:
+        info = _info(labels[_FINAL])
+        pacs = info.get("pacs")
+        note = _first_text(pacs, ("state",)) if isinstance(pacs, Mapping) else ""
+        return replace(seen, state="final", by=_first_text(info, _WHO), when=_when(info.get("ts")), note=note)
     if image_id in finals:
-        return Study(image_id, "final")
-    if not tags:
-        return Study(image_id, "unlabelled")
-    infos = [datastore.get_label_info(label_id, tag) for tag, label_id in tags.items()]
-    newest = max(infos, key=lambda info: _number(info.get("ts")))
-    return Study(image_id, "model result", _first_text(newest, ("model",)), _when(newest.get("ts")))
+        return replace(seen, state="final", note="in the PACS")
+    if not labels:
+        return seen
+    newest = max(map(_info, labels.values()), key=lambda info: _number(info.get("ts")))
+    return replace(seen, state="model result", by=_first_text(newest, ("model",)), when=_when(newest.get("ts")))
 
 
-def _first_text(info: dict[str, Any], keys: Sequence[str]) -> str:
+def _info(label: Any) -> Mapping[str, Any]:
+    info = label.get("info") if isinstance(label, Mapping) else None
+    return info if isinstance(info, Mapping) else {}
+
+
+def _dashed(date: str) -> str:
+    """A date as DICOM writes it, for people."""
+    return f"{date[:4]}-{date[4:6]}-{date[6:]}" if re.fullmatch("[0-9]{8}", date) else ""
+
+
+def _first_text(info: Mapping[str, Any], keys: Sequence[str]) -> str:
     texts = (info.get(key) for key in keys)
     return next((text[:_WHO_LENGTH] for text in texts if isinstance(text, str) and text.strip()), "")
 
