@@ -34,8 +34,9 @@ from label_tasks.score_book import SCORE_FILE
 from label_tasks.segmentation import InteractiveTask, PromptsTask, ReferringTask, ScribblesTask, SemanticTask
 from label_tasks.selection import UniformRandom, ValueStrategy
 from label_tasks.store.scan_folder import ScanFolder
+from label_tasks.uploads.sessions import PrivateSessions
 from medvlsam2.data import vocabulary
-from medvlsam2.errors import nearest_hint
+from medvlsam2.errors import InvalidRequest, nearest_hint
 from medvlsam2.model.registry import resolve_model
 from medvlsam2.tasks.engine import Engine
 
@@ -134,6 +135,18 @@ class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
         super().on_save_label(image_id, label_id)
         return store.submitted(image_id) if isinstance(store := self.datastore(), PacsDatastore) else {}
 
+    @property
+    def scans(self) -> ScanReader:
+        """Reads scans and keeps the last few."""
+        return self._scans
+
+    def bundle_path(self, model: str | None) -> str:
+        """What the host puts on the search path of a training's process; were it empty, it would take a client's."""
+        return self.app_dir
+
+    def _load_sessions(self, load: bool = False) -> PrivateSessions | None:
+        return PrivateSessions(settings.MONAI_LABEL_SESSION_PATH, settings.MONAI_LABEL_SESSION_EXPIRY) if load else None
+
     def _data_dir(self) -> Path:
         """Where files beside the scans go: the studies folder, or the cache of a remote datastore."""
         store = self._datastore
@@ -162,7 +175,11 @@ def _published_labels(model_dir: Path) -> dict[str, int]:
 
 def _result_tag(task: EngineTask, tag: str | None) -> str:
     """Tag under which a result is stored; a text gets its own, for it must not replace a mask."""
-    masks = (DefaultLabelTag.ORIGINAL.value, DefaultLabelTag.FINAL.value)
-    if isinstance(task, TextTask) and (tag is None or tag in masks):
+    if isinstance(task, TextTask) and tag in (None, DefaultLabelTag.ORIGINAL.value, DefaultLabelTag.FINAL.value):
         return task.tag
+    if tag == DefaultLabelTag.FINAL.value:
+        raise InvalidRequest(
+            "label_tag is 'final', the tag of what annotators submitted; results of the model go elsewhere. Leave it "
+            "out, or give another, e.g. 'original'."
+        )
     return label_tag(tag if tag is not None else DefaultLabelTag.ORIGINAL.value)

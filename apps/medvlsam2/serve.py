@@ -6,11 +6,15 @@ The environment is set before the host is imported, for it reads its settings th
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 APP_DIR = Path(__file__).resolve().parent
+ALLOWED_HOSTS = "MEDVLSAM2_ALLOWED_HOSTS"
+"""Environment variable with further names of the server, with commas between them."""
 
 
 def host_arguments(arguments: argparse.Namespace) -> list[str]:
@@ -39,6 +43,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--device", default="auto", help="auto, cpu or cuda")
     options.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 opens it to the network")
     options.add_argument("--port", default=8000, type=int, help="port to listen on")
+    options.add_argument(
+        "--allowed-host", action="append", default=[], metavar="NAME", help="further name that clients call it by"
+    )
     options.add_argument("--conf", nargs=2, action="append", default=[], metavar=("KEY", "VALUE"), help="as the host's")
     return options
 
@@ -48,12 +55,31 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser().parse_args(argv)
     sys.path.insert(0, str(APP_DIR))
     from label_tasks import host_settings
+    from label_tasks.uploads.private_files import ServerTemp
+    from medvlsam2.errors import InvalidConfig
 
     host_settings.prepare_environment()
-    from monailabel.main import Main
+    os.environ.setdefault(ALLOWED_HOSTS, ",".join(arguments.allowed_host))
+    try:
+        host_settings.refuse_login()
+    except InvalidConfig as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
+    temporary = ServerTemp()
+    temporary.use()
+    signal.signal(signal.SIGTERM, _end)
+    try:
+        from monailabel.main import Main
 
-    host = Main()
-    host.action_start_server(host.args_parser().parse_args(host_arguments(arguments)))
+        host = Main()
+        host.action_start_server(host.args_parser().parse_args(host_arguments(arguments)))
+    finally:
+        temporary.remove()
+
+
+def _end(number: int, _: object) -> None:
+    """End as usual, so that what is left is removed."""
+    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

@@ -63,6 +63,22 @@ class Superseded(MedVLSAM2Error):
     """A request that a newer one for the same object has replaced."""
 
 
+class Cancelled(MedVLSAM2Error):
+    """A request whose client has left or has cancelled it."""
+
+
+class NotAllowed(MedVLSAM2Error):
+    """A request from a web page of another origin, or to a host name that is not the server's."""
+
+
+class TooLarge(MedVLSAM2Error):
+    """A body, an upload or an archive beyond its limit."""
+
+
+class TooMany(MedVLSAM2Error):
+    """More at once than the server takes; try again later."""
+
+
 class DeviceFull(MedVLSAM2Error):
     """A device whose memory does not suffice."""
 

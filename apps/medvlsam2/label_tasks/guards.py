@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import PurePosixPath
 from typing import Any, Final
 
 from fastapi import Request, UploadFile
 
-from label_tasks.requests import EXTENSIONS, label_tag
+from label_tasks.http.json_text import read_object
+from label_tasks.http.names import require_plain_name, require_tag, shown
+from label_tasks.requests import EXTENSIONS
 from label_tasks.store.listing import SCAN_SUFFIXES
+from label_tasks.uploads.received import ending
 from medvlsam2.errors import InvalidRequest
 
 RESERVED: Final = ("model", "image", "session", "image_id")
 """Fields that the address of a request names; params must not say otherwise."""
 
 UPLOADS: Final = SCAN_SUFFIXES
+LABEL_UPLOADS: Final = (*EXTENSIONS, ".bin", ".json")
 
 _NAMES: Final = ("image", "id", "label", "session_id")
-_ABSOLUTE: Final = re.compile(r"^([A-Za-z]:)?[/\\]")
-_NAME = re.compile(r"^[^/\\\x00-\x1f]{1,200}$")
+_IN_PATH: Final = ("model", "strategy", "method", "session_id")
+_ABSOLUTE: Final = re.compile(r"([A-Za-z]:)?[/\\]")
 
 
 async def check_names(request: Request) -> None:
-    """Refuse image ids, label ids and tags in the query that could leave the studies folder.
+    """Refuse ids, names and tags in the address that could leave the studies folder, or show as what they are not.
 
     Raises:
         InvalidRequest: naming the parameter and its value.
@@ -33,19 +35,12 @@ async def check_names(request: Request) -> None:
         for value in request.query_params.getlist(key):
             if value:
                 require_plain_name(key, value)
+    for key in _IN_PATH:
+        if key in request.path_params:
+            require_plain_name(key, request.path_params[key])
     for tag in request.query_params.getlist("tag"):
         if tag:
-            label_tag(tag)
-
-
-def require_plain_name(key: str, value: str) -> None:
-    """Refuse a name that is a path.
-
-    Raises:
-        InvalidRequest: if it holds a separator or a control character, or starts with a dot.
-    """
-    if not _NAME.match(value) or value.startswith("."):
-        raise InvalidRequest(f"The {key} {value!r} is not allowed. Give an id without '/', '\\' or a leading dot.")
+            require_tag(tag)
 
 
 def parse_params(params: str) -> dict[str, Any]:
@@ -54,18 +49,7 @@ def parse_params(params: str) -> dict[str, Any]:
     Raises:
         InvalidRequest: if it is not a JSON object.
     """
-    try:
-        record = json.loads(params) if params else {}
-    except json.JSONDecodeError as error:
-        raise InvalidRequest(
-            f"The field 'params' is not JSON ({error.msg} at character {error.pos}): {params[:80]!r}. "
-            'Send an object, e.g. {"prompt": "liver"}.'
-        ) from error
-    if not isinstance(record, dict):
-        raise InvalidRequest(
-            f'The field \'params\' is {params[:80]!r}, not a JSON object. Send one, e.g. {{"prompt": "liver"}}.'
-        )
-    return record
+    return read_object(params, "The field 'params'")
 
 
 def inference_params(params: str) -> dict[str, Any]:
@@ -78,14 +62,14 @@ def inference_params(params: str) -> dict[str, Any]:
     for key in RESERVED:
         if key in record:
             raise InvalidRequest(
-                f"The field 'params' sets '{key}' to {record[key]!r}. The address of the request names it: "
+                f"The field 'params' sets '{key}' to {shown(str(record[key]))}. The address of the request names it: "
                 "leave it out."
             )
     label = record.get("label")
     if isinstance(label, str) and _ABSOLUTE.match(label):
         raise InvalidRequest(
-            f"The field 'params' sets 'label' to {label!r}, a path. Name a segment there, and upload a label map as a "
-            "file."
+            f"The field 'params' sets 'label' to {shown(label)}, a path. Name a segment there, and upload a label "
+            "map as a file."
         )
     return record
 
@@ -96,9 +80,7 @@ def require_upload(file: UploadFile, allowed: tuple[str, ...]) -> None:
     Raises:
         InvalidRequest: naming the file and the allowed endings.
     """
-    name = PurePosixPath(file.filename or "").name
-    if not name.endswith(allowed):
-        raise InvalidRequest(f"The file '{name}' cannot be taken. Its name must end in {', '.join(allowed)}.")
-
-
-LABEL_UPLOADS: Final = (*EXTENSIONS, ".bin", ".json")
+    if not ending(file.filename or "", allowed):
+        raise InvalidRequest(
+            f"The file {shown(file.filename or '')} cannot be taken. Its name must end in {', '.join(allowed)}."
+        )

@@ -5,16 +5,36 @@ from __future__ import annotations
 import os
 from typing import Final
 
+from medvlsam2.errors import InvalidConfig
+
 HOST_ENVIRONMENT: Final = {
     "MONAI_LABEL_AUTO_UPDATE_SCORING": "false",  # each would start a process that builds the app anew
+    "FORWARDED_ALLOW_IPS": "",  # else any program on this machine could pass for another address
     "MONAI_LABEL_TRACKING_ENABLED": "false",  # the host's file store for MLflow is refused by today's MLflow
     "MONAI_LABEL_DICOMWEB_CACHE_EXPIRY": "30",  # seconds; by default a new study is unseen for two hours
     "MONAI_LABEL_DICOMWEB_READ_TIMEOUT": "20",  # seconds of silence; archives on slow disks need more than the 5 s
 }
 """Read by the host when it is imported; a user's own settings win."""
 
+LOGIN: Final = "MONAI_LABEL_AUTH_ENABLE"
+
 
 def prepare_environment() -> None:
     """Set the host's defaults for this process and its children; call it before the host is imported."""
     for key, value in HOST_ENVIRONMENT.items():
         os.environ.setdefault(key, value)
+
+
+def refuse_login() -> None:
+    """Do not start where an operator believes that a login protects the server.
+
+    Raises:
+        InvalidConfig: if the host's login is switched on, by an environment variable or a file ``.env``.
+    """
+    from monailabel.config import settings
+
+    if settings.MONAI_LABEL_AUTH_ENABLE:
+        raise InvalidConfig(
+            f"{LOGIN} is set, but this server has no login: its routes would answer without a token. Unset it, and "
+            "keep the server on 127.0.0.1 or behind something that has a login."
+        )

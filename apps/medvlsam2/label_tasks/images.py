@@ -15,6 +15,7 @@ from typing import Any
 from monailabel.interfaces.datastore import Datastore
 from monailabel.utils.sessions import Sessions
 
+from label_tasks.uploads.private_files import PREFIX
 from medvlsam2.errors import PacsUnavailable, UnknownImage, nearest_hint
 
 logger = logging.getLogger(__name__)
@@ -33,8 +34,8 @@ def require_known_image(request: Mapping[str, Any], datastore: Datastore, sessio
             "session that has not expired, or upload a file."
         )
     if request.get("session") and sessions is not None and _inside(image, sessions.store_path):
-        return Path(image).parent.name
-    if Path(image).parent == Path(tempfile.gettempdir()) and Path(image).is_file():
+        return str(request["session"]["name"])
+    if _is_upload(Path(image)) and Path(image).is_file():
         return Path(image).name
     require_image_id(image, datastore)
     return image
@@ -64,6 +65,14 @@ def look_again(datastore: Datastore) -> None:
         datastore.refresh()
     except PacsUnavailable as error:
         logger.warning("The studies are those that were seen last: %s", error)
+
+
+def _is_upload(path: Path) -> bool:
+    """Whether a file lies where the server writes uploads: in the temporary folder, or a private folder in it."""
+    temporary = Path(tempfile.gettempdir())
+    return path.parent == temporary or (
+        path.parent.parent == temporary and path.parent.name.startswith(PREFIX) and ".." not in path.parts
+    )
 
 
 def _inside(path: str, folder: str) -> bool:

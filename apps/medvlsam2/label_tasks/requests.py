@@ -29,7 +29,7 @@ UNNAMED: Final = "object"
 """Name of a result that the annotator gave no name."""
 
 _PLACEHOLDER = re.compile(r"^(segment[ _]?\d*|label[ _]?\d*|background|object|unknown.*)?$", re.IGNORECASE)
-_TAG = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
+_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ def label_tag(tag: Any) -> str:
     Raises:
         InvalidRequest: on anything but letters, digits, ``_`` and ``-``.
     """
-    if not isinstance(tag, str) or not _TAG.match(tag):
+    if not isinstance(tag, str) or not _TAG.fullmatch(tag):
         raise InvalidRequest(
             f"The label tag {shown(tag)} is not allowed. Use up to 64 letters, digits, '_' and '-', e.g. 'final'."
         )

@@ -34,7 +34,7 @@ class MaskTask(EngineTask):
         volume = self.read_scan(request, watch)
         prompts = [_inside(target.prompt, volume) for target in targets]
         with watch.lap("infer"):
-            result = segment(self._engine, volume, prompts, owner=request.get("client_id"))
+            result = segment(self._engine, volume, prompts, owner=(request.get("client_id"), request.get("image_id")))
         names = {target.value: item.name for target, item in zip(targets, result.objects, strict=True)}
         with watch.lap("write"):
             file = label_file(recode(result.label_map, targets), volume, names, form)

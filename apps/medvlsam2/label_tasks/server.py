@@ -2,94 +2,60 @@
 
 Other than the host's own application: inference runs beside the event loop, where requests take turns on the
 device, so that the server keeps answering; every refusal is JSON with a sentence; only ids of the datastore are
-read, and only plain names are written; no foreign web page may call it (no CORS); there is no ``/reload``, no upload
-of weights, and no built-in login, which rejects every token.
+read, and only plain names are written; only pages of this server may act on it, and under its own names; training and
+batches run in processes that no request can put code into; there is no ``/reload``, no upload of weights, and no
+built-in login, which rejects every token.
 """
 
 from __future__ import annotations
 
-import json
+import errno
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
-import anyio
 import monailabel
-from fastapi import APIRouter, Depends, FastAPI, File, Form, Request, UploadFile
+from fastapi import APIRouter, Depends, FastAPI, File, Form, HTTPException, Request, UploadFile
 from fastapi.background import BackgroundTasks
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
-from monailabel.app import lifespan
-from monailabel.endpoints import (
-    activelearning,
-    batch_infer,
-    datastore,
-    info,
-    logs,
-    scoring,
-    session,
-    train,
-)
-from monailabel.endpoints import infer as host_infer
+from monailabel.app import lifespan as host_lifespan
+from monailabel.endpoints import datastore
 from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException
 from monailabel.interfaces.utils.app import app_instance
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp
 
-from label_tasks import guards, viewer
+from label_tasks import guards, host_settings, viewer
 from label_tasks.failures import errors_as_http, status_of
+from label_tasks.http import gpu_state, inference, info, jobs, next_sample, sessions
+from label_tasks.http.beside import Running, beside
+from label_tasks.http.body_limits import BodyLimits
+from label_tasks.http.clients import Cookies
+from label_tasks.http.forms import FrugalRoute
+from label_tasks.http.headers import CarefulHeaders
+from label_tasks.http.names import shown
+from label_tasks.http.origins import OurOrigins
+from label_tasks.http.server_paths import without_paths
 from label_tasks.images import require_image_id
+from label_tasks.jobs.queue import JobQueue
 from label_tasks.pages import router as pages
-from medvlsam2.errors import MedVLSAM2Error, UnknownImage
+from medvlsam2.errors import MedVLSAM2Error
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
 Params = Annotated[str, Form()]
 
-_MODEL_QUEUE: Final = anyio.CapacityLimiter(8)
-"""So many requests share the model, step by step; the others wait in order, and the event loop stays free."""
+ALLOWED_HOSTS: Final = "MEDVLSAM2_ALLOWED_HOSTS"
+"""Environment variable with further names of this server, with commas between them."""
+_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
-router = APIRouter()
-
-
-@router.post("/infer/{model}", tags=["Infer"], summary="Run one of the model's abilities on an image")
-async def infer(
-    *,
-    request: Request,
-    background_tasks: BackgroundTasks,
-    model: str,
-    image: str = "",
-    session_id: str = "",
-    params: Params = "{}",
-    file: Annotated[UploadFile | None, File()] = None,
-    label: Annotated[UploadFile | None, File()] = None,
-    output: host_infer.ResultType | None = None,
-) -> Any:
-    """Check the request, then let the host resolve, run and pack it.
-
-    Who does not say who asks (OHIF) is told from others by the address, so that annotators do not end each other's
-    requests.
-    """
-    record = guards.inference_params(params)
-    if not isinstance(record.get("client_id"), str) and request.client is not None:
-        record["client_id"] = request.client.host
-    if file is not None:
-        guards.require_upload(file, guards.UPLOADS)
-    elif session_id:
-        _require_session(session_id)
-    else:
-        await _beside(_require_image, image)
-    work = partial(
-        host_infer.run_inference, background_tasks, model, image, session_id, json.dumps(record), file, label, output
-    )
-    return await _beside(work, limiter=_MODEL_QUEUE)
-
-
-@router.post("/activelearning/{strategy}", tags=["ActiveLearning"], summary="Name the scan to label next")
-async def next_sample(strategy: str, params: dict[str, Any] | None = None) -> Any:
-    """Like the host's, beside the event loop: our strategy may run the model."""
-    return await _beside(partial(activelearning.sample, strategy, params), limiter=_MODEL_QUEUE)
+router = APIRouter(route_class=FrugalRoute)
 
 
 @router.put("/datastore/", tags=["Datastore"], include_in_schema=False)
@@ -104,7 +70,7 @@ async def add_image(
     """Like the host's, for scans only."""
     guards.parse_params(params)
     guards.require_upload(file, guards.UPLOADS)
-    return await _beside(partial(datastore.add_image, background_tasks, image, params, file))
+    return await beside(partial(datastore.add_image, background_tasks, image, params, file))
 
 
 @router.put("/datastore/label", tags=["Datastore"], summary="Submit a label")
@@ -119,44 +85,62 @@ async def save_label(
     """Like the host's, for known images and label maps only."""
     guards.parse_params(params)
     guards.require_upload(label, guards.LABEL_UPLOADS)
-    await _beside(_require_image, image)
-    return await _beside(partial(datastore.save_label, background_tasks, image, params, tag, label))
+    await beside(_require_image, image)
+    return await beside(partial(datastore.save_label, background_tasks, image, params, tag, label))
 
 
-@router.put("/session/", tags=["Session"], summary="Create a session with an image of the client's own")
-async def create_session(
-    *,
-    background_tasks: BackgroundTasks,
-    files: Annotated[list[UploadFile], File()],
-    uncompress: bool = False,
-    expiry: int = 0,
-) -> Any:
-    """Like the host's; of archives it unpacks only those whose members cannot leave their folder."""
-    if uncompress:
-        for file in files:
-            guards.require_upload(file, (".zip",))
-    return await _beside(partial(session.create_session, background_tasks, uncompress, expiry, files))
+class Server(FastAPI):
+    """The application, behind what looks at every request and reply, errors among them."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """From the outside: headers of replies, foreign pages and names, sizes of bodies, cookies."""
+        names = [name for name in os.environ.get(ALLOWED_HOSTS, "").split(",") if name.strip()]
+        behind = BodyLimits(Cookies(super().build_middleware_stack()))
+        return CarefulHeaders(OurOrigins(behind, names))
 
 
 def build() -> FastAPI:
     """The application that ``medvlsam2 serve`` starts."""
-    application = FastAPI(title="MedVL-SAM2 for MONAI Label", lifespan=lifespan, docs_url=None, redoc_url=None)
+    host_settings.refuse_login()
+    queues = jobs.queues()
+    application = Server(
+        title="MedVL-SAM2 for MONAI Label", lifespan=partial(_lifespan, queues), docs_url=None, redoc_url=None
+    )
     checked = [Depends(guards.check_names)]
-    application.include_router(router, dependencies=checked)
-    application.include_router(pages.router, dependencies=checked)
-    for part in (info, batch_infer, train, activelearning, scoring, datastore, logs, session, viewer):
-        application.include_router(part.router, dependencies=checked)
+    parts = (
+        pages.router,
+        router,
+        inference.router(Running()),
+        jobs.router(queues),
+        next_sample.router,
+        sessions.router,
+        info.router,
+        gpu_state.router,
+        datastore.router,
+        viewer.router,
+    )
+    for part in parts:
+        application.include_router(part, dependencies=checked)
     static = Path(monailabel.__file__).parent / "endpoints" / "static"
     application.mount("/static", StaticFiles(directory=static), name="static")
     application.add_exception_handler(MedVLSAM2Error, _our_error)
+    application.add_exception_handler(HTTPException, _refusal)
+    application.add_exception_handler(RequestValidationError, _wrong_form)
     application.add_exception_handler(ImageNotFoundException, _not_found)
     application.add_exception_handler(LabelNotFoundException, _not_found)
+    application.add_exception_handler(ClientDisconnect, _left)
+    application.add_exception_handler(OSError, _system_error)
     application.add_exception_handler(Exception, _bug)
     return application
 
 
-async def _beside(work: Callable[..., T], *arguments: Any, limiter: anyio.CapacityLimiter | None = None) -> T:
-    return await anyio.to_thread.run_sync(work, *arguments, limiter=limiter)
+@asynccontextmanager
+async def _lifespan(queues: dict[str, JobQueue], application: FastAPI) -> AsyncIterator[None]:
+    """The host's start; at the end no job is left."""
+    async with host_lifespan(application):
+        yield
+    for jobs_of_kind in queues.values():
+        await beside(jobs_of_kind.stop_all)
 
 
 def _require_image(image: str) -> None:
@@ -164,27 +148,51 @@ def _require_image(image: str) -> None:
         require_image_id(image, app_instance().datastore())
 
 
-def _require_session(session_id: str) -> None:
-    if app_instance().sessions().get_session(session_id) is None:
-        raise UnknownImage(
-            f"Session '{session_id}' does not exist or has expired. Upload the image again: PUT /session/."
-        )
-
-
 async def _our_error(_: Request, error: Exception) -> Response:
     status = status_of(error) if isinstance(error, MedVLSAM2Error) else 500
-    return JSONResponse({"detail": str(error)}, status_code=status)
+    return _sentence(status, str(error))
+
+
+async def _refusal(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _sentence(error.status_code, str(error.detail))
+
+
+async def _wrong_form(_: Request, error: Exception) -> Response:
+    """What FastAPI says of a wrong parameter, as a sentence, and without what was sent."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first.get("loc", ())[1:]) or "the request"
+    sentence = f"The field {shown(where)} is wrong: {first.get('msg', 'not allowed')}."
+    return _sentence(422, sentence)
 
 
 async def _not_found(_: Request, error: Exception) -> Response:
-    return JSONResponse({"detail": f"{error}. GET /datastore/?output=all lists what there is."}, status_code=404)
+    return _sentence(404, f"{error}. GET /datastore/?output=all lists what there is.")
+
+
+async def _left(_: Request, error: Exception) -> Response:
+    return _sentence(400, "The client left before it had sent its request.")
+
+
+async def _system_error(request: Request, error: Exception) -> Response:
+    """A full disk is told; any other is a bug."""
+    if isinstance(error, OSError) and error.errno in _NO_SPACE:
+        return _sentence(507, "The server's disk is full, and nothing was changed. Free some space and try again.")
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return _sentence(400, "A name in the request is too long for a file. Give a shorter one.")
+    return await _bug(request, error)
 
 
 async def _bug(request: Request, error: Exception) -> Response:
     logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
     what = f"{request.method} {request.url.path}"
     sentence = f"{what} failed inside the server ({type(error).__name__}); its log says more."
-    return JSONResponse({"detail": sentence}, status_code=500)
+    return _sentence(500, sentence)
+
+
+def _sentence(status: int, sentence: str) -> Response:
+    return JSONResponse({"detail": without_paths(sentence)}, status_code=status)
 
 
 app = build()

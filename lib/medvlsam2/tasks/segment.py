@@ -84,8 +84,8 @@ def segment(
         prompts: one per object; up to 255.
         progress: called with the share of work done, 0..1.
         shown: called with the number of the prompt and each slice of the scan as soon as a mask is there.
-        owner: who asks. A later request of the same owner for the same objects of this scan, or for more, replaces
-            this one.
+        owner: who asks about which image, as the caller tells them apart. A later request of the same owner for the
+            same objects, or for more, replaces this one. None: about the scan's content, whoever asks.
 
     Raises:
         DeviceFull: if the device's memory does not suffice.
@@ -96,7 +96,7 @@ def segment(
     if not 1 <= len(prompts) <= MAX_OBJECTS:
         raise InvalidPrompt(f"{len(prompts)} prompts given; 1 to {MAX_OBJECTS} are allowed in one request.")
     names = [prompt.display_name for prompt in prompts]
-    device, asked_about = torch.device(engine.device), (owner, volume.content_hash)
+    device, asked_about = torch.device(engine.device), (volume.content_hash if owner is None else owner)
     with engine.claims.claim(asked_about, names) as claim, engine.requests.one(), enough_memory(), autocast(device):
         job = _Job(engine, claim, progress or (lambda _: None), shown)
         with job.turn():

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from medvlsam2.errors import Superseded
+from medvlsam2.tasks import stopping
 
 NAMED: Final = 3
 """Objects that a sentence names."""
@@ -35,15 +36,26 @@ class Turns:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Wait for the others that asked before, then have the device."""
+        """Wait for the others that asked before, then have the device.
+
+        Raises:
+            Cancelled: if the work is no longer wanted (:mod:`medvlsam2.tasks.stopping`).
+        """
+        stopping.check()
         self._acquire()
         try:
+            stopping.check()
             yield
         finally:
             self._release()
 
     def give_way(self) -> None:
-        """In the middle of a long turn: let those who wait go first."""
+        """In the middle of a long turn: let those who wait go first.
+
+        Raises:
+            Cancelled: if the work is no longer wanted.
+        """
+        stopping.check()
         if self._waiting:
             self._release()
             self._acquire()

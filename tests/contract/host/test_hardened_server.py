@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.cookiejar
 import json
 from pathlib import Path
 from typing import Any
@@ -82,26 +83,39 @@ class TestServer:
         assert reply.json() == {"image": "delta", "label": "delta"}
         assert server.get("/datastore/").json()["completed"] == 1
 
-    def test_annotators_without_a_name_are_told_apart_by_their_address(
-        self, app: Any, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        owners: list[object] = []
+    def test_who_asks_is_told_by_cookie_or_by_address_and_name(self, app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        owners: list[tuple[str, str]] = []
 
-        def note(*given: Any, owner: object, **_: Any) -> Any:
+        def note(*given: Any, owner: tuple[str, str], **_: Any) -> Any:
             owners.append(owner)
             return fake_segment(*given)
 
-        monkeypatch.setattr(segmentation, "segment", note)
-        asked: tuple[tuple[str, dict[str, str | None]], ...] = (
-            ("10.0.0.1", {}),
-            ("10.0.0.2", {"client_id": None}),
-            ("10.0.0.2", {"client_id": "ann"}),
-        )
-        for address, params in asked:
-            client = TestClient(build(), client=(address, 50000))
+        def asked(client: TestClient, image: str = "alpha", **params: str | None) -> tuple[str, str]:
             form = {"params": json.dumps({"prompt": "liver", **params})}
-            assert client.post("/infer/medvlsam2_referring?image=alpha", data=form).status_code == 200
-        assert owners == ["10.0.0.1", "10.0.0.2", "ann"]
+            assert client.post(f"/infer/medvlsam2_referring?image={image}", data=form).status_code == 200
+            return owners[-1]
+
+        monkeypatch.setattr(segmentation, "segment", note)
+
+        def program(address: str) -> TestClient:
+            client = TestClient(build(), client=(address, 50000))
+            client.cookies.jar.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
+            return client
+
+        first = asked(program("10.0.0.1"))
+        assert first == asked(program("10.0.0.1"), client_id=None)
+        assert first != asked(program("10.0.0.2"))
+        assert first[0] == asked(program("10.0.0.1"), "beta")[0]
+        assert first[1] != asked(program("10.0.0.1"), "beta")[1]
+        named = asked(program("10.0.0.1"), client_id="ann")
+        assert named != first
+        assert named != asked(program("10.0.0.2"), client_id="ann")
+        browsers = [TestClient(build(), client=("10.0.0.1", 50000)) for _ in range(2)]
+        for browser in browsers:
+            browser.get("/info/")
+        seen = [asked(browser, client_id="ann") for browser in browsers]
+        assert len({named, *seen}) == 3
+        assert seen == [asked(browser, client_id="ann") for browser in browsers]
 
     def test_doors_that_stay_closed(self, server: TestClient) -> None:
         assert server.post("/reload").status_code == 404

@@ -12,6 +12,7 @@ from fastapi.responses import FileResponse, RedirectResponse, Response
 from monailabel.config import settings
 from monailabel.interfaces.utils.app import app_instance
 
+from label_tasks.http.server_paths import without_paths
 from label_tasks.pages import render, start
 from label_tasks.pages.pictures import Pictures
 from label_tasks.pages.studies import Studies, listing_of
@@ -110,4 +111,4 @@ def _tail(path: Path, count: int) -> str:
             text = stream.read(MAX_LOG_BYTES).decode("utf-8", errors="replace")
     except OSError as error:
         return f"The log cannot be read ({error.strerror})."
-    return "\n".join(text.splitlines()[-count:])
+    return without_paths("\n".join(text.splitlines()[-count:]))

@@ -1,0 +1,1 @@
+"""The server's own routes and middlewares, one idea per file."""

@@ -1,0 +1,46 @@
+"""Which scan to label next, over HTTP."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from functools import partial
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Request
+from monailabel.interfaces.utils.app import app_instance
+
+from label_tasks.http.beside import while_connected
+from label_tasks.http.clients import client_of, name_in
+from label_tasks.http.json_text import json_body
+
+logger = logging.getLogger(__name__)
+
+router = APIRouter(tags=["ActiveLearning"])
+
+_LEFT_OUT: Final = ("path",)
+"""Where the scan lies on the server; clients download it by its id."""
+
+
+@router.post("/activelearning/{strategy}", summary="Name the scan to label next")
+async def next_sample(request: Request, strategy: str, params: Annotated[dict[str, Any], Depends(json_body)]) -> Any:
+    """The scan that a strategy names, with what the datastore knows of it."""
+    owner = client_of(request).owner(params.get("client_id") or name_in(request))
+    return await while_connected(request, threading.Event(), partial(_sample, strategy, owner))
+
+
+def _sample(strategy: str, owner: str) -> dict[str, Any]:
+    app = app_instance()
+    found = app.next_sample({"strategy": strategy, "client_id": owner})
+    if not found:
+        return {}
+    image_id, datastore = found["id"], app.datastore()
+    info = dict(datastore.get_image_info(image_id))
+    before = info.get("strategy")
+    offered = dict(before) if isinstance(before, dict) else {}
+    offered[strategy] = {"ts": int(time.time()), "client_id": owner}
+    datastore.update_image_info(image_id, {"strategy": offered})
+    logger.info("Next sample by %s: %s", strategy, image_id)
+    told = {**found, **datastore.get_image_info(image_id)}
+    return {key: value for key, value in told.items() if key not in _LEFT_OUT}

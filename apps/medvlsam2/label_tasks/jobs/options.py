@@ -1,0 +1,153 @@
+"""What the body of a training, batch or scoring request may say: names, types and ranges; nothing else gets through."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from label_tasks.http.names import require_tag, shown
+from label_tasks.requests import EXTENSIONS
+from medvlsam2.errors import InvalidRequest
+
+Check = Callable[[str, Any], Any]
+
+MAX_EPOCHS: Final = 1000
+"""Passes over the submitted scans; the default is 5, and hundreds already forget more than they learn."""
+MAX_TEXT: Final = 2000
+"""Characters of a phrase, a question or a list of names; the longest in the tests' reports has 400."""
+MAX_IDS: Final = 255
+"""Objects of one label map."""
+MAX_IMAGES: Final = 100_000
+FINAL: Final = "final"
+
+
+def whole(low: int, high: int) -> Check:
+    """A whole number within a range."""
+
+    def check(name: str, value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise InvalidRequest(f"{name} is {_told(value)}; give a whole number from {low} to {high}.")
+        return value
+
+    return check
+
+
+def one_of(*allowed: str) -> Check:
+    """One word of a list."""
+
+    def check(name: str, value: Any) -> str:
+        if not isinstance(value, str) or value not in allowed:
+            raise InvalidRequest(f"{name} is {_told(value)}; allowed are {', '.join(allowed)}.")
+        return value
+
+    return check
+
+
+def text(name: str, value: Any) -> str:
+    """A short text."""
+    if not isinstance(value, str) or len(value) > MAX_TEXT:
+        raise InvalidRequest(f"{name} is {_told(value)}; give a text of at most {MAX_TEXT} characters.")
+    return value
+
+
+def flag(name: str, value: Any) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise InvalidRequest(f"{name} is {_told(value)}; give true or false.")
+    return value
+
+
+def texts(name: str, value: Any) -> str | list[str]:
+    """A text, or a list of texts."""
+    if isinstance(value, list) and len(value) <= MAX_IDS:
+        return [text(name, item) for item in value]
+    return text(name, value)
+
+
+def ids(name: str, value: Any) -> list[int]:
+    """A list of label ids."""
+    if not isinstance(value, list) or not 1 <= len(value) <= MAX_IDS:
+        raise InvalidRequest(f"{name} is {_told(value)}; give a list of 1 to {MAX_IDS} label ids.")
+    return [whole(1, MAX_IDS)(name, item) for item in value]
+
+
+def result_tag(name: str, value: Any) -> str:
+    """A tag for results of the model, which never take the place of what annotators submitted."""
+    tag = require_tag(value)
+    if tag == FINAL:
+        raise InvalidRequest(
+            f"{name} is 'final', the tag of what annotators submitted; results of the model go elsewhere. "
+            "Leave it out, or give another, e.g. 'original'."
+        )
+    return tag
+
+
+def _gpus(name: str, value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"all|[0-9]{1,2}(,[0-9]{1,2}){0,15}", value):
+        raise InvalidRequest(f"{name} is {_told(value)}; give 'all'.")
+    return value
+
+
+TRAIN: Final[Mapping[str, Check]] = {"max_epochs": whole(1, MAX_EPOCHS)}
+"""Options of a training."""
+
+BATCH: Final[Mapping[str, Check]] = {
+    "save_label": flag,
+    "label_tag": result_tag,
+    "max_batch_size": whole(0, MAX_IMAGES),
+    "structures": texts,
+    "label": texts,
+    "labels": texts,
+    "label_prompt": ids,
+    "prompt": text,
+    "question": text,
+    "choices": texts,
+    "kind": texts,
+    "result_extension": one_of(*EXTENSIONS),
+    "result_compress": flag,
+}
+"""Options of a batch: which images, where the results go, and what is asked of each image."""
+
+SCORING: Final[Mapping[str, Check]] = {}
+"""The app has no scoring method that takes one."""
+
+UNUSED: Final[Mapping[str, Check]] = {
+    "client_id": text,
+    "name": text,
+    "device": one_of("cuda", "cpu", "auto"),
+    "multi_gpu": flag,
+    "gpus": _gpus,
+    "logging": one_of("DEBUG", "INFO", "WARNING", "ERROR"),
+    "max_workers": whole(0, 64),
+    "result_dtype": text,
+}
+"""What the host's clients send along: checked, and not used, for the server's own settings decide it."""
+
+
+def checked(given: Mapping[str, Any], allowed: Mapping[str, Check]) -> dict[str, Any]:
+    """The options of a request that are used.
+
+    Args:
+        given: as the client sent them.
+        allowed: what this kind of request may say.
+
+    Raises:
+        InvalidRequest: on a name that is not allowed, or a value of another type or range.
+
+    Example:
+        >>> checked({"max_epochs": 3, "client_id": "ann"}, TRAIN)
+        {'max_epochs': 3}
+    """
+    for name in given:
+        if name not in allowed and name not in UNUSED:
+            listed = ", ".join(allowed) or "none"
+            raise InvalidRequest(f"The option {shown(name)} is not known here. Allowed: {listed}.")
+    for name, value in given.items():
+        if name in UNUSED and name not in allowed and value is not None:
+            UNUSED[name](name, value)
+    return {name: allowed[name](name, value) for name, value in given.items() if name in allowed and value is not None}
+
+
+def _told(value: Any) -> str:
+    return shown(str(value), 40) if isinstance(value, str) else shown(repr(value), 40).strip("'\"")

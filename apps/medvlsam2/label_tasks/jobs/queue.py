@@ -1,0 +1,172 @@
+"""Jobs of the server: of each kind one runs at a time, a few wait, and their state can be asked for."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import signal
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from label_tasks.http.server_paths import without_paths
+from medvlsam2.errors import TooMany
+
+logger = logging.getLogger(__name__)
+
+MAX_WAITING: Final = 4
+"""Jobs of one kind that wait; a training takes minutes to hours, so nobody waits for more than a few."""
+KEPT: Final = 50
+"""Jobs whose state is remembered."""
+KEPT_LINES: Final = 20
+"""Last lines of a job's output that its state tells, as the host does."""
+MAX_LINE: Final = 500
+"""Characters of such a line."""
+
+Start = Callable[[str, dict[str, Any]], "subprocess.Popen[str]"]
+
+
+def _now() -> str:
+    return datetime.today().strftime("%Y-%m-%d %H:%M:%S")
+
+
+@dataclass
+class Job:
+    """One job and how far it is."""
+
+    request: dict[str, Any]
+    id: str = field(default_factory=lambda: secrets.token_hex(16))
+    status: str = "SUBMITTED"
+    start_ts: str = field(default_factory=_now)
+    end_ts: str | None = None
+    details: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
+
+    def told(self) -> dict[str, Any]:
+        """As the host's clients read it."""
+        record = {"id": self.id, "status": self.status, "request": self.request, "start_ts": self.start_ts}
+        return {**record, **({"end_ts": self.end_ts} if self.end_ts else {}), "details": list(self.details)}
+
+
+class JobQueue:
+    """Jobs of one kind.
+
+    Args:
+        method: of the app, that a job calls.
+        what: such a job, in a message.
+        start: starts the process of a job.
+    """
+
+    def __init__(self, method: str, what: str, start: Start) -> None:
+        self._method = method
+        self._what = what
+        self._start = start
+        self._changed = threading.Condition()
+        self._jobs: deque[Job] = deque(maxlen=KEPT)
+        self._waiting: deque[Job] = deque()
+        self._running: Job | None = None
+        self._process: subprocess.Popen[str] | None = None
+        self._worker: threading.Thread | None = None
+
+    def add(self, request: dict[str, Any], *, may_wait: bool) -> dict[str, Any]:
+        """Start a job, or let it wait.
+
+        Args:
+            request: what the app's method is given; checked before.
+            may_wait: whether it may wait for one that runs.
+
+        Raises:
+            TooMany: if one runs and this may not wait, or enough wait.
+        """
+        with self._changed:
+            if (self._running or self._waiting) and not may_wait:
+                raise TooMany(
+                    f"A {self._what} is already running. Wait until it has ended, stop it with DELETE, or let this "
+                    "one wait with enqueue=true."
+                )
+            if len(self._waiting) >= MAX_WAITING:
+                raise TooMany(f"{MAX_WAITING} of kind '{self._what}' wait already. Wait until one has ended.")
+            job = Job(request)
+            self._jobs.append(job)
+            self._waiting.append(job)
+            if self._worker is None:
+                self._worker = threading.Thread(target=self._work, name=f"jobs-{self._method}", daemon=True)
+                self._worker.start()
+            return job.told()
+
+    def running(self) -> dict[str, Any] | None:
+        """The job that runs."""
+        with self._changed:
+            return self._running.told() if self._running else None
+
+    def all(self) -> list[dict[str, Any]]:
+        """The last jobs, oldest first."""
+        with self._changed:
+            return [job.told() for job in self._jobs]
+
+    def stop(self) -> dict[str, Any] | None:
+        """End the job that runs, with all processes that it has started; those that wait come next."""
+        with self._changed:
+            job, process = self._running, self._process
+            if job is None:
+                return None
+            job.status, job.end_ts = "STOPPED", _now()
+        if process is not None:
+            _kill(process)
+        return job.told()
+
+    def stop_all(self) -> None:
+        """End the job that runs, and forget those that wait."""
+        with self._changed:
+            for job in self._waiting:
+                job.status, job.end_ts = "STOPPED", _now()
+            self._waiting.clear()
+        self.stop()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                if not self._waiting:
+                    self._worker = None
+                    return
+                job = self._running = self._waiting.popleft()
+                job.status = "RUNNING"
+            try:
+                succeeded = self._run(job)
+            except OSError as error:
+                succeeded = False
+                job.details.append(f"The process could not be started ({error.strerror}).")
+            with self._changed:
+                self._running = self._process = None
+                if job.status == "RUNNING":
+                    job.status, job.end_ts = ("DONE" if succeeded else "ERROR"), _now()
+
+    def _run(self, job: Job) -> bool:
+        process = self._start(self._method, dict(job.request))
+        with self._changed:
+            self._process = process
+            is_stopped = job.status == "STOPPED"
+        if is_stopped:
+            _kill(process)
+        told = logging.getLogger(f"task_{self._method}")
+        assert process.stdout is not None
+        assert process.stdin is not None
+        while line := process.stdout.readline(MAX_LINE):
+            line = line.rstrip()
+            if line:
+                told.info("%s", line)
+                with self._changed:
+                    job.details.append(without_paths(line))
+        process.stdin.close()
+        return process.wait() == 0
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        logger.info("The process of the job had ended already")

@@ -1,0 +1,1 @@
+"""What clients send: kept privately, unpacked within limits, removed afterwards."""

@@ -1,0 +1,95 @@
+"""Uploaded files, under names of our own, and the scan that they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Final
+
+from label_tasks.uploads import archives
+from label_tasks.uploads.private_files import write_private
+from medvlsam2.data.reading.names import META_SUFFIXES, NIFTI_SUFFIXES, is_hidden
+from medvlsam2.data.reading.scan_kinds import dicom_files, only_scan
+
+SCANS: Final = (*NIFTI_SUFFIXES, ".nrrd", ".nhdr", *META_SUFFIXES)
+"""Files that are a scan, or the header of one."""
+SLICES: Final = (".dcm", ".ima", ".dicom")
+DATA: Final = (".raw.gz", ".raw", ".zraw", ".img", ".gz", ".bin")
+"""Files that the header of a scan may name."""
+DETACHED: Final = (".mhd", ".nhdr")
+"""Headers that name the file of their voxels: only then names are kept."""
+
+_JUNK: Final = frozenset({"thumbs.db", "desktop.ini", "dicomdir"})
+_MAX_NAME_BYTES: Final = 200
+
+
+@dataclass
+class Received:
+    """A new private folder that files are put into.
+
+    No file gets an ending that Python or a loader of libraries looks for, whatever it was called.
+    """
+
+    folder: Path
+    _count: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(mode=0o700)
+
+    def add(self, name: str, source: BinaryIO, *, with_names: bool) -> None:
+        """Put one uploaded file there; a zip archive is unpacked, and what systems add to folders is left out."""
+        if ending(name, (".zip",)):
+            archive = self.folder / "archive"
+            write_private(source, archive)
+            archives.unpack(archive, lambda member: self._place(member, with_names=True))
+            archive.unlink()
+            return
+        path = self._place(name, with_names=with_names)
+        if path is not None:
+            write_private(source, path)
+
+    def scan(self) -> Path:
+        """The file or folder to read: one scan, or a folder of slices. What is beside slices is removed.
+
+        Raises:
+            UnreadableVolume: if there is no scan, or more than one.
+        """
+        found = only_scan(self.folder)
+        if found == self.folder:
+            slices = set(dicom_files(self.folder))
+            for path in set(self.folder.iterdir()) - slices:
+                path.unlink()
+        return found
+
+    def _place(self, name: str, *, with_names: bool) -> Path | None:
+        parts = PurePosixPath(name.replace("\\", "/")).parts
+        base = parts[-1] if parts else ""
+        if not base or any(is_hidden(Path(part)) for part in parts) or base.lower() in _JUNK:
+            return None
+        found = ending(base, SCANS + SLICES + DATA)
+        self._count += 1
+        own = self.folder / f"{self._count:06d}{found}"
+        if not (with_names and found in DETACHED + DATA and _is_plain(base)):
+            return own
+        kept = self.folder / (base[: len(base) - len(found)] + found)
+        return own if kept.exists() else kept
+
+
+def holds_detached_header(names: Iterable[str]) -> bool:
+    """Whether one of the files is a header that names another."""
+    return any(ending(name, DETACHED) for name in names)
+
+
+def ending(name: str, known: tuple[str, ...]) -> str:
+    """Which known ending a file name has, whatever the case of its letters; empty for none.
+
+    Example:
+        >>> ending("SCAN.NII.GZ", SCANS)
+        '.nii.gz'
+    """
+    return next((each for each in known if name.lower().endswith(each) and len(name) > len(each)), "")
+
+
+def _is_plain(base: str) -> bool:
+    return base.isascii() and base.isprintable() and len(base) <= _MAX_NAME_BYTES

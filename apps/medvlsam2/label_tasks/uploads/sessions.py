@@ -1,0 +1,133 @@
+"""Sessions: scans of a client's own, in a private folder, under ids that nobody guesses, for their owner alone."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import secrets
+import shutil
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from monailabel.utils.sessions import SessionInfo, Sessions
+
+logger = logging.getLogger(__name__)
+
+OWNERS: Final = "owners"
+"""Where a session's own record says who may use it."""
+
+_ID: Final = re.compile(r"[0-9a-f]{32}")
+_OURS: Final = re.compile(r"[0-9a-f-]{32,36}")
+"""Folders of sessions; those with dashes are of the host's."""
+
+
+class PrivateSessions(Sessions):  # type: ignore[misc]
+    """The host's sessions, with random ids and folders that only the server's user can open."""
+
+    def __init__(self, store_path: str, expiry: int) -> None:
+        super().__init__(store_path, expiry)
+        _make_private(Path(self.store_path))
+
+    def add_scan(self, received: Path, scan: Path, owners: list[str], expiry_s: int) -> SessionInfo:
+        """Keep an uploaded scan.
+
+        Args:
+            received: folder of what was uploaded; it is moved.
+            scan: the scan in it, or the folder itself.
+            owners: who may use it.
+            expiry_s: seconds without use after which it is removed.
+        """
+        session_id = secrets.token_hex(16)
+        folder = Path(self.store_path) / session_id
+        _make_private(folder)
+        moved = folder / "scan"
+        shutil.move(received, moved)
+        now_s = int(time.time())
+        info = SessionInfo(
+            {
+                "name": session_id,
+                "path": str(folder),
+                "image": str(moved if scan == received else moved / scan.name),
+                "meta": {OWNERS: owners},
+                "create_ts": now_s,
+                "last_access_ts": now_s,
+                "expiry": min(expiry_s, self.expiry) if expiry_s > 0 else self.expiry,
+            }
+        )
+        self._write_meta_info(session_id, info)
+        self[session_id] = info
+        return info
+
+    def add_session(
+        self, data_file: str, expiry: int = 0, uncompress: bool = False, session_id: str | None = None
+    ) -> tuple[str, SessionInfo]:
+        """As the host's own server adds one: with an id of ours."""
+        session_id = session_id or secrets.token_hex(16)
+        _make_private(Path(self.store_path) / session_id)
+        added: tuple[str, SessionInfo] = super().add_session(data_file, expiry, uncompress, session_id)
+        return added
+
+    def get_session(self, session_id: str, update_ts: bool = True, fetch_cache: bool = True) -> SessionInfo | None:
+        """A session that is there; None for any other name, also for one that no session can have."""
+        if not _ID.fullmatch(session_id):
+            return None
+        found: SessionInfo | None = super().get_session(session_id, update_ts, fetch_cache)
+        return found
+
+    def owned(self, session_id: str, owners: set[str]) -> SessionInfo | None:
+        """A session that one of these may use."""
+        info = self.get_session(session_id, update_ts=False)
+        if info is None or not owners & set(info.meta.get(OWNERS, ())):
+            return None
+        return self.get_session(session_id)
+
+    def remove_session(self, session_id: str) -> None:
+        """Remove a session and its scan."""
+        if _ID.fullmatch(session_id):
+            super().remove_session(session_id)
+
+    def remove_expired(self) -> int:
+        """Remove sessions that nobody has used for too long, and folders that are none."""
+        count, now_s = 0, time.time()
+        for folder in Path(self.store_path).iterdir():
+            if not _OURS.fullmatch(folder.name) or folder.is_symlink():
+                continue
+            info = self._read(folder)
+            if info is None and now_s - folder.stat().st_mtime < self.expiry:
+                continue
+            if info is None or info.last_access_ts + info.expiry < now_s:
+                self.pop(folder.name, None)
+                shutil.rmtree(folder, ignore_errors=True)
+                count += 1
+        return count
+
+    def _read(self, folder: Path) -> SessionInfo | None:
+        try:
+            record = json.loads((folder / "meta.info").read_text(encoding="utf-8"))
+            return SessionInfo(record) if isinstance(record, dict) else None
+        except (OSError, ValueError):
+            return None
+
+    def _write_meta_info(self, session_id: str, session_info: SessionInfo) -> None:
+        path = Path(self.store_path) / session_id / "meta.info"
+        partial = path.with_suffix(f".{secrets.token_hex(4)}")
+        partial.write_text(session_info.to_str(), encoding="utf-8")
+        partial.replace(path)
+
+
+def told(info: SessionInfo) -> dict[str, Any]:
+    """What a client is told of its session: no path of the server."""
+    return {
+        "name": info.name,
+        "create_ts": info.create_ts,
+        "last_access_ts": info.last_access_ts,
+        "expiry": info.expiry,
+    }
+
+
+def _make_private(folder: Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.chmod(folder, 0o700)
