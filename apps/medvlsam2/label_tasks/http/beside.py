@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -11,9 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 import anyio
-from fastapi import Request
+from fastapi import HTTPException, Request
 
+from medvlsam2.errors import Cancelled
 from medvlsam2.tasks.stopping import stoppable
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -72,6 +76,10 @@ async def while_connected(request: Request, stop: threading.Event, work: Callabl
     try:
         with stoppable(stop):
             return await beside(work, limiter=MODEL_QUEUE)
+    except (Cancelled, HTTPException):
+        if stop.is_set():
+            logger.info("A request was stopped before its end")
+        raise
     finally:
         watching.cancel()
 

@@ -15,7 +15,7 @@ from medvlsam2.data.reading.scan_kinds import dicom_files, only_scan
 SCANS: Final = (*NIFTI_SUFFIXES, ".nrrd", ".nhdr", *META_SUFFIXES)
 """Files that are a scan, or the header of one."""
 SLICES: Final = (".dcm", ".ima", ".dicom")
-DATA: Final = (".raw.gz", ".raw", ".zraw", ".img", ".gz", ".bin")
+DATA: Final = (".raw.gz", ".raw", ".zraw", ".img", ".dat", ".gz", ".bin")
 """Files that the header of a scan may name."""
 DETACHED: Final = (".mhd", ".nhdr")
 """Headers that name the file of their voxels: only then names are kept."""
@@ -72,7 +72,7 @@ class Received:
         own = self.folder / f"{self._count:06d}{found}"
         if not (with_names and found in DETACHED + DATA and _is_plain(base)):
             return own
-        kept = self.folder / (base[: len(base) - len(found)] + found)
+        kept = self.folder / base
         return own if kept.exists() else kept
 
 

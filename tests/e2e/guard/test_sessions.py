@@ -1,0 +1,78 @@
+"""Every form in which people send a scan is read."""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import requests
+
+META = (
+    "ObjectType = Image\nNDims = 3\nBinaryData = True\nDimSize = 24 20 10\nElementSpacing = 5 5 6\n"
+    "ElementType = MET_SHORT\nElementDataFile = {}\n"
+)
+NRRD = (
+    "NRRD0004\ntype: short\ndimension: 3\nspace: RAS\nsizes: 24 20 10\nspace directions: (-5,0,0) (0,-5,0) (0,0,6)\n"
+    "kinds: domain domain domain\nendian: little\nencoding: raw\nspace origin: (90,95,-300)\ndata file: {}\n\n"
+)
+
+assert importlib.util.find_spec("pydicom")
+
+
+@pytest.fixture
+def voxels(scan_bytes: bytes) -> bytes:
+    image = nib.Nifti1Image.from_bytes(gzip.decompress(scan_bytes))
+    return np.asarray(image.dataobj, dtype="<i2").tobytes(order="F")
+
+
+def answered(target: Any, files: list[tuple[str, bytes]], **query: str) -> requests.Response:
+    client = requests.Session()
+    parts = [("files", item) for item in files]
+    made = client.put(f"{target.url}/session/", params=query, files=parts, timeout=60)
+    assert made.status_code == 200, made.text
+    asked = {"session_id": made.json()["session_id"], "output": "json"}
+    return client.post(
+        f"{target.url}/infer/medvlsam2_referring", params=asked, data={"params": '{"prompt": "liver"}'}, timeout=120
+    )
+
+
+@pytest.mark.parametrize("header", ["scan.mhd", "SCAN.MHD"])
+@pytest.mark.parametrize("data", ["scan.raw", "Scan 1.RAW"])
+def test_metaimage_of_two_files(target: Any, voxels: bytes, header: str, data: str) -> None:
+    reply = answered(target, [(header, META.format(data).encode()), (data, voxels)])
+    assert reply.status_code == 200, reply.text
+
+
+def test_nrrd_of_two_files(target: Any, voxels: bytes) -> None:
+    reply = answered(target, [("scan.nhdr", NRRD.format("scan.raw").encode()), ("scan.raw", voxels)])
+    assert reply.status_code == 200, reply.text
+
+
+def test_a_zipped_nifti_and_a_zipped_pair(
+    target: Any, zipped: Callable[..., bytes], scan_bytes: bytes, voxels: bytes
+) -> None:
+    pair = {"case/scan.mhd": META.format("scan.raw").encode(), "case/scan.raw": voxels}
+    for members in ({"scan.nii.gz": scan_bytes}, {"CT/SCAN.NII.GZ": scan_bytes, "README.txt": b"read me"}, pair):
+        reply = answered(target, [("s.zip", zipped(members))], uncompress="true")
+        assert reply.status_code == 200, reply.text
+
+
+def test_a_zip_of_the_finder(
+    target: Any, zipped: Callable[..., bytes], scan_bytes: bytes
+) -> None:
+    members = {"CT/scan.nii.gz": scan_bytes, "__MACOSX/CT/._scan.nii.gz": b"\0\5\x16\7", "CT/.DS_Store": b"\0"}
+    reply = answered(target, [("s.zip", zipped(members))], uncompress="true")
+    assert reply.status_code == 200, reply.text
+
+
+def test_a_header_that_names_a_file_of_the_server(target: Any) -> None:
+    made = requests.put(
+        f"{target.url}/session/", files={"files": ("scan.nhdr", NRRD.format("/etc/passwd").encode())}, timeout=60
+    )
+    assert made.status_code in {400, 422}
+    assert "root:" not in made.text
