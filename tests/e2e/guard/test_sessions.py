@@ -62,9 +62,7 @@ def test_a_zipped_nifti_and_a_zipped_pair(
         assert reply.status_code == 200, reply.text
 
 
-def test_a_zip_of_the_finder(
-    target: Any, zipped: Callable[..., bytes], scan_bytes: bytes
-) -> None:
+def test_a_zip_of_the_finder(target: Any, zipped: Callable[..., bytes], scan_bytes: bytes) -> None:
     members = {"CT/scan.nii.gz": scan_bytes, "__MACOSX/CT/._scan.nii.gz": b"\0\5\x16\7", "CT/.DS_Store": b"\0"}
     reply = answered(target, [("s.zip", zipped(members))], uncompress="true")
     assert reply.status_code == 200, reply.text

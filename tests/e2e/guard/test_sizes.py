@@ -120,7 +120,7 @@ def test_archives_that_are_traps(
     reply = requests.put(f"{target.url}/session/", params={"uncompress": "true"}, files=files, timeout=120)
     assert reply.status_code in {400, 413, 422}, reply.text
     assert reply.json()["detail"].endswith(".")
-    assert not [path for path in Path(target.folder).parent.rglob("*escaped*")]
+    assert not list(Path(target.folder).parent.rglob("*escaped*"))
     assert left_over(target) == []
 
 
