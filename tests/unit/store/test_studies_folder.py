@@ -96,7 +96,7 @@ class TestVersions:
         folder.put_label("p1", "final", label("one"), ".nii.gz", named("liver"))
         folder.remove_image("p1")
         assert "p1" not in opened().index().objects
-        (kept,) = (root / ".removed").iterdir()
+        (kept,) = (root / ".removed").glob("*-p1/p1.nii.gz")
         assert kept.read_bytes() == b"p1"
         kept.rename(root / "p1.nii.gz")
         again = opened()

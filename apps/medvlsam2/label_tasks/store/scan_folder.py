@@ -15,24 +15,27 @@ from typing import Any, Final
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 
 from label_tasks.store.dataset_archive import write_archive
-from label_tasks.store.listing import list_scans
 from medvlsam2.data.studies.index import StudiesIndex
 from medvlsam2.data.studies.label_place import label_suffix
+from medvlsam2.data.studies.local_scans import LocalScans
 from medvlsam2.data.studies.studies_folder import StudiesFolder
 from medvlsam2.errors import InvalidRequest, UnknownImage, UnknownLabel
 
 FINAL: Final = DefaultLabelTag.FINAL.value
 
 LOOK_AGAIN_S: Final = 5.0
-"""Files laid into the folder are seen within this time; each look costs a listing of the folder."""
+"""Files laid into the folder are seen within this time, in a folder of some hundred scans."""
+
+SHARE_OF_LOOKS: Final = 20
+"""In a large folder a look takes long: they take at most one part in so many of the time."""
 
 
 class ScanFolder(Datastore):  # type: ignore[misc]
     """A local folder of scans and their labels."""
 
     def __init__(self, studies: Path | str) -> None:
-        self.folder = StudiesFolder(Path(studies), list_scans)
-        self._looked_s = time.monotonic()
+        self.folder = StudiesFolder(Path(studies), LocalScans())
+        self._next_look_s = time.monotonic() + LOOK_AGAIN_S
 
     @property
     def data_dir(self) -> Path:
@@ -165,8 +168,10 @@ class ScanFolder(Datastore):  # type: ignore[misc]
 
     def refresh(self) -> None:
         """Take up files that were laid into the folder or taken from it."""
+        start_s = time.monotonic()
         self.folder.look_again()
-        self._looked_s = time.monotonic()
+        end_s = time.monotonic()
+        self._next_look_s = end_s + max(LOOK_AGAIN_S, SHARE_OF_LOOKS * (end_s - start_s))
 
     def status(self) -> dict[str, Any]:
         """How many images there are, and how many have a final label."""
@@ -181,7 +186,7 @@ class ScanFolder(Datastore):  # type: ignore[misc]
         return self._seen().as_json()
 
     def _seen(self) -> StudiesIndex:
-        if time.monotonic() - self._looked_s > LOOK_AGAIN_S:
+        if time.monotonic() > self._next_look_s:
             self.refresh()
         return self.folder.index()
 

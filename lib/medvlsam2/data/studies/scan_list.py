@@ -15,6 +15,8 @@ class FoundScan:
     """Path of its file or folder below the folder that was looked through, with "/"."""
     ext: str
     """Suffix as it is written; empty for a folder of DICOM slices."""
+    parts: tuple[str, ...] = ()
+    """Names of all files and folders that it consists of; empty where that is ``file`` alone."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class ScanList:
 
     scans: Mapping[str, FoundScan]
     left_out: Mapping[str, str] = field(default_factory=dict)
-    """A sentence by path."""
+    """By name, the end of a sentence that starts with the name."""
 
 
 ScanLister = Callable[[Path], ScanList]

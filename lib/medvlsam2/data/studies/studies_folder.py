@@ -206,16 +206,20 @@ class StudiesFolder:
             StorageFull: if there is no room.
         """
         with self._lock.held():
-            path = self.image_path(image_id)
             index = self._copy()
-            item = index.objects.pop(image_id)
-            atomic_files.make_folder(self.root / REMOVED, private=True)
+            item = _require(index, image_id)
+            folder = self.root / index.images_dir
+            parts = self._list_scans(folder).scans[image_id].parts or (self.image_path(image_id).name,)
+            del index.objects[image_id]
+            kept = self.root / REMOVED / f"{time.time_ns()}-{image_id}"
+            atomic_files.make_folder(kept, private=True)
 
             def take_away() -> None:
                 for place in (self.shelf.place(image_id, tag) for tag in item.labels):
                     if place.current() is not None:
                         place.remove()
-                path.rename(self.root / REMOVED / f"{time.time_ns()}-{path.name}")
+                for part in parts:
+                    (folder / part).rename(kept / part)
 
             self._write(index, before_rename=take_away)
 

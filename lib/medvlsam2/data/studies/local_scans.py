@@ -1,0 +1,57 @@
+"""The scans that lie in a studies folder: what the readers take for one, by the id that it had so far."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Final
+
+from medvlsam2.data.reading import scan_kinds
+from medvlsam2.data.studies.index import INDEX, DamagedIndex, read_index
+from medvlsam2.data.studies.scan_list import FoundScan, ScanList
+
+logger = logging.getLogger(__name__)
+
+LABELS: Final = "labels"
+
+_OURS: Final = ("datastore_v2.", "medvlsam2_")
+"""How the names of the server's own files begin."""
+
+
+class LocalScans:
+    """Lists the scans of a folder, and tells each file that is left out once in the log."""
+
+    def __init__(self) -> None:
+        self._told: set[tuple[str, str]] = set()
+
+    def __call__(self, folder: Path) -> ScanList:
+        """All scans of a folder, and why the other files are none."""
+        found = list_scans(folder)
+        for name, reason in found.left_out.items():
+            if (name, reason) not in self._told:
+                self._told.add((name, reason))
+                logger.warning("Not among the studies: '%s' %s", name, reason)
+        return found
+
+
+def list_scans(folder: Path) -> ScanList:
+    """The scans of a studies folder by image id.
+
+    An id that the index knows stays with the file that had it, whatever else is laid beside that; so a label never
+    changes its scan.
+    """
+    ours = [path.name for path in folder.iterdir() if path.name.startswith(_OURS)]
+    listing = scan_kinds.list_scans(folder, ignored={LABELS, *ours}, registered=_registered(folder))
+    scans = {
+        scan.image_id: FoundScan(scan.path.name, scan.path.name[len(scan.image_id) :], scan.files)
+        for scan in listing.scans
+    }
+    return ScanList(scans, {item.name: item.reason for item in listing.left_out})
+
+
+def _registered(folder: Path) -> dict[str, str]:
+    try:
+        objects = read_index(folder / INDEX).objects
+    except (FileNotFoundError, DamagedIndex):
+        return {}
+    return {image_id: item.image.file or f"{image_id}{item.image.ext}" for image_id, item in objects.items()}
