@@ -9,16 +9,13 @@ from fastapi import Request, UploadFile
 
 from label_tasks.http.json_text import read_object
 from label_tasks.http.names import require_plain_name, require_tag, shown
-from label_tasks.requests import EXTENSIONS
-from label_tasks.store.listing import SCAN_SUFFIXES
-from label_tasks.uploads.received import ending
+from label_tasks.uploads.received import SCANS, ending
 from medvlsam2.errors import InvalidRequest
 
 RESERVED: Final = ("model", "image", "session", "image_id")
 """Fields that the address of a request names; params must not say otherwise."""
 
-UPLOADS: Final = SCAN_SUFFIXES
-LABEL_UPLOADS: Final = (*EXTENSIONS, ".bin", ".json")
+UPLOADS: Final = SCANS
 
 _NAMES: Final = ("image", "id", "label", "session_id")
 _IN_PATH: Final = ("model", "strategy", "method", "session_id")

@@ -16,77 +16,38 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Final
 
 import monailabel
-from fastapi import APIRouter, Depends, FastAPI, File, Form, HTTPException, Request, UploadFile
-from fastapi.background import BackgroundTasks
+from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from monailabel.app import lifespan as host_lifespan
-from monailabel.endpoints import datastore
 from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException
-from monailabel.interfaces.utils.app import app_instance
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from label_tasks import guards, host_settings, viewer
-from label_tasks.failures import errors_as_http, status_of
+from label_tasks.failures import status_of
 from label_tasks.http import gpu_state, inference, info, jobs, next_sample, sessions
 from label_tasks.http.beside import Running, beside
 from label_tasks.http.body_limits import BodyLimits
 from label_tasks.http.clients import Cookies
-from label_tasks.http.forms import FrugalRoute
 from label_tasks.http.headers import CarefulHeaders
 from label_tasks.http.names import shown
 from label_tasks.http.origins import OurOrigins
 from label_tasks.http.server_paths import without_paths
-from label_tasks.images import require_image_id
 from label_tasks.jobs.queue import JobQueue
 from label_tasks.pages import router as pages
+from label_tasks.store import routes as store_routes
 from medvlsam2.errors import MedVLSAM2Error
 
 logger = logging.getLogger(__name__)
 
-Params = Annotated[str, Form()]
-
 ALLOWED_HOSTS: Final = "MEDVLSAM2_ALLOWED_HOSTS"
 """Environment variable with further names of this server, with commas between them."""
 _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-
-router = APIRouter(route_class=FrugalRoute)
-
-
-@router.put("/datastore/", tags=["Datastore"], include_in_schema=False)
-@router.put("/datastore/image", tags=["Datastore"], summary="Upload a new image")
-async def add_image(
-    *,
-    background_tasks: BackgroundTasks,
-    file: Annotated[UploadFile, File()],
-    image: str | None = None,
-    params: Params = "{}",
-) -> Any:
-    """Like the host's, for scans only."""
-    guards.parse_params(params)
-    guards.require_upload(file, guards.UPLOADS)
-    return await beside(partial(datastore.add_image, background_tasks, image, params, file))
-
-
-@router.put("/datastore/label", tags=["Datastore"], summary="Submit a label")
-async def save_label(
-    *,
-    background_tasks: BackgroundTasks,
-    image: str,
-    label: Annotated[UploadFile, File()],
-    params: Params = "{}",
-    tag: str = "",
-) -> Any:
-    """Like the host's, for known images and label maps only."""
-    guards.parse_params(params)
-    guards.require_upload(label, guards.LABEL_UPLOADS)
-    await beside(_require_image, image)
-    return await beside(partial(datastore.save_label, background_tasks, image, params, tag, label))
 
 
 class Server(FastAPI):
@@ -109,14 +70,13 @@ def build() -> FastAPI:
     checked = [Depends(guards.check_names)]
     parts = (
         pages.router,
-        router,
         inference.router(Running()),
         jobs.router(queues),
         next_sample.router,
         sessions.router,
         info.router,
         gpu_state.router,
-        datastore.router,
+        store_routes.router,
         viewer.router,
     )
     for part in parts:
@@ -141,11 +101,6 @@ async def _lifespan(queues: dict[str, JobQueue], application: FastAPI) -> AsyncI
         yield
     for jobs_of_kind in queues.values():
         await beside(jobs_of_kind.stop_all)
-
-
-def _require_image(image: str) -> None:
-    with errors_as_http():
-        require_image_id(image, app_instance().datastore())
 
 
 async def _our_error(_: Request, error: Exception) -> Response:

@@ -7,13 +7,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
 from label_tasks import language, segmentation
 from label_tasks.server import build
 
-from .conftest import fake_segment
+from .conftest import SHAPE, fake_segment
 
 
 class TestServer:
@@ -75,11 +77,16 @@ class TestServer:
         reply = server.put("/session/?uncompress=true", files={"files": ("slices.tar", b"content")})
         assert (reply.status_code, "'slices.tar'" in reply.json()["detail"]) == (400, True)
 
-    def test_an_image_is_uploaded_and_a_label_submitted(self, server: TestClient, studies: Path) -> None:
+    def test_an_image_is_uploaded_and_a_label_submitted(
+        self, server: TestClient, studies: Path, affine: np.ndarray, tmp_path: Path
+    ) -> None:
         scan = (studies / "beta.nii.gz").read_bytes()
         reply = server.put("/datastore/image?image=delta", files={"file": ("d.nii.gz", scan)})
         assert reply.json() == {"image": "delta"}
-        reply = server.put("/datastore/label?image=delta", files={"label": ("d.nii.gz", scan)})
+        nib.save(nib.Nifti1Image(np.ones(SHAPE, np.uint8), affine), tmp_path / "label.nii.gz")
+        label = (tmp_path / "label.nii.gz").read_bytes()
+        named = {"params": '{"label_info": [{"name": "liver", "idx": 1}]}'}
+        reply = server.put("/datastore/label?image=delta", files={"label": ("d.nii.gz", label)}, data=named)
         assert reply.json() == {"image": "delta", "label": "delta"}
         assert server.get("/datastore/").json()["completed"] == 1
 

@@ -272,12 +272,12 @@ class TestTwoServers:
 def test_an_image_id_is_given_once(opened: Any, root: Path, tmp_path: Path) -> None:
     folder = opened()
     for image_id, suffix in (("p1", ".nii.gz"), ("p1", ".nrrd")):
-        with folder.incoming(f"x{suffix}") as arrived:
+        with folder.incoming(f"scan{suffix}") as arrived:
             arrived.write_text("other")
             with pytest.raises(errors.AlreadyThere, match="'p1' exists"):
                 folder.add_image(image_id, arrived, suffix, {})
     (root / "p9.nii.gz").write_text("laid in by hand")
-    with folder.incoming("x.nii.gz") as arrived:
+    with folder.incoming("scan.nii.gz") as arrived:
         arrived.write_text("other")
         with pytest.raises(errors.AlreadyThere, match="'p9' exists"):
             folder.add_image("p9", arrived, ".nii.gz", {})

@@ -25,7 +25,8 @@ from label_tasks.pacs.label_states import SUBMISSION, LabelStates, fingerprint
 from label_tasks.pacs.seg_index import KnownSeg, SegIndex
 from label_tasks.pacs.sender import Sender
 from label_tasks.pacs.series_cache import SeriesCache
-from label_tasks.store.scan_folder import ScanFolder, plain_tag, trusted_image_info
+from label_tasks.store.infos import trusted_image_info
+from label_tasks.store.scan_folder import ScanFolder, plain_tag
 from medvlsam2 import atomic_files
 from medvlsam2.data.label_maps import write_label_map
 from medvlsam2.data.labels.submission import RAW_SUFFIX, check_submission

@@ -28,7 +28,7 @@ class ArchivedCase:
     """One image with its final label."""
 
     image_id: str
-    image: Path
+    image: list[Path]
     label: Path
 
 
@@ -62,7 +62,7 @@ def _cases(folder: StudiesFolder) -> tuple[list[ArchivedCase], list[str]]:
         try:
             label = folder.label(image_id, FINAL)
             read_label_map(label.path)
-            cases.append(ArchivedCase(image_id, folder.image_path(image_id), label.path))
+            cases.append(ArchivedCase(image_id, folder.image_parts(image_id), label.path))
         except MedVLSAM2Error as error:
             left_out.append(f"Image '{image_id}': {error}")
     return cases, left_out
@@ -72,7 +72,7 @@ def _blocks(folder: StudiesFolder, cases: list[ArchivedCase], left_out: list[str
     sink = _Sink()
     with zipfile.ZipFile(sink, mode="w", compression=zipfile.ZIP_STORED) as archive:
         for case in cases:
-            for kind, path in (("image", case.image), ("label", case.label)):
+            for kind, path in (*(("image", part) for part in case.image), ("label", case.label)):
                 for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
                     if file.is_file():
                         name = f"{kind}/{file.relative_to(path.parent).as_posix()}"

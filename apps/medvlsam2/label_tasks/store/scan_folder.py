@@ -6,20 +6,38 @@ Not a subclass of the host's ``LocalDatastore``, which writes its index and its 
 from __future__ import annotations
 
 import io
+import logging
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 
 from label_tasks.store.dataset_archive import write_archive
+from label_tasks.store.infos import checked_label_info, trusted_image_info
+from label_tasks.store.submissions import checked_file
+from medvlsam2 import atomic_files
+from medvlsam2.data.labels.submission import check_submission
+from medvlsam2.data.readers import read_volume
+from medvlsam2.data.reading.scan_kinds import judge
 from medvlsam2.data.studies.index import StudiesIndex
 from medvlsam2.data.studies.label_place import label_suffix
 from medvlsam2.data.studies.local_scans import LocalScans
-from medvlsam2.data.studies.studies_folder import StudiesFolder
-from medvlsam2.errors import InvalidRequest, UnknownImage, UnknownLabel
+from medvlsam2.data.studies.studies_folder import StudiesFolder, taken
+from medvlsam2.errors import (
+    AlreadyThere,
+    DatasetError,
+    GeometryMismatch,
+    InvalidRequest,
+    MedVLSAM2Error,
+    UnknownImage,
+    UnknownLabel,
+    UnreadableVolume,
+)
+
+logger = logging.getLogger(__name__)
 
 FINAL: Final = DefaultLabelTag.FINAL.value
 
@@ -106,10 +124,25 @@ class ScanFolder(Datastore):  # type: ignore[misc]
         source = Path(image_filename)
         ext = label_suffix(source.name)
         image_id = image_id or source.name.removesuffix(ext)
-        with self.folder.incoming(source.name) as arrived:
-            arrived.write_bytes(source.read_bytes())
+        with self.folder.incoming(f"scan{ext}") as arrived:
+            atomic_files.copy_file(source, arrived)
             self.folder.add_image(image_id, arrived, ext.lower(), image_info or {})
         return image_id
+
+    def receive_image(self, image_id: str, arrived: Path, info: Mapping[str, Any]) -> None:
+        """Read a scan that was uploaded into ``folder.incoming``, and move it to its place.
+
+        Raises:
+            AlreadyThere: if an image has the id.
+            UnreadableVolume: if it is no scan.
+        """
+        if image_id in self.folder.index().objects:
+            raise AlreadyThere(taken(image_id))
+        verdict = judge(arrived)
+        if verdict.kind is None:
+            raise UnreadableVolume(f"The file for image '{image_id}' {verdict.reason}")
+        read_volume(arrived, image_id)
+        self.folder.add_image(image_id, arrived, label_suffix(arrived.name), info)
 
     def remove_image(self, image_id: str) -> None:
         """Take an image and its labels away; they are kept aside."""
@@ -151,6 +184,55 @@ class ScanFolder(Datastore):  # type: ignore[misc]
         )
         return image_id
 
+    def submit_label(self, image_id: str, submitted: Path, tag: str, info: Mapping[str, Any]) -> dict[str, Any]:
+        """Check what an annotator submitted, and store it. What is refused is kept aside.
+
+        Args:
+            image_id: of a known image.
+            submitted: its file, in a folder where files may be written beside it.
+            tag: its kind.
+            info: what was told with it.
+
+        Returns:
+            What the reply tells besides the label's id.
+
+        Raises:
+            UnreadableVolume: if it is damaged, or no label map.
+            GeometryMismatch: if it lies on another grid than the scan.
+            DatasetError: if a value of a final label has no certain name.
+        """
+        try:
+            checked = checked_file(submitted, image_id, tag, info, self.folder.image_path(image_id))
+        except (UnreadableVolume, GeometryMismatch, DatasetError) as error:
+            self._keep_refused(image_id, submitted, tag, info, error)
+            raise type(error)(f"{error} The label was not stored; the server keeps what was sent aside.") from error
+        self.folder.put_label(image_id, tag, checked.path, checked.ext, info)
+        return {"warnings": list(checked.warnings)} if checked.warnings else {}
+
+    def change_label_info(self, image_id: str, tag: str, changes: Mapping[str, Any]) -> None:
+        """Change what is told about a label, where the names are certain for its values.
+
+        Raises:
+            UnknownLabel: if there is no such label.
+            DatasetError: if the changes have a wrong form, or do not name the values of a final label for certain.
+        """
+        changes = checked_label_info(image_id, changes)
+        if "label_info" in changes and tag == FINAL:
+            path = self.folder.label(image_id, tag).path
+            check_submission(path, changes["label_info"], self.folder.image_path(image_id), image_id)
+        self.update_label_info(image_id, tag, changes)
+
+    def restore_label(self, label_id: str, label_tag: str, number: int) -> None:
+        """Make an earlier version the label again."""
+        self.folder.restore_label(label_id, label_tag, number)
+
+    def _keep_refused(
+        self, image_id: str, submitted: Path, tag: str, info: Mapping[str, Any], error: MedVLSAM2Error
+    ) -> None:
+        told = {"image": image_id, "tag": tag, "reason": str(error), "info": dict(info)}
+        self.folder.keep_refused(submitted, told)
+        logger.warning("A label of image '%s' under tag '%s' was refused and kept aside: %s", image_id, tag, error)
+
     def remove_label(self, label_id: str, label_tag: str) -> None:
         """Take a label away; its versions stay."""
         self.folder.remove_label(label_id, plain_tag(label_tag))
@@ -162,9 +244,22 @@ class ScanFolder(Datastore):  # type: ignore[misc]
     def get_dataset_archive(self, limit_cases: int | None) -> str:
         """Path of a new ZIP file of the labelled images, which the caller removes. Our route streams it instead."""
         with tempfile.NamedTemporaryFile(suffix=".zip", delete=False) as file:
-            for block in write_archive(self.folder, limit_cases):
+            for block in self.archive(limit_cases):
                 file.write(block)
             return file.name
+
+    def archive(self, limit_cases: int | None) -> Iterator[bytes]:
+        """The labelled images as a ZIP, block by block.
+
+        Raises:
+            InvalidRequest: if the limit is below 1.
+            DatasetError: if there is nothing to export; both before the first block.
+        """
+        self.prepare_export()
+        return write_archive(self.folder, limit_cases)
+
+    def prepare_export(self) -> None:
+        """Bring here what an export needs: of a local folder all is there."""
 
     def refresh(self) -> None:
         """Take up files that were laid into the folder or taken from it."""
@@ -194,23 +289,3 @@ class ScanFolder(Datastore):  # type: ignore[misc]
 def plain_tag(tag: str) -> str:
     """A tag as text; the host passes its enumeration."""
     return str(tag.value) if isinstance(tag, DefaultLabelTag) else tag
-
-
-def trusted_image_info(info: Mapping[str, Any]) -> dict[str, Any]:
-    """An image's info as the host can use it: who was offered it, by strategy, and nothing that renames a reply.
-
-    Example:
-        >>> trusted_image_info({"strategy": "soon", "id": "other", "note": 1})
-        {'note': 1}
-    """
-    kept = {key: value for key, value in info.items() if key not in {"id", "path", "strategy"}}
-    strategy = info.get("strategy")
-    offers = {
-        name: offer for name, offer in (strategy.items() if isinstance(strategy, dict) else ()) if _is_offer(offer)
-    }
-    return {**kept, "strategy": offers} if offers else kept
-
-
-def _is_offer(offer: Any) -> bool:
-    ts = offer.get("ts") if isinstance(offer, dict) else None
-    return isinstance(ts, int | float) and not isinstance(ts, bool)

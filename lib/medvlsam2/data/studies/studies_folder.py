@@ -9,6 +9,7 @@ look.
 from __future__ import annotations
 
 import copy
+import json
 import logging
 import tempfile
 import time
@@ -18,14 +19,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from medvlsam2 import atomic_files
-from medvlsam2.data.studies import mending
+from medvlsam2.data.studies import mending, refused
 from medvlsam2.data.studies.folder_lock import FolderLock
 from medvlsam2.data.studies.index import INDEX, DamagedIndex, Entry, ImageEntry, StudiesIndex, plain, read_index
-from medvlsam2.data.studies.label_place import LABEL_SUFFIXES, LabelFile, label_suffix
+from medvlsam2.data.studies.label_place import LABEL_SUFFIXES, LabelFile
 from medvlsam2.data.studies.label_shelf import LabelShelf
 from medvlsam2.data.studies.scan_list import ScanLister
 from medvlsam2.data.studies.versions import LabelVersion
-from medvlsam2.errors import AlreadyThere, InvalidRequest, UnknownImage, nearest_hint
+from medvlsam2.errors import AlreadyThere, DatasetError, InvalidRequest, UnknownImage, nearest_hint
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,9 @@ REMOVED: Final = ".removed"
 
 INCOMING: Final = ".incoming"
 """Uploads lie here, private, until they are checked and moved to their place."""
+
+MAX_INFO_BYTES: Final = 2**18
+"""What may be told about one image or label: a report of many pages has 20,000."""
 
 TAGS: Final = ("final", "original")
 """Folders that the host makes at once, so that people find where labels belong."""
@@ -92,6 +96,16 @@ class StudiesFolder:
         entry = self.require(image_id).image
         return self.root / self._index.images_dir / (entry.file or f"{image_id}{entry.ext}")
 
+    def image_parts(self, image_id: str) -> list[Path]:
+        """Every file and folder of an image: a header and its voxels, the slices of a series.
+
+        Raises:
+            UnknownImage: if the folder does not hold it.
+        """
+        path = self.image_path(image_id)
+        found = self._list_scans(self.root / self._index.images_dir).scans.get(image_id)
+        return [path.with_name(part) for part in found.parts] if found and found.parts else [path]
+
     def label(self, image_id: str, tag: str) -> LabelFile:
         """The label of an image as it is now, and the record that names it.
 
@@ -133,12 +147,13 @@ class StudiesFolder:
         Raises:
             UnknownImage: if the folder does not hold the image.
             UnknownLabel: if there is no such label.
+            DatasetError: if more than MAX_INFO_BYTES would be told. Nothing was changed.
             StorageFull: if there is no room. Nothing was changed.
         """
         with self._lock.held():
             index = self._copy()
             item = _require(index, image_id)
-            told = {**self.label_info(image_id, tag), **plain(changes)}
+            told = _bounded("label", image_id, {**self.label_info(image_id, tag), **plain(changes)})
             item.labels[tag] = Entry(self.label(image_id, tag).ext, told)
             self._write(index, before_rename=lambda: self.shelf.place(image_id, tag).set_info(told))
 
@@ -190,10 +205,7 @@ class StudiesFolder:
             index = self._copy()
             path = self.root / index.images_dir / f"{image_id}{ext}"
             if image_id in index.objects or path.exists():
-                raise AlreadyThere(
-                    f"Image '{image_id}' exists, and a scan is never replaced. Choose another id, or delete the image "
-                    f"first: DELETE /datastore/image?id={image_id}."
-                )
+                raise AlreadyThere(taken(image_id))
             told = {**plain(info), "ts": int(time.time()), "name": path.name}
             index.objects[image_id] = ImageEntry(Entry(ext, told))
             self._write(index, before_rename=lambda: atomic_files.move_new(source, path))
@@ -208,8 +220,7 @@ class StudiesFolder:
         with self._lock.held():
             index = self._copy()
             item = _require(index, image_id)
-            folder = self.root / index.images_dir
-            parts = self._list_scans(folder).scans[image_id].parts or (self.image_path(image_id).name,)
+            parts = self.image_parts(image_id)
             del index.objects[image_id]
             kept = self.root / REMOVED / f"{time.time_ns()}-{image_id}"
             atomic_files.make_folder(kept, private=True)
@@ -219,7 +230,7 @@ class StudiesFolder:
                     if place.current() is not None:
                         place.remove()
                 for part in parts:
-                    (folder / part).rename(kept / part)
+                    part.rename(kept / part.name)
 
             self._write(index, before_rename=take_away)
 
@@ -228,23 +239,37 @@ class StudiesFolder:
 
         Raises:
             UnknownImage: if the folder does not hold it.
+            DatasetError: if more than MAX_INFO_BYTES would be told. Nothing was changed.
             StorageFull: if there is no room. Nothing was changed.
         """
         with self._lock.held():
             index = self._copy()
-            _require(index, image_id).image.info.update(plain(changes))
+            entry = _require(index, image_id).image
+            entry.info = _bounded("image", image_id, {**entry.info, **plain(changes)})
             self._write(index)
 
     @contextmanager
     def incoming(self, name: str) -> Iterator[Path]:
-        """A name for an upload, on the folder's file system, in a folder of its own that goes when the block ends.
+        """A place for an upload, on the folder's file system, in a private folder that goes when the block ends.
 
         Args:
-            name: how the file is called; its suffix counts.
+            name: a name of our own with the upload's suffix, as messages may show it.
         """
         atomic_files.make_folder(self.root / INCOMING, private=True)
         with tempfile.TemporaryDirectory(dir=self.root / INCOMING) as private:
-            yield Path(private) / f"upload{label_suffix(name)}"
+            yield Path(private) / name
+
+    def keep_refused(self, source: Path, told: Mapping[str, Any]) -> None:
+        """Keep what was submitted and refused, for a person to look at.
+
+        Args:
+            source: the file.
+            told: why, and what was sent along.
+
+        Raises:
+            StorageFull: if there is no room.
+        """
+        refused.keep(self.root, source, plain(told))
 
     def rename(self, *, name: str | None = None, description: str | None = None) -> None:
         """Give the folder another name or description in its index.
@@ -319,6 +344,21 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     except FileNotFoundError:
         return None
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def taken(image_id: str) -> str:
+    """Why an image is not taken up under an id that another has."""
+    return f"Image '{image_id}' exists, and a scan is never replaced. Choose another id."
+
+
+def _bounded(what: str, image_id: str, info: dict[str, Any]) -> dict[str, Any]:
+    size_bytes = len(json.dumps(info))
+    if size_bytes > MAX_INFO_BYTES:
+        raise DatasetError(
+            f"The {what} info of image '{image_id}' would have {size_bytes} bytes; at most {MAX_INFO_BYTES} are "
+            "allowed. Nothing was changed. Tell less."
+        )
+    return info
 
 
 def _require(index: StudiesIndex, image_id: str) -> ImageEntry:

@@ -1,0 +1,92 @@
+"""A label on its way into a studies folder: checked while the annotator is still there, and kept whatever is wrong."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from medvlsam2.data.label_maps import LabelMap, write_label_map
+from medvlsam2.data.labels.scan_geometry import read_geometry
+from medvlsam2.data.labels.submission import RAW_SUFFIX, CheckedLabel, check_submission, read_label_on_scan
+from medvlsam2.data.studies.label_place import LABEL_SUFFIXES, label_suffix
+from medvlsam2.errors import DatasetError, InvalidRequest
+
+logger = logging.getLogger(__name__)
+
+FINAL: Final = "final"
+TEXT_SUFFIX: Final = ".json"
+
+SUBMITTED: Final = (*LABEL_SUFFIXES, RAW_SUFFIX)
+"""What a submitted label's name may end in."""
+
+
+@dataclass(frozen=True)
+class CheckedFile:
+    """A submitted label that is good, as it is to be stored."""
+
+    path: Path
+    ext: str
+    warnings: tuple[str, ...]
+
+
+def submitted_suffix(name: str) -> str:
+    """The suffix of an uploaded label, in small letters.
+
+    Raises:
+        InvalidRequest: if it is none of SUBMITTED.
+    """
+    suffix = RAW_SUFFIX if name.lower().endswith(RAW_SUFFIX) else label_suffix(name).lower()
+    if not suffix:
+        shown = name if len(name) <= 80 else f"{name[:80]}…"
+        raise InvalidRequest(f"The label file {shown!r} cannot be taken. Its name must end in {', '.join(SUBMITTED)}.")
+    return suffix
+
+
+def checked_file(path: Path, image_id: str, tag: str, info: Mapping[str, Any], scan: Path) -> CheckedFile:
+    """Check a label as its later readers do: the export and fine-tuning for "final", viewers for the others.
+
+    Args:
+        path: what was submitted, in a folder where files may be written beside it.
+        image_id: of the scan that it belongs to.
+        tag: under which it is to be stored.
+        info: what was told with it.
+        scan: the scan's file or folder.
+
+    Raises:
+        UnreadableVolume: if it is damaged, or no label map.
+        GeometryMismatch: if it lies on another grid than the scan.
+        DatasetError: if a value of a final label has no certain name, or a text is not what the tag is for.
+    """
+    ext = submitted_suffix(path.name)
+    if ext == TEXT_SUFFIX:
+        _require_text(path, image_id, tag)
+        return CheckedFile(path, ext, ())
+    label: LabelMap | CheckedLabel
+    if tag == FINAL:
+        label = check_submission(path, info.get("label_info"), scan, image_id)
+    else:
+        label = read_label_on_scan(path, read_geometry(scan, image_id))
+    warnings = label.warnings if isinstance(label, CheckedLabel) else ()
+    if ext != RAW_SUFFIX:
+        return CheckedFile(path, ext, warnings)
+    written = path.with_name("placed.nii.gz")  # raw voxels say nothing of their place: the scan does
+    write_label_map(written, label.values, label.affine, dict(label.names))
+    return CheckedFile(written, ".nii.gz", warnings)
+
+
+def _require_text(path: Path, image_id: str, tag: str) -> None:
+    if tag == FINAL:
+        raise DatasetError(
+            f"The final label of image '{image_id}' is a text ({TEXT_SUFFIX}); a label map is needed. Store texts "
+            "under the tag 'report' or 'vqa'."
+        )
+    try:
+        record = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        record = None
+    if not isinstance(record, dict):
+        raise DatasetError(f"The text for image '{image_id}' is no JSON object. Send markups as 3D Slicer saves them.")
