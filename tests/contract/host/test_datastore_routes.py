@@ -38,16 +38,10 @@ def label_bytes(tmp_path: Path, affine: np.ndarray) -> Any:
     return make
 
 
-def submit(
-    server: TestClient, content: bytes, info: Any = LIVER, name: str = "l.nii.gz", tag: str = "", image: str = "alpha"
-) -> Any:
+def submit(server: TestClient, content: bytes, info: Any = LIVER, name: str = "l.nii.gz", image: str = "alpha") -> Any:
     params = info if isinstance(info, str) else json.dumps({"label_info": info})
-    return server.put(
-        "/datastore/label",
-        params={"image": image, "tag": tag},
-        data={"params": params},
-        files={"label": (name, content)},
-    )
+    files = {"label": (name, content)}
+    return server.put("/datastore/label", params={"image": image}, data={"params": params}, files=files)
 
 
 def names(server: TestClient, image: str = "alpha", tag: str = "final") -> list[str]:
@@ -181,9 +175,19 @@ class TestLabelInfo:
 class TestImageInfo:
     @pytest.mark.parametrize(
         "text",
-        ["[1]", '"x"', "3", "true", '{"strategy": 5}', '{"strategy": {"random": 1}}',
-         '{"strategy": {"r": {"ts": "x"}}}', '{"id": "beta"}', '{"PatientID": 7}', '{"strategy": {"random": {"ts": 1, "client_id": [1]}}}'],
-    )  # fmt: skip
+        [
+            "[1]",
+            '"x"',
+            "3",
+            "true",
+            '{"strategy": 5}',
+            '{"strategy": {"random": 1}}',
+            '{"strategy": {"random": {"ts": "x"}}}',
+            '{"strategy": {"random": {"ts": 1, "client_id": [1]}}}',
+            '{"id": "beta"}',
+            '{"PatientID": 7}',
+        ],
+    )
     def test_other_types_are_refused_and_next_sample_goes_on(self, server: TestClient, text: str) -> None:
         reply = server.put("/datastore/image/info?image=alpha", data={"info": text})
         assert reply.status_code in {400, 422}, reply.text

@@ -139,6 +139,14 @@ class PacsDatastore(ScanFolder):
         """
         raise InvalidRequest("The scans of this server are its PACS's. Send the scan there, or use PUT /session/.")
 
+    def receive_image(self, image_id: str, arrived: Path, info: Mapping[str, Any]) -> None:
+        """Refuse, as :meth:`add_image` does.
+
+        Raises:
+            InvalidRequest: always.
+        """
+        self.add_image(image_id, str(arrived), info)
+
     def remove_image(self, image_id: str) -> None:
         """Refuse: scans are the PACS's.
 
@@ -187,6 +195,21 @@ class PacsDatastore(ScanFolder):
         if "reason" not in self._catalogue.state():
             self._sender.wait_for(image_id, SEND_WAIT_S)
         return image_id
+
+    def update_label_info(self, label_id: str, label_tag: str, info: Mapping[str, Any]) -> None:
+        """Change what is told about a label; the PACS gets a final one with its new names."""
+        super().update_label_info(label_id, label_tag, info)
+        self._sender.wake(label_id)
+
+    def restore_label(self, label_id: str, label_tag: str, number: int) -> None:
+        """Make an earlier version the label again; the PACS gets a final one."""
+        super().restore_label(label_id, label_tag, number)
+        self._sender.wake(label_id)
+
+    def store_checked(self, image_id: str, submitted: Path, tag: str, info: Mapping[str, Any]) -> dict[str, Any]:
+        """Store what an annotator submitted; :meth:`save_label` checks it."""
+        self.save_label(image_id, str(submitted), tag, info)
+        return {}
 
     def submitted(self, image_id: str) -> dict[str, Any]:
         """What the reply to a submission tells besides its id."""

@@ -202,10 +202,14 @@ class ScanFolder(Datastore):  # type: ignore[misc]
             DatasetError: if a value of a final label has no certain name.
         """
         try:
-            checked = checked_file(submitted, image_id, tag, info, self.folder.image_path(image_id))
+            return self.store_checked(image_id, submitted, tag, info)
         except (UnreadableVolume, GeometryMismatch, DatasetError) as error:
             self._keep_refused(image_id, submitted, tag, info, error)
             raise type(error)(f"{error} The label was not stored; the server keeps what was sent aside.") from error
+
+    def store_checked(self, image_id: str, submitted: Path, tag: str, info: Mapping[str, Any]) -> dict[str, Any]:
+        """Store a label that is good for its scan; see :meth:`submit_label`."""
+        checked = checked_file(submitted, image_id, tag, info, Path(self.get_image_uri(image_id)))
         self.folder.put_label(image_id, tag, checked.path, checked.ext, info)
         return {"warnings": list(checked.warnings)} if checked.warnings else {}
 
@@ -219,7 +223,7 @@ class ScanFolder(Datastore):  # type: ignore[misc]
         changes = checked_label_info(image_id, changes)
         if "label_info" in changes and tag == FINAL:
             path = self.folder.label(image_id, tag).path
-            check_submission(path, changes["label_info"], self.folder.image_path(image_id), image_id)
+            check_submission(path, changes["label_info"], self.get_image_uri(image_id), image_id)
         self.update_label_info(image_id, tag, changes)
 
     def restore_label(self, label_id: str, label_tag: str, number: int) -> None:
