@@ -57,8 +57,8 @@ demo: demo/studies/.made  ## make a small demo study in demo/studies
 
 demo/studies/.made: | $(READY)
 	@mkdir -p $(@D)
-	$(BIN)/medvlsam2 phantom --seed 1 -o $(@D)/phantom_1.nii.gz
-	$(BIN)/medvlsam2 phantom --seed 2 -o $(@D)/phantom_2.nii.gz
+	$(BIN)/medvlsam2 phantom --seed 1 --overwrite -o $(@D)/phantom_1.nii.gz
+	$(BIN)/medvlsam2 phantom --seed 2 --overwrite -o $(@D)/phantom_2.nii.gz
 	@touch $@
 
 bench: $(READY)  ## from click to mask against the host's own task, memory, and phantoms a minute (over an hour; others need --data)

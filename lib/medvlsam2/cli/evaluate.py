@@ -14,7 +14,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from medvlsam2 import __version__
 from medvlsam2.cli import console, values
-from medvlsam2.cli.verb import Verb, add_json, add_model
+from medvlsam2.cli.verb import Verb, add_json, add_model, add_overwrite
 from medvlsam2.errors import DatasetError, InvalidConfig
 from medvlsam2.evaluation.config import TASKS, EvaluationConfig, parse_tasks
 from medvlsam2.model.registry import resolve_model
@@ -39,6 +39,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, metavar="N", help="real scans of each source, for a quick look")
     parser.add_argument("-o", "--output", metavar="DIR", required=True, help="folder for JSON, table and plots")
     parser.add_argument("--workers", type=int, help="processes that share the scans (default: one a core; 1 on a GPU)")
+    add_overwrite(parser)
     add_json(parser)
     add_model(parser)
 
@@ -58,11 +59,13 @@ def run(arguments: Namespace) -> int:
     )
     if arguments.workers is not None and arguments.workers < 1:
         raise InvalidConfig(f"--workers {arguments.workers} given; at least 1 is needed.")
-    output = values.output_folder(arguments.output, "--output")
     model_dir = resolve_model(arguments.model)
 
     from medvlsam2.evaluation import measurement
     from medvlsam2.evaluation import output as files
+
+    output = values.output_folder(arguments.output, "--output", names=files.FILES, overwrite=arguments.overwrite)
+
     from medvlsam2.evaluation.run import evaluate
     from medvlsam2.tasks.engine import Engine
 

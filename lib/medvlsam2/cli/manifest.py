@@ -7,7 +7,7 @@ from collections import Counter
 from jsonargparse import ArgumentParser, Namespace
 
 from medvlsam2.cli import console, values
-from medvlsam2.cli.verb import Verb, add_json
+from medvlsam2.cli.verb import Verb, add_json, add_overwrite
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -18,12 +18,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="scans in this project's layout, nnU-Net raw, a decathlon task, an M3D data set or MONAI Label studies",
     )
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="manifest to write, *.jsonl")
+    add_overwrite(parser)
     add_json(parser)
 
 
 def run(arguments: Namespace) -> int:
     """Write a manifest."""
-    output = values.output_path(arguments.output, "--output", (".jsonl",))
+    output = values.output_path(arguments.output, "--output", (".jsonl",), overwrite=arguments.overwrite)
 
     from medvlsam2.data.manifest import write_manifest
     from medvlsam2.data.manifest_layouts import scan_folder

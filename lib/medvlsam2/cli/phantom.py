@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final, get_args
 
 from jsonargparse import ArgumentParser, Namespace
 
 from medvlsam2.cli import console, values
-from medvlsam2.cli.verb import Verb, add_json
+from medvlsam2.cli.verb import Verb, add_json, add_overwrite
 from medvlsam2.data.facts import Region
 
 SCAN_SUFFIXES: Final = (".nii.gz", ".nii")
@@ -25,21 +24,21 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="a .nii.gz file for the scan alone, or a folder for scan, label maps and facts",
     )
     parser.add_argument("--region", choices=get_args(Region), help="part of the body; by default drawn from the seed")
+    add_overwrite(parser)
     add_json(parser)
 
 
 def run(arguments: Namespace) -> int:
     """Write one phantom."""
-    is_file = arguments.output.lower().endswith(SCAN_SUFFIXES)
-    if is_file:
-        values.output_path(arguments.output, "--output", SCAN_SUFFIXES)
-    else:
-        values.output_folder(arguments.output, "--output")
-
     from medvlsam2.data import phantom
     from medvlsam2.data.volume_files import write_volume
 
-    path = Path(arguments.output).expanduser()
+    text, overwrite = arguments.output, arguments.overwrite
+    is_file = text.lower().endswith(SCAN_SUFFIXES)
+    if is_file:
+        path = values.output_path(text, "--output", SCAN_SUFFIXES, overwrite=overwrite)
+    else:
+        path = values.output_folder(text, "--output", names=phantom.FILES, overwrite=overwrite)
     with console.working("Drawing"):
         made = phantom.generate(arguments.seed, phantom.PhantomConfig(region=arguments.region))
     if is_file:

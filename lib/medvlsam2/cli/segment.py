@@ -10,7 +10,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from medvlsam2.cli import console, values
 from medvlsam2.cli.values import BoxIJK, Click
-from medvlsam2.cli.verb import Verb, add_image, add_json, add_model
+from medvlsam2.cli.verb import Verb, add_image, add_json, add_model, add_overwrite
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.model.registry import resolve_model
 
@@ -40,6 +40,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--box", metavar="I0,I1,J0,J1,K0,K1", help="box round that object: half-open voxel indices")
     parser.add_argument("-o", "--output", metavar="FILE", help="label map to write: .nii.gz, .nii, .nrrd, .seg.nrrd")
     parser.add_argument("--png", metavar="FILE", help="picture to write")
+    add_overwrite(parser)
     add_json(parser)
     add_model(parser)
 
@@ -53,15 +54,13 @@ def run(arguments: Namespace) -> int:
             f"{len(arguments.prompt)} prompts given together with clicks or a box. A click or a box belongs to one "
             "object: give one --prompt, or none."
         )
-    png = values.output_path(arguments.png, "--png", (".png",)) if arguments.png is not None else None
 
     from medvlsam2.data.label_maps import WRITABLE_SUFFIXES, write_label_map
     from medvlsam2.data.readers import read_volume
 
-    mask = None
-    if arguments.output is not None:
-        mask = values.output_path(arguments.output, "--output", WRITABLE_SUFFIXES)
     model_dir = resolve_model(arguments.model)
+    mask = _output(arguments, arguments.output, "--output", WRITABLE_SUFFIXES)
+    png = _output(arguments, arguments.png, "--png", (".png",))
     prompts = _prompts(arguments.prompt, clicks, box)
     volume = read_volume(arguments.image)
     console.warn(volume.warnings)
@@ -86,6 +85,12 @@ def run(arguments: Namespace) -> int:
 
 
 VERB = Verb("Segment what words, clicks or a box mean, on the scan's own grid.", add_arguments, run)
+
+
+def _output(arguments: Namespace, text: str | None, option: str, suffixes: Sequence[str]) -> Path | None:
+    if text is None:
+        return None
+    return values.output_path(text, option, suffixes, overwrite=arguments.overwrite, inputs=[arguments.image])
 
 
 def _prompts(texts: Sequence[str], clicks: Sequence[Click], box: BoxIJK | None) -> list[ObjectPrompt]:

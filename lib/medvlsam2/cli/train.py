@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 from jsonargparse import ArgumentParser, Namespace
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from medvlsam2.cli import console
-from medvlsam2.cli.verb import Verb
+from medvlsam2.cli import console, values
+from medvlsam2.cli.verb import Verb, add_overwrite
 from medvlsam2.errors import DatasetError, InvalidConfig
 from medvlsam2.training.config import TrainConfig
 from medvlsam2.training.interrupt import Stopped
@@ -35,6 +35,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     folders.add_argument("--data", metavar="DIR", help="real scans: a manifest, or a folder of any known layout")
     folders.add_argument("--initial", metavar="DIR", help="model folder to start from (default: random weights)")
     folders.add_argument("--workers", type=int, default=1, help="processes that draw phantoms")
+    add_overwrite(parser)
     parser.add_class_arguments(TrainConfig)
 
 
@@ -42,7 +43,6 @@ def run(arguments: Namespace) -> int:
     """Train a model."""
     config = TrainConfig(**{field.name: arguments[field.name] for field in fields(TrainConfig)})
     run_dir = Path(arguments.run or f"runs/{config.preset}")
-    output = Path(arguments.output or run_dir / "model")
     cache = Path(arguments.cache or f"cache/{config.preset}")
     data = Path(arguments.data) if arguments.data else None
     if data is not None and not data.exists():
@@ -51,8 +51,17 @@ def run(arguments: Namespace) -> int:
     if arguments.workers < 1:
         raise InvalidConfig(f"--workers {arguments.workers} given; at least 1 is needed.")
 
+    from medvlsam2.model import checkpoint
     from medvlsam2.training import run as training_run
     from medvlsam2.training.ranks import ranks_here
+
+    output = values.output_folder(
+        arguments.output or str(run_dir / "model"),
+        "--output",
+        names=(checkpoint.CONFIG, checkpoint.WEIGHTS, checkpoint.METADATA),
+        overwrite=arguments.overwrite,
+        inputs=[path for path in (initial, data) if path is not None and path.is_dir()],
+    )
 
     is_first = ranks_here().is_first
     try:

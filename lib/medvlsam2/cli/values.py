@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from math import isfinite
 from pathlib import Path
 from typing import Final
 
-from medvlsam2.errors import InvalidPrompt, InvalidRequest
+from medvlsam2.errors import InvalidPrompt, InvalidRequest, MedVLSAM2Error
 from medvlsam2.training.config import TrainConfig
 
 Click = tuple[tuple[float, float, float], int]
@@ -79,30 +81,92 @@ def box(text: str) -> BoxIJK:
     return i0, i1, j0, j1, k0, k1
 
 
-def output_path(text: str, option: str, suffixes: Collection[str]) -> Path:
-    """A file that can be written, checked before the long work starts.
+def output_path(
+    text: str, option: str, suffixes: Collection[str], *, overwrite: bool = False, inputs: Iterable[Path | str] = ()
+) -> Path:
+    """A file that can be written and replaces nothing, checked before the long work starts.
+
+    Args:
+        text: as given.
+        option: its name, for the message.
+        suffixes: one of which it must have.
+        overwrite: whether a file that is there may be replaced.
+        inputs: scans that are read: never replaced, and nothing is put into a folder among them.
 
     Raises:
-        InvalidRequest: on another suffix, or if its folder is not there.
+        InvalidRequest: on another suffix, if its folder is not there, or if it would replace what it may not.
     """
     path = Path(text).expanduser()
     if not path.name.lower().endswith(tuple(suffixes)) or path.is_dir():
         raise InvalidRequest(f"{option} '{text}' cannot be written; give a file that ends in {', '.join(suffixes)}.")
     if not path.parent.is_dir():
         raise InvalidRequest(f"{option} '{text}': there is no folder '{path.parent}'. Make it first.")
+    _require_no_input(path, f"{option} '{text}'", inputs)
+    for folder in map(Path, inputs):
+        if folder.is_dir() and _is_within(path, folder):
+            raise InvalidRequest(f"{option} '{text}' lies in the input folder '{folder}'. Write it elsewhere.")
+    if os.path.lexists(path) and not overwrite:
+        raise InvalidRequest(f"{option} '{text}' exists and is not replaced. Choose another name, or add --overwrite.")
     return path
 
 
-def output_folder(text: str, option: str) -> Path:
-    """A folder that can be made or written into.
+def output_folder(
+    text: str, option: str, *, names: Collection[str] = (), overwrite: bool = False, inputs: Iterable[Path | str] = ()
+) -> Path:
+    """A folder that can be made or written into, without replacing anything.
+
+    Args:
+        text: as given.
+        option: its name, for the message.
+        names: of the files that will be written there.
+        overwrite: whether such files that are there may be replaced.
+        inputs: files and folders that are read; none of them is the one to write to.
 
     Raises:
-        InvalidRequest: if a file has that name.
+        InvalidRequest: if a file has that name, or what is there would be replaced.
     """
     path = Path(text).expanduser()
-    if not text.strip() or path.is_file():
+    if not text.strip() or (os.path.lexists(path) and not path.is_dir()):
         raise InvalidRequest(f"{option} '{text}' is not a folder. Give the path of a folder; it is made if need be.")
+    _require_no_input(path, f"{option} '{text}'", inputs)
+    taken = sorted(name for name in names if os.path.lexists(path / name))
+    if taken and not overwrite:
+        raise InvalidRequest(
+            f"{option} '{text}' holds {', '.join(taken)}, which {'is' if len(taken) == 1 else 'are'} not replaced. "
+            "Choose another folder, or add --overwrite."
+        )
     return path
+
+
+def _require_no_input(path: Path, what: str, inputs: Iterable[Path | str]) -> None:
+    """Refuse to write over what a command reads, under whatever name."""
+    for given in map(Path, inputs):
+        if any(_is_same(path, file) for file in _files_of(given)):
+            raise InvalidRequest(f"{what} is the input '{given}' or a part of it, which is never replaced.")
+
+
+def _files_of(given: Path) -> Iterator[Path]:
+    """A file and those that belong to it: the voxels of a header, the other slices beside a DICOM file."""
+    from medvlsam2.data.reading import data_files, scan_kinds
+
+    yield given
+    if given.is_file():
+        with suppress(MedVLSAM2Error):  # the reader will say what is wrong with it
+            yield from data_files.named_data_files(given)
+        if scan_kinds.is_dicom_file(given):
+            yield from (file for file in given.parent.iterdir() if scan_kinds.is_dicom_file(file))
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Whether two paths are one file: by links of both kinds, by other spellings, or as they would be resolved."""
+    if one.exists() and other.exists():
+        return one.samefile(other)
+    return one.resolve() == other.resolve()
+
+
+def _is_within(path: Path, folder: Path) -> bool:
+    """Whether a path lies in a folder, however both are spelt."""
+    return any(parent.exists() and parent.samefile(folder) for parent in (path, *path.resolve().parents))
 
 
 def _numbers(texts: Iterable[str]) -> list[float] | None:

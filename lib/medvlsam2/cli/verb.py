@@ -38,6 +38,11 @@ def add_json(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
+def add_overwrite(parser: ArgumentParser) -> None:
+    """``--overwrite``."""
+    parser.add_argument("--overwrite", action="store_true", help="replace results that are there; never what is read")
+
+
 def add_model(parser: ArgumentParser) -> None:
     """``--model`` and ``--device``."""
     parser.add_argument("--model", default=DEFAULT_MODEL, help="id of a model, or path of a model folder")

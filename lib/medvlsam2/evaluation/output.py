@@ -16,6 +16,8 @@ JSON_FILE: Final = "evaluation.json"
 TABLE_FILE: Final = "evaluation.md"
 MEASUREMENTS_FILE: Final = "measurements.jsonl"
 TEXTS_FILE: Final = "texts.jsonl"
+FILES: Final = (JSON_FILE, TABLE_FILE, MEASUREMENTS_FILE, TEXTS_FILE)
+"""Plots lie beside them."""
 DIGITS: Final = 4
 _HEAD: Final = ("| scans | what | metric | n | patients | mean | 95 % |", "|---|---|---|--:|--:|--:|---|")
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Final
 
 from medvlsam2.data.labels.nifti_place import write_nifti
 from medvlsam2.data.labels.scan_affine import place_header
 from medvlsam2.data.phantom.generate import Phantom
+
+FILES: Final = ("image.nii.gz", "label.nii.gz", "lesions.nii.gz", "meta.json", "facts.json")
 
 
 def write(phantom: Phantom, folder: Path | str) -> None:
