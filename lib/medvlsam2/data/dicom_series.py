@@ -19,7 +19,7 @@ from medvlsam2.data.labels import scan_affine
 from medvlsam2.data.reading import scan_kinds
 from medvlsam2.data.reading.dicom.data_set import read_data_set
 from medvlsam2.data.reading.dicom.pixels import hu_of_slices
-from medvlsam2.data.reading.stored_array import StoredArray
+from medvlsam2.data.reading.stored_array import StoredArray, unread
 from medvlsam2.errors import UnreadableVolume
 
 STACK_TOLERANCE: Final = 1e-3
@@ -28,7 +28,7 @@ STACK_TOLERANCE: Final = 1e-3
 _ONE_SLICE: Final = "The series has 1 slice; a volume needs at least 2."
 
 
-def read_series(path: Path) -> StoredArray:
+def read_series(path: Path, *, geometry_only: bool = False) -> StoredArray:
     """Read the largest CT series of a folder, or the series that one file belongs to.
 
     Files of the folder and of the folders below it count; those that are not DICOM, or hold no slices, are
@@ -36,6 +36,7 @@ def read_series(path: Path) -> StoredArray:
 
     Args:
         path: a folder, or one DICOM file (then the slices of its series beside it are read too).
+        geometry_only: read the headers alone: all voxels are 0, and take no memory.
 
     Raises:
         UnreadableVolume: if there is no series, or its slices are damaged, missing, repeated or uneven.
@@ -61,7 +62,11 @@ def read_series(path: Path) -> StoredArray:
             f"The gantry was tilted by {grid.tilt_deg:.1f} degrees: masks lie exactly on the slices, but "
             "software that takes the axes for orthogonal shows them skewed."
         )
-    values = hu_of_slices(path, slices)
+    if geometry_only:
+        rows, columns = first.rows_columns
+        values = unread((columns, rows, len(slices)), np.dtype(np.int16))
+    else:
+        values = hu_of_slices(path, slices)
     return StoredArray(values, scan_affine.of_series(grid.affine, values.shape), warnings=tuple(warnings))
 
 

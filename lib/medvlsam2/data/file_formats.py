@@ -17,12 +17,13 @@ from medvlsam2.data.reading.stored_array import StoredArray, unreadable
 from medvlsam2.errors import UnreadableVolume
 
 
-def read_array(path: Path, max_ratio: float | None = None) -> StoredArray:
+def read_array(path: Path, max_ratio: float | None = None, *, geometry_only: bool = False) -> StoredArray:
     """Read one 3-D NIfTI, NRRD or MetaImage file.
 
     Args:
         path: the file; a header with its data files beside it.
         max_ratio: how much smaller than its voxels a compressed file may be (scans); None for any (label maps).
+        geometry_only: leave the voxels unread: all are 0, and take no memory.
 
     Raises:
         UnreadableVolume: if the file is absent, of another format, damaged, truncated or not 3-D.
@@ -33,11 +34,11 @@ def read_array(path: Path, max_ratio: float | None = None) -> StoredArray:
     suffix = names.known_suffix(path)
     _require_own_content(path, suffix)
     if suffix in names.NIFTI_SUFFIXES:
-        return read_nifti(path, max_ratio)
+        return read_nifti(path, max_ratio, geometry_only=geometry_only)
     if suffix in names.NRRD_SUFFIXES:
-        return read_nrrd(path, max_ratio)
+        return read_nrrd(path, max_ratio, geometry_only=geometry_only)
     if suffix in names.META_SUFFIXES:
-        return read_metaimage(path, max_ratio)
+        return read_metaimage(path, max_ratio, geometry_only=geometry_only)
     raise UnreadableVolume(
         f"'{path.name}' is of no known format. Allowed are {', '.join((*names.NIFTI_SUFFIXES, *names.ITK_SUFFIXES))} "
         "and DICOM series folders; convert the file to one of them."

@@ -13,10 +13,28 @@ from medvlsam2.data.label_maps import LabelMap, read_label_map, write_label_map
 from medvlsam2.data.reading import scan_kinds
 from medvlsam2.data.reading.names import default_image_id
 from medvlsam2.data.reading.plausible_sizes import size_warnings
+from medvlsam2.data.reading.stored_array import StoredArray
 from medvlsam2.data.reading.voxel_stream import MAX_SCAN_RATIO
 from medvlsam2.data.volume import CTVolume
 
-__all__ = ["LabelMap", "read_label_map", "read_volume", "write_label_map"]
+__all__ = ["LabelMap", "read_label_map", "read_stored", "read_volume", "write_label_map"]
+
+
+def read_stored(path: Path, *, geometry_only: bool = False) -> StoredArray:
+    """The voxels of a scan as its file or series holds them, and where they lie.
+
+    Args:
+        path: as for :func:`read_volume`.
+        geometry_only: read headers alone: all voxels are 0, and take no memory.
+
+    Raises:
+        UnreadableVolume: as :func:`read_volume`, but for what only Hounsfield units show.
+        VolumeTooLarge: if it does not fit the memory budget.
+    """
+    given = scan_kinds.only_scan(path) if path.is_dir() else path
+    if given.is_dir() or scan_kinds.is_dicom_file(given):
+        return dicom_series.read_series(given, geometry_only=geometry_only)
+    return file_formats.read_array(given, MAX_SCAN_RATIO, geometry_only=geometry_only)
 
 
 def read_volume(path: Path | str, image_id: str | None = None) -> CTVolume:
@@ -39,9 +57,7 @@ def read_volume(path: Path | str, image_id: str | None = None) -> CTVolume:
     """
     path = Path(path)
     name = image_id or default_image_id(path)
-    given = scan_kinds.only_scan(path) if path.is_dir() else path
-    dicom = given.is_dir() or scan_kinds.is_dicom_file(given)
-    stored = dicom_series.read_series(given) if dicom else file_formats.read_array(given, MAX_SCAN_RATIO)
+    stored = read_stored(path)
     i, j, k = stored.values.shape
     sizes = size_warnings(name, stored.affine, (i, j, k))
     hu = intensity.to_hu(stored.values, name)

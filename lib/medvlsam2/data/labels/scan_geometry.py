@@ -1,4 +1,4 @@
-"""Where the voxels of a scan lie, without reading them where the format allows it."""
+"""Where the voxels of a scan lie, without reading them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from medvlsam2.data.readers import read_volume
+from medvlsam2.data.readers import read_stored
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,10 +27,12 @@ class ScanGeometry:
 
 
 def read_geometry(path: Path | str, image_id: str) -> ScanGeometry:
-    """The grid of a scan: the same as :func:`medvlsam2.data.readers.read_volume` gives.
+    """The grid of a scan, from headers alone: the same as :func:`medvlsam2.data.readers.read_volume` gives.
 
     Raises:
-        UnreadableVolume: if it is no readable scan.
+        UnreadableVolume: if it is no scan, or its header is damaged; its voxels may be damaged still.
+        VolumeTooLarge: if it does not fit the memory budget.
     """
-    volume = read_volume(path, image_id)
-    return ScanGeometry(volume.shape_ijk, volume.affine, image_id)
+    stored = read_stored(Path(path), geometry_only=True)
+    i, j, k = stored.values.shape
+    return ScanGeometry((i, j, k), stored.affine, image_id)

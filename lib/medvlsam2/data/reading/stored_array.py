@@ -75,6 +75,11 @@ def squeezed_shape(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
     return sizes[0], sizes[1], sizes[2]
 
 
+def unread(shape: tuple[int, int, int], dtype: np.dtype[Any]) -> Shaped[np.ndarray, "i j k"]:
+    """Voxels that stand for those of a file where only its geometry is wanted: all 0, without memory."""
+    return np.broadcast_to(np.zeros((), dtype=dtype), shape)
+
+
 def require_numbers(path: Path, dtype: np.dtype[Any]) -> None:
     """Refuse voxels that are no integers or real numbers.
 

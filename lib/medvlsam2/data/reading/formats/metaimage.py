@@ -15,7 +15,7 @@ from jaxtyping import Float
 from medvlsam2 import geometry
 from medvlsam2.data.reading import data_files, length_units
 from medvlsam2.data.reading.formats.header_text import read_meta_header
-from medvlsam2.data.reading.stored_array import StoredArray, require_one_value, squeezed_shape, unreadable
+from medvlsam2.data.reading.stored_array import StoredArray, require_one_value, squeezed_shape, unread, unreadable
 from medvlsam2.data.reading.voxel_stream import Encoding, StoredVoxels, read_voxels
 from medvlsam2.errors import UnreadableVolume
 
@@ -35,12 +35,13 @@ _FROM: Final = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "I": (2, 1
 """AnatomicalOrientation names the side where an axis starts: ``RAI`` grows to the left, the back and the head."""
 
 
-def read_metaimage(path: Path, max_ratio: float | None = None) -> StoredArray:
+def read_metaimage(path: Path, max_ratio: float | None = None, *, geometry_only: bool = False) -> StoredArray:
     """Read one 3-D MetaImage.
 
     Args:
         path: ``.mha``, or ``.mhd`` with its data files beside it.
         max_ratio: see :func:`medvlsam2.data.reading.voxel_stream.read_voxels`.
+        geometry_only: leave the voxels unread: all are 0, and take no memory.
 
     Raises:
         UnreadableVolume: if it is no MetaImage, damaged, truncated, not 3-D, or names data files outside its folder.
@@ -66,7 +67,10 @@ def read_metaimage(path: Path, max_ratio: float | None = None) -> StoredArray:
         start_bytes=max(0, header_bytes) or (header.size_bytes if local else 0),
         skip_bytes=-1 if header_bytes < 0 else 0,
     )
-    values = read_voxels(voxels, max_ratio).reshape(shape, order="F")
+    if geometry_only:
+        values = unread(shape, voxels.dtype)
+    else:
+        values = read_voxels(voxels, max_ratio).reshape(shape, order="F")
     return StoredArray(values, affine, warnings=tuple(warnings))
 
 

@@ -21,7 +21,7 @@ from nibabel.volumeutils import apply_read_scaling
 from medvlsam2 import geometry
 from medvlsam2.data.labels import nifti_place, scan_affine
 from medvlsam2.data.reading import causes, length_units
-from medvlsam2.data.reading.stored_array import StoredArray, require_numbers, squeezed_shape, unreadable
+from medvlsam2.data.reading.stored_array import StoredArray, require_numbers, squeezed_shape, unread, unreadable
 from medvlsam2.data.reading.voxel_stream import STREAM_ERRORS, Encoding, StoredVoxels, read_voxels
 from medvlsam2.errors import UnreadableVolume
 
@@ -39,12 +39,13 @@ _HEADER_ERRORS: Final = (*STREAM_ERRORS, ImageFileError, HeaderDataError)
 _UNIT_NAMES: Final = {1: "metre", 3: "micron"}
 
 
-def read_nifti(path: Path, max_ratio: float | None = None) -> StoredArray:
+def read_nifti(path: Path, max_ratio: float | None = None, *, geometry_only: bool = False) -> StoredArray:
     """Read one 3-D NIfTI.
 
     Args:
         path: the file.
         max_ratio: see :func:`medvlsam2.data.reading.voxel_stream.read_voxels`.
+        geometry_only: leave the voxels unread: all are 0, and take no memory.
 
     Raises:
         UnreadableVolume: if it is no NIfTI, damaged, truncated or not 3-D.
@@ -81,7 +82,10 @@ def read_nifti(path: Path, max_ratio: float | None = None) -> StoredArray:
         skip_bytes=offset_bytes,
         scaled=scaling != (1.0, 0.0),
     )
-    values = apply_read_scaling(read_voxels(voxels, max_ratio), *scaling).reshape(shape, order="F")
+    if geometry_only:
+        values = unread(shape, dtype)
+    else:
+        values = apply_read_scaling(read_voxels(voxels, max_ratio), *scaling).reshape(shape, order="F")
     mm = nifti_place.mm_per_unit(stored)
     affine[:3] *= mm
     return StoredArray(

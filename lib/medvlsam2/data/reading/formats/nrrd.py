@@ -21,6 +21,7 @@ from medvlsam2.data.reading.stored_array import (
     require_numbers,
     require_one_value,
     squeezed_shape,
+    unread,
     unreadable,
 )
 from medvlsam2.data.reading.voxel_stream import Encoding, StoredVoxels, read_voxels
@@ -57,12 +58,13 @@ _RANGE_KINDS: Final = frozenset(("list", "vector", "point", "scalar", "stub", "r
 _RANGE_ENDINGS: Final = ("-vector", "-color", "-matrix", "-normal", "-gradient", "-quaternion")
 
 
-def read_nrrd(path: Path, max_ratio: float | None = None) -> StoredArray:
+def read_nrrd(path: Path, max_ratio: float | None = None, *, geometry_only: bool = False) -> StoredArray:
     """Read one 3-D NRRD.
 
     Args:
         path: ``.nrrd``, or ``.nhdr`` with its data files beside it.
         max_ratio: see :func:`medvlsam2.data.reading.voxel_stream.read_voxels`.
+        geometry_only: leave the voxels unread: all are 0, and take no memory.
 
     Raises:
         UnreadableVolume: if it is no NRRD, damaged, truncated, not 3-D, or names data files outside its folder.
@@ -89,7 +91,10 @@ def read_nrrd(path: Path, max_ratio: float | None = None) -> StoredArray:
         skip_bytes=byte_skip,
     )
     require_numbers(path, voxels.dtype)
-    values = read_voxels(voxels, max_ratio).reshape(shape, order="F")
+    if geometry_only:
+        values = unread(shape, voxels.dtype)
+    else:
+        values = read_voxels(voxels, max_ratio).reshape(shape, order="F")
     return StoredArray(values, affine, _metadata(header), tuple(warnings))
 
 
