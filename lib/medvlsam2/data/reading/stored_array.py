@@ -19,6 +19,9 @@ MAX_VOXELS: Final = 2**30
 
 The memory budget usually refuses earlier; this bound also holds on a machine with much memory."""
 
+MAX_PLACE: Final = 1e9
+"""Largest number of an affine in any unit: a metre in nanometres. Larger ones overflow where they are squared."""
+
 _REASON_LENGTH: Final = 160
 
 
@@ -103,4 +106,18 @@ def require_one_value(path: Path, count: int) -> None:
         raise UnreadableVolume(
             f"'{path.name}' has {count} values per voxel (colour, or a segmentation with overlapping segments); "
             "1 is allowed. Save a grey image or a single-layer label map."
+        )
+
+
+def require_place(path: Path, affine: Float[np.ndarray, "4 4"]) -> None:
+    """Refuse an affine of which a number is NaN, infinite or absurd.
+
+    Raises:
+        UnreadableVolume: with the number.
+    """
+    wrong = affine[~(np.abs(affine) <= MAX_PLACE)]
+    if wrong.size:
+        raise UnreadableVolume(
+            f"'{path.name}' has an affine with the number {wrong[0]:g}; finite ones up to {MAX_PLACE:g} are allowed. "
+            "Its header is damaged; export it again."
         )

@@ -15,7 +15,14 @@ from jaxtyping import Float
 from medvlsam2 import geometry
 from medvlsam2.data.reading import data_files, length_units
 from medvlsam2.data.reading.formats.header_text import read_meta_header
-from medvlsam2.data.reading.stored_array import StoredArray, require_one_value, squeezed_shape, unread, unreadable
+from medvlsam2.data.reading.stored_array import (
+    StoredArray,
+    require_one_value,
+    require_place,
+    squeezed_shape,
+    unread,
+    unreadable,
+)
 from medvlsam2.data.reading.voxel_stream import Encoding, StoredVoxels, read_voxels
 from medvlsam2.errors import UnreadableVolume
 
@@ -53,7 +60,7 @@ def read_metaimage(path: Path, max_ratio: float | None = None, *, geometry_only:
         sizes = _sizes(path, fields)
         require_one_value(path, int(fields.get("elementnumberofchannels", 1)))
         shape = squeezed_shape(path, sizes)
-        affine, warnings = _placed(fields, len(sizes))
+        affine, warnings = _placed(path, fields, len(sizes))
         header_bytes = int(fields.get("headersize", 0))
     except (ValueError, KeyError) as error:
         raise unreadable(path, error) from None
@@ -85,7 +92,7 @@ def _sizes(path: Path, fields: dict[str, str]) -> tuple[int, ...]:
     return sizes
 
 
-def _placed(fields: dict[str, str], dimension: int) -> tuple[Float[np.ndarray, "4 4"], list[str]]:
+def _placed(path: Path, fields: dict[str, str], dimension: int) -> tuple[Float[np.ndarray, "4 4"], list[str]]:
     """The affine, and what is doubtful of it."""
     warnings = []
     spacing = _numbers(fields, _SPACING, dimension)
@@ -98,6 +105,7 @@ def _placed(fields: dict[str, str], dimension: int) -> tuple[Float[np.ndarray, "
     affine_lps = np.eye(4)
     affine_lps[:3, :3] = directions[:3, :3] * spacing[:3]
     affine_lps[:3, 3] = 0.0 if origin is None else origin[:3]
+    require_place(path, affine_lps)
     warnings += _side_warnings(fields.get("anatomicalorientation", ""), affine_lps, has_matrix=matrix is not None)
     unit = fields.get("distanceunits", "")
     mm = length_units.mm_per_unit(unit)

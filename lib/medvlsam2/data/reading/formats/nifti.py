@@ -21,7 +21,14 @@ from nibabel.volumeutils import apply_read_scaling
 from medvlsam2 import geometry
 from medvlsam2.data.labels import nifti_place, scan_affine
 from medvlsam2.data.reading import causes, length_units
-from medvlsam2.data.reading.stored_array import StoredArray, require_numbers, squeezed_shape, unread, unreadable
+from medvlsam2.data.reading.stored_array import (
+    StoredArray,
+    require_numbers,
+    require_place,
+    squeezed_shape,
+    unread,
+    unreadable,
+)
 from medvlsam2.data.reading.voxel_stream import STREAM_ERRORS, Encoding, StoredVoxels, read_voxels
 from medvlsam2.errors import UnreadableVolume
 
@@ -64,6 +71,7 @@ def read_nifti(path: Path, max_ratio: float | None = None, *, geometry_only: boo
     except _HEADER_ERRORS as error:
         raise unreadable(path, error) from None
     require_numbers(path, dtype)
+    require_place(path, affine)
     if bytes(stored["magic"].item())[:3] in _PAIR_MAGIC:
         raise UnreadableVolume(
             f"'{path.name}' is the header of a NIfTI pair (.hdr and .img). Convert the pair to one .nii.gz file."
@@ -114,8 +122,9 @@ def _header_block(path: Path) -> tuple[bool, bytes]:
         return packed, start[:size]
     if size in _HEADERS or (packed and not start):
         raise unreadable(path, f"its header ends after {len(start)} bytes")
-    foreign = causes.foreign_content(start)
-    inside = "holds a compressed file that " if packed else ""
+    foreign = "is compressed twice. Unpack it once." if packed and start[:2] == causes.GZIP_MARK else ""
+    foreign = foreign or causes.foreign_content(start)
+    inside = "holds, compressed, what " if packed else ""
     raise UnreadableVolume(
         f"'{path.name}' {inside}{foreign}"
         if foreign

@@ -5,6 +5,7 @@ Read here and not by ITK (see ``header_text``); the tests compare every kind of 
 
 from __future__ import annotations
 
+import re
 import shlex
 from math import prod
 from pathlib import Path
@@ -20,6 +21,7 @@ from medvlsam2.data.reading.stored_array import (
     StoredArray,
     require_numbers,
     require_one_value,
+    require_place,
     squeezed_shape,
     unread,
     unreadable,
@@ -55,6 +57,7 @@ _TO_LPS: Final = {
 }
 """Signs of x and y that turn a patient space into LPS. Any other space knows no patient."""
 _RANGE_KINDS: Final = frozenset(("list", "vector", "point", "scalar", "stub", "rgb-color", "rgba-color", "complex"))
+_VECTOR: Final = re.compile(r"none|\(([^()]*)\)", re.IGNORECASE)
 _RANGE_ENDINGS: Final = ("-vector", "-color", "-matrix", "-normal", "-gradient", "-quaternion")
 
 
@@ -76,7 +79,7 @@ def read_nrrd(path: Path, max_ratio: float | None = None, *, geometry_only: bool
         sizes = _sizes(path, fields)
         axes = _domain_axes(path, fields, sizes)
         shape = squeezed_shape(path, tuple(sizes[axis] for axis in axes))
-        affine, warnings = _placed(fields, axes[:3], sizes)
+        affine, warnings = _placed(path, fields, axes[:3], sizes)
         line_skip, byte_skip = (int(fields.get(name, 0)) for name in ("lineskip", "byteskip"))
     except (ValueError, IndexError, KeyError) as error:
         raise unreadable(path, error) from None
@@ -125,7 +128,9 @@ def _is_range(kind: str) -> bool:
     )
 
 
-def _placed(fields: dict[str, str], axes: list[int], sizes: list[int]) -> tuple[Float[np.ndarray, "4 4"], list[str]]:
+def _placed(
+    path: Path, fields: dict[str, str], axes: list[int], sizes: list[int]
+) -> tuple[Float[np.ndarray, "4 4"], list[str]]:
     """The affine, and what is doubtful of it."""
     space = fields.get("space", "").lower()
     patient = space.removesuffix("-time") if space.endswith("-time") else space
@@ -138,18 +143,28 @@ def _placed(fields: dict[str, str], axes: list[int], sizes: list[int]) -> tuple[
     affine_lps = np.eye(4)
     if directions:
         for column, axis in enumerate(axes):
-            direction = np.array((directions[axis] or ())[:3], dtype=np.float64)
-            size = float(np.sqrt(direction[0] ** 2 + direction[1] ** 2 + direction[2] ** 2))
-            affine_lps[:3, column] = direction * (1.0 / size) * size if size else 0.0
+            affine_lps[:3, column] = (directions[axis] or ())[:3]
         origin = _vectors(fields.get("spaceorigin", ""))
         if origin and origin[0] is not None:
             affine_lps[:3, 3] = origin[0][:3]
+        require_place(path, affine_lps)
+        _as_itk_rounds(affine_lps)
     else:
         warnings += _placed_by_axes(affine_lps, fields, axes, sizes)
+    require_place(path, affine_lps)
     warnings += _convert_units(affine_lps, fields, axes, by_space=bool(directions))
     for row, sign in enumerate(_TO_LPS.get(patient, ())):
         affine_lps[row] *= sign
     return geometry.ras_to_lps_affine(affine_lps), warnings
+
+
+def _as_itk_rounds(affine_lps: Float[np.ndarray, "4 4"]) -> None:
+    """Take each direction apart and together again: ITK does, and then both give the same last bit."""
+    for column in range(3):
+        x, y, z = affine_lps[:3, column]
+        size = np.sqrt(x * x + y * y + z * z)
+        if size:
+            affine_lps[:3, column] = affine_lps[:3, column] * (1.0 / size) * size
 
 
 def _placed_by_axes(
@@ -192,12 +207,10 @@ def _convert_units(
 
 def _vectors(text: str) -> list[list[float] | None]:
     """``(1,0,0) none (0,0,2)`` as lists of numbers, None for ``none``."""
-    words = text.replace("(", " (").replace(")", ") ").replace(", ", ",").split()
-    joined = " ".join(words).replace(" ,", ",")
-    return [
-        None if word.lower() == "none" else [float(number) for number in word.strip("()").split(",")]
-        for word in joined.split()
-    ]
+    if _VECTOR.sub("", text).strip():
+        raise ValueError(f"'{text[:40]}' is no list of vectors")
+    found = [match[1] for match in _VECTOR.finditer(text)]
+    return [None if numbers is None else [float(number) for number in numbers.split(",")] for numbers in found]
 
 
 def _numbers(text: str) -> list[float]:
