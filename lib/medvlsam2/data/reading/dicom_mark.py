@@ -10,11 +10,12 @@ MARK: Final = b"DICM"
 MARK_AT_BYTES: Final = 128
 
 _FIRST_GROUPS: Final = frozenset((0x0002, 0x0008))
-"""A data set starts with the file's meta header or with the identifying group; both start with a low element."""
-_MAX_FIRST_ELEMENT: Final = 0x0018
+"""A data set starts with the file's meta header or with the identifying group."""
+_MAX_FIRST_ELEMENT: Final = 0x0070
+"""The manufacturer: what comes before it (identifiers, dates, modality) may have been removed from the data set."""
 _MAX_FIRST_LENGTH: Final = 1024
 """The first value is a group's length, a character set or an identifier: some dozens of bytes."""
-_VALUE_REPRESENTATIONS: Final = frozenset((b"UL", b"OB", b"UI", b"CS", b"SH", b"LO", b"DA", b"TM"))
+_VALUE_REPRESENTATIONS: Final = frozenset((b"UL", b"OB", b"UI", b"CS", b"SH", b"LO", b"DA", b"TM", b"DT"))
 
 
 def has_mark(path: Path) -> bool:

@@ -14,7 +14,7 @@ from typing import Final
 from medvlsam2.data.reading.stored_array import unreadable
 from medvlsam2.errors import UnreadableVolume
 
-MAX_HEADER_BYTES: Final = 2**22
+MAX_HEADER_BYTES: Final = 2**21
 """Much more than any header has: 33 segments of Slicer take 20 kB, private tags copied from DICOM some 100 kB."""
 
 _NRRD_MARK: Final = "NRRD000"
