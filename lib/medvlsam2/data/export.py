@@ -22,6 +22,7 @@ import numpy as np
 from medvlsam2.data import vocabulary
 from medvlsam2.data.final_labels import FinalLabel, final_labels
 from medvlsam2.data.label_maps import write_label_map
+from medvlsam2.data.labels import wholes
 from medvlsam2.data.volume_files import write_volume
 from medvlsam2.errors import DatasetError, MedVLSAM2Error
 
@@ -109,6 +110,7 @@ def _readable(found: Sequence[FinalLabel], sentences: list[str], tell: Progress)
             sentences += [f"Image '{source.image_id}': {warning}" for warning in volume.warnings]
             keys = {value: class_key(text) for value, text in label.names.items()}
             sentences += _joined(source.image_id, label.names, keys)
+            sentences += [f"Image '{source.image_id}': {told}" for told in wholes.told(label.names)]
             scans.append(_Scan(source, keys))
         tell(number / len(found))
     if not scans:
@@ -155,13 +157,11 @@ def _doubts(scans: Sequence[_Scan], labels: Mapping[str, int]) -> list[str]:
         for key in classes
         if key not in vocabulary.STRUCTURES
     ]
-    for whole in classes:
-        inside = sorted(_all_parts(whole) & set(classes))
-        if inside:
-            doubts.append(
-                f"'{whole}' holds {', '.join(inside)}, and all are classes: voxels of the same organ have different "
-                "labels in different scans. Label one of the two everywhere."
-            )
+    for whole, inside in wholes.pairs(classes):
+        doubts.append(
+            f"'{whole}' holds {', '.join(inside)}, and all are classes: voxels of the same organ have different "
+            "labels in different scans. Label one of the two everywhere."
+        )
     for key in classes:
         lacking = [scan.source.image_id for scan in scans if key not in scan.keys.values()]
         if lacking:
@@ -170,13 +170,6 @@ def _doubts(scans: Sequence[_Scan], labels: Mapping[str, int]) -> list[str]:
                 f"{' …' if len(lacking) > 5 else ''}): training takes it for absent there."
             )
     return doubts
-
-
-def _all_parts(key: str) -> set[str]:
-    if key not in vocabulary.STRUCTURES:
-        return set()
-    parts = set(vocabulary.STRUCTURES[key].parts)
-    return parts.union(*(_all_parts(part) for part in parts))
 
 
 def _write(folder: Path, scans: Sequence[_Scan], labels: Mapping[str, int], tell: Progress) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from medvlsam2.atomic_files import replacing
 from medvlsam2.data.labels import scan_affine
 from medvlsam2.data.labels.nifti_place import write_nifti
 from medvlsam2.data.volume import CTVolume
@@ -12,8 +13,14 @@ from medvlsam2.data.volume import CTVolume
 def write_volume(path: Path | str, volume: CTVolume) -> None:
     """Write a scan as NIfTI in int16 HU on exactly its grid, where every program shows the file that it was read from.
 
+    The file appears whole or not at all.
+
     Args:
         path: ends in ``.nii.gz`` or ``.nii``.
         volume: the scan.
+
+    Raises:
+        StorageFull: if there is no room.
     """
-    write_nifti(Path(path), volume.hu, scan_affine.place_header(volume.affine, volume.shape_ijk))
+    with replacing(Path(path)) as partial:
+        write_nifti(partial, volume.hu, scan_affine.place_header(volume.affine, volume.shape_ijk))

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Integer, UInt8
 from medvlsam2.data import phantom, vocabulary
 from medvlsam2.data.facts import ScanFacts
 from medvlsam2.data.label_facts import facts_of_labels
+from medvlsam2.data.labels import wholes
 from medvlsam2.data.labels.scan_geometry import ScanGeometry
 from medvlsam2.data.labels.submission import read_label_on_scan
 from medvlsam2.data.language import anatomy
@@ -148,4 +149,4 @@ def _pseudo_label(record: ScanRecord) -> tuple[Path, dict[int, str]] | None:
 def _masks(values: Integer[np.ndarray, "i j k"], names: Mapping[int, str]) -> dict[str, Bool[np.ndarray, "i j k"]]:
     """Masks of the names that the vocabulary knows."""
     known = {value: found.key for value, name in names.items() if (found := vocabulary.lookup(name)) is not None}
-    return {key: values == value for value, key in known.items()}
+    return wholes.masks(values, known)

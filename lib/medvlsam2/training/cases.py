@@ -28,6 +28,7 @@ from medvlsam2.data import phantom, vocabulary
 from medvlsam2.data.facts import ScanFacts
 from medvlsam2.data.label_facts import facts_of_labels
 from medvlsam2.data.label_maps import LabelMap
+from medvlsam2.data.labels import wholes
 from medvlsam2.data.labels.scan_geometry import ScanGeometry
 from medvlsam2.data.labels.submission import read_label_on_scan
 from medvlsam2.data.manifest import ScanRecord
@@ -95,7 +96,8 @@ class Case:
     def structure_mask(self, key: str) -> Bool[np.ndarray, "d m m"] | None:
         """Mask of a structure, or of a whole whose visible parts were all contoured; None where not known."""
         if key in self.keys:
-            return np.asarray(self.labels) == self.keys.index(key) + 1
+            meant = {key} | wholes.parts_of(key)
+            return wholes.any_of(self.labels, [n for n, one in enumerate(self.keys, start=1) if one in meant])
         parts = [self.structure_mask(part) for part in vocabulary.STRUCTURES[key].parts]
         known = [part for part in parts if part is not None]
         return np.logical_or.reduce(known) if known and (self._is_complete or len(known) == len(parts)) else None
@@ -245,7 +247,7 @@ def _write_labelled(
         values,
         np.zeros_like(values),
         keys=keys,
-        facts=facts_of_labels({key: values == number for number, key in enumerate(keys, start=1)}, volume.affine),
+        facts=facts_of_labels(wholes.masks(values, dict(enumerate(keys, start=1))), volume.affine),
         config=config,
         is_phantom=False,
     )

@@ -14,6 +14,7 @@ import SimpleITK as sitk
 
 from medvlsam2.data.export import export_nnunet
 from medvlsam2.data.label_maps import write_label_map
+from medvlsam2.data.labels import wholes
 from medvlsam2.data.labels.submission import check_submission
 from medvlsam2.errors import DatasetError, GeometryMismatch, MedVLSAM2Error, UnreadableVolume
 
@@ -346,3 +347,24 @@ def test_names_of_people_are_in_no_message(scan, tmp_path):
         with pytest.raises(MedVLSAM2Error) as caught:
             check_submission(label, info, scan, "a")
         assert "Mustermann" not in str(caught.value)
+
+
+def test_the_export_says_where_a_whole_and_its_part_are_both_segments(tmp_path):
+    studies = tmp_path / "studies"
+    (studies / "labels" / "final").mkdir(parents=True)
+    saved(studies, "a.nii.gz", np.random.default_rng(0).integers(-900, 300, SHAPE).astype(np.int16))
+    saved(studies / "labels" / "final", "a.nii.gz", mask())
+    info = {"label_info": [{"name": "kidneys", "idx": 1}, NAMES[1]]}
+    entry = {"image": {"ext": ".nii.gz"}, "labels": {"final": {"ext": ".nii.gz", "info": info}}}
+    (studies / "datastore_v2.json").write_text(json.dumps({"objects": {"a": entry}}))
+    said = export_nnunet(studies, tmp_path / "raw").sentences
+    assert any("Image 'a': 'kidneys' and its part 'left kidney' are both segments" in sentence for sentence in said)
+
+
+def test_a_whole_has_the_voxels_of_its_parts(tmp_path):
+    """Truth for evaluation and training: the kidneys are not what the left kidney leaves over."""
+    found = wholes.masks(mask(), {1: "kidneys", 2: "kidney_left"})
+    np.testing.assert_array_equal(found["kidneys"], mask() > 0)
+    np.testing.assert_array_equal(found["kidney_left"], mask() == 2)
+    twice = wholes.masks(mask(), {1: "liver", 2: "liver"})
+    np.testing.assert_array_equal(twice["liver"], mask() > 0)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Bool, Integer
 
 from medvlsam2.data import vocabulary
 
@@ -25,6 +28,25 @@ def pairs(keys: Iterable[str]) -> list[tuple[str, list[str]]]:
     given = set(keys)
     found = [(key, sorted(parts_of(key) & given)) for key in sorted(given)]
     return [(whole, parts) for whole, parts in found if parts]
+
+
+def masks(values: Integer[np.ndarray, "i j k"], keys: Mapping[int, str]) -> dict[str, Bool[np.ndarray, "i j k"]]:
+    """Every structure of a label map by its key, a whole with the parts that are painted as segments of their own.
+
+    Args:
+        values: 0 is background.
+        keys: vocabulary key of each value that has one; several values may have one key.
+    """
+    found: dict[str, Bool[np.ndarray, "i j k"]] = {}
+    for key in dict.fromkeys(keys.values()):
+        meant = {key} | parts_of(key)
+        found[key] = any_of(values, [value for value, one in keys.items() if one in meant])
+    return found
+
+
+def any_of(values: Integer[np.ndarray, "i j k"], wanted: Sequence[int]) -> Bool[np.ndarray, "i j k"]:
+    """Where an array has one of some values; one comparison where there is one, which is much the fastest."""
+    return np.asarray(values) == wanted[0] if len(wanted) == 1 else np.isin(values, wanted)
 
 
 def told(names: Mapping[int, str]) -> list[str]:
