@@ -15,6 +15,8 @@ from medvlsam2.data.export import export_nnunet
 from medvlsam2.data.final_labels import final_labels
 from medvlsam2.data.label_info import names_of_values
 from medvlsam2.data.label_maps import write_label_map
+from medvlsam2.data.studies.local_scans import list_scans
+from medvlsam2.data.studies.studies_folder import StudiesFolder
 from medvlsam2.errors import DatasetError
 
 AFFINE = np.array([[-0.7, 0.1, 0.0, 30.0], [0.1, -0.7, 0.0, 20.0], [0.0, 0.0, 2.5, -100.0], [0.0, 0.0, 0.0, 1.0]])
@@ -180,12 +182,44 @@ def test_a_folder_without_labels_is_refused(studies, tmp_path):
     studies.add("alpha", None)
     with pytest.raises(DatasetError, match="lists 1 images and no final label"):
         final_labels(studies.folder)
-    (studies.folder / "datastore_v2.json").write_text('{"objects": {"a": 3}}')
-    with pytest.raises(DatasetError, match="is damaged"):
-        final_labels(studies.folder)
     (studies.folder / "datastore_v2.json").write_text("{")
-    with pytest.raises(DatasetError, match="is damaged"):
+    with pytest.raises(DatasetError, match="that can be read, and no labels"):
         final_labels(studies.folder)
+
+
+@pytest.mark.parametrize("content", [None, "", "{", '{"objects": {"alpha": 3}}', '{"objects": {}}'])
+def test_labels_are_found_with_their_names_without_their_index(studies, tmp_path, content):
+    studies.add("alpha", None)
+    studies.add("beta", None)
+    folder = StudiesFolder(studies.folder, list_scans)
+    values = np.zeros(SHAPE, np.uint8)
+    values[1] = 1
+    write_label_map(tmp_path / "label.nii.gz", values, AFFINE, {})
+    said = {"label_info": [{"name": "spleen", "idx": 1}]}
+    folder.put_label("alpha", "final", tmp_path / "label.nii.gz", ".nii.gz", said)
+    index = studies.folder / "datastore_v2.json"
+    index.unlink()
+    if content is not None:
+        index.write_text(content)
+    (found,) = final_labels(studies.folder)
+    assert (found.image_id, found.read()[1].names) == ("alpha", {1: "spleen"})
+
+
+def test_names_are_those_of_the_file_that_is_there(studies, tmp_path):
+    """A server that was killed after it stored a label, and before it wrote the index."""
+    studies.add("alpha", None)
+    folder = StudiesFolder(studies.folder, list_scans)
+    index = studies.folder / "datastore_v2.json"
+    for name, value in (("spleen", 1), ("liver", 2)):
+        values = np.zeros(SHAPE, np.uint8)
+        values[value] = 1
+        write_label_map(tmp_path / "label.nii.gz", values, AFFINE, {})
+        before = index.read_bytes()
+        said = {"label_info": [{"name": name, "idx": 1}]}
+        folder.put_label("alpha", "final", tmp_path / "label.nii.gz", ".nii.gz", said)
+    index.write_bytes(before)
+    (found,) = final_labels(studies.folder)
+    assert found.read()[1].names == {1: "liver"}
 
 
 @pytest.mark.parametrize(("dataset_id", "name"), [(0, "A"), (1000, "A"), (1, "A b"), (1, "../A"), (1, "")])

@@ -6,9 +6,7 @@ published is decided in ``medvlsam2.training.finetune``; the running server take
 
 from __future__ import annotations
 
-import json
 import logging
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +14,7 @@ from typing import Any, Final
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.train import TrainTask
 
+from label_tasks.jobs.progress import TrainingProgress
 from label_tasks.submitted import submitted_labels
 from medvlsam2.errors import DatasetError, InvalidRequest
 from medvlsam2.training.finetune import FinetuneConfig, LabelledScan, finetune
@@ -31,7 +30,7 @@ class FineTuneTask(TrainTask):  # type: ignore[misc]
     def __init__(self, model_dir: Path, stats_path: Path) -> None:
         super().__init__("Fine-tunes on the submitted labels; publishes a version only if it is not worse")
         self._model_dir = model_dir
-        self._stats_path = stats_path
+        self._progress = TrainingProgress(stats_path)
 
     def config(self) -> dict[str, Any]:
         """Options that the clients show."""
@@ -39,11 +38,7 @@ class FineTuneTask(TrainTask):  # type: ignore[misc]
 
     def stats(self) -> dict[str, Any]:
         """Progress of the newest run, as the clients' bars read it."""
-        try:
-            record = json.loads(self._stats_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return dict(record)
+        return self._progress.told(DEFAULT_EPOCHS)
 
     def __call__(self, request: Mapping[str, Any], datastore: Datastore) -> dict[str, Any]:
         """Train in this process and say what came of it.
@@ -59,32 +54,18 @@ class FineTuneTask(TrainTask):  # type: ignore[misc]
                 "label for at least one scan, with a name for each of its values."
             )
         scans = [LabelledScan(label.image_path, label.label_path, label.names, label.patient_id) for label in labels]
-        start_s = time.monotonic()
-
-        def tell(epoch: int, total_epochs: int, loss: float) -> None:
-            seconds = round(time.monotonic() - start_s)
-            self._write({"epoch": epoch, "total_epochs": total_epochs, "total_time": seconds, "loss": loss})
-            logger.info("epoch %d of %d: loss %.4f after %d s", epoch, total_epochs, loss, seconds)
-
         config = FinetuneConfig(epochs=_epochs(request.get("max_epochs")))
-        published = finetune(self._model_dir, scans, config, tell)
-        stats = {
-            **published.metrics,
-            "epoch": config.epochs,
-            "total_epochs": config.epochs,
-            "total_time": round(time.monotonic() - start_s),
-            "version": published.version,
-            "published": published.published,
-            "scans": len(scans),
-            "left_out": left_out,
-        }
-        self._write(stats)
-        return stats
-
-    def _write(self, stats: Mapping[str, Any]) -> None:
-        partial = self._stats_path.with_suffix(".partial")
-        partial.write_text(json.dumps(stats), encoding="utf-8")
-        partial.replace(self._stats_path)
+        with self._progress.running(config.epochs):
+            published = finetune(self._model_dir, scans, config, self._progress.epoch_done)
+            stats = {
+                **published.metrics,
+                "version": published.version,
+                "published": published.published,
+                "scans": len(scans),
+                "left_out": left_out,
+            }
+            self._progress.end(config.epochs, stats)
+        return self.stats()
 
 
 def _epochs(value: Any) -> int:

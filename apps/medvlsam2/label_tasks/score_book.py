@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from medvlsam2 import atomic_files
+
 SCORE_FILE: Final = "medvlsam2_value.json"
 
 _BLOCK_BYTES: Final = 1 << 20
@@ -32,8 +34,9 @@ class ScoreBook:
         """Read a book; a missing or damaged one is empty, for every score can be computed again."""
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
-            return cls(path, dict(record["contents"]), dict(record["scores"]))
-        except (OSError, ValueError, KeyError, TypeError):
+            contents = {name: [str(stamp), str(content)] for name, (stamp, content) in record["contents"].items()}
+            return cls(path, contents, {key: float(score) for key, score in record["scores"].items()})
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return cls(path)
 
     def known(self, image_id: str, image_path: Path, version: str) -> float | None:
@@ -48,10 +51,12 @@ class ScoreBook:
         self.scores[f"{version}/{content}"] = score
 
     def save(self) -> None:
-        """Write the book whole or not at all."""
-        partial = self.path.with_suffix(".partial")
-        partial.write_text(json.dumps({"contents": self.contents, "scores": self.scores}), encoding="utf-8")
-        partial.replace(self.path)
+        """Write the book whole or not at all.
+
+        Raises:
+            StorageFull: if there is no room.
+        """
+        atomic_files.write_text(self.path, json.dumps({"contents": self.contents, "scores": self.scores}))
 
 
 def _stamp(path: Path) -> str:

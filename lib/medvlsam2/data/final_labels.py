@@ -6,8 +6,7 @@ label maps. Names, not values, carry the meaning: two scans may use value 1 for 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,10 +14,15 @@ from typing import Any, Final
 from medvlsam2.data.labels.scan_geometry import ScanGeometry
 from medvlsam2.data.labels.submission import CheckedLabel, check_label
 from medvlsam2.data.readers import read_volume
+from medvlsam2.data.studies.index import INDEX, DamagedIndex, Entry, ImageEntry, StudiesIndex, read_index
+from medvlsam2.data.studies.label_place import label_suffix
+from medvlsam2.data.studies.label_shelf import LabelShelf
+from medvlsam2.data.studies.local_scans import list_scans
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import DatasetError
 
-INDEX: Final = "datastore_v2.json"
+logger = logging.getLogger(__name__)
+
 FINAL: Final = "final"
 
 
@@ -52,42 +56,54 @@ def final_labels(studies: Path | str) -> list[FinalLabel]:
         DatasetError: if the folder is no MONAI Label studies folder, or holds no final label.
     """
     studies = Path(studies)
-    index = studies / INDEX
-    if not index.is_file():
-        raise DatasetError(
-            f"'{studies}' holds no {INDEX}. Give the studies folder of a MONAI Label server, after labels "
-            "were submitted."
-        )
-    try:
-        record = json.loads(index.read_text(encoding="utf-8"))
-        found = [
-            _final_label(studies, record, image_id, item)
-            for image_id, item in sorted(record["objects"].items())
-            if FINAL in item.get("labels", {})
-        ]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DatasetError(
-            f"'{index}' is damaged ({type(error).__name__}: {error}). Restore it, or let a MONAI Label server "
-            "rebuild it."
-        ) from error
+    shelf = LabelShelf(studies / "labels")
+    index = _index(studies, shelf)
+    found = [
+        _final_label(studies, shelf, index, image_id)
+        for image_id, item in sorted(index.objects.items())
+        if FINAL in item.labels
+    ]
     if not found:
         raise DatasetError(
-            f"'{studies}' lists {len(record['objects'])} images and no final label. Submit labels first: only final "
+            f"'{studies}' lists {len(index.objects)} images and no final label. Submit labels first: only final "
             "ones are exported."
         )
     return found
 
 
-def _final_label(studies: Path, record: Mapping[str, Any], image_id: str, item: Mapping[str, Any]) -> FinalLabel:
-    """One entry of the index; what is wrong with a label alone shows when it is read, and ends nothing else."""
-    label = item["labels"][FINAL]
-    label = label if isinstance(label, Mapping) else {}
-    info = label.get("info")
-    images = studies / record.get("images_dir", ".")
-    labels = studies / record.get("labels_dir", "labels") / FINAL
+def _index(studies: Path, shelf: LabelShelf) -> StudiesIndex:
+    """The folder's index, with the labels that it has lost; it is not written."""
+    labels = shelf.files(FINAL) if FINAL in shelf.tags() else {}
+    try:
+        index = read_index(studies / INDEX)
+    except (FileNotFoundError, DamagedIndex) as error:
+        if not labels:
+            raise DatasetError(
+                f"'{studies}' holds no {INDEX} that can be read, and no labels. Give the studies folder of a MONAI "
+                "Label server, after labels were submitted."
+            ) from error
+        logger.warning("The index '%s' is missing or damaged: the labels are taken from their files", INDEX)
+        index = StudiesIndex()
+    lost = labels.keys() - index.objects.keys()
+    for image_id, scan in (list_scans(studies / index.images_dir).scans if lost else {}).items():
+        if image_id in lost:
+            entry = Entry(label_suffix(labels[image_id][0].name))
+            index.objects[image_id] = ImageEntry(Entry(scan.ext, {}, scan.file), {FINAL: entry})
+    return index
+
+
+def _final_label(studies: Path, shelf: LabelShelf, index: StudiesIndex, image_id: str) -> FinalLabel:
+    """One entry of the index; what is wrong with a label alone shows when it is read, and ends nothing else.
+
+    The names are those that were submitted with the very file that is there, whatever the index still says.
+    """
+    item = index.objects[image_id]
+    entry = item.labels[FINAL]
+    kept = shelf.place(image_id, FINAL).current()
+    info = kept.version.info if kept and kept.version else entry.info
     return FinalLabel(
         image_id=image_id,
-        image_path=images / f"{image_id}{item['image'].get('ext', '')}",
-        label_path=labels / f"{image_id}{label.get('ext', '')}",
-        label_info=info.get("label_info") if isinstance(info, Mapping) else info,
+        image_path=studies / index.images_dir / (item.image.file or f"{image_id}{item.image.ext}"),
+        label_path=kept.path if kept else shelf.folder / FINAL / f"{image_id}{entry.ext}",
+        label_info=info.get("label_info"),
     )

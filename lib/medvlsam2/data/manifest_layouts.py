@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from medvlsam2.data.final_labels import INDEX, final_labels
+from medvlsam2.data.final_labels import final_labels
 from medvlsam2.data.manifest import ScanRecord
+from medvlsam2.data.studies.index import INDEX
 from medvlsam2.errors import DatasetError, MedVLSAM2Error
 
 logger = logging.getLogger(__name__)
