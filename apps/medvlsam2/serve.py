@@ -56,12 +56,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     sys.path.insert(0, str(APP_DIR))
     from label_tasks import host_settings
     from label_tasks.uploads.private_files import ServerTemp
+    from medvlsam2.data.studies.writable import require_writable
     from medvlsam2.errors import InvalidConfig
 
     host_settings.prepare_environment()
     os.environ.setdefault(ALLOWED_HOSTS, ",".join(arguments.allowed_host))
     try:
         host_settings.refuse_login()
+        if Path(arguments.studies).is_dir():
+            require_writable(Path(arguments.studies))
     except InvalidConfig as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)

@@ -37,6 +37,7 @@ class LiveServer:
     studies: str
     log: Path
     folder: Path
+    process_id: int
 
     def client(self) -> MONAILabelClient:
         """The host's own Python client."""
@@ -85,7 +86,7 @@ def serving(
     with log.open("w") as output:
         process = subprocess.Popen(command, cwd=folder, env=settings, stdout=output, stderr=subprocess.STDOUT)
     try:
-        server = LiveServer(f"http://127.0.0.1:{port}", studies, log, folder)
+        server = LiveServer(f"http://127.0.0.1:{port}", studies, log, folder, process.pid)
         _wait_until_it_answers(server, process)
         yield server
     finally:

@@ -51,12 +51,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Options of the verb."""
     add_json(parser)
     add_model(parser)
+    parser.add_argument("--studies", metavar="DIR", help="look at this studies folder as well: scans, labels, index")
 
 
 def run(arguments: Namespace) -> int:
     """Look at everything; exit code 1 if something is wrong."""
     with console.working("Looking"):
         checks = [_check("packages", _packages), _check("memory", _memory), *_model_checks(arguments)]
+        checks += _studies_checks(Path(arguments.studies)) if arguments.studies else []
     ok = all(check.ok for check in checks)
     if arguments.json:
         record: dict[str, Any] = {"ok": ok, "checks": [asdict(check) for check in checks], "notice": console.NOTICE}
@@ -110,6 +112,23 @@ def _model_checks(arguments: Namespace) -> list[Check]:
     if checks[-1].ok:
         checks.append(_check("self-test", lambda: _self_test(engines[-1])))
     return checks
+
+
+def _studies_checks(studies: Path) -> list[Check]:
+    """What a studies folder holds, and a line for each file that is no scan and each fault."""
+    from medvlsam2.data.studies import checkup
+
+    try:
+        facts = checkup.look(studies)
+    except MedVLSAM2Error as error:
+        return [Check("studies", False, str(error))]
+    counted = f"{facts.scans} scans, {facts.labels} labels in {facts.versions} versions"
+    counted += f", {facts.refused} refused labels kept in .refused" if facts.refused else ""
+    return [
+        Check("studies", not facts.faults, counted),
+        *(Check("studies", False, fault) for fault in facts.faults),
+        *(Check("not a scan", True, sentence) for sentence in facts.left_out),
+    ]
 
 
 def _device_name(device: str) -> str:

@@ -16,6 +16,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from medvlsam2.cli import console
 from medvlsam2.cli.verb import Verb, add_model
+from medvlsam2.data.studies.writable import require_writable
 from medvlsam2.errors import InvalidConfig
 from medvlsam2.model.registry import checkout, resolve_model
 
@@ -76,6 +77,7 @@ def _studies_folder(text: str) -> Path:
             f"--studies '{text}' is no folder. Give a folder of scans, or a DICOMweb address that starts with "
             "http:// or https://."
         )
+    require_writable(folder)
     return folder.resolve()
 
 

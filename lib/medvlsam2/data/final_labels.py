@@ -14,7 +14,7 @@ from typing import Any, Final
 from medvlsam2.data.labels.scan_geometry import ScanGeometry
 from medvlsam2.data.labels.submission import CheckedLabel, check_label
 from medvlsam2.data.readers import read_volume
-from medvlsam2.data.studies.index import INDEX, DamagedIndex, Entry, ImageEntry, StudiesIndex, read_index
+from medvlsam2.data.studies.index import INDEX, LABELS, DamagedIndex, Entry, ImageEntry, StudiesIndex, read_index
 from medvlsam2.data.studies.label_place import label_suffix
 from medvlsam2.data.studies.label_shelf import LabelShelf
 from medvlsam2.data.studies.local_scans import list_scans
@@ -56,7 +56,7 @@ def final_labels(studies: Path | str) -> list[FinalLabel]:
         DatasetError: if the folder is no MONAI Label studies folder, or holds no final label.
     """
     studies = Path(studies)
-    shelf = LabelShelf(studies / "labels")
+    shelf = LabelShelf(studies / LABELS)
     index = _index(studies, shelf)
     found = [
         _final_label(studies, shelf, index, image_id)

@@ -16,6 +16,8 @@ from typing import Any, Final
 logger = logging.getLogger(__name__)
 
 INDEX: Final = "datastore_v2.json"
+LABELS: Final = "labels"
+"""The folder of all labels, by tag."""
 
 
 @dataclass
@@ -44,7 +46,7 @@ class StudiesIndex:
     name: str = "new-dataset"
     description: str = "New Dataset"
     images_dir: str = "."
-    labels_dir: str = "labels"
+    labels_dir: str = LABELS
 
     def as_json(self) -> dict[str, Any]:
         """In the host's format."""
@@ -81,7 +83,7 @@ def read_index(path: Path) -> StudiesIndex:
         name=str(record.get("name", "")),
         description=str(record.get("description", "")),
         images_dir=str(record.get("images_dir") or "."),
-        labels_dir=str(record.get("labels_dir") or "labels"),
+        labels_dir=str(record.get("labels_dir") or LABELS),
     )
     for image_id, item in objects.items():
         try:

@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from medvlsam2.data.reading import scan_kinds
-from medvlsam2.data.studies.index import INDEX, DamagedIndex, read_index
+from medvlsam2.data.studies.index import INDEX, LABELS, DamagedIndex, read_index
 from medvlsam2.data.studies.scan_list import FoundScan, ScanList
 
 logger = logging.getLogger(__name__)
-
-LABELS: Final = "labels"
 
 _OURS: Final = ("datastore_v2.", "medvlsam2_")
 """How the names of the server's own files begin."""

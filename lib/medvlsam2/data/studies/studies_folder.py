@@ -21,7 +21,7 @@ from typing import Any, Final
 from medvlsam2 import atomic_files
 from medvlsam2.data.studies import mending, refused
 from medvlsam2.data.studies.folder_lock import FolderLock
-from medvlsam2.data.studies.index import INDEX, DamagedIndex, Entry, ImageEntry, StudiesIndex, plain, read_index
+from medvlsam2.data.studies.index import INDEX, LABELS, DamagedIndex, Entry, ImageEntry, StudiesIndex, plain, read_index
 from medvlsam2.data.studies.label_place import LABEL_SUFFIXES, LabelFile
 from medvlsam2.data.studies.label_shelf import LabelShelf
 from medvlsam2.data.studies.scan_list import ScanLister
@@ -53,7 +53,7 @@ class StudiesFolder:
 
     def __init__(self, root: Path, list_scans: ScanLister) -> None:
         self.root = root
-        self.shelf = LabelShelf(root / "labels")
+        self.shelf = LabelShelf(root / LABELS)
         self._list_scans = list_scans
         self._index_path = root / INDEX
         self._lock = FolderLock(root)
