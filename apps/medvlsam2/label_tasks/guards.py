@@ -8,8 +8,8 @@ from typing import Any, Final
 from fastapi import Request, UploadFile
 
 from label_tasks.http.json_text import read_object
-from label_tasks.http.names import require_plain_name, require_tag, shown
 from label_tasks.uploads.received import SCANS, ending
+from medvlsam2.data.reading.plain_names import require_plain_name, require_tag, shown
 from medvlsam2.errors import InvalidRequest
 
 RESERVED: Final = ("model", "image", "session", "image_id")

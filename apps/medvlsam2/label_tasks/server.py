@@ -35,12 +35,12 @@ from label_tasks.http.beside import Running, beside
 from label_tasks.http.body_limits import BodyLimits
 from label_tasks.http.clients import Cookies
 from label_tasks.http.headers import CarefulHeaders
-from label_tasks.http.names import shown
 from label_tasks.http.origins import OurOrigins
 from label_tasks.http.server_paths import without_paths
 from label_tasks.jobs.queue import JobQueue
 from label_tasks.pages import router as pages
 from label_tasks.store import routes as store_routes
+from medvlsam2.data.reading.plain_names import shown
 from medvlsam2.errors import MedVLSAM2Error
 
 logger = logging.getLogger(__name__)

@@ -46,6 +46,14 @@ def test_doctor_counts_a_folder_and_says_what_is_left_out(run, studies):
     assert "gone.raw" in found[2][2]
 
 
+def test_doctor_says_which_names_no_request_can_give(run, studies):
+    for name in (" spaced.nii.gz", "line\nend.nii.gz", "mirrored\u202e.nii.gz", f"{'n' * 220}.nii.gz"):
+        (studies / name).write_bytes((studies / "one.nii.gz").read_bytes())
+    _, found = looked_at(run, studies)
+    assert found[0][2].startswith("2 scans")
+    assert sum("cannot be named in a request" in detail for name, _, detail in found if name == "not a scan") == 4
+
+
 def test_doctor_says_what_is_wrong_with_labels_and_index(run, studies, tmp_path):
     folder = StudiesFolder(studies, list_scans)
     nib.save(nib.Nifti1Image(np.ones(SHAPE, np.uint8), np.eye(4)), tmp_path / "label.nii.gz")

@@ -24,11 +24,11 @@ from label_tasks.failures import errors_as_http
 from label_tasks.http.beside import Running, beside, while_connected
 from label_tasks.http.clients import Client, client_of, name_in
 from label_tasks.http.forms import FrugalRoute
-from label_tasks.http.names import shown
 from label_tasks.images import require_image_id
 from label_tasks.uploads import strokes
 from label_tasks.uploads.private_files import private_folder, write_private
 from label_tasks.uploads.received import ending
+from medvlsam2.data.reading.plain_names import shown
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidRequest, UnknownImage
 

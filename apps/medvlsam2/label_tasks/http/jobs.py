@@ -9,10 +9,10 @@ from fastapi import APIRouter, Depends, HTTPException
 from monailabel.interfaces.utils.app import app_instance
 
 from label_tasks.http.json_text import json_body
-from label_tasks.http.names import shown
 from label_tasks.jobs import starter
 from label_tasks.jobs.options import BATCH, SCORING, TRAIN, checked
 from label_tasks.jobs.queue import JobQueue
+from medvlsam2.data.reading.plain_names import shown
 from medvlsam2.errors import InvalidRequest, UnknownImage, nearest_hint
 
 Body = Annotated[dict[str, Any], Depends(json_body)]

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from fastapi import Request
 
-from label_tasks.http.names import shown
+from medvlsam2.data.reading.plain_names import shown
 from medvlsam2.errors import InvalidRequest
 
 MAX_DEPTH: Final = 16

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from label_tasks.http.names import shown
 from label_tasks.http.refusals import refuse
+from medvlsam2.data.reading.plain_names import shown
 
 READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 OURS: Final = frozenset({"same-origin", "none"})

@@ -15,10 +15,10 @@ from label_tasks import guards
 from label_tasks.http.beside import beside
 from label_tasks.http.clients import Client, client_of
 from label_tasks.http.forms import FrugalRoute
-from label_tasks.http.names import shown
 from label_tasks.uploads.private_files import private_folder
 from label_tasks.uploads.received import Received, holds_detached_header
 from label_tasks.uploads.sessions import PrivateSessions, told
+from medvlsam2.data.reading.plain_names import shown
 from medvlsam2.errors import UnknownImage
 
 router = APIRouter(route_class=FrugalRoute, tags=["Session"])

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from label_tasks.http.names import require_tag, shown
 from label_tasks.requests import EXTENSIONS
+from medvlsam2.data.reading.plain_names import require_tag, shown
 from medvlsam2.errors import InvalidRequest
 
 Check = Callable[[str, Any], Any]

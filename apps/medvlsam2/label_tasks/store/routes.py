@@ -23,12 +23,12 @@ from monailabel.utils.others.generic import get_mime_type
 from label_tasks import guards
 from label_tasks.http.beside import beside
 from label_tasks.http.forms import FrugalRoute
-from label_tasks.http.names import require_plain_name, require_tag
 from label_tasks.images import require_image_id
 from label_tasks.store.infos import checked_image_info
 from label_tasks.store.scan_folder import FINAL, ScanFolder
 from label_tasks.store.submissions import submitted_suffix
 from medvlsam2 import atomic_files
+from medvlsam2.data.reading.plain_names import require_plain_name, require_tag
 from medvlsam2.data.scan_download import as_one_file, download_name, loads_as_it_is
 from medvlsam2.errors import InvalidRequest, UnknownLabel
 

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from medvlsam2.data.reading import scan_kinds
+from medvlsam2.data.reading.plain_names import require_plain_name, shown
 from medvlsam2.data.studies.index import INDEX, LABELS, DamagedIndex, read_index
 from medvlsam2.data.studies.scan_list import FoundScan, ScanList
+from medvlsam2.errors import InvalidRequest
 
 logger = logging.getLogger(__name__)
 
@@ -40,11 +42,16 @@ def list_scans(folder: Path) -> ScanList:
     """
     ours = [path.name for path in folder.iterdir() if path.name.startswith(_OURS)]
     listing = scan_kinds.list_scans(folder, ignored={LABELS, *ours}, registered=_registered(folder))
-    scans = {
-        scan.image_id: FoundScan(scan.path.name, scan.path.name[len(scan.image_id) :], scan.files)
-        for scan in listing.scans
-    }
-    return ScanList(scans, {item.name: item.reason for item in listing.left_out})
+    left_out = {item.name: item.reason for item in listing.left_out}
+    scans = {}
+    for scan in listing.scans:
+        try:
+            require_plain_name("image", scan.image_id)
+        except InvalidRequest as error:
+            left_out[shown(scan.path.name)[1:-1]] = f"cannot be named in a request: {error}"
+            continue
+        scans[scan.image_id] = FoundScan(scan.path.name, scan.path.name[len(scan.image_id) :], scan.files)
+    return ScanList(scans, left_out)
 
 
 def _registered(folder: Path) -> dict[str, str]:

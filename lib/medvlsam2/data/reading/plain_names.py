@@ -1,4 +1,4 @@
-"""The one rule for names that a request gives: of images, labels, sessions, models, strategies and tags."""
+"""The one rule for names: of images, labels, sessions, models, strategies and tags."""
 
 from __future__ import annotations
 
