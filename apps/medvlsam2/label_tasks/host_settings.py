@@ -35,6 +35,6 @@ def refuse_login() -> None:
 
     if settings.MONAI_LABEL_AUTH_ENABLE:
         raise InvalidConfig(
-            f"{LOGIN} is set, but this server has no login: its routes would answer without a token. Unset it, and "
+            f"{LOGIN} is set, but this server has no login and would answer without a token: unset it, and "
             "keep the server on 127.0.0.1 or behind something that has a login."
         )

@@ -22,6 +22,9 @@ from medvlsam2.model.registry import checkout, resolve_model
 
 MAX_PORT: Final = 65535
 EVERYWHERE: Final = ("0.0.0.0", "::")
+LOGIN: Final = "MONAI_LABEL_AUTH_ENABLE"
+"""The host's setting for a login, which this server does not have."""
+OFF: Final = frozenset({"", "0", "false", "no", "off", "f", "n"})
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -29,11 +32,15 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--studies", required=True, metavar="DIR_OR_URL", help="folder of scans, or DICOMweb address")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 opens it to the network")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on")
+    parser.add_argument(
+        "--allowed-host", action="append", default=[], metavar="NAME", help="further name that clients call it by"
+    )
     add_model(parser)
 
 
 def run(arguments: Namespace) -> int:
     """Become the server."""
+    _require_no_login()
     script = start_script()
     is_remote = arguments.studies.startswith(("http://", "https://"))
     studies = arguments.studies if is_remote else str(_studies_folder(arguments.studies))
@@ -48,6 +55,7 @@ def run(arguments: Namespace) -> int:
         "--device": arguments.device,
     }
     command = [sys.executable, str(script), *(part for option in options.items() for part in option)]
+    command += [part for name in arguments.allowed_host for part in ("--allowed-host", name)]
     os.execv(sys.executable, command)
     return 0
 
@@ -68,6 +76,14 @@ def start_script() -> Path:
             "and run 'make serve' there."
         )
     return script
+
+
+def _require_no_login() -> None:
+    if os.environ.get(LOGIN, "").lower() not in OFF:
+        raise InvalidConfig(
+            f"{LOGIN} is '{os.environ[LOGIN]}', but this server has no login and would answer without a token: unset "
+            "it, and keep the server on 127.0.0.1 or behind something that has a login."
+        )
 
 
 def _studies_folder(text: str) -> Path:

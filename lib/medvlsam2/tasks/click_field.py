@@ -9,6 +9,7 @@ Gaussian Processes for Machine Learning, section 2.7 (a process with a mean of i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Final
@@ -38,7 +39,9 @@ NOISE: Final = 0.01
 FARTHEST: Final = 3.0
 """Standard deviations beyond which a click reaches nothing."""
 SLICES: Final = 4
-"""Slices that are corrected at once: all their features are in memory as floats."""
+"""Slices that are looked at at once, at most: all their features are in memory as floats …"""
+AT_ONCE: Final = 2**23
+"""… and at most so many numbers (32 MB) of how far clicks speak for pixels, however many clicks there are."""
 
 
 @torch.no_grad()
@@ -64,7 +67,7 @@ def heed_clicks(
     if clicks is None:
         return
     prior = masks.mask_logits
-    missing = clicks.missing(_bounded(prior[clicks.slices]))
+    missing = clicks.missing(prior)
     if not missing.any():
         return
     height_mm, width_mm = (pixel_mm * record.side / side for pixel_mm in record.pixel_mm)
@@ -76,8 +79,7 @@ def heed_clicks(
     last = len(prior) - 1 if query.last_slice is None else min(query.last_slice, len(prior) - 1)
     asked = torch.arange(max(query.first_slice, 0), last + 1, device=prior.device)
     near = asked[(field.steps(asked) < FARTHEST).any(dim=0)]
-    for start in range(0, len(near), SLICES):
-        numbers = near[start : start + SLICES]
+    for numbers in field.parts(near):
         with turn(), full_precision(prior.device):
             prior[numbers] += torch.einsum("c,cnhw->nhw", weights, field.covariance(numbers))
     if query.box_xyxy is not None:
@@ -115,15 +117,22 @@ class _Clicks:
         d, rows, columns, signs = torch.tensor(found, dtype=torch.float32, device=device).T
         return cls(side, d.long(), rows, columns, signs)
 
-    def sampled(self, maps: Float[Tensor, "c k h w"]) -> Float[Tensor, "c k"]:
-        """Maps of each click where it lies between their pixels, as on the way back to the scan."""
-        place = torch.stack([self.columns, self.rows], dim=1)
-        place = ((place + 0.5) * 2 / self.side - 1)[:, None, None]
-        return F.grid_sample(maps, place, padding_mode="border", align_corners=False)[:, :, 0, 0]
+    def on(self, number: int) -> Int[Tensor, " k"]:
+        """Which clicks lie on a slice."""
+        return torch.nonzero(self.slices == number).flatten()
 
-    def missing(self, clicked: Float[Tensor, "c m m"]) -> Float[Tensor, " c"]:
-        """What the masks on each click's slice lack at the clicks that they contradict."""
-        there = self.sampled(clicked[:, None])[:, 0]
+    def sampled(self, maps: Float[Tensor, "k h w"], which: Int[Tensor, " n"]) -> Float[Tensor, "n k"]:
+        """Maps of one slice where some of its clicks lie between their pixels, as on the way back to the scan."""
+        place = torch.stack([self.columns[which], self.rows[which]], dim=1)
+        place = ((place + 0.5) * 2 / self.side - 1)[None, None]
+        return F.grid_sample(maps[None], place, padding_mode="border", align_corners=False)[0, :, 0].T
+
+    def missing(self, prior: Float[Tensor, "d m m"]) -> Float[Tensor, " c"]:
+        """What the masks lack at the clicks that they contradict."""
+        there = torch.empty_like(self.signs)
+        for number in self.slices.unique().tolist():
+            which = self.on(number)
+            there[which] = self.sampled(_bounded(prior[number].clone())[None], which)[:, 0]
         return torch.where(self.signs * there < MARGIN, self.signs * MARGIN - there, 0.0)
 
 
@@ -144,10 +153,19 @@ class _Field:
 
     def solve(self, missing: Float[Tensor, " c"]) -> Float[Tensor, " c"]:
         """Weights with which the clicks' reaches add up to what is missing at every one of them."""
-        numbers, places = torch.unique(self.clicks.slices, return_inverse=True)
-        between = self.clicks.sampled(self.covariance(numbers)[:, places].transpose(0, 1))
+        between = torch.empty(len(missing), len(missing), device=missing.device)
+        for numbers in self.parts(self.clicks.slices.unique()):
+            covariance = self.covariance(numbers)
+            for place, number in enumerate(numbers.tolist()):
+                which = self.clicks.on(number)
+                between[which] = self.clicks.sampled(covariance[:, place], which)
         noise = NOISE * torch.eye(len(missing), device=missing.device)
         return torch.linalg.solve(between + noise, missing)
+
+    def parts(self, numbers: Int[Tensor, " n"]) -> Iterator[Int[Tensor, " _"]]:
+        """Slices, as many at a time as memory is meant to hold."""
+        size = max(1, min(SLICES, AT_ONCE // (len(self.clicks.slices) * self.clicks.side**2)))
+        return (numbers[start : start + size] for start in range(0, len(numbers), size))
 
     def steps(self, numbers: Int[Tensor, " n"]) -> Float[Tensor, "c n"]:
         """Distance of slices from each click, in standard deviations."""
@@ -175,8 +193,13 @@ class _Field:
 
     def _looks(self) -> list[Float[Tensor, "c _"]]:
         """Unit features of the clicked pixels, one tensor per resolution."""
-        levels = self.features.select(self.clicks.slices).levels
-        return [F.normalize(self.clicks.sampled(F.normalize(level.float(), dim=1)), dim=1) for level in levels]
+        found: list[list[Tensor]] = []
+        for number in self.clicks.slices.unique().tolist():
+            which = self.clicks.on(number)
+            levels = self.features.select(torch.tensor([number], device=which.device)).levels
+            found.append([self.clicks.sampled(F.normalize(level.float(), dim=1)[0], which) for level in levels])
+        # the clicks are sorted by slice
+        return [F.normalize(torch.cat(level), dim=1) for level in zip(*found, strict=True)]
 
 
 def _reach_mm(

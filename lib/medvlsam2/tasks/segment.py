@@ -31,6 +31,8 @@ from medvlsam2.transforms.spatial import label_map_to_source
 from medvlsam2.transforms.window import Window, window_at, window_of_box
 
 MAX_OBJECTS = 255
+MAX_CLICKS = 128
+"""Clicks of one request. Annotators place a few dozen on one object; time and memory grow with their number."""
 
 Progress = Callable[[float], None]
 SliceShown = Callable[[int, int], None]
@@ -89,12 +91,17 @@ def segment(
 
     Raises:
         DeviceFull: if the device's memory does not suffice.
-        InvalidPrompt: on no prompt or too many, a click outside the scan, an inverted or empty box.
+        InvalidPrompt: on no prompt or too many, more than 128 clicks, a click outside the scan, an inverted or empty box.
         UnknownStructure: if a text names nothing that the vocabulary knows.
         Superseded: if a later request replaced this one.
     """
     if not 1 <= len(prompts) <= MAX_OBJECTS:
         raise InvalidPrompt(f"{len(prompts)} prompts given; 1 to {MAX_OBJECTS} are allowed in one request.")
+    clicks = sum(len(prompt.points_ijk) for prompt in prompts)
+    if clicks > MAX_CLICKS:
+        raise InvalidPrompt(
+            f"{clicks} clicks given; at most {MAX_CLICKS} are allowed in one request. Keep those that matter most."
+        )
     names = [prompt.display_name for prompt in prompts]
     device, asked_about = torch.device(engine.device), (volume.content_hash if owner is None else owner)
     with engine.claims.claim(asked_about, names) as claim, engine.requests.one(), enough_memory(), autocast(device):
