@@ -91,7 +91,7 @@ def segment(
 
     Raises:
         DeviceFull: if the device's memory does not suffice.
-        InvalidPrompt: on no prompt or too many, more than 128 clicks, a click outside the scan, an inverted or empty box.
+        InvalidPrompt: on no prompt or too many, too many clicks, a click outside the scan, an inverted or empty box.
         UnknownStructure: if a text names nothing that the vocabulary knows.
         Superseded: if a later request replaced this one.
     """

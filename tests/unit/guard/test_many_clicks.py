@@ -62,9 +62,7 @@ def test_memory_does_not_grow_with_the_square_of_clicks() -> None:
 
 
 @pytest.mark.parametrize("count", [MAX_CLICKS + 1, 20_000])
-def test_more_clicks_than_anybody_places_are_refused(
-    tiny_model_dir: Path, small_phantom: Phantom, count: int
-) -> None:
+def test_more_clicks_than_anybody_places_are_refused(tiny_model_dir: Path, small_phantom: Phantom, count: int) -> None:
     prompt = ObjectPrompt(points_ijk=((5.0, 5.0, 5.0),) * count, point_labels=(1,) * count, name="object")
     with pytest.raises(InvalidPrompt, match=f"{count} clicks given"):
         segment(Engine(tiny_model_dir), small_phantom.volume, [prompt])
