@@ -130,7 +130,7 @@ class _Clicks:
     def missing(self, prior: Float[Tensor, "d m m"]) -> Float[Tensor, " c"]:
         """What the masks lack at the clicks that they contradict."""
         there = torch.empty_like(self.signs)
-        for number in self.slices.unique().tolist():
+        for number in torch.unique(self.slices).tolist():
             which = self.on(number)
             there[which] = self.sampled(_bounded(prior[number].clone())[None], which)[:, 0]
         return torch.where(self.signs * there < MARGIN, self.signs * MARGIN - there, 0.0)
@@ -154,7 +154,7 @@ class _Field:
     def solve(self, missing: Float[Tensor, " c"]) -> Float[Tensor, " c"]:
         """Weights with which the clicks' reaches add up to what is missing at every one of them."""
         between = torch.empty(len(missing), len(missing), device=missing.device)
-        for numbers in self.parts(self.clicks.slices.unique()):
+        for numbers in self.parts(torch.unique(self.clicks.slices)):
             covariance = self.covariance(numbers)
             for place, number in enumerate(numbers.tolist()):
                 which = self.clicks.on(number)
@@ -194,7 +194,7 @@ class _Field:
     def _looks(self) -> list[Float[Tensor, "c _"]]:
         """Unit features of the clicked pixels, one tensor per resolution."""
         found: list[list[Tensor]] = []
-        for number in self.clicks.slices.unique().tolist():
+        for number in torch.unique(self.clicks.slices).tolist():
             which = self.clicks.on(number)
             levels = self.features.select(torch.tensor([number], device=which.device)).levels
             found.append([self.clicks.sampled(F.normalize(level.float(), dim=1)[0], which) for level in levels])
