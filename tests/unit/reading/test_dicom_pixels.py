@@ -174,6 +174,33 @@ def test_every_syntax_that_is_not_compressed_is_read(tmp_path, write_series, hu,
     np.testing.assert_array_equal(read_volume(tmp_path / "ct").hu, hu)
 
 
+@pytest.mark.parametrize("syntax", ["1_2_840_10008_1_2_1", "1.2.840.10008.1.2.4.70"])
+def test_pixels_that_are_not_in_items_are_not_compressed_whatever_the_syntax_says(tmp_path, write_series, hu, syntax):
+    for path in write_series(tmp_path / "ct", hu):
+        content = path.read_bytes()
+        old = b"1.2.840.10008.1.2.1\0"
+        assert content.count(old) == 1
+        longer = len(syntax) + len(syntax) % 2 - len(old)
+        place = content.index(old)
+        length = (int.from_bytes(content[140:144], "little") + longer).to_bytes(4, "little")
+        path.write_bytes(
+            content[:140] + length + content[144 : place - 2] + (len(old) + longer).to_bytes(2, "little")
+            + syntax.encode().ljust(len(old) + longer, b"\0") + content[place + len(old) :]
+        )  # fmt: skip
+    np.testing.assert_array_equal(read_volume(tmp_path / "ct").hu, hu)
+
+
+def test_a_frame_without_offset_table_is_decoded(tmp_path, write_series, hu):
+    paths = compressed_series(tmp_path / "ct", write_series, hu)
+    for path in paths:
+        dataset = pydicom.dcmread(path)
+        frames = list(pydicom.encaps.generate_pixel_data_frame(dataset.PixelData, 1))
+        dataset.PixelData = pydicom.encaps.encapsulate(frames, has_bot=False)
+        dataset["PixelData"].is_undefined_length = True
+        dataset.save_as(path)
+    np.testing.assert_array_equal(read_volume(tmp_path / "ct").hu, hu)
+
+
 def test_a_deflated_file_is_unpacked_no_further_than_is_sensible(tmp_path, write_series, hu):
     path = write_series(tmp_path / "ct", hu)[0]
     dataset = pydicom.dcmread(path)

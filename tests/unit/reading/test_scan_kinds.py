@@ -43,6 +43,7 @@ def add_foreign_files(folder):
     (folder / ".DS_Store").write_bytes(b"\0\0\0\1Bud1" + bytes(200))
     (folder / "AAA_readme.txt").write_text("exported for you")
     (folder / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0" + bytes(600))
+    shutil.copy(pydicom.data.get_testdata_file("DICOMDIR"), folder / "DICOMDIR")
     (folder / "__MACOSX").mkdir()
     (folder / "__MACOSX" / "IM1.dcm").write_bytes(bytes(90))
 
@@ -86,6 +87,7 @@ def test_what_is_no_scan_is_left_out_with_its_reason(tmp_path, small_hu, write_s
         "notes.txt": b"a note",
         ".hidden.nii.gz": b"x",
         "page.dcm": b"<html>",
+        "slice.dcm.gz": gzip.compress(bytes(900)),
     }
     for name, content in contents.items():
         (folder / name).write_bytes(content)
@@ -106,6 +108,7 @@ def test_what_is_no_scan_is_left_out_with_its_reason(tmp_path, small_hu, write_s
         "archive.zip": "zip archive",
         "notes.txt": "no image format",
         "page.dcm": "HTML",
+        "slice.dcm.gz": "compressed with gzip. Unpack it first",
         "alone.mhd": "'alone.raw' is not there",
         "mask.seg.nrrd": "segmentation",
         "case1": "no DICOM slices",
@@ -161,6 +164,14 @@ def test_an_upload_of_slices_is_its_folder(tmp_path, write_series, small_hu):
     add_foreign_files(tmp_path / "session" / "CT")
     assert only_scan(tmp_path / "session") == tmp_path / "session"
     np.testing.assert_array_equal(read_volume(tmp_path / "session").hu, small_hu)
+
+
+def test_dicom_objects_beside_the_scan_of_an_upload_do_no_harm(tmp_path, small_hu, nifti):
+    folder = tmp_path / "session"
+    folder.mkdir()
+    shutil.copy(pydicom.data.get_testdata_file("reportsi.dcm"), folder / "report.dcm")
+    shutil.copy(nifti, folder / "scan.nii.gz")
+    np.testing.assert_array_equal(read_volume(folder).hu, small_hu)
 
 
 def test_two_scans_or_none_in_an_upload_are_refused_by_name(tmp_path, small_hu, nifti):

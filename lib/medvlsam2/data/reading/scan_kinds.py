@@ -152,16 +152,18 @@ def only_scan(folder: Path) -> Path:
     """
     found: list[Path] = []
     others: list[str] = []
-    holds_slices = False
+    holds_slices = holds_dicom = False
     for path in _files_below(folder):
-        suffix = names.known_suffix(path)
-        if _kind_by_name(suffix) is None and (suffix or looks_like_dicom(path)):
-            holds_slices = True
-        elif judge(path).kind is not None:
+        if is_dicom_file(path):
+            holds_dicom = True
+            holds_slices = holds_slices or _has_slices(path)
+            continue
+        verdict = judge(path)
+        if verdict.kind is not None:
             found.append(path)
         else:
-            others.append(f"'{path.name}' {judge(path).reason}")
-    if holds_slices and not found:
+            others.append(f"'{path.name}' {verdict.reason}")
+    if holds_dicom and not found:
         return folder
     if len(found) == 1 and not holds_slices:
         return found[0]
@@ -193,10 +195,7 @@ def is_dicom_file(file: Path) -> bool:
 def _judge_image_file(path: Path, kind: ScanKind | None) -> Verdict:
     """The verdict on a file that is neither DICOM nor known to be something else."""
     if kind is None:
-        named = names.known_suffix(path) in names.DICOM_SUFFIXES
-        return Verdict(
-            None, "is no DICOM file though its name says so." if named else "is of no image format that is known."
-        )
+        return Verdict(None, _what_else(path))
     try:
         absent = absent_part(named_data_files(path))
     except UnreadableVolume as error:
@@ -251,6 +250,23 @@ def _judge_slices(name: str, files: Iterator[Path]) -> Verdict:
     if looked_at:
         return Verdict(None, "is DICOM without slices: a segmentation, a report, a plan or a directory.")
     return Verdict(None, f"holds no DICOM slices. Put other scans into the studies folder itself, not into '{name}'.")
+
+
+def _what_else(path: Path) -> str:
+    """What a file is whose name says no image format, or DICOM though it is none."""
+    if names.known_suffix(path) in names.DICOM_SUFFIXES:
+        return "is no DICOM file though its name says so."
+    if causes.first_bytes(path).startswith(causes.GZIP_MARK):
+        return "is compressed with gzip. Unpack it first."
+    return "is of no image format that is known."
+
+
+def _has_slices(file: Path) -> bool:
+    """Whether a DICOM file holds slices; a damaged one counts, so that the reader names it."""
+    try:
+        return bool(slice_headers(file))
+    except UnreadableVolume:
+        return True
 
 
 def _loose_series(folder: Path, files: list[Path]) -> tuple[list[ListedScan], list[LeftOut]]:

@@ -39,6 +39,7 @@ _PLAIN_SYNTAXES: Final = frozenset(
 )  # fmt: skip
 """Transfer syntaxes whose pixels are not compressed; the last one is GE's own, with big-endian pixels."""
 _GE_BIG_ENDIAN_PIXELS: Final = "1.2.840.113619.5.2"
+_ITEM: Final = bytes.fromhex("feff00e0")
 _GREY: Final = frozenset(("MONOCHROME1", "MONOCHROME2", ""))
 _FILE_COPIES: Final = 2
 """A file's content, and what is made of it, at one time."""
@@ -112,8 +113,11 @@ def _require_grey(path: Path, dataset: Dataset) -> None:
 
 
 def _is_compressed(dataset: Dataset) -> bool:
+    """Whether the pixels are in items, as compressed ones are; the name of the syntax alone may be wrong."""
+    if dataset["PixelData"].is_undefined_length:
+        return True
     syntax = transfer_syntax(dataset)
-    return bool(syntax) and syntax not in _PLAIN_SYNTAXES
+    return bool(syntax) and syntax not in _PLAIN_SYNTAXES and dataset.PixelData.startswith(_ITEM)
 
 
 def _plain_words(path: Path, dataset: Dataset) -> Shaped[np.ndarray, "frames rows columns"]:
