@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import nibabel as nib
+import nrrd
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
 from medvlsam2.data.label_maps import read_label_map, write_label_map
-from medvlsam2.data.readers import read_volume
+from medvlsam2.data.labels.placing import on_scan_grid
+from medvlsam2.data.readers import read_stored, read_volume
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.data.volume_files import write_volume
 
@@ -223,3 +225,27 @@ def test_the_place_of_a_scan_cannot_be_changed_under_its_feet(tmp_path):
     volume = read_volume(nifti_scan(tmp_path / "scan.nii.gz"))
     with pytest.raises(ValueError, match="read-only"):
         volume.affine[0, 3] = 7
+
+
+@pytest.mark.parametrize("unit", ["um", "cm", "mm"])
+def test_a_nrrd_in_another_unit_which_itk_passes_over(tmp_path, unit):
+    """ITK shows the scan as if it were in mm: so it shows our mask, and a label that it saves is read."""
+    header = {
+        "space": "left-posterior-superior",
+        "space directions": np.diag([0.7, 0.8, 2.0]),
+        "space origin": [-11.0, 22.0, 33.0],
+        "space units": [unit] * 3,
+    }
+    hu = np.random.default_rng(0).integers(-900, 300, SHAPE).astype(np.int16)
+    nrrd.write(str(tmp_path / "scan.nrrd"), hu, header)
+    geometry = read_stored(tmp_path / "scan.nrrd", geometry_only=True)
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[2:5, 3:6, 1:4] = 1
+    for name in ("mask.nrrd", "mask.seg.nrrd"):
+        write_label_map(tmp_path / name, mask, geometry.affine, {1: "liver"})
+        assert gap_mm(tmp_path / "scan.nrrd", tmp_path / name) < EXACT_MM
+    label = sitk.GetImageFromArray(np.ascontiguousarray(mask.T))
+    label.CopyInformation(sitk.ReadImage(str(tmp_path / "scan.nrrd")))
+    sitk.WriteImage(label, str(tmp_path / "label.nrrd"))
+    placed = on_scan_grid("The label", read_label_map(tmp_path / "label.nrrd"), SHAPE, geometry.affine)
+    np.testing.assert_array_equal(placed.values, mask)

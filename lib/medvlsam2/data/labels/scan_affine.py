@@ -33,17 +33,17 @@ class SourceGeometry:
     Args:
         shape_ijk: voxels of the scan along i, j and k.
         nifti: the file's header, of a NIfTI.
-        upright: where ITK shows the scan, of a DICOM series; ``_ijk`` to ``_ras`` mm.
+        shown: where ITK shows the scan, of other formats; ``_ijk`` to ``_ras`` mm.
     """
 
     shape_ijk: tuple[int, int, int]
     nifti: nib.Nifti1Header | None = None
-    upright: Float[np.ndarray, "4 4"] | None = None
+    shown: Float[np.ndarray, "4 4"] | None = None
 
     @cached_property
     def itk_affine(self) -> Float[np.ndarray, "4 4"] | None:
         """Where ITK places the scan, ``_ijk`` to ``_ras`` mm; None where ITK refuses the file."""
-        return self.upright if self.nifti is None else _placed_by_itk(self.nifti)
+        return self.shown if self.nifti is None else _placed_by_itk(self.nifti)
 
     @cached_property
     def other_affines(self) -> tuple[Float[np.ndarray, "4 4"], ...]:
@@ -99,8 +99,13 @@ def of_nifti(stored: nib.Nifti1Header, affine: Float[np.ndarray, "4 4"], shape_i
 
 def of_series(affine: Float[np.ndarray, "4 4"], shape_ijk: Iterable[int]) -> ScanAffine:
     """The affine of a DICOM series, which ITK shows upright also where the gantry was tilted."""
+    return shown_at(orthogonal(affine), affine, shape_ijk)
+
+
+def shown_at(shown: Float[np.ndarray, "4 4"], affine: Float[np.ndarray, "4 4"], shape_ijk: Iterable[int]) -> ScanAffine:
+    """The affine of a scan that ITK shows elsewhere: it passes over the unit of length of a NRRD, for one."""
     i, j, k = shape_ijk
-    return ScanAffine(affine, SourceGeometry((i, j, k), upright=orthogonal(affine)))
+    return ScanAffine(affine, SourceGeometry((i, j, k), shown=shown))
 
 
 def source_of(affine: Num[np.ndarray, "4 4"], shape_ijk: Iterable[int]) -> SourceGeometry | None:

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from medvlsam2 import geometry
+from medvlsam2.data.labels import scan_affine
 from medvlsam2.data.reading import data_files, length_units
 from medvlsam2.data.reading.formats.header_text import HeaderText, read_nrrd_header
 from medvlsam2.data.reading.stored_array import (
@@ -80,6 +81,8 @@ def read_nrrd(path: Path, max_ratio: float | None = None, *, geometry_only: bool
         axes = _domain_axes(path, fields, sizes)
         shape = squeezed_shape(path, tuple(sizes[axis] for axis in axes))
         affine, warnings = _placed(path, fields, axes[:3], sizes)
+        without_units = {name: text for name, text in fields.items() if name not in ("units", "spaceunits")}
+        shown, _ = _placed(path, without_units, axes[:3], sizes)
         line_skip, byte_skip = (int(fields.get(name, 0)) for name in ("lineskip", "byteskip"))
     except (ValueError, IndexError, KeyError) as error:
         raise unreadable(path, error) from None
@@ -98,7 +101,8 @@ def read_nrrd(path: Path, max_ratio: float | None = None, *, geometry_only: bool
         values = unread(shape, voxels.dtype)
     else:
         values = read_voxels(voxels, max_ratio).reshape(shape, order="F")
-    return StoredArray(values, affine, _metadata(header), tuple(warnings))
+    placed = scan_affine.shown_at(shown, affine, shape)
+    return StoredArray(values, placed, _metadata(header), tuple(warnings))
 
 
 def _sizes(path: Path, fields: dict[str, str]) -> list[int]:
