@@ -11,6 +11,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
+from label_tasks.datastores import holds_dicom
 from medvlsam2.data.readers import read_volume
 from medvlsam2.data.reading.scan_kinds import ScanKind, judge, list_scans, only_scan
 from medvlsam2.errors import UnreadableVolume
@@ -56,6 +57,7 @@ def test_a_series_among_foreign_files_is_listed_and_read(tmp_path, write_series,
     assert ids(listing) == {"patient": "patient"}
     assert listing.left_out == ()
     assert listing.scans[0].kind is ScanKind.DICOM
+    assert holds_dicom(listing.scans[0].path)
     np.testing.assert_array_equal(read_volume(listing.scans[0].path).hu, small_hu)
 
 
