@@ -86,6 +86,11 @@ class TestSubmissions:
         assert (studies / ".refused").stat().st_mode & 0o777 == 0o700
         assert list((studies / ".incoming").iterdir()) == []
 
+    def test_what_is_told_is_bounded(self, server: TestClient, label_bytes: Any) -> None:
+        params = json.dumps({"label_info": LIVER, "note": "x" * 300_000})
+        reply = submit(server, label_bytes(), params)
+        assert (reply.status_code, "262144" in reply.json()["detail"]) == (422, True)
+
     def test_nothing_is_counted_that_was_refused(self, server: TestClient, label_bytes: Any) -> None:
         assert submit(server, b"junk").status_code == 422
         assert server.get("/datastore/").json() == {"total": 3, "completed": 0, "label_tags": {}}
@@ -268,6 +273,36 @@ class TestImages:
         assert server.head(address + f"MD5:{digest}").status_code == 404
         assert server.head(address + "ROT13:x").status_code == 400
         assert server.head("/datastore/image?image=nobody").status_code == 404
+
+    def test_a_scan_in_two_files_comes_as_one(
+        self, server: TestClient, studies: Path, label_bytes: Any, tmp_path: Path
+    ) -> None:
+        hu = np.arange(4 * 5 * 6, dtype="<i2").reshape((4, 5, 6))
+        (studies / "two.raw").write_bytes(hu.tobytes(order="F"))
+        (studies / "two.mhd").write_text(
+            "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\nDimSize = 4 5 6\n"
+            "ElementSpacing = 4 4 5\nOffset = 0 0 0\nTransformMatrix = 1 0 0 0 1 0 0 0 1\nElementType = MET_SHORT\n"
+            "ElementDataFile = two.raw\n"
+        )
+        for _ in range(2):
+            reply = server.get("/datastore/image?image=two")
+            assert 'filename="two.nii.gz"' in reply.headers["content-disposition"]
+            (tmp_path / "got.nii.gz").write_bytes(reply.content)
+            assert np.array_equal(np.asarray(nib.load(tmp_path / "got.nii.gz").dataobj), hu)
+            submit(server, label_bytes())  # changes the folder
+        assert len(list((studies / ".converted" / "two").iterdir())) == 1
+        assert (studies / ".converted").stat().st_mode & 0o777 == 0o700
+
+    def test_a_folder_of_links_to_scans(
+        self, server: TestClient, studies: Path, label_bytes: Any, tmp_path: Path
+    ) -> None:
+        (studies / "alpha.nii.gz").rename(tmp_path / "elsewhere.nii.gz")
+        (studies / "alpha.nii.gz").symlink_to(tmp_path / "elsewhere.nii.gz")
+        assert submit(server, label_bytes()).status_code == 200
+        expected = [{"image": "alpha.nii.gz", "label": "labels/final/alpha.nii.gz"}]
+        assert server.get("/datastore/?output=train").json() == expected
+        with zipfile.ZipFile(io.BytesIO(server.get("/datastore/dataset").content)) as archive:
+            assert archive.read("image/alpha.nii.gz") == (tmp_path / "elsewhere.nii.gz").read_bytes()
 
 
 class TestArchive:

@@ -212,6 +212,22 @@ class TestFullDisk:
         folder.put_label("p1", "final", large, ".nii.gz", named("spleen"))
         assert names_of(opened(), "p1") == ["spleen"]
 
+    def test_who_only_reads_goes_on(self, opened: Any, root: Path) -> None:
+        folder = opened()
+        stored = (root / INDEX).read_bytes()
+        (root / "p9.nii.gz").write_bytes(b"new")
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+        try:
+            folder.look_again()
+            assert "p9" in folder.index().objects
+            assert "p9" in opened().index().objects
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert (root / INDEX).read_bytes() == stored
+        folder.look_again()
+        assert "p9" in json.loads((root / INDEX).read_text())["objects"]
+
 
 class FullAfter:
     """A disk that is full from the n-th write on; a rename over an existing index needs no room."""
@@ -267,6 +283,19 @@ class TestTwoServers:
         folder = opened()
         with FileLock(folder.root / ".lock"), pytest.raises(errors.FolderBusy, match="locked by another process"):
             folder.update_image_info("p1", {})
+
+
+def test_uploads_of_a_killed_server_are_removed(opened: Any, root: Path) -> None:
+    folder = opened()
+    with folder.incoming("scan.nii.gz") as on_its_way:
+        on_its_way.write_text("young")
+        old = root / ".incoming" / "old"
+        old.mkdir()
+        (old / "scan.nii.gz").write_text("of a patient")
+        os.utime(old, (1_000_000_000, 1_000_000_000))
+        opened()
+        assert on_its_way.read_text() == "young"
+        assert not old.exists()
 
 
 def test_an_image_id_is_given_once(opened: Any, root: Path, tmp_path: Path) -> None:

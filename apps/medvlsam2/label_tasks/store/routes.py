@@ -51,7 +51,7 @@ router = APIRouter(prefix="/datastore", tags=["Datastore"], route_class=FrugalRo
 @router.get("/", summary="Figures, or all images and labels")
 async def studies(output: Literal["stats", "train", "all"] = "stats") -> Any:
     """The host's three outputs; the paths of ``train`` are given below the studies folder."""
-    return await _beside(_outputs(_store())[output])
+    return await _beside(_outputs(_scan_folder())[output])
 
 
 @router.put("/", include_in_schema=False)
@@ -180,13 +180,8 @@ async def dataset(limit_cases: int | None = None) -> StreamingResponse:
     return StreamingResponse(blocks, media_type="application/zip", headers=headers)
 
 
-def _outputs(store: Datastore) -> dict[str, Callable[[], Any]]:
-    return {"stats": store.status, "all": store.json, "train": lambda: _below_the_studies(store)}
-
-
-def _below_the_studies(store: Datastore) -> list[dict[str, str]]:
-    root = _scan_folder().data_dir.resolve()
-    return [{key: str(Path(path).relative_to(root)) for key, path in item.items()} for item in store.datalist()]
+def _outputs(store: ScanFolder) -> dict[str, Callable[[], Any]]:
+    return {"stats": store.status, "all": store.json, "train": store.labelled_files}
 
 
 def _add_image(store: ScanFolder, file: UploadFile, image: str | None, info: dict[str, Any]) -> dict[str, str]:
@@ -243,8 +238,19 @@ def _image_file(image: str) -> FileResponse:
     source = _image_path(image)
     name = download_name(source, image)
     if not loads_as_it_is(source):
-        source = as_one_file(source, _scan_folder().data_dir / CONVERTED, image)
+        source = _converted(source, image)
     return FileResponse(source, media_type=get_mime_type(str(source)), filename=name)
+
+
+def _converted(source: Path, image: str) -> Path:
+    """The scan as one file; of an image only the newest is kept."""
+    folder = _scan_folder().data_dir / CONVERTED / image
+    atomic_files.make_folder(folder.parent, private=True)
+    made = as_one_file(source, folder, image)
+    for other in folder.iterdir():
+        if other != made and other.is_file():
+            other.unlink(missing_ok=True)
+    return made
 
 
 def _label_path(image: str, tag: str) -> Path:

@@ -25,10 +25,11 @@ from medvlsam2.data.reading.scan_kinds import judge
 from medvlsam2.data.studies.index import StudiesIndex
 from medvlsam2.data.studies.label_place import label_suffix
 from medvlsam2.data.studies.local_scans import LocalScans
-from medvlsam2.data.studies.studies_folder import StudiesFolder, taken
+from medvlsam2.data.studies.studies_folder import StudiesFolder, require_bounded, taken
 from medvlsam2.errors import (
     AlreadyThere,
     DatasetError,
+    FolderBusy,
     GeometryMismatch,
     InvalidRequest,
     MedVLSAM2Error,
@@ -94,6 +95,16 @@ class ScanFolder(Datastore):  # type: ignore[misc]
             {"image": self.get_image_uri(image_id), "label": self.get_label_uri(image_id, FINAL)}
             for image_id in self.get_labeled_images()
         ]
+
+    def labelled_files(self) -> list[dict[str, str]]:
+        """The same as paths below the folder, for clients; nothing is fetched or resolved for it."""
+        files = []
+        for image_id in self.get_labeled_images():
+            label = self.folder.shelf.place(image_id, FINAL).current()
+            if label is not None:
+                paths = {"image": self.folder.image_path(image_id), "label": label.path}
+                files.append({key: str(path.relative_to(self.folder.root)) for key, path in paths.items()})
+        return files
 
     def get_image(self, image_id: str, params: Any = None) -> Any:
         """Content of an image's file; None if there is none."""
@@ -202,6 +213,7 @@ class ScanFolder(Datastore):  # type: ignore[misc]
             DatasetError: if a value of a final label has no certain name.
         """
         try:
+            require_bounded("label", image_id, info)
             return self.store_checked(image_id, submitted, tag, info)
         except (UnreadableVolume, GeometryMismatch, DatasetError) as error:
             self._keep_refused(image_id, submitted, tag, info, error)
@@ -286,7 +298,10 @@ class ScanFolder(Datastore):  # type: ignore[misc]
 
     def _seen(self) -> StudiesIndex:
         if time.monotonic() > self._next_look_s:
-            self.refresh()
+            try:
+                self.refresh()
+            except FolderBusy as error:
+                logger.warning("The studies are those that were seen last: %s", error)
         return self.folder.index()
 
 

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from medvlsam2 import atomic_files
 from medvlsam2.data.studies.index import Entry, ImageEntry, StudiesIndex
 from medvlsam2.data.studies.label_shelf import LabelShelf
 from medvlsam2.data.studies.scan_list import FoundScan, ScanList
 from medvlsam2.data.studies.versions import VERSIONS
+from medvlsam2.errors import StorageFull
 
 logger = logging.getLogger(__name__)
+
+INCOMING: Final = ".incoming"
+"""Uploads lie here, private, until they are checked and moved to their place."""
+
+FORGOTTEN_S: Final = 3600.0
+"""An upload of this age is on its way no more."""
 
 SeenLabels = MutableMapping[tuple[str, str], tuple[tuple[str, int, int], ...]]
 """By tag and image id: name, size and time of the label files that the index is known to agree with."""
@@ -56,7 +65,11 @@ def mend(index: StudiesIndex, found: ScanList, shelf: LabelShelf, seen: SeenLabe
 
 
 def remove_partial_files(root: Path, shelf: LabelShelf) -> None:
-    """Remove what killed processes were writing; call it with the folder's lock held."""
+    """Remove what killed processes were writing or receiving; call it with the folder's lock held."""
+    incoming = root / INCOMING
+    for upload in incoming.iterdir() if incoming.is_dir() else ():
+        if time.time() - upload.stat().st_mtime > FORGOTTEN_S:  # a younger one may be on its way to another server
+            shutil.rmtree(upload, ignore_errors=True)
     folders = [root]
     for tag in shelf.tags():
         versions = shelf.folder / tag / VERSIONS
@@ -99,5 +112,8 @@ def _mend_label(item: ImageEntry, tag: str, image_id: str, shelf: LabelShelf) ->
         info = known.info if known is not None and known.ext == label.ext else {}
     info = {"ts": int(label.path.stat().st_mtime), "name": label.path.name, **info}
     if label.version is None or len(place.files()) > 1:
-        place.adopt(info)
+        try:
+            place.adopt(info)
+        except StorageFull as error:
+            logger.warning("The label of image '%s' under tag '%s' has no record yet: %s", image_id, tag, error)
     item.labels[tag] = Entry(label.ext, info)

@@ -26,15 +26,12 @@ from medvlsam2.data.studies.label_place import LABEL_SUFFIXES, LabelFile
 from medvlsam2.data.studies.label_shelf import LabelShelf
 from medvlsam2.data.studies.scan_list import ScanLister
 from medvlsam2.data.studies.versions import LabelVersion
-from medvlsam2.errors import AlreadyThere, DatasetError, InvalidRequest, UnknownImage, nearest_hint
+from medvlsam2.errors import AlreadyThere, DatasetError, InvalidRequest, StorageFull, UnknownImage, nearest_hint
 
 logger = logging.getLogger(__name__)
 
 REMOVED: Final = ".removed"
 """Scans that were taken away over HTTP: a request never destroys the only copy of a scan. Empty it by hand."""
-
-INCOMING: Final = ".incoming"
-"""Uploads lie here, private, until they are checked and moved to their place."""
 
 MAX_INFO_BYTES: Final = 2**18
 """What may be told about one image or label: a report of many pages has 20,000."""
@@ -58,6 +55,7 @@ class StudiesFolder:
         self._index_path = root / INDEX
         self._lock = FolderLock(root)
         self._stamp: tuple[int, int, int] | None = None
+        self._unwritten = False
         self._labels_seen: mending.SeenLabels = {}
         for tag in TAGS:
             atomic_files.make_folder(self.shelf.folder / tag)
@@ -153,7 +151,8 @@ class StudiesFolder:
         with self._lock.held():
             index = self._copy()
             item = _require(index, image_id)
-            told = _bounded("label", image_id, {**self.label_info(image_id, tag), **plain(changes)})
+            told = {**self.label_info(image_id, tag), **plain(changes)}
+            require_bounded("label", image_id, told)
             item.labels[tag] = Entry(self.label(image_id, tag).ext, told)
             self._write(index, before_rename=lambda: self.shelf.place(image_id, tag).set_info(told))
 
@@ -245,7 +244,8 @@ class StudiesFolder:
         with self._lock.held():
             index = self._copy()
             entry = _require(index, image_id).image
-            entry.info = _bounded("image", image_id, {**entry.info, **plain(changes)})
+            entry.info = {**entry.info, **plain(changes)}
+            require_bounded("image", image_id, entry.info)
             self._write(index)
 
     @contextmanager
@@ -255,8 +255,8 @@ class StudiesFolder:
         Args:
             name: a name of our own with the upload's suffix, as messages may show it.
         """
-        atomic_files.make_folder(self.root / INCOMING, private=True)
-        with tempfile.TemporaryDirectory(dir=self.root / INCOMING) as private:
+        atomic_files.make_folder(self.root / mending.INCOMING, private=True)
+        with tempfile.TemporaryDirectory(dir=self.root / mending.INCOMING) as private:
             yield Path(private) / name
 
     def keep_refused(self, source: Path, told: Mapping[str, Any]) -> None:
@@ -309,10 +309,13 @@ class StudiesFolder:
                 "which %d have their names",
                 INDEX, told.images, told.labels, told.named,
             )  # fmt: skip
-        if was_absent or index.text() != before:
-            self._write(index)
-        else:
-            self._index = index
+        self._index = index
+        if was_absent or self._unwritten or index.text() != before:
+            try:
+                self._write(index)
+            except StorageFull as error:  # who only reads goes on with what is known
+                self._unwritten = True
+                logger.warning("The index '%s' could not be brought up to date: %s", INDEX, error)
 
     def _read_again(self) -> None:
         """Take up what another process wrote. An index that is gone or damaged is written anew from what is known."""
@@ -335,6 +338,7 @@ class StudiesFolder:
             partial.write_text(index.text(), encoding="utf-8")
         self._index = index
         self._stamp = _stamp(self._index_path)
+        self._unwritten = False
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
@@ -351,14 +355,18 @@ def taken(image_id: str) -> str:
     return f"Image '{image_id}' exists, and a scan is never replaced. Choose another id."
 
 
-def _bounded(what: str, image_id: str, info: dict[str, Any]) -> dict[str, Any]:
+def require_bounded(what: str, image_id: str, info: Mapping[str, Any]) -> None:
+    """Refuse what is too long to be told about an image or a label.
+
+    Raises:
+        DatasetError: if it has more than MAX_INFO_BYTES as JSON.
+    """
     size_bytes = len(json.dumps(info))
     if size_bytes > MAX_INFO_BYTES:
         raise DatasetError(
             f"The {what} info of image '{image_id}' would have {size_bytes} bytes; at most {MAX_INFO_BYTES} are "
             "allowed. Nothing was changed. Tell less."
         )
-    return info
 
 
 def _require(index: StudiesIndex, image_id: str) -> ImageEntry:
