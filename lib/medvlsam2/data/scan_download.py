@@ -1,8 +1,9 @@
 """A scan as ONE file that 3D Slicer and other ITK programs load, for routes that send scans to viewers.
 
 A viewer that asks a server for a scan gets one file. A folder of DICOM slices, a lone DICOM slice, a header with its
-voxels in a second file and a sheared NIfTI without a second transform cannot be loaded that way: the server sends a
-NIfTI file of the same voxels instead, and masks then fit voxel by voxel. How a route uses this module::
+voxels in a second file, a scan in another unit than mm and a sheared NIfTI without a second transform cannot be loaded
+that way: the server sends a NIfTI file of the same voxels instead, and masks then fit voxel by voxel. How a route uses
+this module::
 
     if not loads_as_it_is(source):
         source = as_one_file(source, cache_folder, image_id)
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
+import shlex
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -27,19 +28,18 @@ from jaxtyping import Float
 from nibabel.filebasedimages import ImageFileError
 
 from medvlsam2.data.readers import read_volume
-from medvlsam2.data.reading.names import NIFTI_SUFFIXES, known_suffix
+from medvlsam2.data.reading import causes
+from medvlsam2.data.reading.data_files import named_data_files
+from medvlsam2.data.reading.formats.header_text import read_meta_header, read_nrrd_header
+from medvlsam2.data.reading.length_units import mm_per_unit
+from medvlsam2.data.reading.names import ITK_SUFFIXES, META_SUFFIXES, NIFTI_SUFFIXES, known_suffix
 from medvlsam2.data.volume_files import write_volume
+from medvlsam2.errors import UnreadableVolume
 
 DOWNLOAD_SUFFIX: Final = ".nii.gz"
 
 SHEAR_TOLERANCE: Final = 1e-5
 """Largest cosine between two axes of a NIfTI's transform that ITK still opens; it refuses from about 1e-4."""
-
-_DETACHED: Final = re.compile(rb"^\s*(data ?file\s*:|ElementDataFile\s*=(?!\s*LOCAL\b))", re.IGNORECASE | re.MULTILINE)
-"""A NRRD or MetaImage header that says its voxels are in another file."""
-
-_HEADER_BYTES: Final = 2**16
-"""Text headers end well before; voxels that follow them are not searched."""
 
 
 def loads_as_it_is(source: Path) -> bool:
@@ -54,12 +54,9 @@ def loads_as_it_is(source: Path) -> bool:
     if not source.is_file():
         return False
     if suffix in NIFTI_SUFFIXES:
-        return _itk_opens(source)
-    if suffix in (".nrrd", ".seg.nrrd", ".mha", ".mhd", ".nhdr"):
-        with source.open("rb") as stream:
-            header = re.split(rb"\r?\n\r?\n", stream.read(_HEADER_BYTES), maxsplit=1)[0]
-        return _DETACHED.search(header) is None
-    return False
+        named_packed = suffix.endswith(".gz")
+        return causes.first_bytes(source).startswith(causes.GZIP_MARK) == named_packed and _itk_opens(source)
+    return suffix in ITK_SUFFIXES and _itk_shows(source, suffix)
 
 
 def download_name(source: Path, image_id: str) -> str:
@@ -114,6 +111,21 @@ def as_one_file(source: Path, cache_folder: Path, image_id: str) -> Path:
     if not made.is_file():
         write_nifti(source, made, image_id)
     return made
+
+
+def _itk_shows(source: Path, suffix: str) -> bool:
+    """Whether a NRRD or MetaImage file holds its own voxels, in an encoding that ITK knows, and its lengths in mm.
+
+    ITK takes every length for mm: masks, which are in mm, would lie beside a scan in another unit.
+    """
+    try:
+        header = read_meta_header(source) if suffix in META_SUFFIXES else read_nrrd_header(source)
+        parts = named_data_files(source)
+        units = [shlex.split(header.fields.get(name, "")) for name in ("spaceunits", "units", "distanceunits")]
+    except (UnreadableVolume, ValueError):
+        return False
+    in_mm = all(mm_per_unit(unit) in (1.0, None) for named in units for unit in named)
+    return parts == (source,) and in_mm and not header.fields.get("encoding", "").lower().startswith("bz")
 
 
 def _itk_opens(path: Path) -> bool:
