@@ -15,8 +15,8 @@ from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import GeometryMismatch
 from medvlsam2.geometry import voxel_volume_ml
 from medvlsam2.tasks import overlay
+from medvlsam2.tasks.answers.results import ObjectResult
 from medvlsam2.tasks.overlay import write_overlay
-from medvlsam2.tasks.segment import ObjectResult
 
 SHAPE = (40, 30, 12)
 MARK_RGB = np.array(vocabulary.find("liver").color_rgb)

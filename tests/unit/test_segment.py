@@ -127,10 +127,10 @@ def test_a_new_version_answers_the_next_request(sure_dir: Path, small_phantom: P
     tensors = {name: torch.full((1,), -8.0)}
     checkpoint.publish(sure_dir, "v0001", tensors, {}, use=True)
     found = segment(engine, small_phantom.volume, [boxed, ObjectPrompt(text="liver")])
-    assert not found.label_map.any()
-    for item in found.objects:
-        assert not item.present
-        assert item.confidence > 0.9, "sure of its absence"
+    marked, liver = found.objects
+    assert not liver.present
+    assert liver.confidence > 0.9, "sure of its absence"
+    assert (marked.present, marked.confidence) == (True, 0.0), "a box is never empty, and nothing is sure of it"
 
 
 class TestRefused:
@@ -139,8 +139,8 @@ class TestRefused:
         return Engine(tiny_model_dir)
 
     def test_a_click_outside(self, engine: Engine, small_phantom: Phantom) -> None:
-        prompt = ObjectPrompt(points_ijk=(middle(small_phantom.volume), (64.0, 0.0, 0.0)), point_labels=(1, 0))
-        with pytest.raises(InvalidPrompt, match=r"Click 2 at voxel \(64\.0, 0\.0, 0\.0\).*\(64, 56, 36\)"):
+        prompt = ObjectPrompt(points_ijk=((64.0, 0.0, 0.0),), point_labels=(1,), text="liver")
+        with pytest.raises(InvalidPrompt, match=r"Click 1 at voxel \(64\.0, 0\.0, 0\.0\).*\(64, 56, 36\)"):
             segment(engine, small_phantom.volume, [prompt])
 
     @pytest.mark.parametrize("count", [0, 256])

@@ -238,14 +238,8 @@ def is_placeholder(name: str) -> bool:
 
 
 def is_understood(phrase: str | None) -> bool:
-    """Whether the model knows what a phrase means, and it means one object."""
-    if phrase is None:
-        return False
-    try:
-        require_one(phrase)
-        return ObjectPrompt(text=phrase).window() is not None
-    except InvalidPrompt:
-        return False
+    """Whether the vocabulary knows what a phrase means, and it means one object."""
+    return phrase is not None and ObjectPrompt(text=phrase).is_understood
 
 
 def _named(name: str, value: int) -> Target:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from label_tasks import requests
 from label_tasks.base import EngineTask, ScanReader
@@ -16,7 +16,10 @@ from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.tasks.engine import Engine
 from medvlsam2.tasks.prompts import ObjectPrompt
-from medvlsam2.tasks.segment import segment
+from medvlsam2.tasks.segment import Segmentation, segment
+
+NAMED: Final = 5
+"""So many objects stand in a sentence."""
 
 
 class MaskTask(EngineTask):
@@ -34,7 +37,9 @@ class MaskTask(EngineTask):
         volume = self.read_scan(request, watch)
         prompts = [_inside(target.prompt, volume) for target in targets]
         with watch.lap("infer"):
-            result = segment(self._engine, volume, prompts, owner=(request.get("client_id"), request.get("image_id")))
+            result = segment(self._engine, volume, prompts, owner=(_asker(request), request.get("image_id")))
+        if requests.is_from_ohif(request):
+            _require_something(result)
         names = {target.value: item.name for target, item in zip(targets, result.objects, strict=True)}
         with watch.lap("write"):
             file = label_file(recode(result.label_map, targets), volume, names, form)
@@ -45,6 +50,7 @@ class MaskTask(EngineTask):
                 {
                     "name": item.name,
                     "value": target.value,
+                    "values": [targets[value - 1].value for value in item.values],
                     "present": item.present,
                     "confidence": round(item.confidence, 4),
                     "volume_ml": round(item.volume_ml, 2),
@@ -148,6 +154,27 @@ class PromptsTask(MaskTask):
     def targets(self, request: Mapping[str, Any]) -> tuple[Target, ...]:
         """See :func:`requests.class_and_points`."""
         return requests.class_and_points(request, self.labels)
+
+
+def _asker(request: Mapping[str, Any]) -> str | None:
+    """Who asks, where the client says so."""
+    client = request.get("client_id")
+    return client if isinstance(client, str) else None
+
+
+def _require_something(result: Segmentation) -> None:
+    """Refuse an empty answer for OHIF: the panel would empty the annotator's segments, and call that a success.
+
+    Raises:
+        InvalidPrompt: if nothing of what was asked for is in the scan.
+    """
+    if not result.label_map.any():
+        names = [f"'{item.name}'" for item in result.objects]
+        shown = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+        raise InvalidPrompt(
+            f"Not present: {shown} {'is' if len(names) == 1 else 'are'} not seen in this scan, so no segment was "
+            "changed. Point at it with clicks if it is there."
+        )
 
 
 def _inside(prompt: ObjectPrompt, volume: CTVolume) -> ObjectPrompt:

@@ -124,9 +124,9 @@ def source(record: ScanRecord) -> str:
     return record.case_id.split("_")[0]
 
 
-def draw_phantom(seed: int) -> LabelledScan:
+def draw_phantom(seed: int, config: phantom.PhantomConfig | None = None) -> LabelledScan:
     """Draw one phantom as a scan of which everything is known."""
-    drawn = phantom.generate(seed)
+    drawn = phantom.generate(seed, config or phantom.PhantomConfig())
     return LabelledScan(
         drawn.volume,
         patient=drawn.volume.image_id,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+import numpy as np
+
 from medvlsam2.data import vocabulary
 from medvlsam2.evaluation.measurement import Measurement
 from medvlsam2.evaluation.metrics import Mask, dice, surface_dice
@@ -42,7 +44,7 @@ def measurable(truth: Mapping[str, Mask]) -> dict[str, Mask]:
 def find_by_name(engine: Engine, scan: LabelledScan, keys: list[str]) -> dict[str, Mask]:
     """Masks of structures asked for by name in one request, as an annotator asks for a list."""
     found = segment(engine, scan.volume, [ObjectPrompt(vocabulary.STRUCTURES[key].name) for key in keys])
-    return {key: found.label_map == number for number, key in enumerate(keys, start=1)}
+    return {key: np.isin(found.label_map, item.values) for key, item in zip(keys, found.objects, strict=True)}
 
 
 def _asked(scan: LabelledScan) -> tuple[Mapping[str, Mask], ...]:

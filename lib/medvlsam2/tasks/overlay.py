@@ -24,7 +24,7 @@ from medvlsam2.data import vocabulary
 from medvlsam2.data.language.clinical import structures_in
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.geometry import require_same_grid
-from medvlsam2.tasks.segment import ObjectResult
+from medvlsam2.tasks.answers.results import ObjectResult
 from medvlsam2.transforms.spatial import SpatialRecord, plan
 from medvlsam2.transforms.window import Window, apply_window
 

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Integer
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language.clinical import structures_in
 from medvlsam2.errors import InvalidPrompt, UnknownStructure, nearest_hint
+from medvlsam2.tasks.phrases.several import objects_in
 from medvlsam2.transforms.spatial import BoxIJK
 from medvlsam2.transforms.window import Window
 
@@ -60,9 +61,7 @@ class ObjectPrompt:
             )
         if not set(self.point_labels) <= {0, 1}:
             raise InvalidPrompt(f"Point labels {self.point_labels} given; allowed are 1 (object) and 0 (not object).")
-        drawn = self.scribbles is not None and bool((self.scribbles == ON_OBJECT).any())
-        held = self.mask is not None and bool(self.mask.any())
-        placed = drawn or held or self.box_ijk is not None or 1 in self.point_labels
+        placed = self.is_placed
         if self.text is None and not placed and not self.points_ijk:
             raise InvalidPrompt(
                 "The prompt is empty: it has no text, no point, no box, no stroke on the object and no mask. "
@@ -74,6 +73,13 @@ class ObjectPrompt:
             )
 
     @property
+    def is_placed(self) -> bool:
+        """Whether a click on the object, a stroke, a box or a mask says where it is, rather than words alone."""
+        drawn = self.scribbles is not None and bool((self.scribbles == ON_OBJECT).any())
+        held = self.mask is not None and bool(self.mask.any())
+        return drawn or held or self.box_ijk is not None or 1 in self.point_labels
+
+    @property
     def display_name(self) -> str:
         """Name of the object in results."""
         if self.name:
@@ -82,6 +88,14 @@ class ObjectPrompt:
             return "object"
         known = vocabulary.lookup(self.text)
         return known.name if known else self.text.strip()
+
+    @property
+    def is_understood(self) -> bool:
+        """Whether there are words, and they mean one thing that the vocabulary knows."""
+        try:
+            return self.text is not None and len(objects_in(self.text)) == 1 and self.window() is not None
+        except InvalidPrompt:
+            return False
 
     def window(self) -> Window | None:
         """The window that the words call for; None without words.

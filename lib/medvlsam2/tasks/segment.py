@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 import numpy as np
 import torch
@@ -16,46 +17,43 @@ from torch import Tensor
 from medvlsam2.data import vocabulary
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidPrompt
-from medvlsam2.geometry import spacing_mm, voxel_volume_ml
 from medvlsam2.model.memory_limit import enough_memory
 from medvlsam2.model.object_query import ObjectMasks, Turn
 from medvlsam2.model.precision import autocast
-from medvlsam2.tasks.diameter import longest_diameter_mm
+from medvlsam2.tasks.answers.compose import Composition
+from medvlsam2.tasks.answers.geometry import (
+    EMPTY_BOX_SHARE,
+    box_share,
+    heed_clicked_voxels,
+    is_elsewhere,
+    is_learned,
+    is_unsure,
+    keep_to_boxes,
+    known_keys,
+    mark_by_intensity,
+    place_of,
+    sureness,
+)
+from medvlsam2.tasks.answers.judge import Judge
+from medvlsam2.tasks.answers.results import ObjectResult, Voxels, result_of, union_of, unsure
+from medvlsam2.tasks.answers.stray import without_stray_clicks
 from medvlsam2.tasks.engine import Engine
 from medvlsam2.tasks.looks import Found, Search, Wanted
+from medvlsam2.tasks.phrases.several import require_one
 from medvlsam2.tasks.prompts import ON_OBJECT, ObjectPrompt
 from medvlsam2.tasks.session import VolumeSession
-from medvlsam2.tasks.slice_prompts import on_slices
+from medvlsam2.tasks.slice_prompts import GridPrompt, on_slices
 from medvlsam2.tasks.turns import Claim
-from medvlsam2.transforms.spatial import label_map_to_source
 from medvlsam2.transforms.window import Window, window_at, window_of_box
 
 MAX_OBJECTS = 255
 MAX_CLICKS = 128
 """Clicks of one request. Annotators place a few dozen on one object; time and memory grow with their number."""
+PARTS_NAMED: Final = 4
+"""So many parts of a whole stand in a sentence."""
 
 Progress = Callable[[float], None]
 SliceShown = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class ObjectResult:
-    """What was found for one prompt."""
-
-    name: str
-    present: bool
-    """False: the model says that it is not in this scan."""
-    confidence: float
-    """0..1: mean over the object's slices of object score x predicted IoU; where absent, of its absence."""
-    volume_ml: float
-    diameter_mm: float
-    """Longest diameter on one slice."""
-    slice_confidence: dict[int, float]
-    """Confidence by slice index along the scan's own slice axis, for slices that hold the object."""
-    slice_to_fix: int | None
-    """Where the next correction helps most: the least sure of those slices, prompted ones left out."""
-    recognised_as: str | None = None
-    """Name of the structure that a box without words was taken to be drawn round."""
 
 
 @dataclass(frozen=True)
@@ -108,33 +106,187 @@ def segment(
         job = _Job(engine, claim, progress or (lambda _: None), shown)
         with job.turn():
             session = engine.session(volume)
-        record, mask_size = session.prepared.record, session.loaded.model.sam2.mask_size
-        geometric = [on_slices(record, prompt, mask_size) for prompt in prompts]
+        request = _Request.of(session, prompts, job)
+        found = request.search()
+    return request.answer(found)
+
+
+@dataclass
+class _Request:
+    """What is asked about one scan, and what becomes of it.
+
+    Args:
+        session: the scan.
+        prompts: without clicks that lie beside it.
+        composition: which of them are parts of others.
+        job: its way.
+        notes: sentences for the annotator.
+    """
+
+    session: VolumeSession
+    prompts: list[ObjectPrompt]
+    composition: Composition
+    job: _Job
+    notes: list[str]
+    drawn: list[GridPrompt]
+    recognised: list[str | None]
+    judge: Judge = field(init=False)
+    marked: set[int] = field(default_factory=set)
+    """Objects that the model itself did not find."""
+
+    def __post_init__(self) -> None:
+        self.judge = Judge(self.prompts, self.session.loaded.metadata, self._find_unasked)
+
+    @classmethod
+    def of(cls, session: VolumeSession, prompts: Sequence[ObjectPrompt], job: _Job) -> _Request:
+        """Check the prompts, and tell what boxes without words are drawn round."""
+        kept = [without_stray_clicks(prompt, session.volume) for prompt in prompts]
+        usable, notes = [one.prompt for one in kept], [note for one in kept for note in one.notes]
+        for prompt in usable:
+            if prompt.text is not None and not prompt.is_placed:
+                require_one(prompt.text)
+        mask_size = session.loaded.model.sam2.mask_size
+        drawn = [on_slices(session.prepared.record, prompt, mask_size) for prompt in usable]
         job.clock.lap("prepare")
-        recognised = [_recognised(session, prompt, job.turn) for prompt in prompts]
-        asked = [replace(prompt, text=prompt.text or name) for prompt, name in zip(prompts, recognised, strict=True)]
-        windows = [_window(volume, prompt) for prompt in asked]
-        with job.turn():
-            tokens = _text_tokens(session, asked)
-        job.clock.lap("language")
-        wanted = [Wanted(prompt, token) for prompt, token in zip(asked, tokens, strict=True)]
-        masks = _masks(session, wanted, windows, job)
-    label_map = label_map_to_source([(found.masks.mask_logits, found.record) for found in masks], volume.hu)
-    _keep_corrected(label_map, prompts, slice_axis=record.axes[0])
-    job.clock.lap("to_source_grid")
-    objects = tuple(
-        replace(_result(session, prompt, found.masks, label_map, number), recognised_as=name)
-        for number, (prompt, found, name) in enumerate(zip(prompts, masks, recognised, strict=True), start=1)
-    )
-    outside = tuple(
-        f"A click for '{prompt.display_name}' lies in the air beside the body, where the model does not look."
-        for prompt, drawn in zip(prompts, geometric, strict=True)
-        if drawn.outside
-    )
-    return Segmentation(label_map, objects, (*volume.warnings, *outside), job.clock.total())
+        recognised = [_recognised(session, prompt, job.turn) for prompt in usable]
+        return cls(session, usable, Composition.of(usable), job, notes, drawn, recognised)
+
+    def answer(self, found: Mapping[int, Found]) -> Segmentation:
+        """Compose the label map, and tell what is in it."""
+        volume, record = self.session.volume, self.session.prepared.record
+        masks = {number: (one.masks.mask_logits, one.record) for number, one in found.items()}
+        label_map = self.composition.label_map(masks, volume.hu)
+        keep_to_boxes(label_map, self.prompts, slice_axis=record.axes[0])
+        self._leave_nothing_empty(label_map, found)
+        _keep_corrected(label_map, self.prompts, slice_axis=record.axes[0])
+        heed_clicked_voxels(label_map, self.prompts)
+        self.job.clock.lap("to_source_grid")
+        objects = self._results(found, Voxels(volume, label_map, record.axes[0]))
+        self.notes += self.judge.notes
+        self._tell_of_wholes()
+        self.notes += [
+            f"A click for '{prompt.display_name}' lies in the air beside the body, where the model does not look."
+            for prompt, drawn in zip(self.prompts, self.drawn, strict=True)
+            if drawn.outside
+        ]
+        return Segmentation(label_map, objects, (*volume.warnings, *self.notes), self.job.clock.total())
+
+    def search(self) -> dict[int, Found]:
+        """Masks by words and geometry; where the two disagree, by geometry alone."""
+        asked = {number: self._worded(number) for number in self.composition.searched}
+        found = self._find(asked)
+        doubted = {
+            number: is_elsewhere(one, asked[number])
+            for number, one in found.items()
+            if self._has_two_voices(asked[number]) and (is_unsure(one) or is_elsewhere(one, asked[number]))
+        }
+        alone = self._find({number: replace(asked[number], text=None) for number in doubted}) if doubted else {}
+        for number, one in alone.items():
+            if sureness(one.masks) > 0 and (doubted[number] or sureness(one.masks) > sureness(found[number].masks)):
+                found[number] = one
+                self._say_that_geometry_wins(number)
+        self.judge.judge(found)
+        return found
+
+    def _worded(self, number: int) -> ObjectPrompt:
+        """A prompt with the name that was recognised, or without words that the model never learned."""
+        prompt = self.prompts[number]
+        if prompt.text is None:
+            return replace(prompt, text=self.recognised[number])
+        learned = known_keys(self.session.loaded.metadata)
+        if not self._has_two_voices(prompt) or (prompt.is_understood and is_learned(prompt.text, learned)):
+            return prompt
+        self.notes.append(
+            f"The model never learned what '{prompt.text.strip()}' looks like: the {place_of(prompt)} alone "
+            f"{'says' if prompt.box_ijk is not None else 'say'} what it is."
+        )
+        return replace(prompt, text=None)
+
+    @staticmethod
+    def _has_two_voices(prompt: ObjectPrompt) -> bool:
+        """Whether words and geometry both say what is meant, and nothing is drawn yet that would hold anyway."""
+        return prompt.text is not None and prompt.is_placed and prompt.mask is None
+
+    def _say_that_geometry_wins(self, number: int) -> None:
+        prompt = self.prompts[number]
+        if prompt.text is None:
+            self.recognised[number] = None
+            return
+        self.notes.append(
+            f"'{prompt.text.strip()}' and the {place_of(prompt)} disagree: the model sees something else there. The "
+            f"answer is what the {place_of(prompt)} alone {'shows' if prompt.box_ijk is not None else 'show'}."
+        )
+
+    def _find(self, asked: Mapping[int, ObjectPrompt], *, is_shown: bool = True) -> dict[int, Found]:
+        """Look for some objects, and show them while they are found if they are those of the request."""
+        prompts = list(asked.values())
+        windows = [_window(self.session.volume, prompt) for prompt in prompts]
+        with self.job.turn():
+            tokens = _text_tokens(self.session, prompts)
+        self.job.clock.lap("language")
+        wanted = [Wanted(prompt, token) for prompt, token in zip(prompts, tokens, strict=True)]
+        job = self.job if is_shown else replace(self.job, shown=None)
+        return dict(zip(asked, _masks(self.session, wanted, windows, job, list(asked)), strict=True))
+
+    def _find_unasked(self, keys: Sequence[str]) -> dict[str, Found]:
+        """Look for structures that are no part of the answer."""
+        if not keys:
+            return {}
+        prompts = {number: ObjectPrompt(vocabulary.STRUCTURES[key].name) for number, key in enumerate(keys)}
+        return dict(zip(keys, self._find(prompts, is_shown=False).values(), strict=True))
+
+    def _leave_nothing_empty(self, label_map: UInt8[np.ndarray, "i j k"], found: Mapping[int, Found]) -> None:
+        """Mark by intensity what is pointed at and was not found."""
+        for number in found:
+            prompt, value = self.prompts[number], number + 1
+            is_in_air = self.drawn[number].outside and prompt.box_ijk is None
+            if not prompt.is_placed or prompt.mask is not None or is_in_air or self._is_there(label_map, found, number):
+                continue
+            mark_by_intensity(label_map, self.session.volume, prompt, value)
+            self.marked.add(number)
+            self.recognised[number] = None
+            self.notes.append(
+                f"The model finds nothing at the {place_of(prompt)} of '{prompt.display_name}': what is marked was "
+                "found by its brightness alone. Check it on every slice."
+            )
+
+    def _is_there(self, label_map: UInt8[np.ndarray, "i j k"], found: Mapping[int, Found], number: int) -> bool:
+        box_ijk = self.prompts[number].box_ijk
+        if box_ijk is not None and box_share(found[number], box_ijk) < EMPTY_BOX_SHARE:
+            return False
+        return bool((label_map == number + 1).any())
+
+    def _results(self, found: Mapping[int, Found], voxels: Voxels) -> tuple[ObjectResult, ...]:
+        """Of every prompt in order; of wholes that are nothing but their parts by those."""
+        told: dict[int, ObjectResult] = {}
+        for number, one in found.items():
+            values = [member + 1 for member in self.composition.members(number)]
+            result = result_of(self.prompts[number], one, voxels, values)
+            result = unsure(result, voxels) if number in self.marked else result
+            told[number] = self.judge.confident(number, replace(result, recognised_as=self.recognised[number]))
+        for number in self.composition.unions:
+            members = self.composition.members(number)
+            parts = [told[member] for member in members if member in told]
+            values = [member + 1 for member in members]
+            told[number] = union_of(self.prompts[number].display_name, parts, voxels, values)
+        return tuple(told[number] for number in range(len(self.prompts)))
+
+    def _tell_of_wholes(self) -> None:
+        for number, parts in self.composition.parts.items():
+            names = [f"'{self.prompts[part].display_name}'" for part in parts]
+            shown = ", ".join(names[:PARTS_NAMED]) + (
+                f" and {len(names) - PARTS_NAMED} more" * (len(names) > PARTS_NAMED)
+            )
+            own = "has no voxel of its own" if number in self.composition.unions else "has the rest"
+            self.notes.append(
+                f"'{self.prompts[number].display_name}' is the union with {shown}: each part keeps its own value in "
+                f"the label map, and the whole {own}."
+            )
 
 
-def _masks(session: VolumeSession, wanted: list[Wanted], windows: list[Window], job: _Job) -> list[Found]:
+def _masks(
+    session: VolumeSession, wanted: list[Wanted], windows: list[Window], job: _Job, numbers_asked: list[int]
+) -> list[Found]:
     by_window: dict[Window, list[int]] = defaultdict(list)
     for number, window in enumerate(windows):
         by_window[window].append(number)
@@ -144,14 +296,14 @@ def _masks(session: VolumeSession, wanted: list[Wanted], windows: list[Window], 
 
         def tell(query: int, slice_number: int, _: ObjectMasks, numbers: list[int] = numbers) -> None:
             if job.shown is not None:
-                job.shown(numbers[query], record.source_slice(slice_number))
+                job.shown(numbers_asked[numbers[query]], record.source_slice(slice_number))
 
         chosen = [wanted[number] for number in numbers]
         search = Search(session, window, chosen, turn=job.turn, shown=tell)
         masks = search.find(across=job.engine.looks_across)
         found |= dict(zip(numbers, masks, strict=True))
         job.clock.lap("masks")
-        job.progress(len(found) / len(wanted))
+        job.tell(len(found) / len(wanted))
     if job.engine.read_ahead is not None:
         used = {(one.view, windows[number]): None for number, one in found.items()}
         for view, window in used:
@@ -209,35 +361,6 @@ def _keep_corrected(label_map: UInt8[np.ndarray, "i j k"], prompts: Sequence[Obj
             slices[index][drawn] = number
 
 
-def _result(
-    session: VolumeSession,
-    prompt: ObjectPrompt,
-    found: ObjectMasks,
-    label_map: UInt8[np.ndarray, "i j k"],
-    number: int,
-) -> ObjectResult:
-    record = session.prepared.record
-    slices = np.moveaxis(label_map, record.axes[0], 0)
-    voxels = sum(int(np.count_nonzero(one == number)) for one in slices)
-    height_mm, width_mm = np.delete(spacing_mm(session.volume.affine), record.axes[0]).tolist()
-    score = found.object_score_logits.float().sigmoid()
-    confidence = (score * found.iou.float().clamp(0, 1)).cpu()
-    holds = torch.nonzero((found.mask_logits > 0).flatten(1).any(dim=1)).flatten().tolist()
-    mean = float(confidence[holds].mean()) if voxels and holds else float(1 - score.max())
-    open_to_doubt = [d for d in holds if d not in found.conditioning_slices]
-    return ObjectResult(
-        name=prompt.display_name,
-        present=voxels > 0,
-        confidence=mean,
-        volume_ml=voxels * voxel_volume_ml(session.volume.affine),
-        diameter_mm=longest_diameter_mm((one == number for one in slices), (height_mm, width_mm)),
-        slice_confidence={record.source_slice(d): float(confidence[d]) for d in holds},
-        slice_to_fix=(
-            record.source_slice(min(open_to_doubt, key=lambda d: float(confidence[d]))) if open_to_doubt else None
-        ),
-    )
-
-
 class _Clock:
     """Seconds spent in each part of a request."""
 
@@ -265,6 +388,14 @@ class _Job:
     progress: Progress
     shown: SliceShown | None
     clock: _Clock = field(default_factory=_Clock)
+
+    told: float = 0.0
+
+    def tell(self, share: float) -> None:
+        """Tell of progress, which never goes back, though an object may be looked for twice."""
+        if share > self.told:
+            self.told = share
+            self.progress(share)
 
     @contextmanager
     def turn(self) -> Iterator[None]:

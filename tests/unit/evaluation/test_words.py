@@ -11,6 +11,7 @@ from medvlsam2.data import vocabulary
 from medvlsam2.evaluation import words
 from medvlsam2.evaluation.quick import words_dice
 from medvlsam2.evaluation.scans import LabelledScan
+from medvlsam2.tasks.answers.results import ObjectResult
 from medvlsam2.tasks.engine import Engine
 from medvlsam2.tasks.segment import Segmentation
 
@@ -29,7 +30,11 @@ def answer_with(monkeypatch, masks):
         label_map = np.zeros(volume.shape_ijk, dtype=np.uint8)
         for number, prompt in enumerate(prompts, start=1):
             label_map[masks[vocabulary.lookup(prompt.text).key]] = number
-        return Segmentation(label_map, (), (), {})
+        told = [
+            ObjectResult(one.display_name, True, 0.9, 1.0, 1.0, {}, None, values=(value,))
+            for value, one in enumerate(prompts, start=1)
+        ]
+        return Segmentation(label_map, tuple(told), (), {})
 
     monkeypatch.setattr(words, "segment", fake)
 

@@ -1,0 +1,1 @@
+"""From what was found to what is answered: geometry that holds, wholes and parts, sides, presence, confidence."""

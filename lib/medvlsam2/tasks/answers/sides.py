@@ -1,0 +1,119 @@
+"""A side in words is binding: what lies on the other side of the body is no part of the answer.
+
+Left and right are told by the model's own masks: the middle between an organ and its counterpart, or the spinal cord
+where one of the two is missing. A finding must lie on the named side of that middle and near its organ; a structure may
+reach a little beyond the middle. Where neither is seen nothing is cut, and the reply says that the side is unchecked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+
+from medvlsam2.data import vocabulary
+from medvlsam2.model.object_query import EMPTY_LOGIT
+from medvlsam2.tasks.looks import Found
+from medvlsam2.tasks.phrases.sides import Sided
+
+CORD: Final = "spinal_cord"
+"""In the middle of the body wherever the trunk is seen."""
+APART_MM: Final = 40.0
+"""Two organs whose centres are nearer to each other than this are not told apart, and tell no middle."""
+BEYOND_MM: Final = 25.0
+"""So far a structure may reach beyond the middle: an unfolded lung or a turned patient does."""
+NEAR_MM: Final = 20.0
+"""A finding lies in the box round its organ, or at most so far from it: a cyst may stand out of a kidney."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What became of an object whose side was named."""
+
+    removed: float
+    """Share of it that lay elsewhere."""
+    is_checked: bool
+    """Whether anything in the scan told left from right."""
+
+
+def bind_to_side(found: Found, sided: Sided, organs: Mapping[str, Found]) -> Bound:
+    """Take away what lies on the other side, or far from the organ of a finding.
+
+    Args:
+        found: the object; its mask logits are changed in place.
+        sided: which side is named, and by which organ it can be told.
+        organs: masks of the organ, its counterpart and the spinal cord, as far as the model knows them.
+    """
+    places_ras, index = _places(found)
+    if not len(places_ras):
+        return Bound(0.0, is_checked=True)
+    allowed = np.ones(len(places_ras), dtype=bool)
+    middle = _middle_x_mm(sided, organs)
+    if middle is not None:
+        towards = -1.0 if sided.side == "left" else 1.0  # RAS: x grows to the right of the patient
+        allowed &= towards * (places_ras[:, 0] - middle) >= (0.0 if sided.is_finding else -BEYOND_MM)
+    organ = None if sided.organ is None else organs.get(sided.organ)
+    if sided.is_finding and organ is not None and organ.is_anywhere:
+        allowed &= _is_near(places_ras, _places(organ)[0])
+    elsewhere = index[:, torch.from_numpy(~allowed).to(index.device)]
+    found.masks.mask_logits[elsewhere[0], elsewhere[1], elsewhere[2]] = EMPTY_LOGIT
+    return Bound(float((~allowed).mean()), is_checked=middle is not None)
+
+
+def helpers(sided: Sided) -> tuple[str, ...]:
+    """Keys of structures that tell the side, the best first."""
+    return tuple(dict.fromkeys(key for key in (sided.organ, sided.opposite, CORD) if key is not None))
+
+
+def told(name: str, sided: Sided, bound: Bound, *, is_left: bool) -> str | None:
+    """A sentence for the annotator; None where nothing was taken away.
+
+    Args:
+        name: of the object.
+        sided: the side that was named.
+        bound: what became of it.
+        is_left: whether anything is left of it.
+    """
+    where = vocabulary.STRUCTURES[sided.organ].name if sided.is_finding and sided.organ else f"{sided.side} side"
+    if not bound.is_checked:
+        return f"Nothing in this scan tells left from right for '{name}': check that it is on the {sided.side} side."
+    if bound.removed == 0.0:
+        return None
+    if not is_left:
+        return f"All that was seen for '{name}' lies elsewhere than the {where}, so it counts as not present."
+    return f"{bound.removed:.0%} of what was seen for '{name}' lay elsewhere than the {where} and is left out."
+
+
+def _middle_x_mm(sided: Sided, organs: Mapping[str, Found]) -> float | None:
+    """X of the middle of the body in RAS; None where nothing tells it."""
+    own, other = (_centre_x_mm(organs.get(key or "")) for key in (sided.organ, sided.opposite))
+    if own is not None and other is not None and sided.organ != sided.opposite:
+        towards = -1.0 if sided.side == "left" else 1.0
+        if towards * (own - other) >= APART_MM:
+            return (own + other) / 2
+    return _centre_x_mm(organs.get(CORD))
+
+
+def _centre_x_mm(found: Found | None) -> float | None:
+    if found is None or not found.is_anywhere:
+        return None
+    return float(np.median(_places(found)[0][:, 0]))
+
+
+def _is_near(places_ras: Float[np.ndarray, "n 3"], organ_ras: Float[np.ndarray, "m 3"]) -> Bool[np.ndarray, " n"]:
+    low, high = organ_ras.min(axis=0) - NEAR_MM, organ_ras.max(axis=0) + NEAR_MM
+    return np.asarray(((places_ras >= low) & (places_ras <= high)).all(axis=1))
+
+
+def _places(found: Found) -> tuple[Float[np.ndarray, "n 3"], torch.Tensor]:
+    """Where the mask's pixels lie in the patient (RAS mm), and their indices d, row, column."""
+    record, side = found.record, found.masks.mask_logits.shape[-1]
+    index = torch.nonzero(found.masks.mask_logits > 0).T
+    scale = np.array([1.0, record.side / side, record.side / side])
+    dhw = (index.T.cpu().numpy() + np.array([0.0, 0.5, 0.5])) * scale - np.array([0.0, 0.5, 0.5])
+    ijk = record.dhw_to_ijk(dhw.astype(np.float64))
+    return ijk @ record.source_affine[:3, :3].T + record.source_affine[:3, 3], index

@@ -1,0 +1,86 @@
+"""The side that a phrase names, and the organs by which that side can be told in a scan."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from medvlsam2.data import vocabulary
+from medvlsam2.data.language.clinical import structures_in
+from medvlsam2.data.vocabulary import Side, Structure
+
+CROSSING: Final = (
+    *("brachiocephalic_vein", "iliac_vena", "iliac_artery", "subclavian_artery", "common_carotid_artery"),
+    *("atrial_appendage", "rib"),
+)
+"""Sided structures that begin in the middle of the body, or reach it: they are not cut at the middle."""
+BESIDE_THE_LUNG: Final = frozenset({"pleural_effusion"})
+"""Findings without a site that lie beside a lung."""
+_SIDE: Final = re.compile(r"\b(left|right|lt|rt|left-sided|right-sided)\b\.?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Sided:
+    """What is on one side of the body."""
+
+    side: Side
+    organ: str | None
+    """Key of the structure that it is, or in which it lies; None where the phrase names none."""
+    is_finding: bool
+    """Whether it lies in the organ rather than being it."""
+
+    @property
+    def opposite(self) -> str | None:
+        """Key of the same organ on the other side."""
+        return None if self.organ is None else vocabulary.mirror(self.organ)
+
+
+def side_in(phrase: str) -> Sided | None:
+    """The side that a phrase binds its object to; None where it names none, or one that is no side of the body.
+
+    Example:
+        >>> side_in("left renal cyst")
+        Sided(side='left', organ='kidney_left', is_finding=True)
+        >>> side_in("right kidney").opposite, side_in("left ventricle"), side_in("liver")
+        ('kidney_left', None, None)
+    """
+    known = vocabulary.lookup(phrase)
+    if known is not None:
+        return _of_name(known)
+    return _of_phrase(phrase)
+
+
+def _of_name(known: Structure) -> Sided | None:
+    if known.side is None or known.key.startswith(CROSSING):
+        return None
+    if not known.is_finding:
+        return Sided(known.side, known.key, is_finding=False)
+    organ = f"lung_{known.side}" if _base(known) in BESIDE_THE_LUNG else known.site
+    return Sided(known.side, organ, is_finding=True)
+
+
+def _of_phrase(phrase: str) -> Sided | None:
+    sides: set[Side] = {"left" if word.lower().startswith("l") else "right" for word in _SIDE.findall(phrase)}
+    if len(sides) != 1:
+        return None
+    (side,) = sides
+    named = [vocabulary.STRUCTURES[key] for key in structures_in(phrase)]
+    if any(structure.side is None and _SIDE.search(structure.name) for structure in named):
+        return None  # a chamber of the heart: left and right are names there
+    organ = next((structure.key for structure in named if structure.side == side), None)
+    return Sided(side, organ or _site_on(side, vocabulary.lookup(_SIDE.sub(" ", phrase))), is_finding=True)
+
+
+def _site_on(side: Side, finding: Structure | None) -> str | None:
+    """The organ of one side in which a finding without a side lies."""
+    if finding is None:
+        return None
+    if _base(finding) in BESIDE_THE_LUNG:
+        return f"lung_{side}"
+    parts = vocabulary.STRUCTURES[finding.site].parts if finding.site is not None else ()
+    return next((part for part in parts if vocabulary.STRUCTURES[part].side == side), None)
+
+
+def _base(structure: Structure) -> str:
+    return structure.key.removesuffix(f"_{structure.side}")
