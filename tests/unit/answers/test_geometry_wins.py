@@ -64,8 +64,8 @@ def test_brightness_in_a_box_and_round_a_click() -> None:
     ball = (places**2).sum(axis=0) <= 36
     hu = np.where(ball, 80, -100).astype(np.int16)
     volume = CTVolume(hu, np.diag([1.0, 1.0, 1.0, 1.0]), "ball")
-    assert dice(by_intensity(volume, ObjectPrompt(box_ijk=(8, 23, 8, 23, 3, 18))), ball) > 0.9
-    assert dice(by_intensity(volume, ObjectPrompt(points_ijk=((15.0, 15.0, 10.0),), point_labels=(1,))), ball) > 0.9
+    assert dice(by_intensity(volume, ObjectPrompt(box_ijk=(8, 23, 8, 23, 3, 18))), ball) > 0.8
+    assert dice(by_intensity(volume, ObjectPrompt(points_ijk=((15.0, 15.0, 10.0),), point_labels=(1,))), ball) > 0.8
     cut = ObjectPrompt(points_ijk=((13.0, 15.0, 10.0), (19.0, 15.0, 10.0)), point_labels=(1, 0))
     kept = by_intensity(volume, cut)
     assert kept[13, 15, 10]
