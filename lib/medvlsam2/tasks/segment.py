@@ -28,6 +28,7 @@ from medvlsam2.tasks.answers.geometry import (
     is_elsewhere,
     is_learned,
     is_unsure,
+    keep_corrected,
     keep_to_boxes,
     known_keys,
     mark_by_intensity,
@@ -158,7 +159,7 @@ class _Request:
         label_map = self.composition.label_map(masks, volume.hu)
         keep_to_boxes(label_map, self.prompts, slice_axis=record.axes[0])
         self._leave_nothing_empty(label_map, found)
-        _keep_corrected(label_map, self.prompts, slice_axis=record.axes[0])
+        keep_corrected(label_map, self.prompts, slice_axis=record.axes[0])
         heed_clicked_voxels(label_map, self.prompts)
         self.job.clock.lap("to_source_grid")
         objects = self._results(found, Voxels(volume, label_map, record.axes[0]))
@@ -346,19 +347,6 @@ def _window(volume: CTVolume, prompt: ObjectPrompt) -> Window:
 def _window_at(volume: CTVolume, point_ijk: tuple[float, float, float]) -> Window:
     i, j, k = (int(np.clip(round(p), 0, s - 1)) for p, s in zip(point_ijk, volume.shape_ijk, strict=True))
     return window_at(float(np.median(volume.hu[max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2, k])))
-
-
-def _keep_corrected(label_map: UInt8[np.ndarray, "i j k"], prompts: Sequence[ObjectPrompt], *, slice_axis: int) -> None:
-    """Put corrected slices back as they were drawn, voxel by voxel: the model's grid is coarser than the scan's."""
-    slices = np.moveaxis(label_map, slice_axis, 0)
-    for number, prompt in enumerate(prompts, start=1):
-        if prompt.mask is None:
-            continue
-        clicked = {round(point[slice_axis]) for point in prompt.points_ijk}
-        for index in set(prompt.mask_slices) - clicked:
-            drawn = np.moveaxis(prompt.mask, slice_axis, 0)[index]
-            slices[index][slices[index] == number] = 0
-            slices[index][drawn] = number
 
 
 class _Clock:

@@ -152,6 +152,19 @@ def keep_to_boxes(label_map: UInt8[np.ndarray, "i j k"], prompts: Sequence[Objec
         label_map[beside & (label_map == value)] = 0
 
 
+def keep_corrected(label_map: UInt8[np.ndarray, "i j k"], prompts: Sequence[ObjectPrompt], *, slice_axis: int) -> None:
+    """Put corrected slices back as they were drawn, voxel by voxel: the model's grid is coarser than the scan's."""
+    slices = np.moveaxis(label_map, slice_axis, 0)
+    for number, prompt in enumerate(prompts, start=1):
+        if prompt.mask is None:
+            continue
+        clicked = {round(point[slice_axis]) for point in prompt.points_ijk}
+        for index in set(prompt.mask_slices) - clicked:
+            drawn = np.moveaxis(prompt.mask, slice_axis, 0)[index]
+            slices[index][slices[index] == number] = 0
+            slices[index][drawn] = number
+
+
 def _in_box(voxel_ijk: tuple[int, int, int], box_ijk: BoxIJK | None) -> bool:
     if box_ijk is None:
         return True
