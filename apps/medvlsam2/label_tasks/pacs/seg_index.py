@@ -1,7 +1,7 @@
 """The DICOM SEGs of the PACS: which image each belongs to, who made it, and whether it can be a label.
 
 Headers are asked for in the background, once for each SEG; what they said is kept on disk. Of several SEGs of one image
-the newest counts, since nothing is ever taken out of a PACS. No label are: SEGs that the host's own export wrote, whose
+the newest counts that no other one replaces, since nothing is ever taken out of a PACS. No label are: SEGs that the host's own export wrote, whose
 names may stand on wrong organs; and those of other programs that no person had a part in.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +19,7 @@ from pydicom.dataset import Dataset
 from label_tasks.pacs.catalogue import SegSeries
 from label_tasks.pacs.dicomweb import Attributes, DicomWeb
 from medvlsam2 import atomic_files
-from medvlsam2.data.dicom_seg import written_by_host
+from medvlsam2.data.dicom_seg import predecessor_uid, written_by_host
 from medvlsam2.data.dicom_seg.writer import PRODUCT
 from medvlsam2.errors import PacsUnavailable
 
@@ -47,6 +47,8 @@ class KnownSeg:
     ours: bool
     label: str
     """DICOM's Content Label: of ours the tag, in capital letters."""
+    replaces: str
+    """SOPInstanceUID of the SEG that it replaces; empty where there is none."""
     by_person: bool
     """Whether all its segments were drawn by hand or with a person's help."""
     warning: str = ""
@@ -135,8 +137,11 @@ def dataset_of(header: Mapping[str, str]) -> Dataset:
     return seg
 
 
-def _newest_labels(segs: Iterator[KnownSeg]) -> dict[str, KnownSeg]:
-    return {seg.image_uid: seg for seg in sorted(segs, key=lambda seg: seg.order) if seg.is_label}
+def _newest_labels(segs: Iterable[KnownSeg]) -> dict[str, KnownSeg]:
+    """By image, the newest SEG that can be its label; one that another has replaced is none, whatever its clock said."""
+    known = sorted(segs, key=lambda seg: seg.order)
+    replaced = {seg.replaces for seg in known}
+    return {seg.image_uid: seg for seg in known if seg.is_label and seg.uid not in replaced}
 
 
 def _known_seg(entry: Attributes) -> KnownSeg | None:
@@ -155,6 +160,7 @@ def _known_seg(entry: Attributes) -> KnownSeg | None:
             made=f"{seg.get('ContentDate') or seg.get('SeriesDate') or ''}{seg.get('ContentTime') or ''}",
             ours=str(seg.get("ManufacturerModelName", "")) == PRODUCT,
             label=str(seg.get("ContentLabel", "")),
+            replaces=str(predecessor_uid(seg) or ""),
             by_person=bool(kinds) and kinds <= {"MANUAL", "SEMIAUTOMATIC"},
             warning=written_by_host(seg) or "",
         )
