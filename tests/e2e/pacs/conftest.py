@@ -6,9 +6,9 @@ import contextlib
 import socket
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from io import BytesIO
-from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -23,32 +23,31 @@ LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 class Cable:
-    """Passes connections on to a server: normally, not at all ("pulled"), or silently ("stuck")."""
+    """Passes connections on to a server; it can be pulled out, get stuck, or be slow."""
 
     def __init__(self, target: str) -> None:
         parts = urlsplit(target)
         self._target = (parts.hostname, parts.port)
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._mood = "whole"
-        self._stuck_after_bytes: int | None = None
+        self._pulled = False
+        self._stuck = False
         self._open: set[socket.socket] = set()
-        self.passed_bytes = 0
+        self.delay_s = 0.0
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
 
     def pull(self) -> None:
         """End every connection, and take no other."""
-        self._mood = "pulled"
+        self._pulled = True
         self._drop()
 
-    def stick(self, after_bytes: int = 0) -> None:
-        """Take connections and let nothing through any more, after so many bytes."""
-        self.passed_bytes = 0
-        self._stuck_after_bytes = after_bytes
+    def stick(self) -> None:
+        """Take connections, and let nothing through."""
+        self._stuck = True
 
     def mend(self) -> None:
         """Pass everything on again; what was stuck is lost."""
-        self._mood, self._stuck_after_bytes = "whole", None
+        self._pulled, self._stuck, self.delay_s = False, False, 0.0
         self._drop()
 
     def close(self) -> None:
@@ -67,20 +66,20 @@ class Cable:
                 near, _ = self._listener.accept()
             except OSError:
                 return
-            if self._mood == "pulled":
+            if self._pulled:
                 near.close()
                 continue
             far = socket.create_connection(self._target)
             self._open |= {near, far}
-            for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=self._pass_on, args=(source, sink, sink is near), daemon=True).start()
+            for ends in ((near, far), (far, near)):
+                threading.Thread(target=self._pass_on, args=ends, daemon=True).start()
 
-    def _pass_on(self, source: socket.socket, sink: socket.socket, answers: bool) -> None:
+    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
-                while self._stuck_after_bytes is not None and self.passed_bytes >= self._stuck_after_bytes:
+                time.sleep(self.delay_s)
+                while self._stuck:
                     time.sleep(0.02)
-                self.passed_bytes += len(data) if answers else 0
                 sink.sendall(data)
         for end in (source, sink):
             with contextlib.suppress(OSError):
@@ -153,10 +152,13 @@ def send(orthanc: str) -> Callable[..., str]:
     """Sends files of the series with a number to Orthanc; its SeriesInstanceUID."""
 
     def send_(number: int, *parts: dict[int, bytes], without: tuple[int, ...] = ()) -> str:
-        for part in parts:
-            for k, content in part.items():
-                if k not in without:
-                    requests.post(f"{orthanc}/instances", data=content, timeout=60).raise_for_status()
+        buffer = BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            for place, part in enumerate(parts):
+                for k, content in part.items():
+                    if k not in without:
+                        archive.writestr(f"{place}-{k}.dcm", content)
+        requests.post(f"{orthanc}/instances", data=buffer.getvalue(), timeout=60).raise_for_status()
         return f"{ROOT_UID}.{number}"
 
     return send_
@@ -167,12 +169,11 @@ def segs_of(orthanc: str) -> Callable[[str], list[pydicom.Dataset]]:
     """SEGs that Orthanc holds for a series, oldest first."""
 
     def segs_of_(series: str) -> list[pydicom.Dataset]:
-        found: list[Any] = []
-        for known in requests.get(f"{orthanc}/instances", timeout=60).json():
-            header = requests.get(f"{orthanc}/instances/{known}/simplified-tags", timeout=60).json()
-            if header["Modality"] == "SEG" and header["ReferencedSeriesSequence"][0]["SeriesInstanceUID"] == series:
-                file = requests.get(f"{orthanc}/instances/{known}/file", timeout=60).content
-                found.append(pydicom.dcmread(BytesIO(file)))
-        return sorted(found, key=lambda seg: (seg.ContentDate, seg.ContentTime))
+        query = {"Level": "Instance", "Query": {"Modality": "SEG"}}
+        known = requests.post(f"{orthanc}/tools/find", json=query, timeout=60).json()
+        files = [requests.get(f"{orthanc}/instances/{one}/file", timeout=60).content for one in known]
+        segs = [pydicom.dcmread(BytesIO(file)) for file in files]
+        own = [seg for seg in segs if seg.ReferencedSeriesSequence[0].SeriesInstanceUID == series]
+        return sorted(own, key=lambda seg: (seg.ContentDate, seg.ContentTime))
 
     return segs_of_

@@ -26,13 +26,13 @@ from medvlsam2.data.readers import read_volume
 from .conftest import Cable, body, grid, slices
 
 READ_S = "3"
-PLAIN, MISSING, TWICE, LOCALIZER, TILTED, FETCHED, OTHER = range(1, 8)
+PLAIN, MISSING, TWICE, LOCALIZER, TILTED, OTHER, ABSENT, FETCHED = range(1, 9)
 OHIF = {"result_extension": ".nrrd", "result_dtype": "uint8", "result_compress": False, "restore_label_idx": False}
 
 
 @pytest.fixture(scope="module")
 def series(send: Callable[..., str]) -> dict[int, str]:
-    """Series of seven kinds in Orthanc."""
+    """Series of all kinds in Orthanc."""
     hu, straight = body(), grid()
     coronal = straight.copy()
     coronal[:3, 1], coronal[:3, 2], coronal[2, 3] = -straight[:3, 2], straight[:3, 1], straight[2, 3] + 4 * 39
@@ -44,8 +44,7 @@ def series(send: Callable[..., str]) -> dict[int, str]:
         TWICE: send(TWICE, slices(TWICE, hu, straight), slices(TWICE, other, straight, first=100)),
         LOCALIZER: send(LOCALIZER, slices(LOCALIZER, hu, straight), slices(LOCALIZER, scout, coronal, first=500)),
         TILTED: send(TILTED, slices(TILTED, hu, grid(tilt_mm=1.0))),
-        FETCHED: send(FETCHED, slices(FETCHED, hu, straight)),
-        OTHER: send(OTHER, slices(OTHER, hu, straight)),
+        **{kind: send(kind, slices(kind, hu, straight)) for kind in (OTHER, ABSENT, FETCHED)},
     }
 
 
@@ -65,10 +64,11 @@ def server(
 
 
 @pytest.fixture
-def whole(cable: Cable) -> Iterator[Cable]:
+def whole(cable: Cable, server: Any) -> Iterator[Cable]:
     """The cable, mended after the test."""
     yield cable
     cable.mend()
+    wait_until(lambda: server.infer("medvlsam2_report", "1.2.3.4").status_code == 404)
 
 
 def painted(path: Path, places: dict[int, tuple[slice, slice, slice]], affine: np.ndarray) -> Path:
@@ -97,7 +97,7 @@ def wait_until(condition: Callable[[], Any], limit_s: float = 40.0) -> None:
     end_s = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < end_s, "it did not come"
-        time.sleep(0.1)
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize(("kind", "words"), [(MISSING, "missing"), (TWICE, "lie at the same place")])
@@ -137,10 +137,10 @@ def test_slicers_names_stay_on_their_organs(
         "spleen": np.s_[26:32, 8:16, 9:15],
     }
     label = painted(tmp_path / "label.nii.gz", {values[name]: place for name, place in places.items()}, grid())
-    server.client().save_label(image, str(label), params={"label_info": names, "client_id": "anna"})
+    server.client().save_label(image, str(label), params={"label_info": names})
     wait_until(lambda: told(server, image)["state"] == "in the PACS")
     (seg,) = segs_of(image)
-    assert (seg.SeriesDescription, seg.SegmentSequence[0].SegmentAlgorithmType) == ("final by anna", "MANUAL")
+    assert (seg.SeriesDescription, seg.SegmentSequence[0].SegmentAlgorithmType) == ("final by e2e", "MANUAL")
     read = read_seg(seg, (40, 36, 40), grid())
     assert {facts.name for facts in read.segments} == set(places)
     for facts in read.segments:
@@ -166,7 +166,7 @@ def test_a_label_that_is_submitted_again_replaces(server: Any, series: Any, segs
     assert (item.SegmentLabel, item.SegmentAlgorithmType) == ("spleen", "SEMIAUTOMATIC")
     assert item.SegmentAlgorithmName == "medvlsam2-tiny-random"
     state = server.get("/info/").json()["datastore"]
-    assert (state["completed"], state["total"]) == (2, 7)
+    assert (state["completed"], state["total"]) == (2, 8)
 
 
 def test_a_bad_label_is_refused_with_its_sentence(server: Any, series: Any, segs_of: Any, tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_a_pacs_that_hangs_freezes_nobody(server: Any, series: Any, whole: Cable
     viewers = [threading.Thread(target=_leave, args=(server.url,), daemon=True) for _ in range(45)]
     for viewer in viewers:
         viewer.start()
-    scan = threading.Thread(target=server.infer, args=("medvlsam2_referring", series[FETCHED]), daemon=True)
+    scan = threading.Thread(target=server.infer, args=("medvlsam2_referring", series[ABSENT]), daemon=True)
     scan.start()
     time.sleep(0.3)
     for path in ("/info/", "/datastore/?output=all", f"/datastore/label/info?label={series[PLAIN]}&tag=final"):
@@ -260,19 +260,19 @@ def test_a_real_series_is_answered_on_its_own_grid(
 
 
 def test_a_series_that_was_fetched_in_part_is_never_answered_from(
-    server: Any, cable: Cable, series: Any, start: Callable[..., Any], tiny_model_dir: Path, folder: Path
+    server: Any, cable: Cable, series: Any, serve: Callable[[], Any], folder: Path
 ) -> None:
     """The server is killed in the middle; the next one on the same cache answers from 40 slices."""
     image = series[FETCHED]
-    cable.mend()
-    cable.stick(after_bytes=40_000)
+    cable.delay_s = 0.05
     threading.Thread(target=_ask_in_vain, args=(server, image), daemon=True).start()
     beside = next(iter(folder.glob("dicomweb/*/series"))) / f".fetching-{image}"
     wait_until(lambda: beside.is_dir() and len(list(beside.glob("*.dcm"))) >= 5)
+    cable.stick()
     assert len(list(beside.glob("*.dcm"))) < 40
     os.kill(server.pid, signal.SIGKILL)
     cable.mend()
-    with start(folder, f"{cable.url}/dicom-web", tiny_model_dir, MONAI_LABEL_DICOMWEB_READ_TIMEOUT="20") as again:
+    with serve() as again:
         reply = again.infer("medvlsam2_referring", image, {"prompt": "liver", **OHIF}, output="image")
         assert reply.status_code == 200, reply.text
         (folder / "mask.nrrd").write_bytes(reply.content)

@@ -1,8 +1,8 @@
 """The DICOM SEGs of the PACS: which image each belongs to, who made it, and whether it can be a label.
 
-Headers are asked for in the background, once for each SEG; what they said is kept on disk. Of several SEGs of one image
-the newest counts that no other one replaces, since nothing is ever taken out of a PACS. No label are: SEGs that the host's own export wrote, whose
-names may stand on wrong organs; and those of other programs that no person had a part in.
+Headers are asked for in the background, once for each SEG; what they said is kept on disk. Nothing is ever taken out of
+a PACS, so of several SEGs of one image the newest counts that no other one replaces. No label are: SEGs that the host's
+own export wrote, whose names may stand on wrong organs; and those of other programs that no person had a part in.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def dataset_of(header: Mapping[str, str]) -> Dataset:
 
 
 def _newest_labels(segs: Iterable[KnownSeg]) -> dict[str, KnownSeg]:
-    """By image, the newest SEG that can be its label; one that another has replaced is none, whatever its clock said."""
+    """By image, the newest SEG that can be its label; one that was replaced is none, whatever its clock said."""
     known = sorted(segs, key=lambda seg: seg.order)
     replaced = {seg.replaces for seg in known}
     return {seg.image_uid: seg for seg in known if seg.is_label and seg.uid not in replaced}
