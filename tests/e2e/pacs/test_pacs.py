@@ -55,11 +55,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(
-    cable: Cable, series: dict[int, str], start: Callable[..., Any], tiny_model_dir: Path, folder: Path
-) -> Iterator[Any]:
-    """Our server with the PACS as its studies."""
-    with start(folder, f"{cable.url}/dicom-web", tiny_model_dir, MONAI_LABEL_DICOMWEB_READ_TIMEOUT=READ_S) as live:
+def serve(cable: Cable, start: Callable[..., Any], tiny_model_dir: Path, folder: Path) -> Callable[[], Any]:
+    """Starts our server with the PACS as its studies."""
+    settings = {"MONAI_LABEL_DICOMWEB_READ_TIMEOUT": READ_S, "MONAI_LABEL_DICOMWEB_CACHE_EXPIRY": "5"}
+    return lambda: start(folder, f"{cable.url}/dicom-web", tiny_model_dir, **settings)
+
+
+@pytest.fixture(scope="module")
+def server(serve: Callable[[], Any], series: dict[int, str]) -> Iterator[Any]:
+    """The first one."""
+    with serve() as live:
         yield live
 
 
