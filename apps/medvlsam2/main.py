@@ -130,11 +130,6 @@ class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
         if isinstance(store := self.datastore(), PacsDatastore):
             store.start()
 
-    def on_save_label(self, image_id: str, label_id: str) -> dict[str, Any]:
-        """What the reply to a submission tells besides the label's id."""
-        super().on_save_label(image_id, label_id)
-        return store.submitted(image_id) if isinstance(store := self.datastore(), PacsDatastore) else {}
-
     @property
     def scans(self) -> ScanReader:
         """Reads scans and keeps the last few."""

@@ -17,7 +17,7 @@ from label_tasks.pacs.address import PacsAddress
 from label_tasks.pacs.datastore import PacsDatastore
 from medvlsam2.data.dicom_seg import read_seg
 from medvlsam2.data.readers import read_volume
-from medvlsam2.errors import DatasetError, GeometryMismatch, InvalidRequest, PacsUnavailable
+from medvlsam2.errors import DatasetError, GeometryMismatch, InvalidRequest, PacsUnavailable, UnreadableVolume
 
 SERIES = "1.2.3.2"
 Open = Callable[..., PacsDatastore]
@@ -114,7 +114,11 @@ def test_what_a_model_had_a_part_in_says_so(opened: Open, submit: Any, pacs: Any
 
 def test_a_stored_result_that_was_submitted_unchanged_is_automatic(opened: Open, submit: Any, pacs: Any) -> None:
     store = opened()
-    result = {"model_id": "nano", "model_version": "v1", "label_names": {"spleen": 2, "liver": 3, "left kidney": 1}}
+    result: dict[str, Any] = {
+        "model_id": "nano",
+        "model_version": "v1",
+        "label_names": {"spleen": 2, "liver": 3, "left kidney": 1},
+    }
     submit(store, {1: 1, 2: 2, 3: 4}, tag="original", params=result)
     submit(store, {1: 5, 3: 4})
     kinds = {item.SegmentLabel: item.SegmentAlgorithmType for item in pacs.segs()[0].SegmentSequence}
@@ -165,8 +169,12 @@ def test_a_label_is_stored_though_its_scan_cannot_be_had(opened: Open, submit: A
     affine[2, 3] = 2.0
     nib.save(nib.Nifti1Image(values, affine), tmp_path / "label.nii.gz")
     pacs.hang()
-    store.save_label(SERIES, str(tmp_path / "label.nii.gz"), "final", {"label_info": SLICER})
-    assert "not compared with its scan" in store.submitted(SERIES)["warnings"][0]
+    (tmp_path / "junk.nii.gz").write_bytes(b"this is no label")
+    with pytest.raises(UnreadableVolume):
+        store.submit_label(SERIES, tmp_path / "junk.nii.gz", "final", {"label_info": SLICER})
+    answer = store.submit_label(SERIES, tmp_path / "label.nii.gz", "final", {"label_info": SLICER})
+    assert "not compared with its scan" in answer["warnings"][0]
+    assert answer["pacs"]["state"] == "waiting for the PACS"
     pacs.wake()
     wait_until(lambda: told(store)["state"] == "in the PACS")
     assert names_and_voxels(store, pacs.segs()[0]) == {"liver": 4}

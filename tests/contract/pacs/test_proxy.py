@@ -161,6 +161,6 @@ def test_a_body_beyond_the_limit_is_refused(front: str, pacs: Any, monkeypatch: 
     monkeypatch.setattr(proxies, "BODY_LIMIT_BYTES", 1000)
     told = requests.post(f"{front}/dicom/studies", data=b"x" * 1001, timeout=5)
     untold = requests.post(f"{front}/dicom/studies", data=(b"x" * 600 for _ in range(3)), timeout=5)
-    assert {told.status_code, untold.status_code} == {400}
+    assert {told.status_code, untold.status_code} == {413}
     assert "1000 bytes" in untold.json()["detail"]
     assert not pacs.stored

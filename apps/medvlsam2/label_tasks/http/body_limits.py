@@ -17,6 +17,9 @@ JSON_BYTES: Final = 2 * 2**20
 UPLOAD_BYTES: Final = 4 * 2**30 + 2**20
 """Uploads: 2^31 voxels of two bytes, the largest volume that the readers take, and what the form adds."""
 
+_PACS: Final = "/proxy/dicom/"
+"""What viewers store in the PACS is no form, and can be as large as uploads; its own route counts it, too."""
+
 _LINGER_BYTES: Final = 2**30
 _LINGER_S: Final = 20.0
 _SILENCE_S: Final = 3.0
@@ -37,6 +40,9 @@ class BodyLimits:
             return
         headers = Headers(scope=scope)
         is_upload = headers.get("content-type", "").lower().startswith("multipart/form-data")
+        is_upload = is_upload or scope["path"].startswith(
+            _PACS
+        )  # a viewer stores a SEG; the proxy has a limit of its own
         body = _Body(receive, UPLOAD_BYTES if is_upload else JSON_BYTES)
         told = headers.get("content-length", "")
         if told and (not told.isascii() or not told.isdigit() or int(told[:20]) > body.limit_bytes):

@@ -13,8 +13,6 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, File, Form, Request, UploadFile
 from fastapi.responses import FileResponse, JSONResponse, Response
-from monailabel.datastore.dicom import DICOMWebDatastore
-from monailabel.datastore.utils.convert import nifti_to_dicom_seg
 from monailabel.interfaces.utils.app import app_instance
 from requests_toolbelt import MultipartEncoder
 from starlette.background import BackgroundTask
@@ -25,6 +23,8 @@ from label_tasks.http.beside import Running, beside, while_connected
 from label_tasks.http.clients import Client, client_of, name_in
 from label_tasks.http.forms import FrugalRoute
 from label_tasks.images import require_image_id
+from label_tasks.pacs.datastore import PacsDatastore
+from label_tasks.pacs.label_segs import seg_of_result
 from label_tasks.uploads import strokes
 from label_tasks.uploads.private_files import private_folder, write_private
 from label_tasks.uploads.received import ending
@@ -162,15 +162,15 @@ def _packed(asked: Asked, result: Mapping[str, Any]) -> Response:
 def _dicom_seg(asked: Asked, result: Mapping[str, Any]) -> Response:
     """A DICOM SEG of the result, where the scan is one of a PACS."""
     datastore = app_instance().datastore()
-    if not isinstance(datastore, DICOMWebDatastore):
+    if not isinstance(datastore, PacsDatastore):
         raise InvalidRequest("output=dicom_seg needs studies in a PACS. Ask for output=image.")
-    label_info = asked.params.get("label_info")
-    if not label_info:
-        raise InvalidRequest("output=dicom_seg needs 'label_info' in params: a name for each value of the result.")
-    scan = str(datastore.get_image_uri(asked.image))
-    series = scan.removesuffix(".gz").removesuffix(".nii").removesuffix(".nrrd")
-    file = nifti_to_dicom_seg(series, result["file"], label_info, use_itk=True)
-    return FileResponse(file, media_type="application/dicom", filename=Path(file).name)
+    scan, written = Path(datastore.get_image_uri(asked.image)), Path(result["file"])
+    try:
+        seg = seg_of_result(written, scan, asked.image, result["params"], asked.params.get("label_info"))
+    finally:
+        written.unlink(missing_ok=True)
+    told = {"Content-Disposition": 'attachment; filename="result.dcm"'}
+    return Response(seg, media_type="application/dicom", headers=told)
 
 
 def _scan(asked: Asked, image: str) -> CTVolume:

@@ -27,11 +27,12 @@ from label_tasks.pacs.sender import Sender
 from label_tasks.pacs.series_cache import SeriesCache
 from label_tasks.store.infos import trusted_image_info
 from label_tasks.store.scan_folder import ScanFolder, plain_tag
+from label_tasks.store.submissions import CheckedFile, checked_file, submitted_suffix
 from medvlsam2 import atomic_files
-from medvlsam2.data.label_maps import write_label_map
-from medvlsam2.data.labels.submission import RAW_SUFFIX, check_submission
+from medvlsam2.data.label_maps import read_label_map
+from medvlsam2.data.labels.scan_geometry import ScanGeometry
+from medvlsam2.data.labels.submission import RAW_SUFFIX, check_label
 from medvlsam2.data.studies.index import StudiesIndex
-from medvlsam2.data.studies.label_place import label_suffix
 from medvlsam2.data.studies.label_shelf import LabelShelf
 from medvlsam2.data.studies.scan_list import FoundScan, ScanList
 from medvlsam2.data.studies.studies_folder import StudiesFolder
@@ -50,6 +51,7 @@ START_WAIT_S: Final = 5.0
 
 _SERIES: Final = "series"
 _UNPACKED: Final = ".nii.gz"
+_NOT_COMPARED: Final = "The label was not compared with its scan: the PACS does not give it now."
 
 
 class PacsDatastore(ScanFolder):
@@ -66,7 +68,6 @@ class PacsDatastore(ScanFolder):
         self._catalogue = Catalogue(self._pacs, root / "catalogue.json", every_s)
         self._segs = SegIndex(self._pacs, root / "segs.json")
         self._states = LabelStates(root / "sent")
-        self._warnings: dict[str, tuple[str, ...]] = {}
         self._shelf = LabelShelf(root / "labels")
         self.folder = StudiesFolder(root, self._known_scans)
         self._sender = Sender(
@@ -182,19 +183,10 @@ class PacsDatastore(ScanFolder):
         Raises:
             MedVLSAM2Error: if a final label is not good for its scan. Nothing was changed.
         """
-        tag = plain_tag(label_tag)
-        info = {**(label_info or {}), SUBMISSION: secrets.token_hex(8)}
-        if tag != FINAL or label_suffix(label_filename).lower() == ".json":
-            return super().save_label(image_id, label_filename, label_tag, info)
-        if (known := self._model_of(str(info.get("model") or ""))) is not None:
-            info["model_id"], info["model_version"] = known
-        with tempfile.TemporaryDirectory(dir=self.folder.root, prefix=".submitted-") as beside:
-            label = self._checked(image_id, Path(label_filename), info, Path(beside))
-            super().save_label(image_id, str(label), FINAL, info)
-        self._sender.wake(image_id)
-        if "reason" not in self._catalogue.state():
-            self._sender.wait_for(image_id, SEND_WAIT_S)
-        return image_id
+        if plain_tag(label_tag) == FINAL:
+            self.store_checked(image_id, Path(label_filename), FINAL, label_info or {})
+            return image_id
+        return super().save_label(image_id, label_filename, label_tag, label_info)
 
     def update_label_info(self, label_id: str, label_tag: str, info: Mapping[str, Any]) -> None:
         """Change what is told about a label; the PACS gets a final one with its new names."""
@@ -207,13 +199,26 @@ class PacsDatastore(ScanFolder):
         self._sender.wake(label_id)
 
     def store_checked(self, image_id: str, submitted: Path, tag: str, info: Mapping[str, Any]) -> dict[str, Any]:
-        """Store what an annotator submitted; :meth:`save_label` checks it."""
-        self.save_label(image_id, str(submitted), tag, info)
-        return {}
+        """Store what an annotator submitted, and send a final label to the PACS now or when it answers again.
 
-    def submitted(self, image_id: str) -> dict[str, Any]:
-        """What the reply to a submission tells besides its id."""
-        warnings = [*self._warnings.pop(image_id, ()), *self._segs.warnings(image_id)]
+        Returns:
+            Warnings, and what became of a final label at the PACS.
+
+        Raises:
+            MedVLSAM2Error: if it is not good for its scan; where the scan cannot be had now, if it is no label at all.
+        """
+        told = {**info, SUBMISSION: secrets.token_hex(8)}
+        if (known := self._model_of(str(info.get("model") or ""))) is not None:
+            told["model_id"], told["model_version"] = known
+        checked = self._checked(image_id, submitted, tag, told)
+        self.folder.put_label(image_id, tag, checked.path, checked.ext, told)
+        warnings = list(checked.warnings)
+        if tag != FINAL:
+            return {"warnings": warnings} if warnings else {}
+        self._sender.wake(image_id)
+        if "reason" not in self._catalogue.state():
+            self._sender.wait_for(image_id, SEND_WAIT_S)
+        warnings += self._segs.warnings(image_id)
         return {"pacs": self._sender.told(image_id), **({"warnings": warnings} if warnings else {})}
 
     def refresh(self) -> None:
@@ -275,23 +280,20 @@ class PacsDatastore(ScanFolder):
     def _folder_of(self, image: Image) -> Path:
         return self._cache.folder(image.study_uid, image.series_uid, image.instances)
 
-    def _checked(self, image_id: str, label: Path, info: Mapping[str, Any], beside: Path) -> Path:
-        """The file to store: a label that was found good for its scan, unless the scan cannot be had now."""
-        raw = label.name.lower().endswith(RAW_SUFFIX)
+    def _checked(self, image_id: str, submitted: Path, tag: str, info: Mapping[str, Any]) -> CheckedFile:
+        """The file to store; where the scan cannot be had now, its place is compared when it is sent."""
         try:
             scan = Path(self.get_image_uri(image_id))
         except PacsUnavailable:
-            if raw:  # without its scan nobody can tell where such a label lies
+            ext = submitted_suffix(submitted.name)
+            if ext == RAW_SUFFIX:  # without its scan nobody can tell where such a label lies
                 raise
-            self._warnings[image_id] = ("The label was not compared with its scan: the PACS does not give it now.",)
-            return label
-        checked = check_submission(label, info.get("label_info"), scan, image_id)
-        self._warnings[image_id] = checked.warnings
-        if not raw:
-            return label
-        written = beside / f"label{_UNPACKED}"
-        write_label_map(written, checked.values, checked.affine, dict(checked.names))
-        return written
+            if tag == FINAL:
+                label = read_label_map(submitted)
+                i, j, k = label.values.shape
+                check_label(submitted, info.get("label_info"), ScanGeometry((i, j, k), label.affine, image_id))
+            return CheckedFile(submitted, ext, (_NOT_COMPARED,))
+        return checked_file(submitted, image_id, tag, info, scan)
 
     def _has_final(self, image_id: str) -> bool:
         item = self.folder.index().objects.get(image_id)

@@ -66,6 +66,27 @@ def make_seg(
     return seg, info
 
 
+def seg_of_result(file: Path, scan: Path, image_id: str, told: Mapping[str, Any], label_info: Any = None) -> bytes:
+    """A result of the model as the content of a DICOM SEG file.
+
+    Args:
+        file: the result, a label map.
+        scan: folder of the scan's DICOM series.
+        image_id: for messages.
+        told: what the model told with it: names of the values, and which model it is.
+        label_info: names that the client wants instead.
+
+    Raises:
+        DatasetError: if nothing was found, or the names do not fit the values.
+    """
+    names = told.get("label_names") or {}
+    listed = [{"name": name, "idx": value} for name, value in names.items()]
+    checked = check_submission(file, label_info or listed, scan, image_id)
+    origin = _origin("AUTOMATIC", _text(told.get("model_id")), _text(told.get("model_version")))
+    label = LabelMap(checked.values, checked.affine, dict(checked.names))
+    return as_bytes(write_seg(scan, label, origins=dict.fromkeys(checked.names, origin), tag=ORIGINAL))
+
+
 def as_bytes(seg: FileDataset) -> bytes:
     """A SEG as the content of its file."""
     buffer = BytesIO()

@@ -19,7 +19,7 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.requests import ClientDisconnect
 
 from label_tasks.pacs.address import PacsAddress
-from medvlsam2.errors import InvalidRequest, PacsUnavailable
+from medvlsam2.errors import PacsUnavailable, TooLarge
 
 logger = logging.getLogger(__name__)
 
@@ -42,10 +42,6 @@ _ALLOWED_TYPES: Final = frozenset((
 """Media types of DICOMweb (PS3.18 8.7) that a browser does not run; HTML, SVG and XML can hold scripts."""
 
 
-class BodyTooLarge(InvalidRequest):
-    """A request body beyond the limit."""
-
-
 class Proxy:
     """The way to one PACS for all viewers."""
 
@@ -60,7 +56,7 @@ class Proxy:
         """Pass a request on to a path of one of the PACS's services, and its answer back.
 
         Raises:
-            BodyTooLarge: if the request is longer than the limit.
+            TooLarge: if the request is longer than the limit.
             PacsUnavailable: if the PACS does not answer in time, or too many requests wait for it.
         """
         _require_length(request)
@@ -87,13 +83,13 @@ class Proxy:
     async def _answer(self, request: Request, sent: httpx.Request, received: anyio.Event) -> httpx.Response:
         """The answer's head; a viewer that leaves meanwhile ends the request."""
         answers: list[httpx.Response] = []
-        failed: list[PacsUnavailable | InvalidRequest] = []
+        failed: list[PacsUnavailable | TooLarge] = []
         async with anyio.create_task_group() as tasks:
 
             async def ask() -> None:
                 try:
                     answers.append(await self._http.send(sent, stream=True))
-                except BodyTooLarge as error:
+                except TooLarge as error:
                     failed.append(error)
                 except ClientDisconnect:
                     pass
@@ -162,8 +158,8 @@ async def _body(request: Request, received: anyio.Event) -> AsyncIterator[bytes]
     received.set()
 
 
-def _too_large() -> BodyTooLarge:
-    return BodyTooLarge(
+def _too_large() -> TooLarge:
+    return TooLarge(
         f"The request is longer than {BODY_LIMIT_BYTES} bytes, the most that is passed on to the PACS. Send fewer "
         "instances at once."
     )
