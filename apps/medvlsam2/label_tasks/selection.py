@@ -20,7 +20,7 @@ from label_tasks.base import ScanReader
 from label_tasks.failures import errors_as_http
 from label_tasks.images import look_again
 from label_tasks.score_book import ScoreBook
-from medvlsam2.errors import UnreadableVolume
+from medvlsam2.errors import UnknownImage, UnreadableVolume
 from medvlsam2.tasks.engine import Engine
 from medvlsam2.tasks.uncertainty import uncertainty
 
@@ -82,7 +82,7 @@ class ValueStrategy(Strategy):  # type: ignore[misc]
     def _look_at(self, image_id: str, datastore: Datastore) -> float | None:
         try:
             return uncertainty(self._engine, self._scans(datastore.get_image_uri(image_id), image_id))
-        except UnreadableVolume as error:
+        except (UnreadableVolume, UnknownImage) as error:
             logger.warning("Not offered for labelling: %s", error)
             return None
 

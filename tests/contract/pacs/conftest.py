@@ -40,6 +40,7 @@ class FakePacs:
         self.answer_with = 200
         self.page = 1000
         self.tells_counts = True
+        self.says_more_by = 0
         self.cuts_after_bytes: int | None = None
         self.dies_after_instances: int | None = None
         self.dies_after_storing = False
@@ -145,7 +146,7 @@ class Handler(BaseHTTPRequestHandler):
             {
                 "0020000D": {"vr": "UI", "Value": [STUDY]},
                 "0020000E": {"vr": "UI", "Value": [uid]},
-                **({"00201209": {"vr": "IS", "Value": [len(slices)]}} if pacs.tells_counts else {}),
+                **({"00201209": {"vr": "IS", "Value": [len(slices) + pacs.says_more_by]}} if pacs.tells_counts else {}),
             }
             for uid, slices in pacs.series.items()
             if modality is None or pacs.modalities[uid] == modality[1]

@@ -119,6 +119,22 @@ def test_a_series_that_has_grown_is_fetched_anew(cache: SeriesCache, pacs: Any) 
     assert read_volume(cache.folder(STUDY, SERIES, expected=9)).shape_ijk == (8, 8, 9)
 
 
+def test_fewer_instances_than_the_pacs_says_to_hold_are_refused(cache: SeriesCache, pacs: Any) -> None:
+    pacs.says_more_by = 3
+    with pytest.raises(PacsUnavailable, match="has 9 instances, and lists 6"):
+        cache.folder(STUDY, SERIES, expected=9)
+    pacs.says_more_by = 0
+    assert read_volume(cache.folder(STUDY, SERIES, expected=9)).shape_ijk == (8, 8, 6), "three were removed there"
+    assert cache.folder(STUDY, SERIES, expected=6)
+    assert pacs.asked["instance"] == 6, "fetched once"
+
+
+def test_no_search_of_a_viewer_reaches_the_log(client: DicomWeb, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        client.series(PatientName="Fake^One")
+    assert "Fake" not in caplog.text
+
+
 def test_people_who_ask_at_once_share_one_fetch(cache: SeriesCache, pacs: Any) -> None:
     found: list[Path] = []
     threads = [threading.Thread(target=lambda: found.append(cache.folder(STUDY, SERIES))) for _ in range(5)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -60,6 +61,11 @@ def address_of(studies: str, settings: Settings) -> PacsAddress:
         read_s=settings.MONAI_LABEL_DICOMWEB_READ_TIMEOUT,
         search=dict(settings.MONAI_LABEL_DICOMWEB_SEARCH_FILTER),
     )
+
+
+def keep_addresses_out_of_the_log() -> None:
+    """Silence the client's line for each request: a viewer's search holds the patient's name."""
+    logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 def _auth(studies: str, settings: Settings) -> httpx.Auth | None:

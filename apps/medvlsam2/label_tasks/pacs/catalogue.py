@@ -16,16 +16,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from label_tasks.pacs.dicomweb import Attributes, DicomWeb, value
+from label_tasks.pacs.dicomweb import INSTANCE_COUNT, SERIES_UID, STUDY_UID, Attributes, DicomWeb, value
 from medvlsam2 import atomic_files
 from medvlsam2.errors import MedVLSAM2Error, PacsUnavailable
 
 logger = logging.getLogger(__name__)
-
-STUDY_UID: Final = "0020000D"
-SERIES_UID: Final = "0020000E"
-INSTANCE_COUNT: Final = "00201209"
-"""NumberOfSeriesRelatedInstances: servers need not tell it."""
 
 _FACTS: Final = {
     "StudyDate": "00080020",

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 
 import httpx
 
-from label_tasks.pacs.address import PacsAddress
+from label_tasks.pacs.address import PacsAddress, keep_addresses_out_of_the_log
 from label_tasks.pacs.multipart import message_of, write_only_part
 from medvlsam2.errors import InvalidRequest, PacsUnavailable
 
@@ -26,6 +26,12 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Attributes = dict[str, Any]
 """One object of the DICOM JSON model: ``{"0020000E": {"vr": "UI", "Value": ["1.2.3"]}}``."""
+
+STUDY_UID: Final = "0020000D"
+SERIES_UID: Final = "0020000E"
+INSTANCE_UID: Final = "00080018"
+INSTANCE_COUNT: Final = "00201209"
+"""NumberOfSeriesRelatedInstances: servers need not tell it."""
 
 WAITING: Final = 6
 """So many requests of people may wait for the PACS at once: fewer than share the model (8), so that scans that are
@@ -64,6 +70,7 @@ class DicomWeb:
 
     def __init__(self, address: PacsAddress, waiting: int = WAITING) -> None:
         self.address = address
+        keep_addresses_out_of_the_log()
         limits = httpx.Limits(max_connections=2 * waiting + 4, max_keepalive_connections=4)
         self._http = httpx.Client(auth=address.auth, timeout=address.timeouts, limits=limits)
         self._slots = threading.BoundedSemaphore(waiting)
@@ -197,7 +204,7 @@ def value(entry: Mapping[str, Any], tag: str) -> str:
 
 def uids(entry: Mapping[str, Any]) -> dict[str, str]:
     """What identifies a study, a series or an instance."""
-    return {tag: value(entry, tag) for tag in ("0020000D", "0020000E", "00080018")}
+    return {tag: value(entry, tag) for tag in (STUDY_UID, SERIES_UID, INSTANCE_UID)}
 
 
 def _failures(reply: httpx.Response) -> bool:

@@ -18,7 +18,7 @@ from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
 from starlette.requests import ClientDisconnect
 
-from label_tasks.pacs.address import PacsAddress
+from label_tasks.pacs.address import PacsAddress, keep_addresses_out_of_the_log
 from medvlsam2.errors import PacsUnavailable, TooLarge
 
 logger = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ class Proxy:
     """The way to one PACS for all viewers."""
 
     def __init__(self, address: PacsAddress, at_once: int = AT_ONCE, queue_s: float = QUEUE_S) -> None:
+        keep_addresses_out_of_the_log()
         self._address = address
         self._slots = anyio.CapacityLimiter(at_once)
         self._queue_s = queue_s

@@ -24,7 +24,7 @@ import pydicom
 from filelock import FileLock, Timeout
 from pydicom.errors import InvalidDicomError
 
-from label_tasks.pacs.dicomweb import DicomWeb, PacsSilent, value
+from label_tasks.pacs.dicomweb import INSTANCE_COUNT, INSTANCE_UID, SERIES_UID, DicomWeb, PacsSilent, value
 from medvlsam2 import atomic_files
 from medvlsam2.errors import PacsUnavailable, UnknownImage, UnreadableVolume
 
@@ -79,7 +79,7 @@ class SeriesCache:
             with FileLock(self._lock(series_uid), timeout=WAIT_S):
                 if not self._is_whole(series_uid, expected):
                     with self._pacs.for_people():
-                        self._fetch(study_uid, series_uid)
+                        self._fetch(study_uid, series_uid, expected)
         except Timeout as error:
             raise PacsUnavailable("The series is still on its way from the PACS. Try again in a minute.") from error
         return place
@@ -97,14 +97,12 @@ class SeriesCache:
             except Timeout:
                 logger.info("A series is being fetched by another process")
 
-    def _fetch(self, study_uid: str, series_uid: str) -> None:
+    def _fetch(self, study_uid: str, series_uid: str, expected: int | None) -> None:
         beside = self._folder / f"{_BESIDE}{series_uid}"
         shutil.rmtree(beside, ignore_errors=True)
         _private(beside)
         try:
-            found = [value(entry, "00080018") for entry in self._pacs.instances(study_uid, series_uid)]
-            if not found:
-                raise UnknownImage(f"Image '{series_uid}' has no instances in the PACS. Was it removed there?")
+            found = self._listed(study_uid, series_uid, expected)
             with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="fetch-series") as workers:
                 jobs = [workers.submit(self._fetch_one, study_uid, series_uid, uid, beside) for uid in found]
                 try:
@@ -115,12 +113,30 @@ class SeriesCache:
             record = {instance.name: instance.size_bytes for instance in instances}
             place = self._folder / series_uid
             shutil.rmtree(place, ignore_errors=True)
-            atomic_files.write_text(self._manifest(series_uid), json.dumps({"instances": record}), private=True)
+            atomic_files.write_text(
+                self._manifest(series_uid), json.dumps({"instances": record, "told": expected}), private=True
+            )
             beside.rename(place)
             atomic_files.flush_folder(self._folder)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
         logger.info("Fetched a series of %d instances from the PACS", len(record))
+
+    def _listed(self, study_uid: str, series_uid: str, expected: int | None) -> list[str]:
+        """UIDs of all instances that the PACS lists; fewer than it says to hold are a series on its way there."""
+        found = [value(entry, INSTANCE_UID) for entry in self._pacs.instances(study_uid, series_uid)]
+        if not found:
+            raise UnknownImage(f"Image '{series_uid}' has no instances in the PACS. Was it removed there?")
+        if expected is not None and len(found) < expected:
+            asked = self._pacs.series(SeriesInstanceUID=series_uid, includefield=INSTANCE_COUNT)
+            counts = [value(entry, INSTANCE_COUNT) for entry in asked if value(entry, SERIES_UID) == series_uid]
+            told = next((int(count) for count in counts if count.isdecimal()), len(found))
+            if len(found) < told:
+                raise PacsUnavailable(
+                    f"The PACS says that image '{series_uid}' has {told} instances, and lists {len(found)}. Try again "
+                    "when all have arrived there."
+                )
+        return found
 
     def _fetch_one(self, study_uid: str, series_uid: str, instance_uid: str, folder: Path) -> Instance:
         require_uid(instance_uid)
@@ -141,11 +157,12 @@ class SeriesCache:
 
     def _is_whole(self, series_uid: str, expected: int | None) -> bool:
         try:
-            record = json.loads(self._manifest(series_uid).read_text(encoding="utf-8"))["instances"]
+            manifest = json.loads(self._manifest(series_uid).read_text(encoding="utf-8"))
+            record, told = manifest["instances"], manifest["told"]
             here = {entry.name: entry.stat().st_size for entry in _files(self._folder / series_uid)}
         except (OSError, ValueError, KeyError, TypeError):
             return False
-        return bool(record) and here == record and expected in {None, len(record)}
+        return bool(record) and here == record and expected in {None, told, len(record)}
 
     def _manifest(self, series_uid: str) -> Path:
         return self._folder / f"{series_uid}.json"
