@@ -227,11 +227,23 @@ def test_a_pacs_that_hangs_freezes_nobody(server: Any, series: Any, whole: Cable
     here = server.infer("medvlsam2_referring", series[PLAIN], {"prompt": "liver"}, output="json")
     assert here.status_code == 200, "a scan that is here is answered"
     reply = requests.get(f"{server.url}/proxy/dicom/qido/studies", timeout=30)
-    assert (reply.status_code, "PACS" in reply.json()["detail"]) == (503, True)
+    assert reply.status_code == 503
+    assert "does not answer within 3 seconds" in reply.json()["detail"], "those who left hold no place"
     unknown = server.infer("medvlsam2_referring", "1.2.3.4")
     assert (unknown.status_code, "PACS" in unknown.json()["detail"]) == (503, True)
     whole.mend()
     wait_until(lambda: server.get("/proxy/dicom/qido/studies").status_code == 200)
+
+
+def test_a_result_can_come_as_dicom_seg(server: Any, series: Any, tmp_path: Path) -> None:
+    request = {"label_prompt": [1], "points": [[10, 15, 20]], "point_labels": [1]}
+    reply = server.infer("medvlsam2_prompts", series[PLAIN], request, output="dicom_seg")
+    assert reply.status_code == 200, reply.text
+    (tmp_path / "seg.dcm").write_bytes(reply.content)
+    read = read_seg(tmp_path / "seg.dcm", (40, 36, 40), grid())
+    (facts,) = read.segments
+    assert (facts.name, facts.algorithm, facts.model) == ("liver", "SEMIAUTOMATIC", "medvlsam2-tiny-random")
+    assert read.label_map.values[10, 15, 20]
 
 
 def test_slicer_can_load_the_scan(server: Any, series: Any, tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def _dicom_seg(asked: Asked, result: Mapping[str, Any]) -> Response:
         raise InvalidRequest("output=dicom_seg needs studies in a PACS. Ask for output=image.")
     scan, written = Path(datastore.get_image_uri(asked.image)), Path(result["file"])
     try:
-        seg = seg_of_result(written, scan, asked.image, result["params"], asked.params.get("label_info"))
+        seg = seg_of_result(written, scan, asked.image, result["params"], asked.params)
     finally:
         written.unlink(missing_ok=True)
     told = {"Content-Disposition": 'attachment; filename="result.dcm"'}

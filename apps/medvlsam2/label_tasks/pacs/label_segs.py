@@ -28,6 +28,9 @@ FINAL: Final = "final"
 ORIGINAL: Final = "original"
 
 _ALGORITHM_KEYS: Final = ("algorithm", "SegmentAlgorithmType")
+_BY_HAND: Final = ("points", "foreground", "background", "roi")
+"""Params with which a person points at an object."""
+
 _UNKNOWN_VERSION: Final = "unknown"
 
 
@@ -66,7 +69,7 @@ def make_seg(
     return seg, info
 
 
-def seg_of_result(file: Path, scan: Path, image_id: str, told: Mapping[str, Any], label_info: Any = None) -> bytes:
+def seg_of_result(file: Path, scan: Path, image_id: str, told: Mapping[str, Any], asked: Mapping[str, Any]) -> bytes:
     """A result of the model as the content of a DICOM SEG file.
 
     Args:
@@ -74,15 +77,16 @@ def seg_of_result(file: Path, scan: Path, image_id: str, told: Mapping[str, Any]
         scan: folder of the scan's DICOM series.
         image_id: for messages.
         told: what the model told with it: names of the values, and which model it is.
-        label_info: names that the client wants instead.
+        asked: params of the request; its ``label_info`` can give other names.
 
     Raises:
         DatasetError: if nothing was found, or the names do not fit the values.
     """
     names = told.get("label_names") or {}
     listed = [{"name": name, "idx": value} for name, value in names.items()]
-    checked = check_submission(file, label_info or listed, scan, image_id)
-    origin = _origin("AUTOMATIC", _text(told.get("model_id")), _text(told.get("model_version")))
+    checked = check_submission(file, asked.get("label_info") or listed, scan, image_id)
+    kind = "SEMIAUTOMATIC" if any(asked.get(key) for key in _BY_HAND) else "AUTOMATIC"
+    origin = _origin(kind, _text(told.get("model_id")), _text(told.get("model_version")))
     label = LabelMap(checked.values, checked.affine, dict(checked.names))
     return as_bytes(write_seg(scan, label, origins=dict.fromkeys(checked.names, origin), tag=ORIGINAL))
 
