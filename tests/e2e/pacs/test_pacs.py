@@ -287,7 +287,7 @@ def test_a_series_that_was_fetched_in_part_is_never_answered_from(
     wait_until(lambda: beside.is_dir() and len(list(beside.glob("*.dcm"))) >= 5)
     cable.stick()
     assert len(list(beside.glob("*.dcm"))) < 40
-    os.kill(server.pid, signal.SIGKILL)
+    os.kill(server.process_id, signal.SIGKILL)
     cable.mend()
     with serve() as again:
         reply = again.infer("medvlsam2_referring", image, {"prompt": "liver", **OHIF}, output="image")
