@@ -49,6 +49,16 @@ SEGMENTS = """() => {
     const segments = Object.values((segmentation.config || segmentation).segments);
     return Object.fromEntries(segments.map(segment => [segment.label, segment.segmentIndex]));
 }"""
+COLOURS = """() => {
+    const service = services.segmentationService;
+    const viewport = services.viewportGridService.getActiveViewportId();
+    const [segmentation] = service.getSegmentations();
+    const id = segmentation.segmentationId || segmentation.id;
+    const segments = Object.values((segmentation.config || segmentation).segments);
+    return Object.fromEntries(
+        segments.map(one => [one.label, service.getSegmentColor(viewport, id, one.segmentIndex)])
+    );
+}"""
 SHOW = """index => {
     const id = services.viewportGridService.getActiveViewportId();
     const viewport = services.cornerstoneViewportService.getCornerstoneViewport(id);
@@ -262,6 +272,15 @@ def test_the_start_page_leads_to_the_study_in_the_viewer(connected: Panel, pacs_
 def test_the_viewer_holds_the_scan_in_our_order(connected: Panel, phantom: Any) -> None:
     """Voxel (i, j, k) there is voxel (i, j, k) here: the ground of every click and mask below."""
     np.testing.assert_array_equal(connected.scan_hu(), phantom.volume.hu)
+
+
+def test_segments_have_the_colours_of_our_table(connected: Panel) -> None:
+    """Left and right kidney were of one colour by the panel's own table."""
+    from medvlsam2.data import vocabulary
+
+    shown = connected.page.evaluate(COLOURS)
+    for name in ("left kidney", "right kidney", "liver", "spleen"):
+        assert tuple(shown[name][:3]) == vocabulary.find(name).color_rgb
 
 
 def test_a_class_prompt_fills_its_segment(panel: Panel, pacs_server: Any, series: str) -> None:

@@ -108,13 +108,6 @@ def test_the_window_fits_the_structure():
         assert scene.axial(0).window == "soft"
 
 
-def test_colours_are_the_vocabularys_and_never_twice():
-    colors = overlay._colors([found("liver"), found("liver"), found("some mass"), found("spleen")])
-    assert colors[0].tolist() == list(MARK_RGB)
-    assert colors[3].tolist() == list(vocabulary.find("spleen").color_rgb)
-    assert len({tuple(color) for color in colors}) == 4
-
-
 def test_nothing_found_is_drawn_too(tmp_path):
     volume, mark = body("LPS")
     write_overlay(tmp_path / "o.png", volume, np.zeros_like(mark), [found("brain", present=False, volume_ml=0.0)])

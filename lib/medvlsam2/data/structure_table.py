@@ -1,15 +1,15 @@
-"""The table behind the vocabulary: reads ``structures.yaml`` once and writes out its short forms.
+"""The table behind the vocabulary: reads two files once and writes out their short forms.
 
-The file holds groups of rows with a common ``window``, ``category`` and ``is_finding``; a row may override
+``structures.yaml`` holds groups of rows with a common ``window``, ``category`` and ``is_finding``; a row may override
 them. A row is one structure, unless it stands for a pair: with ``whole``, ``left_also`` or ``right_also`` it
 becomes ``<key>_left`` and ``<key>_right`` and, with ``whole``, the pair as a structure of its own. Vertebrae
-and ribs are series: the file gives their codes, this module their names and colours. Only
+and ribs are series: the file gives their codes, this module their names. Colours stand in ``structure_colors.yaml``,
+which ``benchmarks/colours.py`` writes. Only
 :mod:`medvlsam2.data.vocabulary` needs to import this; everybody else goes through it.
 """
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -60,7 +60,7 @@ class Structure:
     category: Code
     """DICOM segmented property category."""
     color_rgb: Rgb
-    """Display colour, 0 to 255, unlike that of any other structure."""
+    """Display colour, 0 to 255, unlike that of any other structure; neighbours are far apart for every eye."""
     window: Window = "soft"
     """CT window in which it is best seen."""
     parts: tuple[str, ...] = ()
@@ -92,14 +92,23 @@ _VERTEBRA_NAMES = {"C1": ("atlas",), "C2": ("axis",)}
 @cache
 def load_structures() -> Mapping[str, Structure]:
     """Read the table, the first time only; key to structure, in the order of the file."""
-    text = files("medvlsam2.data").joinpath("structures.yaml").read_text(encoding="utf-8")
     table: dict[str, Structure] = {}
-    content = yaml.safe_load(text)
+    content = _content("structures.yaml")
     rows = (*_from_groups(content["groups"]), *_vertebrae(content["vertebrae"]), *_ribs(content["ribs"]))
     for structure in rows:
         assert structure.key not in table, f"{structure.key} stands twice in structures.yaml"
         table[structure.key] = structure
     return MappingProxyType(table)
+
+
+def _content(name: str) -> dict[str, Any]:
+    text = files("medvlsam2.data").joinpath(name).read_text(encoding="utf-8")
+    return cast(dict[str, Any], yaml.safe_load(text))
+
+
+@cache
+def _colors() -> dict[str, Rgb]:
+    return {key: cast(Rgb, tuple(rgb)) for key, rgb in _content("structure_colors.yaml").items()}
 
 
 def _from_groups(groups: list[dict[str, Any]]) -> Iterator[Structure]:
@@ -124,7 +133,7 @@ def _single(row: dict[str, Any]) -> Structure:
         snomed=Code(str(value), meaning),
         laterality=_LATERALITY[side] if side and str(value) not in _SIDED_CODES else None,
         category=_CATEGORIES[row.get("category", "anatomy")],
-        color_rgb=cast(Rgb, tuple(row["rgb"])),
+        color_rgb=_colors()[row["key"]],
         window=row["window"],
         parts=tuple(row.get("parts", ())),
         site=row.get("site"),
@@ -133,7 +142,7 @@ def _single(row: dict[str, Any]) -> Structure:
 
 
 def _pair(row: dict[str, Any]) -> Iterator[Structure]:
-    """Left, right and, where the row names it, both together: the right one darker, the whole between."""
+    """Left, right and, where the row names it, both together."""
     key, name = row["key"], row.get("name", row["key"].replace("_", " "))
     also = row.get("also", [])
     for side in _SIDES:
@@ -142,7 +151,6 @@ def _pair(row: dict[str, Any]) -> Iterator[Structure]:
             "name": f"{side} {name}",
             "also": [f"{side} {phrase}" for phrase in also] + row.get(f"{side}_also", []),
             "side": side,
-            "rgb": row["rgb"] if side == "left" else _shade(row["rgb"], 0.8),
             "site": row["site"].format(side=side) if "site" in row else None,
         }
         yield _single({**row, **sided})
@@ -151,7 +159,6 @@ def _pair(row: dict[str, Any]) -> Iterator[Structure]:
             "key": row["whole"],
             "name": row.get("whole_name", row["whole"].replace("_", " ")),
             "also": [name, *also],
-            "rgb": _shade(row["rgb"], 0.9),
             "parts": [f"{key}_left", f"{key}_right"],
             "site": row.get("whole_site"),
         }
@@ -164,39 +171,29 @@ def _vertebrae(codes: dict[str, list[int]]) -> Iterator[Structure]:
         for letter, series in codes.items()
         for number, code in enumerate(series, start=1)
     ]
-    for index, (level, phrase, code) in enumerate(levels):
+    for level, phrase, code in levels:
         yield Structure(
             key=f"vertebrae_{level}",
             name=f"{level} vertebra",
             synonyms=(level, phrase, *_VERTEBRA_NAMES.get(level, ())),
             snomed=Code(code, f"{level} vertebra"),
             category=_CATEGORIES["anatomy"],
-            color_rgb=_hue(index, saturation=0.55, value=0.95),
+            color_rgb=_colors()[f"vertebrae_{level}"],
             window="bone",
         )
 
 
 def _ribs(codes: list[int]) -> Iterator[Structure]:
     for side in _SIDES:
-        for index, (ordinal, code) in enumerate(zip(ORDINALS, codes, strict=True)):
+        for number, (ordinal, code) in enumerate(zip(ORDINALS, codes, strict=True), start=1):
             yield Structure(
-                key=f"rib_{side}_{index + 1}",
-                name=f"{side} rib {index + 1}",
+                key=f"rib_{side}_{number}",
+                name=f"{side} rib {number}",
                 synonyms=(f"{side} {ordinal} rib",),
                 side=side,
                 snomed=Code(str(code), f"{ordinal.capitalize()} rib"),
                 laterality=_LATERALITY[side],
                 category=_CATEGORIES["anatomy"],
-                color_rgb=_hue(index, saturation=0.75, value=0.9 if side == "left" else 0.65),
+                color_rgb=_colors()[f"rib_{side}_{number}"],
                 window="bone",
             )
-
-
-def _shade(rgb: list[int], factor: float) -> list[int]:
-    return [round(channel * factor) for channel in rgb]
-
-
-def _hue(index: int, *, saturation: float, value: float) -> Rgb:
-    """Colours of a series by the golden angle, so that neighbours differ most."""
-    red, green, blue = colorsys.hsv_to_rgb(index * 0.618034 % 1.0, saturation, value)
-    return round(red * 255), round(green * 255), round(blue * 255)

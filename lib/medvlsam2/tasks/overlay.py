@@ -21,6 +21,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from medvlsam2.data import vocabulary
+from medvlsam2.data.colours import colors_of
 from medvlsam2.data.language.clinical import structures_in
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.geometry import require_same_grid
@@ -40,10 +41,6 @@ BACKGROUND: Final = "#101216"
 TEXT: Final = "#e8e8e8"
 DIM: Final = "#8a8f98"
 LETTER: Final = "#ffd54a"
-_PALETTE: Final = (
-    (255, 99, 71), (64, 196, 255), (255, 214, 0), (124, 252, 120), (238, 130, 238), (255, 160, 60), (0, 220, 190),
-)  # fmt: skip
-"""Colours of objects that the vocabulary does not know, and of second objects of one structure."""
 
 
 def write_overlay(
@@ -113,7 +110,7 @@ class _Scene:
             hu=record.orient(volume.hu)[body],
             labels=record.orient(label_map)[body],
             spacing_dhw_mm=(d, h, w),
-            colors_rgb=_colors(objects),
+            colors_rgb=np.array(colors_of([item.name for item in objects]), dtype=np.uint8).reshape(-1, 3),
             windows=tuple(_window(item.name) for item in objects),
         )
 
@@ -180,17 +177,6 @@ def _spread(shares: Float[np.ndarray, "objects planes"], chosen: list[int]) -> F
     stops = [*chosen, inside[0] - 1, inside[-1] + 1]
     distance = np.abs(planes[:, None] - np.array(stops)).min(axis=1)
     return np.where(shown, distance, 0).astype(np.float64)
-
-
-def _colors(objects: Sequence[ObjectResult]) -> UInt8[np.ndarray, "n 3"]:
-    """The vocabulary's colour of each object; another where that is not known or already taken."""
-    colors: list[tuple[int, int, int]] = []
-    for item in objects:
-        known = vocabulary.lookup(item.name)
-        free = [color for color in _PALETTE if color not in colors]
-        spare = free[0] if free else _PALETTE[len(colors) % len(_PALETTE)]
-        colors.append(known.color_rgb if known and known.color_rgb not in colors else spare)
-    return np.array(colors, dtype=np.uint8).reshape(-1, 3)
 
 
 def _window(name: str) -> Window:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from fastapi.responses import FileResponse, Response
 
-from label_tasks.pages import render
+from label_tasks.pages import ohif_colours, render
 
 OHIF_CSP: Final = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
@@ -17,12 +18,13 @@ OHIF_CSP: Final = (
 )
 """What OHIF does with its own files, and nothing from elsewhere; it has scripts inside its page, and WebAssembly."""
 
-_EDITS: Final = {
+_EDITS: Final[dict[str, tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]]] = {
     "index.html": (re.compile(r"<link\b[^>]*\bhref=\"https?://[^>]*>"), ""),
     "app.bundle.css": (re.compile(r"@import url\(https?://[^)]*\);?"), ""),
     "app-config.js": (re.compile(r"(?<=friendlyName: ')[^']*"), "PACS"),
+    ohif_colours.PANEL_SCRIPT: (ohif_colours.OWN_TABLE, ohif_colours.our_table),
 }
-"""What is cut out of its files: fonts of a foreign address, and the name of one product that stands for any PACS."""
+"""What is changed in its files: fonts of a foreign address, a product's name that stands for any PACS, and colours."""
 
 
 def answer(file: FileResponse, *, is_remote: bool) -> Response:
