@@ -46,6 +46,7 @@ TOO_ALIKE = 2.0
 MAIN_ORGANS = (
     *("spleen", "kidney_left", "kidney_right", "gallbladder", "liver", "stomach", "pancreas", "esophagus", "colon"),
     *("duodenum", "small_bowel", "urinary_bladder", "heart", "aorta", "inferior_vena_cava", "trachea", "spinal_cord"),
+    *("lung_left", "lung_right", "brain", "prostate"),
 )
 """Seen together in most pictures: told apart by normal eyes, also where they do not touch."""
 CONVENTIONS = {

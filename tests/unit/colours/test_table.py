@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -24,6 +25,10 @@ from medvlsam2.data.vocabulary import STRUCTURES
 
 SEEN_AT_A_GLANCE = 10.0
 """CIEDE2000; 1 is just noticeable where two colours lie side by side."""
+MAIN_ORGANS = (
+    *("liver", "spleen", "pancreas", "stomach", "gallbladder", "kidney_left", "kidney_right", "aorta", "heart"),
+    *("inferior_vena_cava", "urinary_bladder", "colon", "lung_left", "brain", "spinal_cord", "esophagus", "trachea"),
+)
 EYES = ("normal", *DICHROMATS)
 
 
@@ -71,6 +76,12 @@ def test_no_two_structures_share_a_colour():
     pairs = sorted(map(sorted, all_pairs()))
     normal = apart(colors(pair[0] for pair in pairs), colors(pair[1] for pair in pairs))["normal"]
     assert normal.min() > 1
+
+
+def test_main_organs_are_told_apart_also_where_they_do_not_touch():
+    pairs = set(map(frozenset, combinations(MAIN_ORGANS, 2)))
+    found = apart(colors(min(pair) for pair in pairs), colors(max(pair) for pair in pairs))["normal"]
+    assert found.min() > 5
 
 
 def test_left_is_never_taken_for_right():
