@@ -136,3 +136,14 @@ class TestServer:
         assert reply.status_code == 500
         assert "KeyError" in reply.json()["detail"]
         assert "secret" not in reply.json()["detail"]
+
+
+def test_the_hosts_own_server_takes_no_folder_of_code(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It puts ``bundle_path`` on the search path of the process: that of the request is replaced by the app's own."""
+    from monailabel.utils.async_tasks import task
+
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(task, "run_background_task", lambda request, _: asked.append(request))
+    for method in ("train", "batch_infer", "scoring"):
+        task.AsyncTask.run(method, request={"model": "medvlsam2_report"}, params={"bundle_path": "/tmp/evil"})
+    assert [request["bundle_path"] for request in asked] == [str(app.app_dir)] * 3

@@ -23,7 +23,6 @@ HEADER: Final = "x-client-id"
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _TOKEN_BYTES: Final = 32
 _SCOPE_KEY: Final = "medvlsam2.client"
-_MAX_NAME: Final = 200
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Client:
             name: what a program calls itself.
         """
         who = f"cookie {self.token}" if self.is_known else f"address {self.address}"
-        return _digest(f"{who} {name[:_MAX_NAME]}" if isinstance(name, str) else who)
+        return _digest(f"{who} {name}" if isinstance(name, str) else who)
 
     def owners_of_new(self) -> list[str]:
         """Who may use what this request makes: whoever sends its cookie; without one, also programs at its address."""

@@ -14,6 +14,7 @@ from monailabel.interfaces.utils.app import app_instance
 from label_tasks.http.beside import while_connected
 from label_tasks.http.clients import client_of, name_in
 from label_tasks.http.json_text import json_body
+from medvlsam2.errors import MedVLSAM2Error
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,10 @@ def _sample(strategy: str, owner: str) -> dict[str, Any]:
     before = info.get("strategy")
     offered = dict(before) if isinstance(before, dict) else {}
     offered[strategy] = {"ts": int(time.time()), "client_id": owner}
-    datastore.update_image_info(image_id, {"strategy": offered})
+    try:
+        datastore.update_image_info(image_id, {"strategy": offered})
+    except (OSError, MedVLSAM2Error) as error:
+        logger.warning("Who was offered %s cannot be noted: %s", image_id, error)
     logger.info("Next sample by %s: %s", strategy, image_id)
     told = {**found, **datastore.get_image_info(image_id)}
     return {key: value for key, value in told.items() if key not in _LEFT_OUT}

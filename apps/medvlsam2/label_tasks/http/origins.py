@@ -45,10 +45,10 @@ class OurOrigins:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or refuse it."""
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008, "reason": "Only HTTP is served here."})
             return
-        sentence = self._why_not(scope) if scope["type"] == "http" else "Only HTTP is served here."
+        sentence = self._why_not(scope) if scope["type"] == "http" else None
         if sentence is None:
             await self._app(scope, receive, send)
         else:
