@@ -245,7 +245,8 @@ def test_the_panel_finds_its_server_and_shows_its_tasks(connected: Panel, pacs_s
     assert {"medvlsam2_semantic", "medvlsam2_referring", "medvlsam2_prompts"} <= set(listed)
     clicked = connected.tab("Point Prompts").locator("option").all_inner_texts()
     assert [option.strip() for option in clicked] == ["medvlsam2_interactive", "medvlsam2_prompts"]
-    assert list(connected.segments()) == ["left kidney", "liver", "referred object", "right kidney", "spleen"]
+    phrases = ["referred object", *(f"referred object {number}" for number in range(2, 9))]
+    assert list(connected.segments()) == ["left kidney", "liver", *phrases, "right kidney", "spleen"]
 
 
 def test_nothing_is_asked_from_elsewhere(connected: Panel, pacs_server: Any) -> None:

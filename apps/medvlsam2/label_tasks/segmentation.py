@@ -9,6 +9,9 @@ from typing import Any, Final
 
 from label_tasks import requests
 from label_tasks.base import EngineTask, ScanReader
+from label_tasks.prompting import fields
+from label_tasks.prompting.phrase_segments import SEGMENTS, PhraseSegments
+from label_tasks.prompting.shared_clicks import SharedClicks
 from label_tasks.replies import Reply, Stopwatch, label_file, recode
 from label_tasks.requests import Target
 from label_tasks.scribbles import scribbled
@@ -25,9 +28,22 @@ NAMED: Final = 5
 class MaskTask(EngineTask):
     """From a request to a label map on the source grid."""
 
+    def __init__(self, engine: Engine, scans: ScanReader, **listed: Any) -> None:
+        super().__init__(engine, scans, **listed)
+        self._clicks = SharedClicks()
+
     @abstractmethod
     def targets(self, request: Mapping[str, Any]) -> tuple[Target, ...]:
         """The objects that a request asks for."""
+
+    def _own_clicks(
+        self, request: Mapping[str, Any], targets: tuple[Target, ...]
+    ) -> tuple[tuple[Target, ...], tuple[str, ...]]:
+        """OHIF's background clicks only for the object with which they were first sent."""
+        if not requests.is_from_ohif(request) or len(targets) != 1:
+            return targets, ()
+        target, notes = self._clicks.own((_asker(request), request.get("image_id")), targets[0])
+        return (target,), notes
 
     def answer(self, request: Mapping[str, Any], watch: Stopwatch) -> Reply:
         """Segment, and name only what was asked for: Slicer clears every segment that a reply lists."""
@@ -35,6 +51,7 @@ class MaskTask(EngineTask):
         targets = self.targets(request)
         form = requests.result_form(request, request["image"])
         volume = self.read_scan(request, watch)
+        targets, notes = self._own_clicks(request, targets)
         prompts = [_inside(target.prompt, volume) for target in targets]
         with watch.lap("infer"):
             result = segment(self._engine, volume, prompts, owner=(_asker(request), request.get("image_id")))
@@ -61,7 +78,7 @@ class MaskTask(EngineTask):
                 }
                 for target, item in zip(targets, result.objects, strict=True)
             ],
-            "warnings": result.warnings,
+            "warnings": (*result.warnings, *notes),
         }
         return Reply(file, body)
 
@@ -92,14 +109,19 @@ class ReferringTask(MaskTask):
             engine,
             scans,
             kind="segmentation",
-            labels={"referred object": 1},
+            labels=SEGMENTS,
             description="Segments what 'prompt' means, e.g. 'the largest cyst in the right kidney'",
             options={"prompt": ""},
         )
+        self._segments = PhraseSegments()
 
     def targets(self, request: Mapping[str, Any]) -> tuple[Target, ...]:
-        """See :func:`requests.referring`."""
-        return requests.referring(request)
+        """See :func:`requests.referring`; in OHIF each phrase has a segment of its own."""
+        targets = requests.referring(request)
+        if not requests.is_from_ohif(request):
+            return targets
+        chosen = [value for _, value in fields.ids(request.get("label_prompt"), self.labels)]
+        return self._segments.place((_asker(request), request.get("image_id")), targets, chosen)
 
 
 class InteractiveTask(MaskTask):

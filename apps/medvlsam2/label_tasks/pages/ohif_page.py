@@ -10,6 +10,7 @@ from typing import Final
 from fastapi.responses import FileResponse, Response
 
 from label_tasks.pages import ohif_colours, render
+from label_tasks.prompting import ohif_panel
 
 OHIF_CSP: Final = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
@@ -24,7 +25,8 @@ _EDITS: Final[dict[str, tuple[re.Pattern[str], str | Callable[[re.Match[str]], s
     "app-config.js": (re.compile(r"(?<=friendlyName: ')[^']*"), "PACS"),
     ohif_colours.PANEL_SCRIPT: (ohif_colours.OWN_TABLE, ohif_colours.our_table),
 }
-"""What is changed in its files: fonts of a foreign address, a product's name that stands for any PACS, and colours."""
+"""What is changed in its files: fonts of a foreign address, a product's name that stands for any PACS, and colours.
+What the panel does with answers is changed by :mod:`label_tasks.prompting.ohif_panel`."""
 
 
 def answer(file: FileResponse, *, is_remote: bool) -> Response:
@@ -41,4 +43,6 @@ def answer(file: FileResponse, *, is_remote: bool) -> Response:
         return file
     pattern, replacement = _EDITS[path.name]
     text = pattern.sub(replacement, path.read_text(encoding="utf-8"))
+    if path.name == ohif_colours.PANEL_SCRIPT:
+        text = ohif_panel.edited(text)
     return Response(text, media_type=file.media_type, headers=render.headers(OHIF_CSP))

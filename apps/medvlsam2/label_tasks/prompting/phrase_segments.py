@@ -1,0 +1,72 @@
+"""A segment of its own for each phrase in OHIF.
+
+OHIF knows only the names and ids that the server published when it connected. So ``medvlsam2_referring`` publishes
+several "referred object" segments, and every new phrase about a scan gets the next one that is free: a second phrase
+does not replace the first. The same phrase keeps its segment. Who ticks one under Class Prompts chooses it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from label_tasks.requests import Target
+from medvlsam2.errors import InvalidPrompt
+
+SEGMENTS: Final = {"referred object": 1, **{f"referred object {number}": number for number in range(2, 9)}}
+"""Published names and ids."""
+KEPT: Final = 64
+"""Annotators and scans whose phrases are remembered, the last ones."""
+
+
+class PhraseSegments:
+    """Which segment each phrase has, for the annotators and scans asked about last."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._taken: OrderedDict[Hashable, dict[str, int]] = OrderedDict()
+
+    def place(self, asker: Hashable, targets: Sequence[Target], chosen: Sequence[int]) -> tuple[Target, ...]:
+        """The targets with the ids of their segments.
+
+        Args:
+            asker: who asks about which scan.
+            targets: one for each phrase.
+            chosen: ids that the annotator ticked; where they are as many as the phrases, they are used.
+
+        Raises:
+            InvalidPrompt: if no segment is free.
+        """
+        with self._guard:
+            taken = self._taken.setdefault(asker, {})
+            self._taken.move_to_end(asker)
+            while len(self._taken) > KEPT:
+                self._taken.popitem(last=False)
+            return tuple(
+                replace(target, value=self._segment(taken, target, ticked))
+                for target, ticked in zip(targets, _ticked(chosen, len(targets)), strict=True)
+            )
+
+    @staticmethod
+    def _segment(taken: dict[str, int], target: Target, ticked: int | None) -> int:
+        phrase = (target.prompt.text or "").casefold()
+        if ticked is not None:
+            for other in [name for name, value in taken.items() if value == ticked]:
+                del taken[other]
+            taken[phrase] = ticked
+        if phrase not in taken:
+            free = [value for value in SEGMENTS.values() if value not in taken.values()]
+            if not free:
+                raise InvalidPrompt(
+                    f"All {len(SEGMENTS)} segments for phrases hold something on this scan. Tick the one to be "
+                    "replaced under Class Prompts, and run the phrase there."
+                )
+            taken[phrase] = free[0]
+        return taken[phrase]
+
+
+def _ticked(chosen: Sequence[int], count: int) -> list[int | None]:
+    return list(chosen) if len(chosen) == count else [None] * count
