@@ -249,3 +249,44 @@ def test_a_nrrd_in_another_unit_which_itk_passes_over(tmp_path, unit):
     sitk.WriteImage(label, str(tmp_path / "label.nrrd"))
     placed = on_scan_grid("The label", read_label_map(tmp_path / "label.nrrd"), SHAPE, geometry.affine)
     np.testing.assert_array_equal(placed.values, mask)
+
+
+HOSTILE: dict[str, dict[str, float]] = {
+    "a quaternion that is no number": {"quatern_b": np.nan},
+    "a quaternion far too long": {"quatern_c": 50.0},
+    "a quaternion a little too long": {"quatern_b": 0.0, "quatern_c": 0.0, "quatern_d": 1.0001},
+    "an endless offset": {"qoffset_x": np.inf},
+    "an offset beyond all scanners": {"qoffset_z": 3e38},
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("codes", [(1, 0), (2, 1)])
+def test_a_second_transform_that_is_none_does_no_harm(tmp_path, kind, codes):
+    """ITK's own reader computes for ever on some of these, so it is never asked; the sform places the scan."""
+    scan = nifti_scan(tmp_path / "scan.nii.gz", codes=codes)
+    header = nib.Nifti1Header(gzip.decompress(scan.read_bytes())[:348], check=False)
+    for name, number in HOSTILE[kind].items():
+        header[name] = number
+    scan.write_bytes(gzip.compress(header.binaryblock + gzip.decompress(scan.read_bytes())[348:]))
+    geometry = read_stored(scan, geometry_only=True)
+    np.testing.assert_allclose(geometry.affine, AFFINE)
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[2:5, 3:6, 1:4] = 1
+    for name in MASKS:
+        write_label_map(tmp_path / name, mask, geometry.affine, {1: "liver"})
+        assert np.isfinite(corners(tmp_path / name)).all()
+        placed = on_scan_grid("The label", read_label_map(tmp_path / name), SHAPE, geometry.affine)
+        np.testing.assert_array_equal(placed.values, mask)
+
+
+@pytest.mark.parametrize("kind", NIFTI_HEADERS | NOT_FOR_ITK)
+def test_a_mask_of_ours_comes_back_as_a_label(tmp_path, kind):
+    scan = nifti_scan(tmp_path / "scan.nii.gz", **(NIFTI_HEADERS | NOT_FOR_ITK)[kind])
+    volume = read_volume(scan)
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[2:5, 3:6, 1:4] = 1
+    for name in MASKS:
+        write_label_map(tmp_path / name, mask, volume.affine, {1: "liver"})
+        placed = on_scan_grid("The label", read_label_map(tmp_path / name), SHAPE, volume.affine)
+        np.testing.assert_array_equal(placed.values, mask)

@@ -53,10 +53,9 @@ class SourceGeometry:
         """
         found = [] if self.itk_affine is None else [self.itk_affine]
         if self.nifti is not None:
-            for form, _ in (self.nifti.get_sform(coded=True), self.nifti.get_qform(coded=True)):
+            for form in nifti_place.forms(self.nifti):
                 for unit_mm in {nifti_place.mm_per_unit(self.nifti), 1.0}:
-                    if form is not None:
-                        found.append(np.diag([unit_mm, unit_mm, unit_mm, 1.0]) @ form)
+                    found.append(np.diag([unit_mm, unit_mm, unit_mm, 1.0]) @ form)
         return tuple(found)
 
 
@@ -94,7 +93,8 @@ def of_nifti(stored: nib.Nifti1Header, affine: Float[np.ndarray, "4 4"], shape_i
         shape_ijk: of the scan.
     """
     i, j, k = shape_ijk
-    return ScanAffine(affine, SourceGeometry((i, j, k), nifti=nifti_place.stored_place(stored)))
+    place = nifti_place.stored_place(stored)
+    return ScanAffine(affine, SourceGeometry((i, j, k), nifti=place) if nifti_place.is_sound(place) else None)
 
 
 def of_series(affine: Float[np.ndarray, "4 4"], shape_ijk: Iterable[int]) -> ScanAffine:

@@ -154,8 +154,11 @@ def _warnings(header: nib.Nifti1Header, stored: nib.Nifti1Header, shape: tuple[i
     if not sform and not (np.isfinite(sizes) & (sizes != 0)).all():
         told.append(length_units.NO_SPACING.format(format="The NIfTI"))
     if sform and qform:
-        gap_mm = _gap_mm(header.get_sform(), header.get_qform(), shape) * nifti_place.mm_per_unit(stored)
-        if gap_mm > QFORM_TOLERANCE_MM:
+        forms = nifti_place.forms(header)
+        gap_mm = _gap_mm(forms[0], forms[1], shape) * nifti_place.mm_per_unit(stored) if len(forms) == 2 else 0.0
+        if len(forms) < 2:
+            told.append("The NIfTI header's qform is damaged: the sform is used.")
+        elif gap_mm > QFORM_TOLERANCE_MM:
             told.append(f"The NIfTI header's sform and qform differ by up to {gap_mm:.1f} mm: the sform is used.")
     elif sform:
         told += _size_warnings(np.asarray(header.get_sform(), dtype=np.float64), sizes)
