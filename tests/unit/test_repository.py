@@ -12,9 +12,12 @@ import pytest
 import yaml
 
 import medvlsam2
+from medvlsam2.data.readers import read_volume
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_FILE_BYTES = 500_000
+DEMO_SCAN = "apps/medvlsam2/demo/ct_abdomen.nii.gz"
+MAX_DEMO_BYTES = 4_000_000
 PINNED = re.compile(r"[a-z0-9][a-z0-9._-]*(\[[a-z0-9,-]+\])?==[0-9][^\s;]*( ; [^#@]+)?")
 
 
@@ -96,8 +99,19 @@ def test_readme_names_only_make_targets_that_exist() -> None:
 
 
 def test_no_large_file_outside_model() -> None:
-    large = [path for path in shipped(".", ":!:model") if path.stat().st_size > MAX_FILE_BYTES]
+    large = [path for path in shipped(".", ":!:model", f":!:{DEMO_SCAN}") if path.stat().st_size > MAX_FILE_BYTES]
     assert large == []
+
+
+def test_the_demo_scan_is_small_and_says_where_it_is_from() -> None:
+    scan = ROOT / DEMO_SCAN
+    assert shipped(DEMO_SCAN) == [scan]
+    assert scan.stat().st_size < MAX_DEMO_BYTES
+    assert "Apache License" in (scan.parent / "LICENSE").read_text(encoding="utf-8")
+    told = (scan.parent / "README.md").read_text(encoding="utf-8")
+    assert "Source" in told
+    assert scan.name in told
+    assert read_volume(scan).warnings == ()
 
 
 @pytest.mark.parametrize("folder", ["lib", "tests"])
