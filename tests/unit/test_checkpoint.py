@@ -11,7 +11,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from medvlsam2.errors import CheckpointMismatch, InvalidConfig, MissingCheckpoint
-from medvlsam2.model import builders, checkpoint
+from medvlsam2.model import builders, checkpoint, version_folders
 from medvlsam2.model.checkpoint import LoadedModel
 
 SEG_BIAS = "seg_projector.2.bias"
@@ -40,7 +40,7 @@ def test_outputs_survive_saving(tiny_loaded: LoadedModel, tmp_path: Path) -> Non
         ):
             torch.testing.assert_close(one, other, atol=2e-2, rtol=2e-2)
             assert one.std() > 0.05, "a constant would say nothing"
-    weights = load_file(str(tmp_path / "model" / checkpoint.WEIGHTS))
+    weights = load_file(str(tmp_path / "model" / version_folders.WEIGHTS))
     assert {tensor.dtype for tensor in weights.values()} <= {torch.float16, torch.int64}
 
 
@@ -52,7 +52,7 @@ def test_a_missing_file_is_named(model_dir: Path, name: str) -> None:
 
 
 def test_wrong_keys_are_one_error_that_names_them_all(model_dir: Path) -> None:
-    path = model_dir / checkpoint.WEIGHTS
+    path = model_dir / version_folders.WEIGHTS
     weights = load_file(str(path))
     del weights[SEG_BIAS]
     weights["vit.unheard_of"] = torch.zeros(2)
@@ -67,7 +67,7 @@ def test_wrong_keys_are_one_error_that_names_them_all(model_dir: Path) -> None:
 
 
 def test_many_wrong_keys_are_counted_and_the_first_ten_named(model_dir: Path) -> None:
-    path = model_dir / checkpoint.WEIGHTS
+    path = model_dir / version_folders.WEIGHTS
     kept = {key: value for key, value in load_file(str(path)).items() if not key.startswith("vit.")}
     save_file(kept, str(path))
     with pytest.raises(CheckpointMismatch) as raised:
@@ -79,7 +79,7 @@ def test_many_wrong_keys_are_counted_and_the_first_ten_named(model_dir: Path) ->
 
 @pytest.mark.parametrize("damage", ["cut", "noise", "empty"])
 def test_a_damaged_file_is_said_to_be_damaged(model_dir: Path, damage: str) -> None:
-    path = model_dir / checkpoint.WEIGHTS
+    path = model_dir / version_folders.WEIGHTS
     content = path.read_bytes()
     path.write_bytes({"cut": content[: len(content) // 2], "noise": b"\xff" * 500, "empty": b""}[damage])
     with pytest.raises(CheckpointMismatch, match=r"model\.safetensors' cannot be read .* Copy the file again"):
@@ -87,7 +87,7 @@ def test_a_damaged_file_is_said_to_be_damaged(model_dir: Path, damage: str) -> N
 
 
 def test_an_unknown_key_of_the_configuration_names_the_nearest(model_dir: Path) -> None:
-    path = model_dir / checkpoint.CONFIG
+    path = model_dir / version_folders.CONFIG
     record = yaml.safe_load(path.read_text())
     record["sam2"]["hiden_dim"] = record["sam2"].pop("hidden_dim")
     path.write_text(yaml.safe_dump(record))
@@ -102,23 +102,23 @@ class TestVersions:
 
     def test_published_used_and_rolled_back(self, model_dir: Path) -> None:
         base = checkpoint.load(model_dir).model.seg_projector[2].bias.clone()
-        assert checkpoint.versions(model_dir) == ["base"]
+        assert version_folders.versions(model_dir) == ["base"]
         self.publish(model_dir, "v0001", 1.0)
         self.publish(model_dir, "v0002", 2.0)
         self.publish(model_dir, "v0003", 3.0, use=False)
-        assert checkpoint.versions(model_dir) == ["base", "v0001", "v0002", "v0003"]
+        assert version_folders.versions(model_dir) == ["base", "v0001", "v0002", "v0003"]
         loaded = checkpoint.load(model_dir)
         assert (loaded.version, loaded.metadata["note"]) == ("v0002", "v0002")
         assert "structures" in loaded.metadata, "what the base says stays where the version says nothing"
         assert (loaded.model.seg_projector[2].bias == 2).all()
-        checkpoint.set_current(model_dir, "v0001")
+        version_folders.set_current(model_dir, "v0001")
         assert (checkpoint.load(model_dir).model.seg_projector[2].bias == 1).all()
-        checkpoint.set_current(model_dir, "base")
+        version_folders.set_current(model_dir, "base")
         assert torch.equal(checkpoint.load(model_dir).model.seg_projector[2].bias, base)
 
     def test_a_version_is_never_changed(self, model_dir: Path) -> None:
         self.publish(model_dir, "v0001", 1.0)
-        folder = checkpoint.version_folder(model_dir, "v0001")
+        folder = version_folders.version_folder(model_dir, "v0001")
         before = {path.name: path.read_bytes() for path in folder.iterdir()}
         with pytest.raises(CheckpointMismatch, match="'v0001' exists"):
             self.publish(model_dir, "v0001", 9.0)
@@ -133,8 +133,8 @@ class TestVersions:
             patch.setattr(checkpoint, "save_file", full_disk)
             with pytest.raises(OSError, match="No space"):
                 self.publish(model_dir, "v0001", 1.0)
-        assert checkpoint.versions(model_dir) == ["base"]
-        assert checkpoint.current_version(model_dir) == "base"
+        assert version_folders.versions(model_dir) == ["base"]
+        assert version_folders.current_version(model_dir) == "base"
         self.publish(model_dir, "v0001", 1.0)
         assert checkpoint.load(model_dir).version == "v0001"
 
@@ -145,20 +145,20 @@ class TestVersions:
         replace = os.replace
 
         def watched(source: Path, target: Path) -> None:
-            seen.append((Path(source).read_text(), checkpoint.current_version(model_dir)))
+            seen.append((Path(source).read_text(), version_folders.current_version(model_dir)))
             replace(source, target)
 
         monkeypatch.setattr(checkpoint.os, "replace", watched)
-        checkpoint.set_current(model_dir, "v0002")
+        version_folders.set_current(model_dir, "v0002")
         assert seen == [("v0002", "v0001")]
-        assert checkpoint.current_version(model_dir) == "v0002"
+        assert version_folders.current_version(model_dir) == "v0002"
         assert sorted(p.name for p in model_dir.iterdir() if p.name.startswith(".")) == []
 
     def test_an_unknown_version_is_refused(self, model_dir: Path) -> None:
         self.publish(model_dir, "v0001", 1.0)
         with pytest.raises(MissingCheckpoint, match=r"no version 'v0009'.*\['base', 'v0001'\]"):
-            checkpoint.set_current(model_dir, "v0009")
-        assert checkpoint.current_version(model_dir) == "v0001"
+            version_folders.set_current(model_dir, "v0009")
+        assert version_folders.current_version(model_dir) == "v0001"
 
     def test_tensors_that_the_base_lacks_are_refused(self, model_dir: Path) -> None:
         checkpoint.publish(model_dir, "v0001", {"sam2.other": torch.zeros(1)}, {}, use=True)
@@ -167,12 +167,12 @@ class TestVersions:
 
     def test_a_damaged_version_is_named(self, model_dir: Path) -> None:
         self.publish(model_dir, "v0001", 1.0)
-        (checkpoint.version_folder(model_dir, "v0001") / checkpoint.ADAPTER).write_bytes(b"torn")
+        (version_folders.version_folder(model_dir, "v0001") / version_folders.ADAPTER).write_bytes(b"torn")
         with pytest.raises(CheckpointMismatch, match=r"v0001/adapter\.safetensors' cannot be read"):
             checkpoint.load(model_dir)
 
     def test_a_pointer_to_nothing_is_an_error_of_ours(self, model_dir: Path) -> None:
-        (model_dir / checkpoint.CURRENT).write_text("v0042")
+        (model_dir / version_folders.CURRENT).write_text("v0042")
         with pytest.raises((CheckpointMismatch, MissingCheckpoint), match="v0042"):
             checkpoint.load(model_dir)
 

@@ -11,7 +11,7 @@ import torch
 from medvlsam2.data.phantom import Phantom
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidConfig, MissingCheckpoint
-from medvlsam2.model import checkpoint
+from medvlsam2.model import checkpoint, version_folders
 from medvlsam2.tasks import engine as engines
 from medvlsam2.tasks.engine import Engine
 
@@ -50,7 +50,7 @@ def test_a_new_current_version_is_read_and_old_sessions_are_dropped(model_dir: P
     assert engine.loaded().version == "v0001"
     assert (engine.loaded().model.seg_projector[2].bias == 1).all()
     assert engine.session(small_phantom.volume) is not session
-    checkpoint.set_current(model_dir, "base")
+    version_folders.set_current(model_dir, "base")
     assert engine.loaded().version == "base"
 
 

@@ -11,7 +11,7 @@ from medvlsam2.data import phantom
 from medvlsam2.data.phantom import Phantom, PhantomConfig
 from medvlsam2.data.phantom.files import write
 from medvlsam2.errors import DatasetError
-from medvlsam2.model import checkpoint
+from medvlsam2.model import checkpoint, version_folders
 from medvlsam2.training import cases
 from medvlsam2.training import finetune as finetuning
 from medvlsam2.training.finetune import FinetuneConfig, LabelledScan, finetune
@@ -45,7 +45,7 @@ def test_a_version_with_its_provenance(model_dir: Path, submitted: LabelledScan)
     told = []
     found = finetune(model_dir, [submitted], SHORT, lambda *epoch: told.append(epoch))
     assert (found.version, found.published) == ("v0001", True)
-    assert checkpoint.current_version(model_dir) == "v0001"
+    assert version_folders.current_version(model_dir) == "v0001"
     assert [epoch[:2] for epoch in told] == [(1, 2), (2, 2)]
     loaded = checkpoint.load(model_dir)
     record = loaded.metadata
@@ -57,7 +57,9 @@ def test_a_version_with_its_provenance(model_dir: Path, submitted: LabelledScan)
     assert found.metrics["scans_trained"] == 1
     assert found.metrics["scans_held_out"] == 0
     assert found.metrics["last_loss"] == told[-1][2]
-    assert "patient 1" not in (checkpoint.version_folder(model_dir, "v0001") / checkpoint.METADATA).read_text()
+    assert (
+        "patient 1" not in (version_folders.version_folder(model_dir, "v0001") / version_folders.METADATA).read_text()
+    )
     before, after = base.model.state_dict(), loaded.model.state_dict()
     changed = {key for key in before if not torch.equal(before[key], after[key])}
     assert changed
@@ -70,7 +72,7 @@ def test_the_next_version_goes_on_from_the_last(model_dir: Path, submitted: Labe
     second = finetune(model_dir, [submitted], SHORT)
     assert second.version == "v0002"
     assert checkpoint.load(model_dir).metadata["parent_version"] == "v0001"
-    assert checkpoint.versions(model_dir) == ["base", "v0001", "v0002"]
+    assert version_folders.versions(model_dir) == ["base", "v0001", "v0002"]
 
 
 def test_the_gate_refuses_a_worse_model(model_dir: Path, submitted: LabelledScan) -> None:
@@ -80,8 +82,8 @@ def test_the_gate_refuses_a_worse_model(model_dir: Path, submitted: LabelledScan
     assert found.metrics["hold_out_dice_before"] > 2 * finetuning.TOLERANCE
     assert found.metrics["hold_out_dice_after"] < found.metrics["hold_out_dice_before"] - finetuning.TOLERANCE
     assert not found.published
-    assert checkpoint.current_version(model_dir) == "base"
-    assert checkpoint.versions(model_dir) == ["base", "v0001"], "the refused version is kept for a look"
+    assert version_folders.current_version(model_dir) == "base"
+    assert version_folders.versions(model_dir) == ["base", "v0001"], "the refused version is kept for a look"
 
 
 def find_nothing(model_dir: Path) -> None:
@@ -117,7 +119,7 @@ def test_a_model_that_is_not_a_number_is_never_published(
     monkeypatch.setattr(finetuning, "_hold_out_dice", lambda *_: 0.0)
     found = finetune(model_dir, [submitted], FinetuneConfig(epochs=1, steps_per_scan=3, learning_rate=1e9))
     assert not found.published
-    assert checkpoint.current_version(model_dir) == "base"
+    assert version_folders.current_version(model_dir) == "base"
 
 
 def test_patients_are_held_out_for_good(model_dir: Path, submitted: LabelledScan) -> None:
@@ -138,4 +140,4 @@ def test_labels_that_nobody_knows_are_refused(model_dir: Path, submitted: Labell
     unknown = LabelledScan(submitted.image_path, submitted.label_path, {1: "zzz of nothing"}, "patient 1")
     with pytest.raises(DatasetError, match="1 submitted scans, none of them to train on"):
         finetune(model_dir, [unknown], SHORT)
-    assert checkpoint.versions(model_dir) == ["base"]
+    assert version_folders.versions(model_dir) == ["base"]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from medvlsam2.data.phantom import Phantom
-from medvlsam2.model import checkpoint
+from medvlsam2.model import checkpoint, version_folders
 from medvlsam2.tasks.engine import Engine
 from medvlsam2.tasks.uncertainty import uncertainty
 
@@ -19,7 +19,7 @@ def doubt(model_dir: Path, small_phantom: Phantom, score: float) -> float:
     silent = {key: torch.zeros_like(value) for key, value in state.items() if "text_similarity" in key}
     name = "sam2.sam_mask_decoder.pred_obj_score_head.layers.2"
     tensors = {f"{name}.bias": torch.tensor([score]), f"{name}.weight": torch.zeros(1, 32)}
-    version = f"v{len(checkpoint.versions(model_dir)):04d}"
+    version = f"v{len(version_folders.versions(model_dir)):04d}"
     checkpoint.publish(model_dir, version, {**silent, **tensors}, {}, use=True)
     return uncertainty(Engine(model_dir), small_phantom.volume)
 
@@ -38,5 +38,5 @@ def test_a_present_object_is_as_sure_as_its_mask(model_dir: Path, small_phantom:
 
 
 def test_a_model_that_names_no_structure(model_dir: Path, small_phantom: Phantom) -> None:
-    (model_dir / checkpoint.METADATA).write_text('{"structures": []}')
+    (model_dir / version_folders.METADATA).write_text('{"structures": []}')
     assert 0 <= uncertainty(Engine(model_dir), small_phantom.volume) <= 1

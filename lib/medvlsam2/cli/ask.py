@@ -64,4 +64,4 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-VERB = Verb("Answer a question about a scan.", add_arguments, run)
+VERB = Verb(add_arguments, run)

@@ -1,15 +1,17 @@
-"""What people and programs see: results on stdout, everything else on stderr."""
+"""What people and programs see: results on stdout, everything else on stderr.
+
+``rich`` is imported where something is printed with it: help does without.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+if TYPE_CHECKING:
+    from rich.console import Console
 
 NOTICE: Final = "Research only; not a medical device."
 _PIPE_WIDTH: Final = 1000
@@ -17,6 +19,8 @@ _PIPE_WIDTH: Final = 1000
 
 def stdout() -> Console:
     """Results go here; a file or pipe gets whole lines."""
+    from rich.console import Console
+
     console = Console(highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = _PIPE_WIDTH
@@ -25,6 +29,8 @@ def stdout() -> Console:
 
 def stderr() -> Console:
     """Progress, warnings and errors go here."""
+    from rich.console import Console
+
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -45,6 +51,8 @@ def show_notice(*facts: str) -> None:
 
 def show_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     """Print a small table."""
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
         table.add_column(name, overflow="fold")
@@ -78,6 +86,8 @@ def working(what: str) -> Iterator[None]:
 @contextmanager
 def bar(what: str) -> Iterator[Callable[[float], None]]:
     """A progress bar, in a terminal only; gives a function that takes the share of work done, 0..1."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
     console = stderr()
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:

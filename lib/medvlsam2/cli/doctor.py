@@ -69,7 +69,7 @@ def run(arguments: Namespace) -> int:
     return 0 if ok else 1
 
 
-VERB = Verb("Show versions, device, memory and weights, and test the model on a small phantom.", add_arguments, run)
+VERB = Verb(add_arguments, run)
 
 
 def _check(name: str, look: Callable[[], str]) -> Check:

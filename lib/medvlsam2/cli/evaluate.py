@@ -86,7 +86,7 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-VERB = Verb("Measure a model on scans whose truth is known.", add_arguments, run)
+VERB = Verb(add_arguments, run)
 
 
 def _run_record(engine: Engine, config: EvaluationConfig, workers: int, seconds: dict[str, float]) -> dict[str, Any]:

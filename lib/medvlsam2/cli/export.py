@@ -56,4 +56,4 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-VERB = Verb("Write the final labels of a studies folder as a dataset that other tools train on.", add_arguments, run)
+VERB = Verb(add_arguments, run)

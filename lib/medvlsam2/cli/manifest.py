@@ -52,4 +52,4 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-VERB = Verb("List the scans of a folder in a manifest for training.", add_arguments, run)
+VERB = Verb(add_arguments, run)

@@ -56,4 +56,4 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-VERB = Verb("Draw a synthetic CT of which everything is known.", add_arguments, run)
+VERB = Verb(add_arguments, run)

@@ -6,47 +6,39 @@ Exit codes: 0 done; 2 what was asked for cannot be done, with one sentence on st
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
 import warnings
-from argparse import ArgumentError
+from argparse import ArgumentError, ArgumentParser
 from collections.abc import Mapping, Sequence
-from typing import Final
-
-from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
+from typing import TYPE_CHECKING, Final
 
 from medvlsam2 import __version__
-from medvlsam2.cli import (
-    ask,
-    console,
-    doctor,
-    evaluate,
-    export,
-    manifest,
-    phantom,
-    report,
-    segment,
-    serve,
-    train,
-    values,
-    versions,
-)
-from medvlsam2.cli.verb import HelpFormatter, Verb
+from medvlsam2.cli import console
 from medvlsam2.errors import InvalidRequest, MedVLSAM2Error, nearest_hint
 
-VERBS: Final[Mapping[str, Verb]] = {
-    "segment": segment.VERB,
-    "report": report.VERB,
-    "ask": ask.VERB,
-    "serve": serve.VERB,
-    "train": train.VERB,
-    "evaluate": evaluate.VERB,
-    "export": export.VERB,
-    "manifest": manifest.VERB,
-    "versions": versions.VERB,
-    "phantom": phantom.VERB,
-    "doctor": doctor.VERB,
+if TYPE_CHECKING:
+    from jsonargparse import Namespace
+
+    from medvlsam2.cli.verb import Verb
+
+PROGRAM: Final = "medvlsam2"
+
+VERBS: Final[Mapping[str, str]] = {
+    "segment": "Segment what words, clicks or a box mean, on the scan's own grid.",
+    "report": "Write a draft report of a scan.",
+    "ask": "Answer a question about a scan.",
+    "serve": "Serve scans to 3D Slicer, OHIF and programs.",
+    "train": "Train a model from a preset.",
+    "evaluate": "Measure a model on scans whose truth is known.",
+    "export": "Write the final labels of a studies folder as a dataset that other tools train on.",
+    "manifest": "List the scans of a folder in a manifest for training.",
+    "versions": "List the versions of a model, or go back to one.",
+    "phantom": "Draw a synthetic CT of which everything is known.",
+    "doctor": "Show versions, device, memory and weights, and test the model on a small phantom.",
 }
+"""Each verb and what it does. Its module has its name and is imported when it is asked for, so that help is quick."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,8 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     try:
-        name, arguments = _parse(given)
-        return VERBS[name].run(arguments)
+        verb, arguments = _parse(given)
+        return verb.run(arguments)
     except MedVLSAM2Error as error:
         if "--json" in given:
             console.show_json({"error": {"type": type(error).__name__, "message": str(error)}})
@@ -71,39 +63,52 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-def parser() -> ArgumentParser:
-    """All verbs with their options."""
-    set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    program = ArgumentParser(
-        prog="medvlsam2",
-        description=f"Segment, report and answer on 3-D CT with one model. {console.NOTICE}",
-        version=__version__,
-        formatter_class=HelpFormatter,
-        exit_on_error=False,
-    )
-    subcommands = program.add_subcommands(dest="verb", metavar="VERB", title="verbs")
-    for name, verb in VERBS.items():
-        options = ArgumentParser(description=verb.summary, exit_on_error=False)
-        verb.add_arguments(options)
-        subcommands.add_subcommand(name, options, help=verb.summary)
-    return program
-
-
-def _parse(argv: Sequence[str]) -> tuple[str, Namespace]:
-    """The verb and its arguments.
+def _parse(argv: Sequence[str]) -> tuple[Verb, Namespace]:
+    """The verb and its arguments; help and version end the process.
 
     Raises:
         InvalidRequest: with the parser's own reason.
     """
     if not argv:
-        raise InvalidRequest(f"No verb given. Allowed: {', '.join(VERBS)}. See 'medvlsam2 --help'.")
+        raise InvalidRequest(f"No verb given. Allowed: {', '.join(VERBS)}. See '{PROGRAM} --help'.")
     name = argv[0]
-    if name not in VERBS and not name.startswith("-"):
-        hint = nearest_hint(name, VERBS)
-        raise InvalidRequest(f"There is no verb '{name}'. {hint + ' ' if hint else ''}Allowed: {', '.join(VERBS)}.")
+    if name in VERBS:
+        return _parse_verb(name, argv[1:])
+    if name.startswith("-"):
+        _program().parse_known_args([name])
+        raise InvalidRequest(f"There is no option '{name}' before the verb. See '{PROGRAM} --help'.")
+    hint = nearest_hint(name, VERBS)
+    raise InvalidRequest(f"There is no verb '{name}'. {hint + ' ' if hint else ''}Allowed: {', '.join(VERBS)}.")
+
+
+def _program() -> ArgumentParser:
+    """What is said without a verb."""
+    program = ArgumentParser(
+        prog=PROGRAM,
+        description=f"Segment, report and answer on 3-D CT with one model. {console.NOTICE}",
+        epilog=f"'{PROGRAM} VERB --help' lists the options of a verb.",
+    )
+    program.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    verbs = program.add_subparsers(metavar="VERB", title="verbs")
+    for name, summary in VERBS.items():
+        verbs.add_parser(name, help=summary)
+    return program
+
+
+def _parse_verb(name: str, argv: Sequence[str]) -> tuple[Verb, Namespace]:
+    from jsonargparse import ArgumentParser, set_parsing_settings
+
+    from medvlsam2.cli.values import normalise
+    from medvlsam2.cli.verb import HelpFormatter
+
+    verb: Verb = importlib.import_module(f"medvlsam2.cli.{name}").VERB
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    options = ArgumentParser(
+        prog=f"{PROGRAM} {name}", description=VERBS[name], formatter_class=HelpFormatter, exit_on_error=False
+    )
+    verb.add_arguments(options)
     try:
-        parsed = parser().parse_args(values.normalise(argv))
+        return verb, options.parse_args(normalise(argv))
     except ArgumentError as error:
         reason = " ".join(str(error).split()).rstrip(".")
-        raise InvalidRequest(f"Wrong arguments: {reason}. See 'medvlsam2 {name} --help'.") from None
-    return str(parsed.verb), parsed[parsed.verb]
+        raise InvalidRequest(f"Wrong arguments: {reason}. See '{PROGRAM} {name} --help'.") from None

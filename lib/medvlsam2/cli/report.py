@@ -58,4 +58,4 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-VERB = Verb("Write a draft report of a scan.", add_arguments, run)
+VERB = Verb(add_arguments, run)

@@ -61,9 +61,9 @@ def run(arguments: Namespace) -> int:
     model_dir = resolve_model(arguments.model)
     mask = _output(arguments, arguments.output, "--output", WRITABLE_SUFFIXES)
     png = _output(arguments, arguments.png, "--png", (".png",))
-    prompts = _prompts(arguments.prompt, clicks, box)
     volume = read_volume(arguments.image)
     console.warn(volume.warnings)
+    prompts = _prompts(arguments.prompt, clicks, box)
 
     from medvlsam2.tasks.engine import Engine
     from medvlsam2.tasks.overlay import write_overlay
@@ -84,7 +84,7 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-VERB = Verb("Segment what words, clicks or a box mean, on the scan's own grid.", add_arguments, run)
+VERB = Verb(add_arguments, run)
 
 
 def _output(arguments: Namespace, text: str | None, option: str, suffixes: Sequence[str]) -> Path | None:

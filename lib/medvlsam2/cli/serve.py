@@ -60,7 +60,7 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-VERB = Verb("Serve scans to 3D Slicer, OHIF and programs.", add_arguments, run)
+VERB = Verb(add_arguments, run)
 
 
 def start_script() -> Path:

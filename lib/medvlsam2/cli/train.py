@@ -88,7 +88,7 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-VERB = Verb("Train a model from a preset.", add_arguments, run)
+VERB = Verb(add_arguments, run)
 
 
 class TrainBar:

@@ -1,6 +1,6 @@
 """What a verb of the command line is.
 
-A verb's module is imported for every ``--help``, so it imports what is slow (torch, readers) inside its ``run``.
+A verb's module is imported for its own ``--help``, so it imports what is slow (torch, readers) inside its ``run``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from medvlsam2.model.registry import DEFAULT_MODEL
 class Verb:
     """One subcommand."""
 
-    summary: str
     add_arguments: Callable[[ArgumentParser], None]
     run: Callable[[Namespace], int]
     """Returns the exit code; errors of the project's family become exit code 2."""

@@ -24,13 +24,14 @@ def run(arguments: Namespace) -> int:
     """List versions, or choose one."""
     folder = resolve_model(arguments.model)
 
-    from medvlsam2.model import checkpoint
+    from medvlsam2.model import version_folders
 
     if arguments.use is not None:
-        checkpoint.set_current(folder, arguments.use)
-    current = checkpoint.current_version(folder)
+        version_folders.set_current(folder, arguments.use)
+    current = version_folders.current_version(folder)
     found = [
-        {"version": name, "current": name == current, **_card(folder, name)} for name in checkpoint.versions(folder)
+        {"version": name, "current": name == current, **_card(folder, name)}
+        for name in version_folders.versions(folder)
     ]
     if arguments.json:
         console.show_json({"model_id": folder.name, "current": current, "versions": found})
@@ -43,14 +44,14 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-VERB = Verb("List the versions of a model, or go back to one.", add_arguments, run)
+VERB = Verb(add_arguments, run)
 
 
 def _card(folder: Path, version: str) -> dict[str, Any]:
     """When a version was made, from which one, and how it did on the hold-out."""
-    from medvlsam2.model import checkpoint
+    from medvlsam2.model import version_folders
 
-    path = checkpoint.version_folder(folder, version) / checkpoint.METADATA
+    path = version_folders.version_folder(folder, version) / version_folders.METADATA
     card = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return {
         "created": card.get("created"),

@@ -24,17 +24,22 @@ from transformers import PreTrainedTokenizerBase
 from medvlsam2.config import ModelConfig, from_dict, to_dict
 from medvlsam2.data.language import chat
 from medvlsam2.data.language import tokenizer as tokenizers
-from medvlsam2.errors import CheckpointMismatch, MissingCheckpoint
+from medvlsam2.errors import CheckpointMismatch
 from medvlsam2.model.builders import build
 from medvlsam2.model.language import SpecialTokens
 from medvlsam2.model.medvlsam2 import MedVLSAM2
+from medvlsam2.model.version_folders import (
+    ADAPTER,
+    BASE_VERSION,
+    CONFIG,
+    METADATA,
+    WEIGHTS,
+    current_version,
+    require_files,
+    set_current,
+    version_folder,
+)
 
-CONFIG: Final = "config.yaml"
-METADATA: Final = "metadata.json"
-WEIGHTS: Final = "model.safetensors"
-ADAPTER: Final = "adapter.safetensors"
-CURRENT: Final = "current"
-BASE_VERSION: Final = "base"
 _SHOWN_KEYS: Final = 10
 
 
@@ -93,20 +98,6 @@ def load(folder: Path, device: str = "cpu") -> LoadedModel:
     return LoadedModel(model.to(device).eval(), tokenizer, config, metadata, version)
 
 
-def require_files(folder: Path) -> None:
-    """Refuse a folder without the files of a model; reads none of them.
-
-    Raises:
-        MissingCheckpoint: naming the first file that is not there.
-    """
-    for name in (CONFIG, METADATA, WEIGHTS):
-        if not (folder / name).is_file():
-            raise MissingCheckpoint(
-                f"Model folder '{folder}' has no {name}; a model needs {CONFIG}, {METADATA}, {WEIGHTS} and its "
-                "tokenizer. Give another folder, or train one with 'medvlsam2 train'."
-            )
-
-
 def load_tensors(model: MedVLSAM2, tensors: dict[str, Tensor], source: str) -> None:
     """Put tensors into a model.
 
@@ -148,17 +139,6 @@ def require_fit(wanted: Iterable[str], given: Iterable[str], source: str, missha
         )
 
 
-def version_folder(folder: Path, version: str) -> Path:
-    """Where a fine-tuned version lives."""
-    return folder / "versions" / version
-
-
-def current_version(folder: Path) -> str:
-    """Name of the version in use; "base" where nothing was fine-tuned."""
-    pointer = folder / CURRENT
-    return pointer.read_text(encoding="utf-8").strip() if pointer.is_file() else BASE_VERSION
-
-
 def publish(folder: Path, version: str, tensors: dict[str, Tensor], metadata: dict[str, Any], *, use: bool) -> None:
     """Write a version and, if ``use``, make it the current one.
 
@@ -183,25 +163,6 @@ def publish(folder: Path, version: str, tensors: dict[str, Tensor], metadata: di
     os.replace(temporary, target)
     if use:
         set_current(folder, version)
-
-
-def set_current(folder: Path, version: str) -> None:
-    """Swap the version in use; also the way back to an older one.
-
-    Raises:
-        MissingCheckpoint: if there is no such version.
-    """
-    if version != BASE_VERSION and not (version_folder(folder, version) / ADAPTER).is_file():
-        raise MissingCheckpoint(f"Model '{folder.name}' has no version '{version}'. Allowed: {versions(folder)}.")
-    temporary = folder / f".{CURRENT}.{os.getpid()}"
-    temporary.write_text(version)
-    os.replace(temporary, folder / CURRENT)
-
-
-def versions(folder: Path) -> list[str]:
-    """All versions, "base" first, then by name."""
-    found = sorted(p.name for p in (folder / "versions").glob("[!.]*") if (p / ADAPTER).is_file())
-    return [BASE_VERSION, *found]
 
 
 def trainable_tensors(model: nn.Module) -> dict[str, Tensor]:

@@ -23,7 +23,7 @@ from torch import nn
 
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidConfig
-from medvlsam2.model import checkpoint
+from medvlsam2.model import checkpoint, version_folders
 from medvlsam2.model.checkpoint import LoadedModel
 from medvlsam2.model.cuda_graphs import CudaGraphs
 from medvlsam2.model.precision import autocast, keep_as_cast, settle
@@ -87,7 +87,7 @@ class Engine:
     @property
     def version(self) -> str:
         """Version that answers the next request."""
-        return checkpoint.current_version(self.model_dir)
+        return version_folders.current_version(self.model_dir)
 
     @cached_property
     def features(self) -> FeatureCache:

@@ -22,7 +22,7 @@ import torch
 import medvlsam2
 from medvlsam2.config import ModelConfig
 from medvlsam2.errors import DatasetError
-from medvlsam2.model import checkpoint
+from medvlsam2.model import checkpoint, version_folders
 from medvlsam2.model.checkpoint import LoadedModel
 from medvlsam2.training.cases import Case, cache_phantom, cache_scan, load_case
 from medvlsam2.training.parts import set_trainable_for_finetuning
@@ -215,5 +215,5 @@ def _is_held_out(patient_id: str) -> bool:
 
 
 def _next_version(model_dir: Path) -> str:
-    numbers = [int(name[1:]) for name in checkpoint.versions(model_dir) if name != checkpoint.BASE_VERSION]
+    numbers = [int(name[1:]) for name in version_folders.versions(model_dir) if name != version_folders.BASE_VERSION]
     return f"v{max(numbers, default=0) + 1:04d}"

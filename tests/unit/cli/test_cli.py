@@ -14,7 +14,7 @@ from medvlsam2.cli import main, program
 from medvlsam2.data import phantom
 from medvlsam2.data.label_maps import read_label_map
 from medvlsam2.data.readers import read_volume
-from medvlsam2.model import checkpoint
+from medvlsam2.model import checkpoint, version_folders
 
 SHAPE = (40, 34, 14)
 
@@ -25,9 +25,9 @@ def test_help_lists_every_verb(capsys):
     said = capsys.readouterr().out
     assert stop.value.code == 0
     assert "not a medical device" in " ".join(said.split())
-    for name, verb in program.VERBS.items():
+    for name, summary in program.VERBS.items():
         assert name in said
-        assert verb.summary in " ".join(said.split())
+        assert summary in " ".join(said.split())
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_versions_lists_and_goes_back(run, tmp_path, tiny_model_dir):
     code, out, _ = run("versions", folder, "--use", "base")
     assert code == 0
     assert "2026-01-09" in out
-    assert checkpoint.current_version(folder) == "base"
+    assert version_folders.current_version(folder) == "base"
     code, _, err = run("versions", folder, "--use", "v9")
     assert code == 2
     assert "no version 'v9'" in err

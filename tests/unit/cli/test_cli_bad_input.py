@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from medvlsam2.model import checkpoint
+from medvlsam2.model import version_folders
 
 
 def saved(path: Path, values: np.ndarray, affine: np.ndarray | None = None) -> Path:
@@ -131,7 +131,7 @@ def test_real_mr_is_answered_with_a_warning(run, shared_data):
 def test_a_model_without_weights_is_refused(run, scan, tmp_path, tiny_model_dir):
     folder = tmp_path / "no-weights"
     shutil.copytree(tiny_model_dir, folder)
-    (folder / checkpoint.WEIGHTS).unlink()
+    (folder / version_folders.WEIGHTS).unlink()
     code, _, err = run("report", scan, "--model", folder)
     assert code == 2
     assert "has no model.safetensors" in err
@@ -140,9 +140,9 @@ def test_a_model_without_weights_is_refused(run, scan, tmp_path, tiny_model_dir)
 def test_weights_of_another_model_are_refused(run, scan, tmp_path, tiny_model_dir):
     folder = tmp_path / "other-size"
     shutil.copytree(tiny_model_dir, folder)
-    text = (folder / checkpoint.CONFIG).read_text()
+    text = (folder / version_folders.CONFIG).read_text()
     assert "hidden_size: 32\n" in text
-    (folder / checkpoint.CONFIG).write_text(text.replace("mlp_dim: 64", "mlp_dim: 96"))
+    (folder / version_folders.CONFIG).write_text(text.replace("mlp_dim: 64", "mlp_dim: 96"))
     code, _, err = run("segment", scan, "--prompt", "liver", "--model", folder)
     assert code == 2
     assert "do not fit the model" in err

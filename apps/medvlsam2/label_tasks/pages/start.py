@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from label_tasks.pages.studies import STATES, Listing, Study
 from medvlsam2.errors import MedVLSAM2Error
-from medvlsam2.model import checkpoint
+from medvlsam2.model import version_folders
 from medvlsam2.tasks.engine import Engine
 
 PER_PAGE: Final = 24
@@ -113,7 +113,7 @@ def _wanted(study: Study, asked: Asked) -> bool:
 def _warnings(app: App, listing: Listing, base_url: str, *, is_remote: bool) -> list[str]:
     found = []
     try:
-        checkpoint.require_files(app.engine.model_dir)
+        version_folders.require_files(app.engine.model_dir)
     except MedVLSAM2Error as error:
         found.append(str(error))
     found += listing.problems
