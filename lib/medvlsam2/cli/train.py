@@ -51,14 +51,14 @@ def run(arguments: Namespace) -> int:
     if arguments.workers < 1:
         raise InvalidConfig(f"--workers {arguments.workers} given; at least 1 is needed.")
 
-    from medvlsam2.model import checkpoint
+    from medvlsam2.model import version_folders
     from medvlsam2.training import run as training_run
     from medvlsam2.training.ranks import ranks_here
 
     output = values.output_folder(
         arguments.output or str(run_dir / "model"),
         "--output",
-        names=(checkpoint.CONFIG, checkpoint.WEIGHTS, checkpoint.METADATA),
+        names=(version_folders.CONFIG, version_folders.WEIGHTS, version_folders.METADATA),
         overwrite=arguments.overwrite,
         inputs=[path for path in (initial, data) if path is not None and path.is_dir()],
     )

@@ -6,22 +6,26 @@ import logging
 import threading
 import time
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request
+from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.utils.app import app_instance
 
 from label_tasks.http.beside import while_connected
 from label_tasks.http.clients import client_of, name_in
 from label_tasks.http.json_text import json_body
+from label_tasks.pacs.datastore import PacsDatastore
+from medvlsam2.data.scan_download import download_name
 from medvlsam2.errors import MedVLSAM2Error
 
 logger = logging.getLogger(__name__)
 
 router = APIRouter(tags=["ActiveLearning"])
 
-_LEFT_OUT: Final = ("path",)
-"""Where the scan lies on the server; clients download it by its id."""
+_LEFT_OUT: Final = ("path", "checksum")
+"""Where the scan lies on the server, and of which bytes: clients download it by its id, perhaps as another file."""
 
 
 @router.post("/activelearning/{strategy}", summary="Name the scan to label next")
@@ -46,5 +50,13 @@ def _sample(strategy: str, owner: str) -> dict[str, Any]:
     except (OSError, MedVLSAM2Error) as error:
         logger.warning("Who was offered %s cannot be noted: %s", image_id, error)
     logger.info("Next sample by %s: %s", strategy, image_id)
-    told = {**found, **datastore.get_image_info(image_id)}
+    told = {**found, **datastore.get_image_info(image_id), "name": _file_name(datastore, image_id)}
     return {key: value for key, value in told.items() if key not in _LEFT_OUT}
+
+
+def _file_name(datastore: Datastore, image_id: str) -> str:
+    """Under which 3D Slicer saves what it downloads; by its ending it chooses the reader."""
+    here = (
+        datastore.path_if_here(image_id) if isinstance(datastore, PacsDatastore) else datastore.get_image_uri(image_id)
+    )
+    return download_name(Path(here or ""), image_id)
