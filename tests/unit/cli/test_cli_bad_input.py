@@ -45,7 +45,7 @@ def bad_scan(kind: str, folder: Path) -> Path:
     ("kind", "words"),
     [
         ("absent", ["absent.nii.gz", "not there"]),
-        ("garbage", ["garbage.nii.gz", "cannot be read"]),
+        ("garbage", ["garbage.nii.gz", "is not a NIfTI file though its name says so"]),
         ("truncated", ["truncated.nii.gz", "truncated"]),
         ("four", ["4-D", "(16, 16, 8, 2)"]),
         ("two", ["2-D", "(16, 16)"]),

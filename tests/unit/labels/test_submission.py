@@ -312,7 +312,7 @@ BAD_INFO: list[Any] = [
 
 
 @pytest.mark.parametrize("info", BAD_INFO, ids=lambda info: repr(info)[:40])
-def test_malformed_label_info_is_refused_and_never_ends_an_export(scan, tmp_path, info):
+def test_malformed_label_info_is_refused(scan, tmp_path, info):
     values = mask()
     with pytest.raises(DatasetError, match="label_info of image 'a'"):
         check_submission(saved(tmp_path, "l.nii.gz", values), info, scan, "a")
