@@ -6,8 +6,8 @@
 The first command asks for every structure and finding by its name, on phantoms that no one trained on (not those of
 ``benchmarks/findings.py``, and not the evaluation's own) and on OpenKBP scans of the train split, and writes a line per
 answer; started again it goes on where it stopped. The second fits, separately for structures and findings: the raw
-confidence from which on an object counts as present, where the share of right decisions among present and absent ones
-is best; and by isotonic regression how often an answer of some raw confidence is right. Both go into the model's
+confidence from which on an object counts as present, as high as it can be without losing right masks; and by
+isotonic regression how often an answer of some raw confidence is right. Both go into the model's
 ``metadata.json``; ``medvlsam2 evaluate`` shows on other scans whether they hold.
 """
 
@@ -42,8 +42,8 @@ NEVER_IN_A_HEAD = ("kidney_left", "kidney_right", "urinary_bladder", "sacrum", "
 MIN_VOXELS = 20
 COARSE = PhantomConfig(max_voxels=400_000)
 """Phantoms of about the voxel size of OpenKBP's scans, so that many can be asked about on a CPU."""
-KNOTS = 8
-"""Points of the line from raw confidence to the share of right answers."""
+LOST = 0.01
+"""So large a share of right masks may count as not present."""
 
 
 def main() -> None:
@@ -145,7 +145,7 @@ def fitted(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     raw = np.array([line["raw"] for line in lines])
     there = np.array([line["there"] for line in lines])
     right = np.array([line["dice"] >= RIGHT_DICE for line in lines])
-    threshold = _best_threshold(raw, there)
+    threshold = _threshold(raw, right)
     told = raw >= threshold
     return {
         "answers": len(lines),
@@ -156,25 +156,29 @@ def fitted(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _best_threshold(raw: np.ndarray, there: np.ndarray) -> float:
-    """Midway between the two raw values between which the balanced accuracy is best."""
-    values = np.unique(np.append(raw, [0.0, 1.0]))
-    middles = (values[:-1] + values[1:]) / 2
-    gains = [float((raw[there] >= at).mean() + (raw[~there] < at).mean()) for at in middles]
-    return float(middles[int(np.argmax(gains))])
+def _threshold(raw: np.ndarray, right: np.ndarray) -> float:
+    """As high as it may be without losing more than one right mask in a hundred: midway to the next weaker answer."""
+    if not right.any():
+        return 1.0
+    lowest = float(np.quantile(raw[right], LOST, method="lower"))
+    weaker = raw[raw < lowest]
+    return (lowest + float(weaker.max())) / 2 if len(weaker) else lowest
 
 
 def _line(raw: np.ndarray, right: np.ndarray, *, increasing: bool) -> list[list[float]]:
-    """Knots of the isotonic line; one pseudo answer of each kind keeps few answers from certainty."""
+    """Knots of the isotonic line; a pseudo answer of each kind in each level keeps few answers from certainty."""
     if not len(raw):
         return [[0.0, 0.5], [1.0, 0.5]]
     order = np.argsort(raw, kind="stable")
-    blocks = np.array_split(order, min(KNOTS, max(1, len(order) // 10)))
-    at = np.array([raw[block].mean() for block in blocks])
-    share = np.array([(right[block].sum() + 1) / (len(block) + 2) for block in blocks])
-    weights = np.array([len(block) for block in blocks], dtype=float)
-    smooth = isotonic_regression(share, weights=weights, increasing=increasing).x
-    return [[round(float(x), 4), round(float(y), 4)] for x, y in zip(at, smooth, strict=True)]
+    levels = isotonic_regression(right[order].astype(float), increasing=increasing).x
+    knots: list[list[float]] = []
+    for level in dict.fromkeys(levels.tolist()):
+        held = order[levels == level]
+        share = (right[held].sum() + 1) / (len(held) + 2)
+        knots += [[round(float(end), 4), round(float(share), 4)] for end in (raw[held].min(), raw[held].max())]
+    smooth = np.maximum.accumulate if increasing else np.minimum.accumulate
+    shares = smooth([share for _, share in knots])
+    return [[at, round(float(share), 4)] for (at, _), share in zip(knots, shares, strict=True)]
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

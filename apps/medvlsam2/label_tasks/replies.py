@@ -8,14 +8,16 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from label_tasks.requests import ResultForm, Target
 from medvlsam2 import geometry
+from medvlsam2.data.language.clinical import split_sentences
 from medvlsam2.data.readers import write_label_map
 from medvlsam2.data.volume import CTVolume
 
@@ -26,7 +28,6 @@ _MARKUPS_SCHEMA: Final = (
     "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
     "markups-schema-v1.0.3.json#"
 )
-_SHOWN_CHARACTERS: Final = 120
 
 
 @dataclass(frozen=True)
@@ -71,39 +72,59 @@ def label_file(
 
 
 def text_file(text: str, title: str, volume: CTVolume) -> Path:
-    """Write a text as Slicer markups: one locked point in the middle of the scan that carries it.
+    """Write a text as Slicer markups: a locked point for each sentence, whole, one below the other.
 
-    Slicer has no place for text in a reply and fails on a reply without a file; this one it shows in its
-    views, whole in the point's description.
+    Slicer has no place for text in a reply and fails on a reply without a file; this one it shows in its views. The
+    points stand on the scan's middle line, evenly from top to bottom, so that no sentence covers another. Each text is
+    a node of its own in Slicer, which cannot be told to replace one: the time in its name tells the newest.
     """
-    middle_ijk = (np.asarray([volume.shape_ijk], dtype=np.float64) - 1.0) / 2.0
-    middle_lps = geometry.ijk_to_ras(middle_ijk, geometry.ras_to_lps_affine(volume.affine))[0]
-    shown = text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
-    point = {
-        "id": "1",
-        "label": shown,
+    sentences = split_sentences(text) or [text]
+    name = f"{title} {datetime.now().astimezone():%H:%M:%S}"
+    places_lps = _down_the_middle(volume, len(sentences))
+    markups = {
+        "type": "Fiducial",
+        "name": name,
+        "coordinateSystem": "LPS",
+        "coordinateUnits": "mm",
+        "locked": True,
+        "labelFormat": "%N",
+        "controlPoints": [
+            _point(number, sentence, text, place_lps)
+            for number, (sentence, place_lps) in enumerate(zip(sentences, places_lps, strict=True), start=1)
+        ],
+        "measurements": [],
+    }
+    path = _new_file(".json")
+    path.write_text(json.dumps({"@schema": _MARKUPS_SCHEMA, "markups": [markups]}, indent=1), encoding="utf-8")
+    return path
+
+
+def _down_the_middle(volume: CTVolume, count: int) -> Float[np.ndarray, "n 3"]:
+    """Places on a line through the middle of the scan, from the patient's head to the feet, in LPS mm."""
+    shape = np.asarray(volume.shape_ijk, dtype=np.float64)
+    affine_lps = geometry.ras_to_lps_affine(volume.affine)
+    upright = int(np.argmax(np.abs(volume.affine[2, :3]) * shape))
+    shares = (np.arange(count) + 0.5) / count
+    places_ijk = np.repeat((shape[None] - 1.0) / 2.0, count, axis=0)
+    grows_up = volume.affine[2, upright] > 0
+    places_ijk[:, upright] = (1.0 - shares if grows_up else shares) * (shape[upright] - 1.0)
+    return geometry.ijk_to_ras(places_ijk, affine_lps)
+
+
+def _point(number: int, sentence: str, text: str, place_lps: Float[np.ndarray, "3"]) -> dict[str, Any]:
+    """A locked control point that shows a sentence, and carries the whole text in its description."""
+    return {
+        "id": str(number),
+        "label": sentence,
         "description": text,
         "associatedNodeID": "",
-        "position": [round(float(x_mm), 3) for x_mm in middle_lps],
+        "position": [round(float(x_mm), 3) for x_mm in place_lps],
         "orientation": [-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0],
         "selected": True,
         "locked": True,
         "visibility": True,
         "positionStatus": "defined",
     }
-    markups = {
-        "type": "Fiducial",
-        "name": title,
-        "coordinateSystem": "LPS",
-        "coordinateUnits": "mm",
-        "locked": True,
-        "labelFormat": "%N",
-        "controlPoints": [point],
-        "measurements": [],
-    }
-    path = _new_file(".json")
-    path.write_text(json.dumps({"@schema": _MARKUPS_SCHEMA, "markups": [markups]}, indent=1), encoding="utf-8")
-    return path
 
 
 def _new_file(extension: str) -> Path:

@@ -12,11 +12,17 @@ from medvlsam2.evaluation.measurement import Measurement
 from medvlsam2.evaluation.metrics import Mask, dice, surface_dice
 from medvlsam2.evaluation.scans import PHANTOM_GROUP, LabelledScan
 from medvlsam2.geometry import spacing_mm
+from medvlsam2.tasks.answers.confidence import RIGHT_DICE
+from medvlsam2.tasks.answers.results import ObjectResult
 from medvlsam2.tasks.engine import Engine
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import segment
 
 TASK: Final = "segment"
+RELIABILITY: Final = "reliability"
+"""Answers by their confidence: what is told with 0.8 is to be right eight times in ten."""
+BINS: Final = 10
+"""Rows of the reliability table."""
 PHANTOM_STRUCTURES: Final = (
     *("liver", "spleen", "kidney_left", "kidney_right", "pancreas", "stomach", "aorta", "heart", "lung_left"),
     *("lung_right", "urinary_bladder", "mandible", "brainstem", "parotid_gland_left", "parotid_gland_right"),
@@ -43,8 +49,23 @@ def measurable(truth: Mapping[str, Mask]) -> dict[str, Mask]:
 
 def find_by_name(engine: Engine, scan: LabelledScan, keys: list[str]) -> dict[str, Mask]:
     """Masks of structures asked for by name in one request, as an annotator asks for a list."""
+    return {key: mask for key, (mask, _) in _answers(engine, scan, keys).items()}
+
+
+def _answers(engine: Engine, scan: LabelledScan, keys: list[str]) -> dict[str, tuple[Mask, ObjectResult]]:
+    """Masks, and what was told of them."""
     found = segment(engine, scan.volume, [ObjectPrompt(vocabulary.STRUCTURES[key].name) for key in keys])
-    return {key: np.isin(found.label_map, item.values) for key, item in zip(keys, found.objects, strict=True)}
+    told = zip(keys, found.objects, strict=True)
+    return {key: (np.isin(found.label_map, item.values), item) for key, item in told}
+
+
+def _reliability(scan: LabelledScan, told: ObjectResult, mask: Mask, truth: Mask) -> Iterator[Measurement]:
+    """A row of the reliability table: how sure answers of some confidence were, and how often they were right."""
+    low = min(int(told.confidence * BINS), BINS - 1) / BINS
+    subject = f"confidence {low:.1f} to {low + 1 / BINS:.1f}"
+    right = told.present and dice(mask, truth) >= RIGHT_DICE
+    yield Measurement(RELIABILITY, scan.group, subject, "told", scan.patient, told.confidence)
+    yield Measurement(RELIABILITY, scan.group, subject, "was right", scan.patient, float(right))
 
 
 def _asked(scan: LabelledScan) -> tuple[Mapping[str, Mask], ...]:
@@ -58,7 +79,8 @@ def _measure(engine: Engine, scan: LabelledScan, truth: Mapping[str, Mask]) -> I
     if not truth:
         return
     spacing = spacing_mm(scan.volume.affine)
-    for key, mask in find_by_name(engine, scan, list(truth)).items():
+    for key, (mask, told) in _answers(engine, scan, list(truth)).items():
+        yield from _reliability(scan, told, mask, truth[key])
         yield _measurement(scan, key, "dice", dice(mask, truth[key]))
         yield _measurement(scan, key, "nsd", surface_dice(mask, truth[key], spacing))
         opposite = scan.truth.get(vocabulary.mirror(key))

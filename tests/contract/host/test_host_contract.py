@@ -179,6 +179,7 @@ class TestTexts:
         (point,) = markups["controlPoints"]
         assert point["label"] == point["description"] == "Liver normal."
         assert markups["coordinateSystem"] == "LPS"
+        assert markups["name"].startswith("Draft report ")
         middle_ras = affine @ [2, 3, 4, 1]
         np.testing.assert_allclose(point["position"], middle_ras[:3] * [-1, -1, 1], atol=1e-3)
 
