@@ -284,6 +284,12 @@ class TestImages:
             "ElementSpacing = 4 4 5\nOffset = 0 0 0\nTransformMatrix = 1 0 0 0 1 0 0 0 1\nElementType = MET_SHORT\n"
             "ElementDataFile = two.raw\n"
         )
+        assert server.get("/datastore/image/info?image=two").json()["name"] == "two.nii.gz"
+        for image in ("alpha", "beta", "gamma"):
+            submit(server, label_bytes(), image=image)
+        sample = server.post("/activelearning/uniform_random").json()
+        assert (sample["id"], sample["name"]) == ("two", "two.nii.gz")
+        assert "path" not in sample
         for _ in range(2):
             reply = server.get("/datastore/image?image=two")
             assert 'filename="two.nii.gz"' in reply.headers["content-disposition"]

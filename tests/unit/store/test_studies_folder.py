@@ -42,7 +42,8 @@ class TestVersions:
         folder = opened()
         folder.put_label("p1", "final", label("one"), ".nii.gz", named("liver"))
         folder.put_label("p1", "final", label("two"), ".nii.gz", named("spleen"))
-        folder.update_label_info("p1", "final", named("stomach"))
+        for _ in range(2):  # the second changes nothing and is no version
+            folder.update_label_info("p1", "final", named("stomach"))
         place = folder.shelf.place("p1", "final")
         kept = [(v.number, place.version_file(v.number)[0].read_text(), dict(v.info)) for v in place.versions()]
         assert [(number, text) for number, text, _ in kept] == [(1, "one"), (2, "two"), (3, "two")]
@@ -91,17 +92,27 @@ class TestVersions:
         folder.restore_label("p1", "final", 1)
         assert names_of(opened(), "p1") == ["liver"]
 
-    def test_a_removed_scan_is_kept_aside(self, opened: Any, label: Any, root: Path) -> None:
+    def test_a_removed_scan_is_kept_aside_with_all_its_labels(self, opened: Any, label: Any, root: Path) -> None:
         folder = opened()
         folder.put_label("p1", "final", label("one"), ".nii.gz", named("liver"))
+        folder.put_label("p1", "final", label("two"), ".nii.gz", named("spleen"))
+        folder.put_label("p1", "draft", label("three"), ".nii.gz", {})
+        folder.remove_label("p1", "draft")
         folder.remove_image("p1")
         assert "p1" not in opened().index().objects
-        (kept,) = (root / ".removed").glob("*-p1/p1.nii.gz")
-        assert kept.read_bytes() == b"p1"
-        kept.rename(root / "p1.nii.gz")
+        (root / "p1.nii.gz").write_bytes(b"another scan")
         again = opened()
-        again.restore_label("p1", "final", 1)
-        assert names_of(again, "p1") == ["liver"]
+        assert again.require("p1").labels == {}
+        assert again.shelf.place("p1", "final").versions() == again.shelf.place("p1", "draft").versions() == []
+        (kept,) = (root / ".removed").glob("*-p1")
+        assert kept.stat().st_mode & 0o777 == 0o700
+        (root / "p1.nii.gz").unlink()
+        shutil.copytree(kept, root, dirs_exist_ok=True)
+        back = opened()
+        assert (back.image_path("p1").read_bytes(), names_of(back, "p1")) == (b"p1", ["spleen"])
+        back.restore_label("p1", "final", 1)
+        assert names_of(back, "p1") == ["liver"]
+        back.restore_label("p1", "draft", 1)
 
 
 class TestDamage:

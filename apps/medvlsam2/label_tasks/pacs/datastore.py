@@ -132,6 +132,10 @@ class PacsDatastore(ScanFolder):
         warnings = self._segs.warnings(image_id)
         return {**info, **(image.facts if image else {}), **({"warnings": warnings} if warnings else {})}
 
+    def download_name(self, image_id: str) -> str:
+        """Always NIfTI: a viewer cannot load a series from one file."""
+        return f"{image_id}.nii.gz"
+
     def add_image(self, image_id: str, image_filename: str, image_info: Mapping[str, Any]) -> str:
         """Refuse: scans come from the PACS.
 

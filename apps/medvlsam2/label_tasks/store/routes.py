@@ -66,7 +66,7 @@ async def add_image(file: Upload, image: str | None = None, params: Text = "{}")
 @router.delete("/", include_in_schema=False)
 @router.delete("/image", summary="Take an image and its labels away")
 async def remove_image(id: str) -> Any:
-    """The scan and the versions of its labels are kept aside in the studies folder."""
+    """The scan and all versions of its labels are kept aside, in the studies folder's ``.removed``."""
     await _beside(lambda: _store().remove_image(id))
     return {}
 
@@ -90,7 +90,7 @@ async def image_file(image: str) -> FileResponse:
 async def image_info(image: str) -> Any:
     """All that clients and the server noted of it."""
     await _beside(lambda: require_image_id(image, _store()))
-    return await _beside(lambda: _store().get_image_info(image))
+    return await _beside(lambda: _scan_folder().told_to_viewers(image))
 
 
 @router.put("/image/info", summary="Tell something about an image")

@@ -22,6 +22,7 @@ from medvlsam2 import atomic_files
 from medvlsam2.data.labels.submission import check_submission
 from medvlsam2.data.readers import read_volume
 from medvlsam2.data.reading.scan_kinds import judge
+from medvlsam2.data.scan_download import download_name
 from medvlsam2.data.studies.index import StudiesIndex
 from medvlsam2.data.studies.label_place import label_suffix
 from medvlsam2.data.studies.local_scans import LocalScans
@@ -125,6 +126,19 @@ class ScanFolder(Datastore):  # type: ignore[misc]
         except UnknownImage:
             return {}
         return {**info, "path": self.get_image_uri(image_id)}
+
+    def told_to_viewers(self, image_id: str) -> dict[str, Any]:
+        """What is told about an image, with the name under which its download loads; nothing of where it lies here.
+
+        3D Slicer chooses its reader by that name's ending: a folder of DICOM slices is sent as NIfTI.
+        """
+        info = self.get_image_info(image_id)
+        info.pop("path", None)
+        return {**info, "name": self.download_name(image_id)}
+
+    def download_name(self, image_id: str) -> str:
+        """File name of an image's download."""
+        return download_name(self.folder.image_path(image_id), image_id)
 
     def update_image_info(self, image_id: str, info: Mapping[str, Any]) -> None:
         """Change what is told about an image."""

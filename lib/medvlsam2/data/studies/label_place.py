@@ -71,6 +71,10 @@ class LabelPlace:
         own = (name for name in names if self.image_id + label_suffix(name) == name)
         return [path for path in map(self.tag_folder.joinpath, own) if path.is_file()]
 
+    def everything(self) -> list[Path]:
+        """The label's files and the folder of its versions, as far as they are there."""
+        return [*self.files(), *([self.versions_folder] if self.versions_folder.is_dir() else [])]
+
     @contextmanager
     def putting(self, source: Path, ext: str, info: Mapping[str, Any]) -> Iterator[PreparedLabel]:
         """Prepare a new version; nothing that can be seen changes before its ``commit``.

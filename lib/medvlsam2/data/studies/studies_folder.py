@@ -151,7 +151,10 @@ class StudiesFolder:
         with self._lock.held():
             index = self._copy()
             item = _require(index, image_id)
-            told = {**self.label_info(image_id, tag), **plain(changes)}
+            before = self.label_info(image_id, tag)
+            told = {**before, **plain(changes)}
+            if told == before:
+                return
             require_bounded("label", image_id, told)
             item.labels[tag] = Entry(self.label(image_id, tag).ext, told)
             self._write(index, before_rename=lambda: self.shelf.place(image_id, tag).set_info(told))
@@ -210,7 +213,7 @@ class StudiesFolder:
             self._write(index, before_rename=lambda: atomic_files.move_new(source, path))
 
     def remove_image(self, image_id: str) -> None:
-        """Take an image and its labels away: the scan moves to REMOVED, the labels stay among their versions.
+        """Take an image away to REMOVED, and every version of its labels with it: they belong to no other scan.
 
         Raises:
             UnknownImage: if the folder does not hold it.
@@ -218,18 +221,18 @@ class StudiesFolder:
         """
         with self._lock.held():
             index = self._copy()
-            item = _require(index, image_id)
-            parts = self.image_parts(image_id)
+            _require(index, image_id)
+            labels = [path for tag in self.shelf.tags() for path in self.shelf.place(image_id, tag).everything()]
+            scan = self.image_parts(image_id)
             del index.objects[image_id]
             kept = self.root / REMOVED / f"{time.time_ns()}-{image_id}"
             atomic_files.make_folder(kept, private=True)
 
             def take_away() -> None:
-                for place in (self.shelf.place(image_id, tag) for tag in item.labels):
-                    if place.current() is not None:
-                        place.remove()
-                for part in parts:
-                    part.rename(kept / part.name)
+                for path in (*labels, *scan):
+                    target = kept / path.relative_to(self.root)
+                    atomic_files.make_folder(target.parent)
+                    path.rename(target)
 
             self._write(index, before_rename=take_away)
 
