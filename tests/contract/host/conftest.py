@@ -26,6 +26,8 @@ class FakeObject:
     slice_confidence: dict[int, float] = field(default_factory=dict)
     slice_to_fix: int | None = None
     recognised_as: str | None = None
+    values: tuple[int, ...] = ()
+    """Of its voxels in the label map."""
 
 
 @dataclass
@@ -50,7 +52,8 @@ def fake_segment(engine: Any, volume: Any, prompts: Any, *, owner: str | None = 
     label_map = np.zeros(volume.shape_ijk, np.uint8)
     for number in range(1, len(prompts) + 1):
         label_map[number] = number
-    return FakeSegmentation(label_map, tuple(FakeObject(prompt.name) for prompt in prompts))
+    objects = [FakeObject(prompt.name, values=(number,)) for number, prompt in enumerate(prompts, start=1)]
+    return FakeSegmentation(label_map, tuple(objects))
 
 
 @pytest.fixture
