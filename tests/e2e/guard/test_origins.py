@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -45,6 +46,14 @@ def test_a_foreign_page_reads_nothing_but_may_link(raw: Callable[..., Any]) -> N
     assert raw("GET", "/datastore/image?image=copy0", embedded)[0] == 403
     linked = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
     assert raw("GET", "/info/", linked)[0] == 200
+
+
+def test_the_next_sample_tells_no_folder(raw: Callable[..., Any], target: Any) -> None:
+    status, _, body = raw("POST", "/activelearning/uniform_random", {}, b'{"client_id": "ann", "strategy": "x"}')
+    told = json.loads(body)
+    assert status == 200
+    assert str(target.studies) not in body
+    assert told["path"] == f"…/{told['id']}.nii.gz"
 
 
 def test_our_pages_and_programs_may(raw: Callable[..., Any], target: Any) -> None:

@@ -24,8 +24,11 @@ logger = logging.getLogger(__name__)
 
 router = APIRouter(tags=["ActiveLearning"])
 
-_LEFT_OUT: Final = ("path", "checksum")
-"""Where the scan lies on the server, and of which bytes: clients download it by its id, perhaps as another file."""
+_LEFT_OUT: Final = ("checksum",)
+"""Of which bytes the scan is on the server: clients download it by its id, perhaps as another file."""
+NOWHERE: Final = "…"
+"""In place of the folder where a scan lies on the server: no folder has this name, so that clients download the scan by
+its id, and none takes a file of the same name for it."""
 
 
 @router.post("/activelearning/{strategy}", summary="Name the scan to label next")
@@ -50,7 +53,8 @@ def _sample(strategy: str, owner: str) -> dict[str, Any]:
     except (OSError, MedVLSAM2Error) as error:
         logger.warning("Who was offered %s cannot be noted: %s", image_id, error)
     logger.info("Next sample by %s: %s", strategy, image_id)
-    told = {**found, **datastore.get_image_info(image_id), "name": _file_name(datastore, image_id)}
+    name = _file_name(datastore, image_id)
+    told = {**found, **datastore.get_image_info(image_id), "name": name, "path": f"{NOWHERE}/{name}"}
     return {key: value for key, value in told.items() if key not in _LEFT_OUT}
 
 
