@@ -81,12 +81,12 @@ def raw(target: Any) -> Callable[..., tuple[int, dict[str, str], str]]:
 def zipped() -> Callable[..., bytes]:
     """A zip archive of names and contents."""
 
-    def pack(members: dict[str, bytes], *, attributes: int = 0) -> bytes:
+    def pack(members: dict[str, bytes], *, attributes: int = 0, method: int = zipfile.ZIP_DEFLATED) -> bytes:
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, data in members.items():
                 member = zipfile.ZipInfo(name)
-                member.compress_type = zipfile.ZIP_DEFLATED
+                member.compress_type = method
                 member.external_attr = attributes << 16
                 archive.writestr(member, data)
         return buffer.getvalue()

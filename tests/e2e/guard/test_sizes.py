@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 import struct
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -101,7 +102,9 @@ def bomb(size_mib: int) -> bytes:
     return b"\0" * (size_mib * MIB)
 
 
-@pytest.mark.parametrize("name", ["big", "link", "up", "absolute", "drive", "many", "lies", "no zip", "encrypted"])
+@pytest.mark.parametrize(
+    "name", ["big", "link", "up", "absolute", "drive", "many", "lies", "no zip", "encrypted", "lzma"]
+)
 def test_archives_that_are_traps(
     target: Any, zipped: Callable[..., bytes], scan_bytes: bytes, name: str, tmp_path: Path
 ) -> None:
@@ -114,6 +117,7 @@ def test_archives_that_are_traps(
         "many": lambda: zipped({f"{n}.dcm": b"" for n in range(10_001)}),
         "lies": lambda: lying(zipped({"scan.nii.gz": scan_bytes})),
         "no zip": lambda: b"PK no archive at all",
+        "lzma": lambda: zipped({"scan.nii.gz": scan_bytes}, method=zipfile.ZIP_LZMA),
         "encrypted": lambda: flagged(zipped({"scan.nii.gz": scan_bytes})),
     }[name]()
     files = {"files": ("s.zip", content)}
@@ -122,6 +126,13 @@ def test_archives_that_are_traps(
     assert reply.json()["detail"].endswith(".")
     assert not list(Path(target.folder).parent.rglob("*escaped*"))
     assert left_over(target) == []
+
+
+def test_several_archives_are_refused(target: Any, zipped: Callable[..., bytes], scan_bytes: bytes) -> None:
+    """Each alone would stay below the limits."""
+    files = [("files", (f"{n}.zip", zipped({f"{n}.nii.gz": scan_bytes}))) for n in range(3)]
+    reply = requests.put(f"{target.url}/session/", files=files, timeout=60)
+    assert (reply.status_code, "alone" in reply.json()["detail"]) == (400, True)
 
 
 def lying(archive: bytes) -> bytes:

@@ -82,6 +82,8 @@ def _check_member(member: zipfile.ZipInfo) -> None:
     kind = stat.S_IFMT(member.external_attr >> 16)
     if kind not in (0, stat.S_IFREG):
         raise InvalidRequest("The archive holds a link or a device. Pack the files themselves.")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise InvalidRequest("The archive is packed in a way that may need any memory. Pack it as an ordinary zip.")
     if member.flag_bits & 1:
         raise InvalidRequest("The archive is encrypted. Pack the scan without a password.")
 

@@ -11,6 +11,7 @@ from label_tasks.uploads import archives
 from label_tasks.uploads.private_files import write_private
 from medvlsam2.data.reading.names import META_SUFFIXES, NIFTI_SUFFIXES, is_hidden
 from medvlsam2.data.reading.scan_kinds import dicom_files, only_scan
+from medvlsam2.errors import InvalidRequest
 
 SCANS: Final = (*NIFTI_SUFFIXES, ".nrrd", ".nhdr", *META_SUFFIXES)
 """Files that are a scan, or the header of one."""
@@ -38,8 +39,15 @@ class Received:
         self.folder.mkdir(mode=0o700)
 
     def add(self, name: str, source: BinaryIO, *, with_names: bool) -> None:
-        """Put one uploaded file there; a zip archive is unpacked, and what systems add to folders is left out."""
+        """Put one uploaded file there; a zip archive is unpacked, and what systems add to folders is left out.
+
+        Raises:
+            InvalidRequest: if an archive comes after other files, or cannot be unpacked.
+            TooLarge: if it unpacks to too much.
+        """
         if ending(name, (".zip",)):
+            if self._count:
+                raise InvalidRequest("A zip archive comes with other files. Send it alone, with all of the scan in it.")
             archive = self.folder / "archive"
             write_private(source, archive)
             archives.unpack(archive, lambda member: self._place(member, with_names=True))

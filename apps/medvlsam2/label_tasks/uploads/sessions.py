@@ -74,8 +74,16 @@ class PrivateSessions(Sessions):  # type: ignore[misc]
         """A session that is there; None for any other name, also for one that no session can have."""
         if not _ID.fullmatch(session_id):
             return None
-        found: SessionInfo | None = super().get_session(session_id, update_ts, fetch_cache)
-        return found
+        info = self.get(session_id) if fetch_cache else None
+        info = info or self._read(Path(self.store_path) / session_id)
+        if info is None or not Path(info.image).exists():
+            self.pop(session_id, None)
+            return None
+        self[session_id] = info
+        if update_ts:
+            info.last_access_ts = int(time.time())
+            self._write_meta_info(session_id, info)
+        return info
 
     def owned(self, session_id: str, owners: set[str]) -> SessionInfo | None:
         """A session that one of these may use."""
@@ -92,7 +100,8 @@ class PrivateSessions(Sessions):  # type: ignore[misc]
     def remove_expired(self) -> int:
         """Remove sessions that nobody has used for too long, and folders that are none."""
         count, now_s = 0, time.time()
-        for folder in Path(self.store_path).iterdir():
+        store = Path(self.store_path)
+        for folder in store.iterdir() if store.is_dir() else ():
             if not _OURS.fullmatch(folder.name) or folder.is_symlink():
                 continue
             info = self._read(folder)
