@@ -40,7 +40,8 @@ def answer_with(monkeypatch, masks):
 
 
 def measured(scan, tmp_path):
-    return {(each.subject, each.metric): each.value for each in words.measure_words(Engine(tmp_path), scan)}
+    found = words.measure_words(Engine(tmp_path), scan)
+    return {(each.subject, each.metric): each.value for each in found if each.task == words.TASK}
 
 
 def test_right_answers(scan, monkeypatch, tmp_path):
@@ -50,6 +51,14 @@ def test_right_answers(scan, monkeypatch, tmp_path):
     assert all(value == (metric != "swapped sides") for (_, metric), value in found.items())
     assert {key for key, metric in found if metric == "swapped sides"} == {"kidney_left", "kidney_right"}
     assert words_dice(Engine(tmp_path), [scan]) == 1.0
+
+
+def test_the_reliability_table_counts_right_answers_by_their_confidence(scan, monkeypatch, tmp_path):
+    answer_with(monkeypatch, {**scan.truth, "liver": scan.truth["kidney_left"], "kidney_left": scan.truth["liver"]})
+    rows = [each for each in words.measure_words(Engine(tmp_path), scan) if each.task == words.RELIABILITY]
+    assert {each.subject for each in rows} == {"confidence 0.9 to 1.0"}
+    assert [each.value for each in rows if each.metric == "told"] == [0.9] * 3
+    assert sorted(each.value for each in rows if each.metric == "was right") == [0.0, 0.0, 1.0]
 
 
 def test_swapped_kidneys_are_seen(scan, monkeypatch, tmp_path):
