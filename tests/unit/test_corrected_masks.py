@@ -61,11 +61,11 @@ def engine(tiny_model_dir: Any) -> Engine:
 def test_both_masks_have_a_voice(
     monkeypatch: pytest.MonkeyPatch, engine: Engine, small_phantom: Phantom, with_clicks: int, box_alone: int
 ) -> None:
-    """Where one finds the object with logit 5 and the other nothing with -10, nothing is found."""
+    """Where one finds the object with logit 5 and the other nothing with -10, nothing is found but the clicked voxel."""
     model = Model(with_clicks=with_clicks, box_alone=box_alone)
     monkeypatch.setattr(corrected_masks, "segment_objects", model)
     monkeypatch.setattr(corrected_masks, "heed_clicks", lambda *_, **__: None)
-    assert found_slices(engine, small_phantom.volume, CLICK) == min(with_clicks, box_alone)
+    assert found_slices(engine, small_phantom.volume, CLICK) == min(with_clicks, box_alone) + 1
 
 
 def test_clicks_hold_in_the_mean(engine: Engine, small_phantom: Phantom) -> None:

@@ -322,7 +322,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert (said["scans"], said["labelled"], said["patients"]) == (4, 3, 3)
     assert said["splits"] == {"train": 3, "val": 1}
     assert len(read_manifest(tmp_path / "m.jsonl")) == 4
-    assert main(["manifest", str(tmp_path / "data"), "-o", str(tmp_path / "m.jsonl")]) == 0
+    assert main(["manifest", str(tmp_path / "data"), "-o", str(tmp_path / "m.jsonl"), "--overwrite"]) == 0
     assert "4 scans of 3 patients, 3 with labels (train 3, val 1)" in capsys.readouterr().out
-    assert main(["manifest", str(tmp_path), "-o", str(tmp_path / "m.jsonl")]) == 2
+    assert main(["manifest", str(tmp_path), "-o", str(tmp_path / "other.jsonl")]) == 2
     assert "no layout that is known" in capsys.readouterr().err

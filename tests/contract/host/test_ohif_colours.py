@@ -10,6 +10,7 @@ import pytest
 from monailabel.endpoints import ohif
 
 from label_tasks.pages import ohif_colours, ohif_page
+from label_tasks.prompting import ohif_panel
 from medvlsam2.data.vocabulary import STRUCTURES
 
 
@@ -29,7 +30,7 @@ def test_the_hosts_own_table_gives_both_kidneys_one_colour(scripts: tuple[str, s
     assert rows["left kidney"] == rows["right kidney"]
 
 
-def test_every_structure_has_our_colour_and_nothing_else_is_changed(scripts: tuple[str, str]) -> None:
+def test_every_structure_has_our_colour_and_else_only_the_panels_lines_are_changed(scripts: tuple[str, str]) -> None:
     host, sent = scripts
     (table,) = ohif_colours.OWN_TABLE.findall(sent)
     rows = json.loads(table)
@@ -39,4 +40,4 @@ def test_every_structure_has_our_colour_and_nothing_else_is_changed(scripts: tup
         assert colors[structure.name.lower()] == "#{:02x}{:02x}{:02x}".format(*structure.color_rgb)
     assert re.fullmatch("#[0-9a-f]{6}", colors["referred object"])
     before, after = ohif_colours.OWN_TABLE.split(host)
-    assert sent == before + table + after
+    assert sent == ohif_panel.edited(before + table + after)

@@ -36,7 +36,7 @@ def data(small_phantom: Phantom, tmp_path: Path) -> Path:
 @pytest.fixture
 def small_phantoms(small_phantom: Phantom, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every phantom is the small one."""
-    monkeypatch.setattr(scans.phantom, "generate", lambda _seed: small_phantom)
+    monkeypatch.setattr(scans.phantom, "generate", lambda _seed, _config: small_phantom)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def few(small_phantom: Phantom, monkeypatch: pytest.MonkeyPatch) -> None:
     """Few structures, phrases, questions and tokens: a random model never stops talking."""
     labels = {value: key for value, key in small_phantom.labels.items() if key in ("liver", "kidney_left")}
     few = replace(small_phantom, labels=labels)
-    monkeypatch.setattr(scans.phantom, "generate", lambda _seed: few)
+    monkeypatch.setattr(scans.phantom, "generate", lambda _seed, _config: few)
     monkeypatch.setattr(questions, "QUESTIONS_EACH", 2)
     monkeypatch.setattr(referring, "PHRASES_EACH", 2)
     monkeypatch.setattr(converse, "ANSWER_TOKENS", 6)

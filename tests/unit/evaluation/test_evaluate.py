@@ -57,7 +57,7 @@ def test_two_runs_give_the_same_numbers(tiny_model_dir, small_phantom, data, tmp
 
 def test_tasks_and_splits_can_be_chosen(tiny_model_dir, data, tmp_path):
     found = evaluate(tiny_model_dir, tmp_path / "out", "--data", data, "--phantoms", "0", "--tasks", "segment")
-    assert {row["task"] for row in found["rows"]} == {"segment"}
+    assert {row["task"] for row in found["rows"]} == {"segment", "reliability"}
     pooled = [row for row in found["rows"] if row["group"] == "all real scans"]
     assert {row["patients"] for row in pooled} == {3}
 
