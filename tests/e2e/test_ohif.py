@@ -123,7 +123,17 @@ class Panel:
         return self._volume("cornerstone.cache.getVolumes()[0]", "Int16Array", np.int16)
 
     def picture(self) -> np.ndarray:
-        """What the first viewport shows."""
+        """What the first viewport shows, as soon as it shows the same for half a second."""
+        self.page.bring_to_front()
+        before, now = None, self._picture()
+        for _ in range(20):
+            if before is not None and np.array_equal(before, now):
+                break
+            self.page.wait_for_timeout(500)
+            before, now = now, self._picture()
+        return now
+
+    def _picture(self) -> np.ndarray:
         shown = self.page.locator("canvas.cornerstone-canvas").first.screenshot()
         return np.asarray(Image.open(io.BytesIO(shown)).convert("RGB"), np.int16)
 
