@@ -61,7 +61,7 @@ def engine(tiny_model_dir: Any) -> Engine:
 def test_both_masks_have_a_voice(
     monkeypatch: pytest.MonkeyPatch, engine: Engine, small_phantom: Phantom, with_clicks: int, box_alone: int
 ) -> None:
-    """Where one finds the object with logit 5 and the other nothing with -10, nothing is found but the clicked voxel."""
+    """Where one finds the object with logit 5 and the other nothing with -10, only the clicked voxel is found."""
     model = Model(with_clicks=with_clicks, box_alone=box_alone)
     monkeypatch.setattr(corrected_masks, "segment_objects", model)
     monkeypatch.setattr(corrected_masks, "heed_clicks", lambda *_, **__: None)
