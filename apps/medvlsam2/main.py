@@ -107,15 +107,21 @@ class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
         return {"medvlsam2_value": value, "random": value, "uniform_random": UniformRandom()}
 
     def infer(self, request: Mapping[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
-        """Check what the host does not: the model's name, the image, and where a result may be stored."""
+        """Run one of the abilities: the host's own takes an image's id for a path where such a file exists."""
         task = self._infers.get(request.get("model"))
         if task is None:
             raise HTTPException(404, self._no_such("model", str(request.get("model")), self._infers))
-        checked = copy.deepcopy(dict(request))
+        checked = {**copy.deepcopy(dict(request)), "description": task.description}
+        store = datastore or self.datastore()
         with errors_as_http():
-            checked["image_id"] = require_known_image(request, datastore or self.datastore(), self.sessions())
-            checked["label_tag"] = _result_tag(task, request.get("label_tag"))
-        return dict(super().infer(checked, datastore))
+            scan = require_known_image(request, store, self.sessions())
+            tag = _result_tag(task, request.get("label_tag"))
+        checked |= {"image": scan.path, "image_id": scan.name, "label_tag": tag}
+        file, told = task(checked)
+        label = file
+        if file and scan.is_stored and request.get("save_label"):
+            label = store.save_label(scan.name, file, tag, {"model": request["model"], "params": told})
+        return {"label": label, "tag": DefaultLabelTag.ORIGINAL, "file": file, "params": told}
 
     def next_sample(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Refuse an unknown strategy with a sentence."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,20 @@ from medvlsam2.errors import PacsUnavailable, UnknownImage, nearest_hint
 logger = logging.getLogger(__name__)
 
 
-def require_known_image(request: Mapping[str, Any], datastore: Datastore, sessions: Sessions | None) -> str:
-    """Name under which the image of a request may appear in messages.
+@dataclass(frozen=True)
+class KnownImage:
+    """The scan that a request is about."""
+
+    name: str
+    """Under which it may appear in messages."""
+    path: str
+    """File or folder that is read."""
+    is_stored: bool
+    """Whether the datastore holds it under this name, so that results can be stored beside it."""
+
+
+def require_known_image(request: Mapping[str, Any], datastore: Datastore, sessions: Sessions | None) -> KnownImage:
+    """The scan that a request names: an id is always one of the datastore, never a file of the same name elsewhere.
 
     Raises:
         UnknownImage: if the request names nothing that it may read.
@@ -34,11 +47,11 @@ def require_known_image(request: Mapping[str, Any], datastore: Datastore, sessio
             "session that has not expired, or upload a file."
         )
     if request.get("session") and sessions is not None and _inside(image, sessions.store_path):
-        return str(request["session"]["name"])
+        return KnownImage(str(request["session"]["name"]), image, is_stored=False)
     if _is_upload(Path(image)) and Path(image).is_file():
-        return Path(image).name
+        return KnownImage(Path(image).name, image, is_stored=False)
     require_image_id(image, datastore)
-    return image
+    return KnownImage(image, str(datastore.get_image_uri(image)), is_stored=True)
 
 
 def require_image_id(image_id: str, datastore: Datastore) -> None:

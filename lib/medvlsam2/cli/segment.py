@@ -72,6 +72,7 @@ def run(arguments: Namespace) -> int:
     engine = Engine(model_dir, arguments.device)
     with console.bar("Segmenting") as tell:
         found = segment(engine, volume, prompts, progress=tell)
+    console.warn([warning for warning in found.warnings if warning not in volume.warnings])
     if mask:
         write_label_map(mask, found.label_map, volume.affine, dict(enumerate((o.name for o in found.objects), start=1)))
     if png:

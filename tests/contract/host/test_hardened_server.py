@@ -90,6 +90,29 @@ class TestServer:
         assert reply.json() == {"image": "delta", "label": "delta"}
         assert server.get("/datastore/").json()["completed"] == 1
 
+    def test_an_id_is_the_datastores_whatever_lies_in_the_working_directory(
+        self, server: TestClient, affine: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The host takes an id for a path where such a file exists, and so answers about another scan."""
+        seen: list[tuple[int, ...]] = []
+
+        def note(engine: Any, volume: Any, *given: Any, **named: Any) -> Any:
+            seen.append(volume.shape_ijk)
+            return fake_segment(engine, volume, *given, **named)
+
+        monkeypatch.setattr(segmentation, "segment", note)
+        other = tmp_path / "started_here"
+        (other / "alpha").mkdir(parents=True)
+        nib.save(
+            nib.Nifti1Image(np.arange(7**3, dtype=np.int16).reshape(7, 7, 7), affine), other / "alpha" / "a.nii.gz"
+        )
+        (other / "beta").touch()
+        monkeypatch.chdir(other)
+        for image in ("alpha", "beta"):
+            form = {"params": '{"prompt": "liver"}'}
+            assert server.post(f"/infer/medvlsam2_referring?image={image}", data=form).status_code == 200
+        assert seen == [SHAPE, SHAPE]
+
     def test_who_asks_is_told_by_cookie_or_by_address_and_name(self, app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         owners: list[tuple[str, str]] = []
 

@@ -22,7 +22,7 @@ from label_tasks.failures import errors_as_http
 from label_tasks.http.beside import Running, beside, while_connected
 from label_tasks.http.clients import Client, client_of, name_in
 from label_tasks.http.forms import FrugalRoute
-from label_tasks.images import require_image_id
+from label_tasks.images import require_image_id, require_known_image
 from label_tasks.pacs.datastore import PacsDatastore
 from label_tasks.pacs.label_segs import seg_of_result
 from label_tasks.uploads import strokes
@@ -129,7 +129,7 @@ def _answer(asked: Asked, source: Mapping[str, Any]) -> Response:
             write_private(asked.file.file, folder / name)
             request["image"] = str(folder / name)
         if asked.label is not None:
-            label, scan = asked.label, partial(_scan, asked, request["image"])
+            label, scan = asked.label, partial(_scan, request)
             request["label"] = str(strokes.label_file(label.filename or "", label.file, folder, scan))
         logger.info("Inference with %s: %s", asked.model, ", ".join(sorted(asked.params)))
         result = app_instance().infer(request)
@@ -173,10 +173,10 @@ def _dicom_seg(asked: Asked, result: Mapping[str, Any]) -> Response:
     return Response(seg, media_type="application/dicom", headers=told)
 
 
-def _scan(asked: Asked, image: str) -> CTVolume:
+def _scan(request: Mapping[str, Any]) -> CTVolume:
     app = app_instance()
-    path = image if Path(image).exists() else app.datastore().get_image_uri(image)
-    volume: CTVolume = app.scans(path, asked.image or "upload")
+    known = require_known_image(request, app.datastore(), app.sessions())
+    volume: CTVolume = app.scans(known.path, known.name)
     return volume
 
 
