@@ -44,6 +44,11 @@ class TestSemantic:
     def test_chosen_by_name_in_the_order_asked(self, wish: dict[str, object]) -> None:
         assert named(requests.semantic({**SLICER, **wish}, LABELS)) == {"right kidney": 1, "liver": 2}
 
+    @pytest.mark.parametrize("wish", ["left kidney and right kidney", ["left kidney, right kidney"]])
+    def test_a_list_in_one_name_does_not_collapse_into_its_whole(self, wish: object) -> None:
+        labels = {**LABELS, "kidneys": 5}
+        assert named(requests.semantic({"label": wish}, labels)) == {"left kidney": 1, "right kidney": 2}
+
     def test_chosen_by_id_keeps_the_published_ids(self) -> None:
         assert named(requests.semantic({**OHIF, "label_prompt": [3, 2, 3, None]}, LABELS)) == {
             "left kidney": 3,
@@ -79,6 +84,10 @@ class TestReferring:
             "the largest cyst",
             "the largest cyst",
         )
+
+    def test_a_list_of_the_two_sides_is_two_targets(self) -> None:
+        targets = requests.referring({"prompt": "left kidney, right kidney"})
+        assert named(targets) == {"left kidney": 1, "right kidney": 2}
 
     @pytest.mark.parametrize("blank", [None, "", "   ", []])
     def test_no_phrase(self, blank: object) -> None:

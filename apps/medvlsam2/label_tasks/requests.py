@@ -98,7 +98,7 @@ def semantic(request: Request, labels: Mapping[str, int]) -> tuple[Target, ...]:
     wanted = [name for key in ("label", "labels", "structures") for name in fields.names(request.get(key))]
     if not wanted:
         return tuple(_named(name, value) for name, value in labels.items())
-    known = dict.fromkeys(_published_name(name, labels) for name in wanted)
+    known = dict.fromkeys(_published_name(one, labels) for name in wanted for one in _each_of(name))
     if is_from_ohif(request):
         return tuple(_named(name, labels[name]) for name in known)
     return tuple(_named(name, value) for value, name in enumerate(known, start=1))
@@ -244,6 +244,11 @@ def is_understood(phrase: str | None) -> bool:
 
 def _named(name: str, value: int) -> Target:
     return Target(value, ObjectPrompt(text=name, name=name))
+
+
+def _each_of(name: str) -> tuple[str, ...]:
+    """The names in a list that the vocabulary would read as their whole ("left kidney and right kidney")."""
+    return objects_in(name) if vocabulary.lookup(name) is not None else (name,)
 
 
 def _published_name(name: str, labels: Mapping[str, int]) -> str:

@@ -52,6 +52,51 @@ def test_what_can_be_read_in_two_ways_is_asked_back(phrase: str) -> None:
         objects_in(phrase)
 
 
+@pytest.mark.parametrize("between", [", ", "; ", " and ", " & ", "\n", " plus ", " "])
+@pytest.mark.parametrize(
+    "names", [("left kidney", "right kidney"), ("right lung", "left lung"), ("Lt. femur", "the right femur")]
+)
+def test_a_list_does_not_collapse_into_its_whole(between: str, names: tuple[str, str]) -> None:
+    """ "left kidney, right kidney" gave one segment, the kidneys."""
+    assert objects_in(between.join(names)) == names
+
+
+@pytest.mark.parametrize(
+    "phrase",
+    [
+        *("the kidney that is not on the right", "no spleen", "liver without cyst", "not the liver"),
+        *("everything except the liver", "the lung other than the left one", "the kidney that isn't on the left"),
+        *("the liver, not the spleen", "the bones excluding the ribs", "the left kidney rather than the right"),
+    ],
+)
+def test_what_is_not_wanted_is_no_prompt(phrase: str) -> None:
+    """ "no spleen" gave the spleen."""
+    with pytest.raises(InvalidPrompt, match="Name what is wanted"):
+        objects_in(phrase)
+
+
+@pytest.mark.parametrize(
+    "phrase",
+    [
+        *("left right kidney", "left lung and right", "left kidney on the right side", "lt. right lung"),
+        *("right, left kidney and left", "R L kidney", "liver and left right kidney", "spleen, right"),
+    ],
+)
+def test_a_side_that_contradicts_itself_is_asked_back(phrase: str) -> None:
+    with pytest.raises(InvalidPrompt, match="which side is meant"):
+        objects_in(phrase)
+
+
+def test_a_number_is_no_negation_and_a_level_no_side() -> None:
+    for phrase in (
+        "left rib no. 3",
+        "L 3 right nodule",
+        "both kidneys",
+        "between the left kidney and the right kidney",
+    ):
+        assert objects_in(phrase) == (phrase,)
+
+
 def test_no_name_and_no_phrase_that_the_model_learned_is_torn_apart(small_phantom: Phantom) -> None:
     learned = [each.phrase for each in phrases(small_phantom.facts, np.random.default_rng(0))]
     known = [text for each in vocabulary.STRUCTURES.values() for text in (each.name, *each.synonyms)]
