@@ -9,10 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import nibabel as nib
 import numpy as np
 from jaxtyping import Float, Integer, Shaped, UInt16
-from nibabel.arrayproxy import ArrayProxy
 
 from medvlsam2 import geometry
 from medvlsam2.data import file_formats
@@ -20,7 +18,7 @@ from medvlsam2.data.colours import colors_of
 from medvlsam2.data.label_info import MAX_VALUE, whole_number
 from medvlsam2.data.labels import scan_affine
 from medvlsam2.data.labels.nifti_place import write_nifti
-from medvlsam2.data.reading.names import NIFTI_SUFFIXES, known_suffix
+from medvlsam2.data.reading.names import NIFTI_SUFFIXES
 from medvlsam2.errors import DatasetError, UnreadableVolume
 
 MAX_LABEL: Final = MAX_VALUE
@@ -62,7 +60,7 @@ def read_label_map(path: Path | str) -> LabelMap:
     """
     path = Path(path)
     stored = file_formats.read_array(path)
-    values = _whole_numbers(path, stored.values)
+    values = _whole_numbers(path, stored.values, _scaling_error(stored.scaling[0]))
     metadata = stored.metadata
     return LabelMap(
         values,
@@ -73,7 +71,9 @@ def read_label_map(path: Path | str) -> LabelMap:
     )
 
 
-def _whole_numbers(path: Path, stored: Shaped[np.ndarray, "i j k"]) -> UInt16[np.ndarray, "i j k"]:
+def _whole_numbers(
+    path: Path, stored: Shaped[np.ndarray, "i j k"], scaling_error: float
+) -> UInt16[np.ndarray, "i j k"]:
     """Label values, rounded where a program wrote them nearly whole.
 
     Raises:
@@ -84,7 +84,7 @@ def _whole_numbers(path: Path, stored: Shaped[np.ndarray, "i j k"]) -> UInt16[np
     low, high = stored.min(), stored.max()
     is_whole = not is_float
     if is_float and np.isfinite(low + high):
-        is_whole = bool(np.abs(stored - rounded).max() <= max(NEARLY_WHOLE, _scaling_error(path)))
+        is_whole = bool(np.abs(stored - rounded).max() <= max(NEARLY_WHOLE, scaling_error))
     if not (is_whole and rounded.min() >= 0 and rounded.max() <= MAX_LABEL):
         raise UnreadableVolume(
             f"'{path.name}' holds values from {low:g} to {high:g}{'' if is_whole else ' with fractions'}; "
@@ -93,14 +93,8 @@ def _whole_numbers(path: Path, stored: Shaped[np.ndarray, "i j k"]) -> UInt16[np
     return rounded.astype(np.uint16)
 
 
-def _scaling_error(path: Path) -> float:
+def _scaling_error(slope: float) -> float:
     """How far a NIfTI's scale factor may have moved a whole number: half a step, which nibabel's floats add."""
-    if known_suffix(path) not in NIFTI_SUFFIXES:
-        return 0.0
-    image = nib.load(path)
-    assert isinstance(image, nib.Nifti1Pair)
-    assert isinstance(image.dataobj, ArrayProxy)
-    slope = float(image.dataobj.slope)
     return min(abs(slope) / 2 * (1 + NEARLY_WHOLE), MAX_SCALING_ERROR) if slope != 1.0 else 0.0
 
 

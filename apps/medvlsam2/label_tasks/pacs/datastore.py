@@ -12,6 +12,7 @@ import logging
 import secrets
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,7 +28,7 @@ from label_tasks.pacs.sender import Sender
 from label_tasks.pacs.series_cache import SeriesCache
 from label_tasks.store.infos import trusted_image_info
 from label_tasks.store.scan_folder import ScanFolder, plain_tag
-from label_tasks.store.submissions import CheckedFile, checked_file, submitted_suffix
+from label_tasks.store.submissions import TEXT_SUFFIX, CheckedFile, checked_file, file_to_store, submitted_suffix
 from medvlsam2 import atomic_files
 from medvlsam2.data.label_maps import read_label_map
 from medvlsam2.data.labels.scan_geometry import ScanGeometry
@@ -215,7 +216,7 @@ class PacsDatastore(ScanFolder):
         if (known := self._model_of(str(info.get("model") or ""))) is not None:
             told["model_id"], told["model_version"] = known
         checked = self._checked(image_id, submitted, tag, told)
-        self.folder.put_label(image_id, tag, checked.path, checked.ext, told)
+        self.folder.put_label(image_id, tag, checked.path, checked.ext, told, sent=checked.sent)
         warnings = list(checked.warnings)
         if tag != FINAL:
             return {"warnings": warnings} if warnings else {}
@@ -292,12 +293,20 @@ class PacsDatastore(ScanFolder):
             ext = submitted_suffix(submitted.name)
             if ext == RAW_SUFFIX:  # without its scan nobody can tell where such a label lies
                 raise
-            if tag == FINAL:
-                label = read_label_map(submitted)
-                i, j, k = label.values.shape
-                check_label(submitted, info.get("label_info"), ScanGeometry((i, j, k), label.affine, image_id))
-            return CheckedFile(submitted, ext, (_NOT_COMPARED,))
+            if ext == TEXT_SUFFIX and tag != FINAL:
+                return CheckedFile(submitted, ext, (_NOT_COMPARED,))
+            return self._checked_alone(image_id, submitted, tag, info)
         return checked_file(submitted, image_id, tag, info, scan)
+
+    def _checked_alone(self, image_id: str, submitted: Path, tag: str, info: Mapping[str, Any]) -> CheckedFile:
+        """The file to store, checked on its own grid; a cut segmentation keeps the header that tells its place."""
+        label = read_label_map(submitted)
+        i, j, k = label.values.shape
+        grid = ScanGeometry((i, j, k), label.affine, image_id)
+        checked = check_label(submitted, info.get("label_info"), grid) if tag == FINAL else label
+        if label.is_segmentation:
+            return CheckedFile(submitted, submitted_suffix(submitted.name), (_NOT_COMPARED,))
+        return replace(file_to_store(submitted, checked, grid), warnings=(_NOT_COMPARED,))
 
     def _has_final(self, image_id: str) -> bool:
         item = self.folder.index().objects.get(image_id)

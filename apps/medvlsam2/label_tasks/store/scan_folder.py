@@ -236,7 +236,7 @@ class ScanFolder(Datastore):  # type: ignore[misc]
     def store_checked(self, image_id: str, submitted: Path, tag: str, info: Mapping[str, Any]) -> dict[str, Any]:
         """Store a label that is good for its scan; see :meth:`submit_label`."""
         checked = checked_file(submitted, image_id, tag, info, Path(self.get_image_uri(image_id)))
-        self.folder.put_label(image_id, tag, checked.path, checked.ext, info)
+        self.folder.put_label(image_id, tag, checked.path, checked.ext, info, sent=checked.sent)
         return {"warnings": list(checked.warnings)} if checked.warnings else {}
 
     def change_label_info(self, image_id: str, tag: str, changes: Mapping[str, Any]) -> None:

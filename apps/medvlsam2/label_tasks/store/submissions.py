@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from medvlsam2.data.label_maps import LabelMap, write_label_map
-from medvlsam2.data.labels.scan_geometry import read_geometry
-from medvlsam2.data.labels.submission import RAW_SUFFIX, CheckedLabel, check_submission, read_label_on_scan
+from medvlsam2.data.label_maps import WRITABLE_SUFFIXES, LabelMap, write_label_map
+from medvlsam2.data.labels.as_sent import is_plain
+from medvlsam2.data.labels.scan_geometry import ScanGeometry, read_geometry
+from medvlsam2.data.labels.submission import RAW_SUFFIX, CheckedLabel, check_label, read_label_on_scan
 from medvlsam2.data.studies.label_place import LABEL_SUFFIXES, label_suffix
 from medvlsam2.errors import DatasetError, InvalidRequest
 
@@ -31,6 +32,8 @@ class CheckedFile:
     path: Path
     ext: str
     warnings: tuple[str, ...]
+    sent: Path | None = None
+    """The file that came, where ``path`` is that written anew."""
 
 
 def submitted_suffix(name: str) -> str:
@@ -65,17 +68,28 @@ def checked_file(path: Path, image_id: str, tag: str, info: Mapping[str, Any], s
     if ext == TEXT_SUFFIX:
         _require_text(path, image_id, tag)
         return CheckedFile(path, ext, ())
-    label: LabelMap | CheckedLabel
-    if tag == FINAL:
-        label = check_submission(path, info.get("label_info"), scan, image_id)
-    else:
-        label = read_label_on_scan(path, read_geometry(scan, image_id))
+    grid = read_geometry(scan, image_id)
+    label = check_label(path, info.get("label_info"), grid) if tag == FINAL else read_label_on_scan(path, grid)
+    return file_to_store(path, label, grid)
+
+
+def file_to_store(path: Path, label: LabelMap | CheckedLabel, grid: ScanGeometry) -> CheckedFile:
+    """The file as it came where every program reads from it what was checked; else the checked label, written anew.
+
+    Args:
+        path: what was submitted, in a folder where files may be written beside it.
+        label: what the check made of it.
+        grid: of its scan.
+    """
+    ext = submitted_suffix(path.name)
     warnings = label.warnings if isinstance(label, CheckedLabel) else ()
-    if ext != RAW_SUFFIX:
+    is_raw = ext == RAW_SUFFIX  # raw voxels say nothing of their place: the scan does
+    if not is_raw and is_plain(path, grid):
         return CheckedFile(path, ext, warnings)
-    written = path.with_name("placed.nii.gz")  # raw voxels say nothing of their place: the scan does
+    ext = ext if ext in WRITABLE_SUFFIXES else ".nii.gz"
+    written = path.with_name(f"placed{ext}")
     write_label_map(written, label.values, label.affine, dict(label.names))
-    return CheckedFile(written, ".nii.gz", warnings)
+    return CheckedFile(written, ext, warnings, sent=None if is_raw else path)
 
 
 def _require_text(path: Path, image_id: str, tag: str) -> None:

@@ -34,12 +34,14 @@ class StoredArray:
         affine: 4x4, ``_ijk`` voxel centre to ``_ras`` mm.
         metadata: the header's own text fields, e.g. Slicer's segment names.
         warnings: sentences for the user.
+        scaling: factor and offset that the file's header gives, and that ``values`` have; (1, 0) without any.
     """
 
     values: Shaped[np.ndarray, "i j k"]
     affine: Float[np.ndarray, "4 4"]
     metadata: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    scaling: tuple[float, float] = (1.0, 0.0)
 
 
 def unreadable(path: Path, error: BaseException | str) -> UnreadableVolume:

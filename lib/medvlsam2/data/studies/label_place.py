@@ -76,13 +76,16 @@ class LabelPlace:
         return [*self.files(), *([self.versions_folder] if self.versions_folder.is_dir() else [])]
 
     @contextmanager
-    def putting(self, source: Path, ext: str, info: Mapping[str, Any]) -> Iterator[PreparedLabel]:
+    def putting(
+        self, source: Path, ext: str, info: Mapping[str, Any], sent: Path | None = None
+    ) -> Iterator[PreparedLabel]:
         """Prepare a new version; nothing that can be seen changes before its ``commit``.
 
         Args:
             source: the file. It is copied.
             ext: suffix that the label's file gets.
             info: what the client sent along.
+            sent: the file that came, where ``source`` is that written anew: it is kept beside the version's record.
 
         Yields:
             The prepared label, on the disk beside its place. It is discarded unless it was committed.
@@ -97,7 +100,9 @@ class LabelPlace:
                 shutil.copyfile(source, partial)
                 atomic_files.flush_file(partial)
             self._keep_current()
-            yield PreparedLabel(self, partial, self._new_version(ext, partial, info))
+            prepared = PreparedLabel(self, partial, self._new_version(ext, partial, info))
+            with self._keeping_sent(prepared.version, sent):
+                yield prepared
         finally:
             with suppress(FileNotFoundError):
                 partial.unlink()
@@ -208,6 +213,21 @@ class LabelPlace:
         places = [versions.kept_path(self.versions_folder, other) for other in (version, *same)]
         places += [path for path in self.files() if label_suffix(path.name) == version.ext]
         return next((path for path in places if versions.has_content(path, version.content)), None)
+
+    @contextmanager
+    def _keeping_sent(self, version: LabelVersion, sent: Path | None) -> Iterator[None]:
+        """Keep the file that came, unless the version of it does not come about."""
+        if sent is None:
+            yield
+            return
+        kept = versions.sent_path(self.versions_folder, version, label_suffix(sent.name))
+        atomic_files.make_folder(kept.parent)
+        atomic_files.copy_file(sent, kept)
+        try:
+            yield
+        finally:
+            if not versions.record_path(self.versions_folder, version.number).is_file():
+                kept.unlink(missing_ok=True)
 
     def _keep_current(self) -> None:
         """Give every file of the label a second name among the versions, so that replacing it loses nothing."""

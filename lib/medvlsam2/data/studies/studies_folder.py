@@ -121,8 +121,18 @@ class StudiesFolder:
         label = self.label(image_id, tag)
         return copy.deepcopy(dict(label.version.info)) if label.version else {}
 
-    def put_label(self, image_id: str, tag: str, source: Path, ext: str, info: Mapping[str, Any]) -> None:
+    def put_label(
+        self, image_id: str, tag: str, source: Path, ext: str, info: Mapping[str, Any], *, sent: Path | None = None
+    ) -> None:
         """Store a label. What was the label before stays among its versions.
+
+        Args:
+            image_id: its scan.
+            tag: its kind.
+            source: the file.
+            ext: suffix that it gets.
+            info: what was told with it.
+            sent: the file that came, where ``source`` is that written anew; it is kept with the version.
 
         Raises:
             InvalidRequest: if the suffix is not one of LABEL_SUFFIXES.
@@ -135,7 +145,7 @@ class StudiesFolder:
             index = self._copy()
             item = _require(index, image_id)
             told = {**plain(info), "ts": int(time.time()), "name": f"{image_id}{ext}"}
-            with self.shelf.place(image_id, tag).putting(source, ext, told) as prepared:
+            with self.shelf.place(image_id, tag).putting(source, ext, told, sent) as prepared:
                 item.labels[tag] = Entry(ext, told)
                 self._write(index, before_rename=prepared.commit)
 

@@ -7,6 +7,7 @@ one, whatever moment a process was killed at: a file is named by the newest reco
     labels/final/.versions/p1/0001.json        the record of its first version
     labels/final/.versions/p1/0001.label.nii.gz  what that was, kept when the second replaced it
     labels/final/.versions/p1/0002.json        the record of the label as it is now
+    labels/final/.versions/p1/0002.sent.nii    what was sent, where the label is that written anew
 """
 
 from __future__ import annotations
@@ -112,6 +113,11 @@ def record_path(folder: Path, number: int) -> Path:
 def kept_path(folder: Path, version: LabelVersion) -> Path:
     """Where the file of a version is once another replaced it. A text's own suffix is ``.json`` as well."""
     return folder / f"{version.number:04d}.label{version.ext}"
+
+
+def sent_path(folder: Path, version: LabelVersion, suffix: str) -> Path:
+    """Where the file lies that an annotator sent, where the version is that label written anew."""
+    return folder / f"{version.number:04d}.sent{suffix}"
 
 
 def has_content(path: Path, content: Content) -> bool:

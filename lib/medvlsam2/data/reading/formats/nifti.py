@@ -80,7 +80,7 @@ def read_nifti(path: Path, max_ratio: float | None = None, *, geometry_only: boo
         raise unreadable(
             path, f"its voxels start at byte {offset_bytes}, {len(block)} to {MAX_OFFSET_BYTES} is allowed"
         )
-    scaling = (1.0 if slope is None else slope, 0.0 if inter is None else inter)
+    scaling = (1.0 if slope is None else float(slope), 0.0 if inter is None else float(inter))
     voxels = StoredVoxels(
         header=path,
         parts=(path,),
@@ -97,7 +97,10 @@ def read_nifti(path: Path, max_ratio: float | None = None, *, geometry_only: boo
     mm = nifti_place.mm_per_unit(stored)
     affine[:3] *= mm
     return StoredArray(
-        values, scan_affine.of_nifti(stored, affine, shape), warnings=tuple(_warnings(header, stored, shape))
+        values,
+        scan_affine.of_nifti(stored, affine, shape),
+        warnings=tuple(_warnings(header, stored, shape)),
+        scaling=scaling,
     )
 
 
