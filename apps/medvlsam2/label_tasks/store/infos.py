@@ -8,11 +8,14 @@ from typing import Any, Final
 from medvlsam2.data.label_info import parse_label_info
 from medvlsam2.errors import DatasetError
 
-_OF_THE_SERVER: Final = frozenset({"name", "path", "ts"})
+_OF_THE_SERVER: Final = frozenset({"name", "path", "ts", "checksum", "pacs", "warnings", "submission", "restored_from"})
 """What the server tells about a file itself. A client may send it back; it changes nothing."""
 
 _OF_REPLIES: Final = frozenset({"id", "image", "label"})
 """What names the image in a reply that the info is joined to."""
+
+_TEXTS: Final = ("model", "model_id", "model_version", "client_id", "user", "annotator")
+"""Who and what made a label: shown on the page of studies, and written into the PACS."""
 
 MAX_KEYS: Final = 100
 MAX_STRATEGIES: Final = 20
@@ -42,7 +45,7 @@ def checked_image_info(changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def checked_label_info(image_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """What may be told about a label, of itself; whether names fit the label's values is checked with its file.
+    """What may be told about a label, with its file or later; whether names fit its values is checked with its file.
 
     Raises:
         DatasetError: on a wrong type of what the server reads, on a name of its own, or on too many keys.
@@ -53,6 +56,9 @@ def checked_label_info(image_id: str, changes: Mapping[str, Any]) -> dict[str, A
     for key in ("params", "segmentationMeta"):
         if not isinstance(kept.get(key, {}), dict):
             raise DatasetError(f"The label info's '{key}' is {_shown(kept[key])}; give an object.")
+    for key in _TEXTS:
+        if not isinstance(kept.get(key), str | None):
+            raise DatasetError(f"The label info's '{key}' is {_shown(kept[key])}; give a text.")
     return kept
 
 

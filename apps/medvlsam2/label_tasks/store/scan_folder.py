@@ -224,11 +224,11 @@ class ScanFolder(Datastore):  # type: ignore[misc]
         Raises:
             UnreadableVolume: if it is damaged, or no label map.
             GeometryMismatch: if it lies on another grid than the scan.
-            DatasetError: if a value of a final label has no certain name.
+            DatasetError: if a value of a final label has no certain name, or what was told has a wrong form.
         """
         try:
             require_bounded("label", image_id, info)
-            return self.store_checked(image_id, submitted, tag, info)
+            return self.store_checked(image_id, submitted, tag, checked_label_info(image_id, info))
         except (UnreadableVolume, GeometryMismatch, DatasetError) as error:
             self._keep_refused(image_id, submitted, tag, info, error)
             raise type(error)(f"{error} The label was not stored; the server keeps what was sent aside.") from error

@@ -1,0 +1,62 @@
+"""What is told with a label is checked as what is told about it later: the server's own words are not a client's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from .conftest import SHAPE
+
+LIVER = [{"name": "liver", "idx": 1}]
+ADDRESS = {"label": "alpha", "tag": "final"}
+
+
+@pytest.fixture
+def content(tmp_path: Path, affine: np.ndarray) -> bytes:
+    nib.save(nib.Nifti1Image(np.ones(SHAPE, np.uint8), affine), tmp_path / "l.nii.gz")
+    return (tmp_path / "l.nii.gz").read_bytes()
+
+
+def tell(server: TestClient, content: bytes, door: str, told: dict[str, Any]) -> Any:
+    """With the file, or about the label that is there."""
+    text = json.dumps(told)
+    if door == "/datastore/label":
+        files = {"label": ("l.nii.gz", content)}
+        return server.put(door, params={"image": "alpha"}, data={"params": text}, files=files)
+    field = "info" if door.endswith("/info") else "params"
+    return server.put(door, params=ADDRESS, data={field: text})
+
+
+@pytest.mark.parametrize("door", ["/datastore/label", "/datastore/label/info", "/datastore/updatelabelinfo"])
+def test_every_door_checks_the_same(server: TestClient, studies: Path, content: bytes, door: str) -> None:
+    good = {"label_info": LIVER, "model": "medvlsam2", "client_id": "ann"}
+    assert tell(server, content, "/datastore/label", good).status_code == 200
+    before = server.get("/datastore/label/info", params=ADDRESS).json()
+    wrong = [
+        {"params": []}, {"segmentationMeta": []}, {"id": "other"}, {"image": "beta"}, {"label": "beta"},
+        {"client_id": []}, {"model": {"a": [1]}}, {"user": 5}, {"annotator": {}}, {"model_id": ["a"]},
+        {"label_info": "liver"}, {f"k{number}": 1 for number in range(101)},
+    ]  # fmt: skip
+    for told in wrong:
+        reply = tell(server, content, door, {"label_info": LIVER, **told})
+        assert (next(iter(told)), reply.status_code) == (next(iter(told)), 422), reply.text
+    assert server.get("/datastore/label/info", params=ADDRESS).json() == before
+    if door == "/datastore/label":
+        assert len(list((studies / ".refused").glob("*.told.json"))) == len(wrong)
+
+    of_the_server = {
+        "path": "/etc/passwd", "checksum": 5, "pacs": "in the PACS", "ts": 1, "name": "x", "warnings": ["w"],
+        "submission": "s", "restored_from": 7,
+    }  # fmt: skip
+    meta = {"segmentationMeta": {"status": "approved"}, "params": {"label_names": {"liver": 1}}, "note": [1]}
+    assert tell(server, content, door, {**good, **meta, **of_the_server}).status_code == 200
+    after = server.get("/datastore/label/info", params=ADDRESS).json()
+    assert {key: after.pop(key) for key in (*good, *meta)} == {**good, **meta}
+    assert after.keys() == {"ts", "name"}
+    assert (after["name"], after["ts"] > 1) == ("alpha.nii.gz", True)
