@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, cast, get_args
 from label_tasks.prompting import fields
 from label_tasks.prompting.fields import Request, shown
 from medvlsam2.data import vocabulary
+from medvlsam2.data.reading.plain_names import require_new_tag
 from medvlsam2.errors import InvalidPrompt, InvalidRequest, UnknownStructure, nearest_hint
 from medvlsam2.tasks.phrases.several import objects_in, require_one
 from medvlsam2.tasks.prompts import ObjectPrompt
@@ -29,7 +30,6 @@ UNNAMED: Final = "object"
 """Name of a result that the annotator gave no name."""
 
 _PLACEHOLDER = re.compile(r"^(segment[ _]?\d*|label[ _]?\d*|background|object|unknown.*)?$", re.IGNORECASE)
-_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -223,13 +223,9 @@ def label_tag(tag: Any) -> str:
     """A tag that is safe as the name of a folder.
 
     Raises:
-        InvalidRequest: on anything but letters, digits, ``_`` and ``-``.
+        InvalidRequest: see :func:`require_new_tag`.
     """
-    if not isinstance(tag, str) or not _TAG.fullmatch(tag):
-        raise InvalidRequest(
-            f"The label tag {shown(tag)} is not allowed. Use up to 64 letters, digits, '_' and '-', e.g. 'final'."
-        )
-    return tag
+    return require_new_tag(tag)
 
 
 def is_placeholder(name: str) -> bool:

@@ -35,6 +35,7 @@ from label_tasks.http.beside import Running, beside
 from label_tasks.http.body_limits import BodyLimits
 from label_tasks.http.clients import Cookies
 from label_tasks.http.headers import CarefulHeaders
+from label_tasks.http.once import check_query
 from label_tasks.http.origins import OurOrigins
 from label_tasks.http.server_paths import without_paths
 from label_tasks.jobs.queue import JobQueue
@@ -68,6 +69,7 @@ def build() -> FastAPI:
         title="MedVL-SAM2 for MONAI Label", lifespan=partial(_lifespan, queues), docs_url=None, redoc_url=None
     )
     checked = [Depends(guards.check_names)]
+    strict = [*checked, Depends(check_query)]
     parts = (
         pages.router,
         inference.router(Running()),
@@ -77,10 +79,10 @@ def build() -> FastAPI:
         info.router,
         gpu_state.router,
         store_routes.router,
-        viewer.router,
     )
     for part in parts:
-        application.include_router(part, dependencies=checked)
+        application.include_router(part, dependencies=strict)
+    application.include_router(viewer.router, dependencies=checked)
     static = Path(monailabel.__file__).parent / "endpoints" / "static"
     application.mount("/static", StaticFiles(directory=static), name="static")
     application.add_exception_handler(MedVLSAM2Error, _our_error)

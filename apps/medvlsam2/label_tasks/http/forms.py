@@ -11,6 +11,8 @@ from fastapi.routing import APIRoute
 from starlette.datastructures import FormData
 from starlette.formparsers import FormParser, MultiPartException, MultiPartParser
 
+from label_tasks.http.once import check_form, require_form
+
 MAX_FILES: Final = 500
 """Files of one form. Each is open while the form is read, and systems allow 1,024 open files; more go as a zip."""
 MAX_FIELDS: Final = 50
@@ -29,9 +31,11 @@ class FrugalRequest(Request):
         """The form.
 
         Raises:
-            HTTPException: 400 if it cannot be read, 413 if it has too many parts or too large a field.
+            HTTPException: 400 if it cannot be read, or has a field that is not known or twice, 413 if it has too many
+                parts or too large a field, 415 if the body is no form.
         """
         if self._read is None:
+            require_form(self)
             try:
                 async with aclosing(self.stream()) as stream:
                     self._read = await self._parser(stream).parse()
@@ -41,6 +45,7 @@ class FrugalRequest(Request):
                 raise HTTPException(
                     413 if is_limit else 400, f"The form cannot be taken: {error.message} {advice}".strip()
                 ) from error
+            check_form(self, [name for name, _ in self._read.multi_items()])
         return self._read
 
     def _parser(self, stream: AsyncIterator[bytes]) -> Any:

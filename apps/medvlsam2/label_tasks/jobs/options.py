@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from label_tasks.requests import EXTENSIONS
-from medvlsam2.data.reading.plain_names import require_tag, shown
+from medvlsam2.data.reading.plain_names import require_new_tag, shown
 from medvlsam2.errors import InvalidRequest
 
 Check = Callable[[str, Any], Any]
@@ -74,7 +74,7 @@ def ids(name: str, value: Any) -> list[int]:
 
 def result_tag(name: str, value: Any) -> str:
     """A tag for results of the model, which never take the place of what annotators submitted."""
-    tag = require_tag(value)
+    tag = require_new_tag(value)
     if tag == FINAL:
         raise InvalidRequest(
             f"{name} is 'final', the tag of what annotators submitted; results of the model go elsewhere. "

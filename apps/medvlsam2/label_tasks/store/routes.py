@@ -28,7 +28,7 @@ from label_tasks.store.infos import checked_image_info
 from label_tasks.store.scan_folder import FINAL, ScanFolder
 from label_tasks.store.submissions import submitted_suffix
 from medvlsam2 import atomic_files
-from medvlsam2.data.reading.plain_names import require_plain_name, require_tag
+from medvlsam2.data.reading.plain_names import require_new_tag, require_plain_name, require_tag
 from medvlsam2.data.scan_download import as_one_file, download_name, loads_as_it_is
 from medvlsam2.errors import InvalidRequest, UnknownLabel
 
@@ -106,7 +106,7 @@ async def change_image_info(image: str, info: Text = "{}") -> Any:
 async def save_label(image: str, label: Upload, params: Text = "{}", tag: str = "") -> Any:
     """Store a label that is good for its scan; what is not is refused now, and kept aside."""
     info = guards.parse_params(params)
-    tag = require_tag(tag or FINAL)
+    tag = require_new_tag(tag or FINAL)
     return await _beside(lambda: _save_label(image, label, info, tag))
 
 

@@ -16,6 +16,9 @@ _FORBIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode categories without a letter to see: control and format characters (line ends, NUL, right-to-left marks),
 halves of surrogate pairs, private and unassigned ones, line and paragraph separators."""
 
+KNOWN_TAGS: Final = ("final", "original", "report", "vqa")
+"""Tags with a meaning: what annotators submitted, and the masks and texts of the model."""
+
 _TAG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -63,6 +66,27 @@ def require_tag(value: object) -> str:
             f"The label tag {given} is not allowed. Use up to 64 letters, digits, '_' and '-', e.g. 'final'."
         )
     return value
+
+
+def require_new_tag(value: object) -> str:
+    """The same tag, where something may be stored under it.
+
+    Raises:
+        InvalidRequest: as :func:`require_tag`, and where it differs from one of ``KNOWN_TAGS`` only in capitals: on a
+            disk that does not tell capitals apart both would be one folder.
+
+    Example:
+        >>> require_new_tag("second_reader")
+        'second_reader'
+    """
+    tag = require_tag(value)
+    for known in KNOWN_TAGS:
+        if tag != known and tag.casefold() == known:
+            raise InvalidRequest(
+                f"The label tag {shown(tag)} differs from '{known}' only in capitals, and some disks take both for "
+                f"one. Write '{known}', or give another tag."
+            )
+    return tag
 
 
 def shown(value: str, length: int = 80) -> str:

@@ -1,0 +1,93 @@
+"""Nothing that is sent is dropped without a word: other bodies, unknown keys, values given twice, look-alike tags."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import requests
+
+INFER = "/infer/medvlsam2_semantic?image=copy0&output=json"
+LABEL = "/datastore/label?image=copy0"
+
+
+def sentence(reply: requests.Response, status: int) -> str:
+    assert reply.status_code == status, reply.text[:300]
+    told = str(reply.json()["detail"])
+    assert told.endswith(".")
+    return told
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", INFER),
+        ("PUT", LABEL),
+        ("PUT", "/datastore/image?image=other"),
+        ("PUT", "/datastore/?image=other"),
+        ("PUT", "/datastore/image/info?image=copy0"),
+        ("PUT", "/datastore/label/info?label=copy0&tag=final"),
+        ("PUT", "/datastore/updatelabelinfo?label=copy0&tag=final"),
+        ("PUT", "/session/"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["application/json", "text/plain", "application/x-www-form-urlencoded2", None])
+def test_a_body_that_is_no_form_is_refused(target: Any, method: str, path: str, kind: str | None) -> None:
+    headers = {"Content-Type": kind} if kind else {}
+    body = json.dumps({"label_prompt": [2]}).encode()
+    told = sentence(requests.request(method, target.url + path, data=body, headers=headers, timeout=60), 415)
+    assert "multipart/form-data" in told
+    assert (kind or "no content type") in told
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content-Type": "application/json"}])
+def test_a_request_without_a_body_is_answered(target: Any, headers: dict[str, str]) -> None:
+    assert requests.post(target.url + INFER, headers=headers, timeout=120).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "key"),
+    [
+        ("POST", f"{INFER}&params=%7B%22label_prompt%22%3A%5B2%5D%7D", "params"),
+        ("POST", f"{INFER}&label_prompt=2", "label_prompt"),
+        ("GET", "/datastore/?outputs=all", "outputs"),
+        ("GET", "/info/?image=copy0", "image"),
+        ("PUT", "/datastore/image/info?image=copy0&info=%7B%7D", "info"),
+        ("POST", "/train/medvlsam2_finetune?max_epochs=1", "max_epochs"),
+        ("DELETE", "/infer/medvlsam2_semantic?images=copy0", "images"),
+    ],
+)
+def test_an_unknown_key_of_the_query_is_refused(target: Any, method: str, path: str, key: str) -> None:
+    assert f"'{key}'" in sentence(requests.request(method, target.url + path, timeout=60), 400)
+
+
+def test_an_unknown_field_of_a_form_is_refused(target: Any) -> None:
+    for form in ({"data": {"label_prompt": "[2]"}}, {"files": {"scan": ("a.nii.gz", b"x")}}):
+        sentence(requests.post(target.url + INFER, timeout=60, **form), 400)
+
+
+def test_a_value_given_twice_is_refused(target: Any) -> None:
+    twice = [("params", '{"label_prompt": [1]}'), ("params", '{"label_prompt": [2]}')]
+    files = [("label", ("a.nii.gz", b"x")), ("label", ("b.nii.gz", b"y"))]
+    assert "'params'" in sentence(requests.post(target.url + INFER, data=twice, timeout=60), 400)
+    assert "'params'" in sentence(
+        requests.post(target.url + INFER, files=[(key, (None, text)) for key, text in twice], timeout=60), 400
+    )
+    assert "'label'" in sentence(requests.put(target.url + LABEL, files=files, timeout=60), 400)
+    for path in (f"{LABEL}&tag=final&tag=other", f"{LABEL}&image=copy1"):
+        assert "2 times" in sentence(requests.put(target.url + path, files=files[:1], timeout=60), 400)
+
+
+@pytest.mark.parametrize("tag", ["FINAL", "Final", "fiNal", "Original", "REPORT", "Vqa"])
+def test_tags_that_differ_only_in_capitals(target: Any, tag: str) -> None:
+    wanted = f"'{tag.casefold()}'"
+    stored = {"save_label": True, "label_tag": tag}
+    batch = f"{target.url}/batch/infer/medvlsam2_semantic"
+    for reply in (
+        target.infer("medvlsam2_semantic", "copy1", stored),
+        target.infer("medvlsam2_report", "copy1", stored),
+        requests.post(batch, json={"label_tag": tag}, timeout=60),
+        requests.put(f"{target.url}{LABEL}&tag={tag}", files={"label": ("a.nii.gz", b"x")}, timeout=60),
+    ):
+        assert wanted in sentence(reply, 400)
