@@ -55,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser().parse_args(argv)
     sys.path.insert(0, str(APP_DIR))
     from label_tasks import host_settings
+    from label_tasks.logs import private_log
     from label_tasks.uploads.private_files import ServerTemp
     from medvlsam2.data.studies.writable import require_writable
     from medvlsam2.errors import InvalidConfig
@@ -72,10 +73,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     temporary.use()
     signal.signal(signal.SIGTERM, _end)
     try:
+        import monailabel
         from monailabel.main import Main
 
         host = Main()
-        host.action_start_server(host.args_parser().parse_args(host_arguments(arguments)))
+        log = private_log.server_log(APP_DIR, arguments.studies, arguments.host, arguments.port)
+        os.environ[private_log.LOG] = str(log)
+        config = temporary.folder / "logging.json"
+        config.write_text(private_log.log_config(Path(monailabel.__file__).with_name("logging.json"), log))
+        listed = [*host_arguments(arguments), "--log_config", str(config)]
+        host.action_start_server(host.args_parser().parse_args(listed))
     finally:
         temporary.remove()
 

@@ -79,6 +79,7 @@ def serving(
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT / "lib"), os.environ.get("PYTHONPATH")))),
         "MONAI_LABEL_SESSION_PATH": str(folder / "sessions"),
+        "MEDVLSAM2_LOGS": str(folder / "logs"),
         "MONAI_LABEL_DICOMWEB_CACHE_PATH": str(folder / "dicomweb"),
         **environment,
     }

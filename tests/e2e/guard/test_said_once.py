@@ -91,3 +91,9 @@ def test_tags_that_differ_only_in_capitals(target: Any, tag: str) -> None:
         requests.put(f"{target.url}{LABEL}&tag={tag}", files={"label": ("a.nii.gz", b"x")}, timeout=60),
     ):
         assert wanted in sentence(reply, 400)
+
+
+def test_a_session_takes_the_fields_that_the_hosts_client_sends(target: Any, scan_bytes: bytes) -> None:
+    files, fields = {"files": ("scan.nii.gz", scan_bytes)}, {"client_id": "ann", "expiry": 77}
+    made = requests.put(f"{target.url}/session/", files=files, data=fields, timeout=60)
+    assert (made.status_code, made.json()["session_info"]["expiry"]) == (200, 77)

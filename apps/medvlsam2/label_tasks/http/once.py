@@ -13,7 +13,7 @@ from medvlsam2.data.reading.plain_names import shown
 from medvlsam2.errors import InvalidRequest, nearest_hint
 
 EVERYWHERE: Final = ("client_id",)
-"""Keys of the query that any route may be given: who asks."""
+"""Keys of the query or the form that any route may be given: who asks."""
 
 FORMS: Final = ("multipart/form-data", "application/x-www-form-urlencoded")
 
@@ -28,7 +28,7 @@ async def check_query(request: Request) -> None:
     if not isinstance(route, APIRoute):
         return
     known = route.dependant.query_params
-    problem = _problem("query", [key for key, _ in request.query_params.multi_items()], known, EVERYWHERE)
+    problem = _problem("query", [key for key, _ in request.query_params.multi_items()], known)
     if problem:
         raise InvalidRequest(problem)
 
@@ -42,7 +42,7 @@ def check_form(request: Request, names: Iterable[str]) -> None:
     route = request.scope.get("route")
     if not isinstance(route, APIRoute):
         return
-    problem = _problem("form", list(names), route.dependant.body_params, ())
+    problem = _problem("form", list(names), route.dependant.body_params)
     if problem:
         raise HTTPException(400, problem)
 
@@ -65,15 +65,16 @@ def require_form(request: Request) -> None:
         )
 
 
-def _problem(what: str, names: Sequence[str], known: Sequence[Any], also: tuple[str, ...]) -> str:
+def _problem(what: str, names: Sequence[str], known: Sequence[Any]) -> str:
     """The sentence about the first name that is not known or given twice; empty if all is well."""
     aliases = [field.alias for field in known]
     several = {field.alias for field in known if get_origin(field.field_info.annotation) is list}
     for name, count in Counter(names).items():
-        if name not in aliases and name not in also:
-            listed = ", ".join((*aliases, *also)) or "none"
+        if name not in aliases and name not in EVERYWHERE:
+            listed = ", ".join((*aliases, *EVERYWHERE))
             hint = nearest_hint(name, aliases)
-            return f"The {what} has the key {shown(name)}, which is not known here. {hint} Allowed: {listed}."
+            told = f"The {what} has the key {shown(name)}, which is not known here."
+            return " ".join(filter(None, (told, hint, f"Allowed: {listed}.")))
         if count > 1 and name not in several:
             return f"The {what} has the key {shown(name)} {count} times, and it takes one value. Give it once."
     return ""

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, File, HTTPException, Request, UploadFile
+from fastapi import APIRouter, File, Form, HTTPException, Request, UploadFile
 from fastapi.responses import FileResponse
 from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.sessions import SessionInfo
@@ -26,16 +26,21 @@ router = APIRouter(route_class=FrugalRoute, tags=["Session"])
 
 @router.put("/session/", summary="Create a session with an image of the client's own")
 async def create(
+    *,
     request: Request,
     files: Annotated[list[UploadFile], File(description="one scan, its slices, or a zip archive")],
     uncompress: bool = False,
     expiry: int = 0,
+    uncompress_field: Annotated[bool, Form(alias="uncompress")] = False,
+    expiry_field: Annotated[int, Form(alias="expiry")] = 0,
 ) -> dict[str, Any]:
     """Keep a scan under a random id until nobody has used it for ``expiry`` seconds.
 
-    Zip archives are unpacked, with ``uncompress`` or without.
+    Zip archives are unpacked, with ``uncompress`` or without. The host's Python client sends both as
+    fields of the form.
     """
-    for file in files if uncompress else ():
+    expiry = expiry or expiry_field
+    for file in files if uncompress or uncompress_field else ():
         guards.require_upload(file, (".zip",))
     info = await beside(partial(_keep, files, client_of(request), expiry))
     return {"session_id": info.name, "session_info": told(info)}

@@ -9,10 +9,11 @@ from typing import Final
 import anyio
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response
-from monailabel.config import settings
 from monailabel.interfaces.utils.app import app_instance
 
 from label_tasks.http.server_paths import without_paths
+from label_tasks.logs.any_path import without_any_path
+from label_tasks.logs.private_log import own_log
 from label_tasks.pages import render, start
 from label_tasks.pages.pictures import Pictures
 from label_tasks.pages.studies import Studies, listing_of
@@ -32,7 +33,7 @@ _KINDS: Final = {".css": "text/css", ".js": "text/javascript"}
 
 MAX_LOG_LINES: Final = 5000
 MAX_LOG_BYTES: Final = 2**20
-"""More than anybody reads in a browser; the whole log is a file in the app's folder."""
+"""More than anybody reads in a browser; the whole log is a file that only the server's user can read."""
 
 router = APIRouter(include_in_schema=False)
 _studies = Studies(lambda: listing_of(app_instance().datastore()))
@@ -83,7 +84,7 @@ async def redoc() -> Response:
 async def log(lines: int = 300, html: bool = True, text: bool = False) -> Response:
     """The last lines of the server's log, as a page or as text."""
     count = min(max(lines, 1), MAX_LOG_LINES)
-    tail = await anyio.to_thread.run_sync(_tail, Path(settings.MONAI_LABEL_APP_DIR, "logs", "app.log"), count)
+    tail = await anyio.to_thread.run_sync(_tail, own_log(), count)
     if text or not html:
         return Response(tail, media_type="text/plain; charset=utf-8", headers=render.headers())
     return render.page("logs.html", tail=tail, count=count)
@@ -103,12 +104,14 @@ async def asset(name: str) -> Response:
     return FileResponse(path, media_type=_KINDS[path.suffix], headers=render.headers())
 
 
-def _tail(path: Path, count: int) -> str:
-    """The last lines of a log, of which at most ``MAX_LOG_BYTES`` are read."""
+def _tail(path: Path | None, count: int) -> str:
+    """The last lines of this server's log, of which at most ``MAX_LOG_BYTES`` are read."""
+    if path is None:
+        return "This server writes no log of its own. Start it with medvlsam2 serve."
     try:
         with path.open("rb") as stream:
             stream.seek(max(0, path.stat().st_size - MAX_LOG_BYTES))
             text = stream.read(MAX_LOG_BYTES).decode("utf-8", errors="replace")
     except OSError as error:
         return f"The log cannot be read ({error.strerror})."
-    return without_paths("\n".join(text.splitlines()[-count:]))
+    return without_any_path(without_paths("\n".join(text.splitlines()[-count:])))
