@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import importlib.util
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -74,3 +75,30 @@ def test_a_header_that_names_a_file_of_the_server(target: Any) -> None:
     )
     assert made.status_code in {400, 422}
     assert "root:" not in made.text
+
+
+@pytest.mark.parametrize("way", ["state", "image", "infer"])
+def test_an_expired_session_is_gone_with_its_files(target: Any, scan_bytes: bytes, way: str) -> None:
+    client = requests.Session()
+    part = {"files": ("scan.nii.gz", scan_bytes)}
+    made = client.put(f"{target.url}/session/?expiry=1", files=part, timeout=60).json()["session_id"]
+    folder = target.folder / "sessions" / made
+    assert folder.is_dir()
+    assert client.get(f"{target.url}/session/{made}", timeout=60).status_code == 200
+    time.sleep(2.5)
+    infer = f"{target.url}/infer/medvlsam2_semantic?session_id={made}"
+    reply = {
+        "state": lambda: client.get(f"{target.url}/session/{made}", timeout=60),
+        "image": lambda: client.get(f"{target.url}/session/{made}?image=true", timeout=60),
+        "infer": lambda: client.post(infer, timeout=60),
+    }[way]()
+    assert (reply.status_code, "expired" in reply.json()["detail"]) == (404, True)
+    assert not folder.exists()
+
+
+def test_files_of_an_expired_session_go_with_the_next_upload(target: Any, scan_bytes: bytes) -> None:
+    part = {"files": ("scan.nii.gz", scan_bytes)}
+    made = requests.put(f"{target.url}/session/?expiry=1", files=part, timeout=60).json()["session_id"]
+    time.sleep(2.5)
+    assert requests.put(f"{target.url}/session/", files=part, timeout=60).status_code == 200
+    assert not (target.folder / "sessions" / made).exists()

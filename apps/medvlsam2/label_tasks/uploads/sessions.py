@@ -40,6 +40,7 @@ class PrivateSessions(Sessions):  # type: ignore[misc]
             owners: who may use it.
             expiry_s: seconds without use after which it is removed.
         """
+        self.remove_expired()
         session_id = secrets.token_hex(16)
         folder = Path(self.store_path) / session_id
         _make_private(folder)
@@ -76,6 +77,9 @@ class PrivateSessions(Sessions):  # type: ignore[misc]
             return None
         info = self.get(session_id) if fetch_cache else None
         info = info or self._read(Path(self.store_path) / session_id)
+        if info is not None and _has_expired(info):
+            self.remove_session(session_id)
+            return None
         if info is None or not Path(info.image).exists():
             self.pop(session_id, None)
             return None
@@ -107,7 +111,7 @@ class PrivateSessions(Sessions):  # type: ignore[misc]
             info = self._read(folder)
             if info is None and now_s - folder.stat().st_mtime < self.expiry:
                 continue
-            if info is None or info.last_access_ts + info.expiry < now_s:
+            if info is None or _has_expired(info):
                 self.pop(folder.name, None)
                 shutil.rmtree(folder, ignore_errors=True)
                 count += 1
@@ -135,6 +139,11 @@ def told(info: SessionInfo) -> dict[str, Any]:
         "last_access_ts": info.last_access_ts,
         "expiry": info.expiry,
     }
+
+
+def _has_expired(info: SessionInfo) -> bool:
+    """Both times are whole seconds, so that a session lives for its expiry at least."""
+    return bool(info.last_access_ts + info.expiry < int(time.time()))
 
 
 def _make_private(folder: Path) -> None:
