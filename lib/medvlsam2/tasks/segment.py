@@ -20,6 +20,7 @@ from medvlsam2.errors import InvalidPrompt
 from medvlsam2.model.memory_limit import enough_memory
 from medvlsam2.model.object_query import ObjectMasks, Turn
 from medvlsam2.model.precision import autocast
+from medvlsam2.tasks.answers.apart import require_together
 from medvlsam2.tasks.answers.compose import Composition
 from medvlsam2.tasks.answers.geometry import (
     EMPTY_BOX_SHARE,
@@ -90,7 +91,8 @@ def segment(
 
     Raises:
         DeviceFull: if the device's memory does not suffice.
-        InvalidPrompt: on no prompt or too many, too many clicks, a click outside the scan, an inverted or empty box.
+        InvalidPrompt: on no prompt or too many, too many clicks, a click outside the scan or its box, an inverted or
+            empty box.
         UnknownStructure: if a text names nothing that the vocabulary knows.
         Superseded: if a later request replaced this one.
     """
@@ -101,6 +103,8 @@ def segment(
         raise InvalidPrompt(
             f"{clicks} clicks given; at most {MAX_CLICKS} are allowed in one request. Keep those that matter most."
         )
+    for prompt in prompts:
+        require_together(prompt, volume)
     names = [prompt.display_name for prompt in prompts]
     device, asked_about = torch.device(engine.device), (volume.content_hash if owner is None else owner)
     with engine.claims.claim(asked_about, names) as claim, engine.requests.one(), enough_memory(), autocast(device):

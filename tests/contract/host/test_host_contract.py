@@ -19,6 +19,7 @@ from monailabel.interfaces.app import MONAILabelApp
 from label_tasks import segmentation
 from label_tasks.failures import errors_as_http
 from medvlsam2 import errors
+from medvlsam2.tasks.segment import segment
 
 APP_DIR = Path(__file__).resolve().parents[3] / "apps" / "medvlsam2"
 SHAPE = (5, 7, 9)
@@ -167,6 +168,15 @@ class TestMasks:
         assert refusal.value.status_code == 422
         assert "(0, 3, 0, 3, 20, 31)" in refusal.value.detail
         assert "(5, 7, 9)" in refusal.value.detail
+
+    def test_a_click_outside_its_box_is_refused(self, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(segmentation, "segment", segment)
+        with pytest.raises(HTTPException) as refusal:
+            ask("medvlsam2_interactive", foreground=[[4, 5, 6]], roi=[0, 1, 0, 1, 0, 1])
+        assert refusal.value.status_code == 422
+        assert "Click 1 on 'object' at voxel (4.0, 5.0, 6.0) lies outside its box (0, 2, 0, 2, 0, 2)" in (
+            refusal.value.detail
+        )
 
 
 class TestTexts:

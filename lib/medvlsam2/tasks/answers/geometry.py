@@ -123,13 +123,13 @@ def mark_by_intensity(
 
 
 def heed_clicked_voxels(label_map: UInt8[np.ndarray, "i j k"], prompts: Sequence[ObjectPrompt]) -> None:
-    """A voxel that was clicked is inside, one clicked beside the object is not; a box stays the limit."""
+    """A voxel that was clicked is inside, one clicked beside the object is not; clicks outside a box are refused."""
     for wanted in (0, 1):
         for value, prompt in enumerate(prompts, start=1):
             for point, label in zip(prompt.points_ijk, prompt.point_labels, strict=True):
                 i, j, k = label_map.shape
                 voxel = voxel_of(point, (i, j, k))
-                if label != wanted or (label and not _in_box(voxel, prompt.box_ijk)):
+                if label != wanted:
                     continue
                 if label:
                     label_map[voxel] = value
@@ -163,12 +163,6 @@ def keep_corrected(label_map: UInt8[np.ndarray, "i j k"], prompts: Sequence[Obje
             drawn = np.moveaxis(prompt.mask, slice_axis, 0)[index]
             slices[index][slices[index] == number] = 0
             slices[index][drawn] = number
-
-
-def _in_box(voxel_ijk: tuple[int, int, int], box_ijk: BoxIJK | None) -> bool:
-    if box_ijk is None:
-        return True
-    return all(low <= at < high for at, low, high in zip(voxel_ijk, box_ijk[::2], box_ijk[1::2], strict=True))
 
 
 def place_of(prompt: ObjectPrompt) -> str:

@@ -30,7 +30,7 @@ def without_stray_clicks(prompt: ObjectPrompt, volume: CTVolume) -> Kept:
     A viewer keeps the clicks of a segment: one that slipped beside the scan would make every later request fail.
     The prompt whose only clicks lie outside is refused where it is used, with the place of the first.
     """
-    inside = [_is_inside(point, volume) for point in prompt.points_ijk]
+    inside = [is_inside(point, volume) for point in prompt.points_ijk]
     if all(inside) or not (any(inside) or prompt.box_ijk is not None):
         return Kept(prompt, ())
     try:
@@ -50,7 +50,8 @@ def without_stray_clicks(prompt: ObjectPrompt, volume: CTVolume) -> Kept:
     return Kept(kept, notes)
 
 
-def _is_inside(point_ijk: tuple[float, float, float], volume: CTVolume) -> bool:
+def is_inside(point_ijk: tuple[float, float, float], volume: CTVolume) -> bool:
+    """Whether a click lies in the scan."""
     return all(-0.5 <= place <= size - 0.5 for place, size in zip(point_ijk, volume.shape_ijk, strict=True))
 
 
