@@ -33,6 +33,16 @@ def tell(server: TestClient, content: bytes, door: str, told: dict[str, Any]) ->
     return server.put(door, params=ADDRESS, data={field: text})
 
 
+def test_a_refusal_leaves_no_image_id_in_the_log(
+    server: TestClient, studies: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        assert tell(server, content, "/datastore/label", {"label_info": [{"name": "liver", "idx": 9}] * 2}).is_error
+    assert "was refused and kept aside" in caplog.text
+    assert "alpha" not in "".join(record.getMessage() for record in caplog.records if "httpx" not in record.name)
+    assert "alpha" in next((studies / ".refused").glob("*.told.json")).read_text()
+
+
 @pytest.mark.parametrize("door", ["/datastore/label", "/datastore/label/info", "/datastore/updatelabelinfo"])
 def test_every_door_checks_the_same(server: TestClient, studies: Path, content: bytes, door: str) -> None:
     good = {"label_info": LIVER, "model": "medvlsam2", "client_id": "ann"}

@@ -8,6 +8,8 @@ import json
 import os
 import resource
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -307,6 +309,28 @@ def test_uploads_of_a_killed_server_are_removed(opened: Any, root: Path) -> None
         opened()
         assert on_its_way.read_text() == "young"
         assert not old.exists()
+
+
+def test_an_upload_goes_at_the_next_start_once_its_server_was_killed(opened: Any, root: Path) -> None:
+    """At once, though it is young; that of a living server stays."""
+    script = (
+        "import sys, time; from pathlib import Path; from medvlsam2.data.studies.scan_list import ScanList; "
+        "from medvlsam2.data.studies.studies_folder import StudiesFolder; "
+        "folder = StudiesFolder(Path(sys.argv[1]), lambda _: ScanList({}))\n"
+        "with folder.incoming('scan.nii.gz') as path:\n"
+        "    path.write_text('of a patient'); print('there', flush=True); time.sleep(60)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", script, str(root)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "there\n"
+        opened()
+        assert [path.read_text() for path in (root / ".incoming").rglob("scan.nii.gz")] == ["of a patient"]
+    finally:
+        child.kill()
+        child.communicate()
+    opened()
+    assert list((root / ".incoming").iterdir()) == []
 
 
 def test_an_image_id_is_given_once(opened: Any, root: Path, tmp_path: Path) -> None:

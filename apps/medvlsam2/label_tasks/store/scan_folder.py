@@ -261,7 +261,8 @@ class ScanFolder(Datastore):  # type: ignore[misc]
     ) -> None:
         told = {"image": image_id, "tag": tag, "reason": str(error), "info": dict(info)}
         self.folder.keep_refused(submitted, told)
-        logger.warning("A label of image '%s' under tag '%s' was refused and kept aside: %s", image_id, tag, error)
+        # The id may hold a patient's name, and the error's sentence holds the id: both are told in the kept file.
+        logger.warning("A label under tag '%s' was refused and kept aside (%s)", tag, type(error).__name__)
 
     def remove_label(self, label_id: str, label_tag: str) -> None:
         """Take a label away; its versions stay."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from collections.abc import MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from medvlsam2 import atomic_files
+from medvlsam2.data.studies import incoming
 from medvlsam2.data.studies.index import Entry, ImageEntry, StudiesIndex
 from medvlsam2.data.studies.label_shelf import LabelShelf
 from medvlsam2.data.studies.scan_list import FoundScan, ScanList
@@ -19,12 +18,6 @@ from medvlsam2.data.studies.versions import VERSIONS
 from medvlsam2.errors import StorageFull
 
 logger = logging.getLogger(__name__)
-
-INCOMING: Final = ".incoming"
-"""Uploads lie here, private, until they are checked and moved to their place."""
-
-FORGOTTEN_S: Final = 3600.0
-"""An upload of this age is on its way no more."""
 
 SeenLabels = MutableMapping[tuple[str, str], tuple[tuple[str, int, int], ...]]
 """By tag and image id: name, size and time of the label files that the index is known to agree with."""
@@ -66,10 +59,7 @@ def mend(index: StudiesIndex, found: ScanList, shelf: LabelShelf, seen: SeenLabe
 
 def remove_partial_files(root: Path, shelf: LabelShelf) -> None:
     """Remove what killed processes were writing or receiving; call it with the folder's lock held."""
-    incoming = root / INCOMING
-    for upload in incoming.iterdir() if incoming.is_dir() else ():
-        if time.time() - upload.stat().st_mtime > FORGOTTEN_S:  # a younger one may be on its way to another server
-            shutil.rmtree(upload, ignore_errors=True)
+    incoming.remove_forgotten(root)
     folders = [root]
     for tag in shelf.tags():
         versions = shelf.folder / tag / VERSIONS
@@ -82,7 +72,7 @@ def remove_partial_files(root: Path, shelf: LabelShelf) -> None:
 
 def _mend_images(index: StudiesIndex, found: ScanList) -> None:
     for image_id in [image_id for image_id in index.objects if image_id not in found.scans]:
-        logger.info("Image '%s' is no longer in the folder; its labels stay in theirs", image_id)
+        logger.info("An image is no longer in the folder; its labels stay in theirs")  # an id may hold a patient's name
         del index.objects[image_id]
     for image_id, scan in found.scans.items():
         item = index.objects.setdefault(image_id, ImageEntry())
@@ -103,9 +93,9 @@ def _mend_label(item: ImageEntry, tag: str, image_id: str, shelf: LabelShelf) ->
         info = dict(label.version.info)
     elif place.versions_folder.is_dir():
         logger.warning(
-            "The label of image '%s' under tag '%s' was changed outside of the server: the names of its values are not "
-            "known any more. Submit it again with names, or restore an earlier version",
-            image_id, tag,
+            "A label under tag '%s' was changed outside of the server: the names of its values are not known any more. "
+            "Submit it again with names, or restore an earlier version; `medvlsam2 doctor` tells which it is",
+            tag,
         )  # fmt: skip
         info = {}
     else:
@@ -115,5 +105,5 @@ def _mend_label(item: ImageEntry, tag: str, image_id: str, shelf: LabelShelf) ->
         try:
             place.adopt(info)
         except StorageFull as error:
-            logger.warning("The label of image '%s' under tag '%s' has no record yet: %s", image_id, tag, error)
+            logger.warning("A label under tag '%s' has no record yet (%s)", tag, type(error).__name__)
     item.labels[tag] = Entry(label.ext, info)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import json
 import logging
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from medvlsam2 import atomic_files
-from medvlsam2.data.studies import mending, refused
+from medvlsam2.data.studies import incoming, mending, refused
 from medvlsam2.data.studies.folder_lock import FolderLock
 from medvlsam2.data.studies.index import INDEX, LABELS, DamagedIndex, Entry, ImageEntry, StudiesIndex, plain, read_index
 from medvlsam2.data.studies.label_place import LABEL_SUFFIXES, LabelFile
@@ -268,9 +267,8 @@ class StudiesFolder:
         Args:
             name: a name of our own with the upload's suffix, as messages may show it.
         """
-        atomic_files.make_folder(self.root / mending.INCOMING, private=True)
-        with tempfile.TemporaryDirectory(dir=self.root / mending.INCOMING) as private:
-            yield Path(private) / name
+        with incoming.receiving(self.root, name) as arrived:
+            yield arrived
 
     def keep_refused(self, source: Path, told: Mapping[str, Any]) -> None:
         """Keep what was submitted and refused, for a person to look at.

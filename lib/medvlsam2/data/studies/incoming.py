@@ -1,0 +1,67 @@
+"""Uploads on their way into a studies folder: private, and gone with the server that receives them.
+
+Each lies in a folder of its own, beside a lock that its server holds. The system releases the lock of a process that
+was killed, so the next server knows what is nobody's any more. The lock is taken before the folder is made.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock, Timeout
+
+from medvlsam2 import atomic_files
+
+INCOMING: Final = ".incoming"
+_LOCK_SUFFIX: Final = ".lock"
+
+FORGOTTEN_S: Final = 3600.0
+"""An upload without a lock is of a server of an earlier version: at this age it is on its way no more."""
+
+
+@contextmanager
+def receiving(root: Path, name: str) -> Iterator[Path]:
+    """A place for one upload, in a private folder that goes when the block ends.
+
+    Args:
+        root: the studies folder.
+        name: of the file.
+    """
+    atomic_files.make_folder(root / INCOMING, private=True)
+    private = root / INCOMING / secrets.token_hex(8)
+    lock = _lock_of(private)
+    with lock:
+        try:
+            private.mkdir(mode=0o700)
+            yield private / name
+        finally:
+            _remove(private)
+
+
+def remove_forgotten(root: Path) -> None:
+    """Remove the uploads of servers that were killed; those of living ones stay."""
+    incoming = root / INCOMING
+    for private in incoming.iterdir() if incoming.is_dir() else ():
+        if not private.is_dir():
+            continue
+        with suppress(Timeout, FileNotFoundError):  # its server lives, or has finished with it just now
+            if Path(_lock_of(private).lock_file).exists():
+                with _lock_of(private):
+                    _remove(private)
+            elif time.time() - private.stat().st_mtime > FORGOTTEN_S:
+                _remove(private)
+
+
+def _lock_of(private: Path) -> FileLock:
+    return FileLock(private.with_name(private.name + _LOCK_SUFFIX), timeout=0)
+
+
+def _remove(private: Path) -> None:
+    shutil.rmtree(private, ignore_errors=True)
+    Path(_lock_of(private).lock_file).unlink(missing_ok=True)
