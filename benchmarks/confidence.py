@@ -6,7 +6,7 @@
 The first command asks for every structure and finding by its name, on phantoms that no one trained on (not those of
 ``benchmarks/findings.py``, and not the evaluation's own) and on OpenKBP scans of the train split, and writes a line per
 answer; started again it goes on where it stopped. The second fits, separately for structures and findings: the raw
-confidence from which on an object counts as present, as high as it can be without losing right masks; and by
+confidence from which on an object counts as present, so that as many answers as possible are right; and by
 isotonic regression how often an answer of some raw confidence is right. Both go into the model's
 ``metadata.json``; ``medvlsam2 evaluate`` shows on other scans whether they hold.
 """
@@ -42,8 +42,6 @@ NEVER_IN_A_HEAD = ("kidney_left", "kidney_right", "urinary_bladder", "sacrum", "
 MIN_VOXELS = 20
 COARSE = PhantomConfig(max_voxels=400_000)
 """Phantoms of about the voxel size of OpenKBP's scans, so that many can be asked about on a CPU."""
-LOST = 0.01
-"""So large a share of right masks may count as not present."""
 
 
 def main() -> None:
@@ -145,7 +143,7 @@ def fitted(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     raw = np.array([line["raw"] for line in lines])
     there = np.array([line["there"] for line in lines])
     right = np.array([line["dice"] >= RIGHT_DICE for line in lines])
-    threshold = _threshold(raw, right)
+    threshold = _threshold(raw, there, right)
     told = raw >= threshold
     return {
         "answers": len(lines),
@@ -156,13 +154,20 @@ def fitted(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _threshold(raw: np.ndarray, right: np.ndarray) -> float:
-    """As high as it may be without losing more than one right mask in a hundred: midway to the next weaker answer."""
-    if not right.any():
+def _threshold(raw: np.ndarray, there: np.ndarray, right: np.ndarray) -> float:
+    """Where most answers are right, midway to the next weaker answer; of several such places the lowest.
+
+    "Present" is right with a right mask, "absent" where the object is not there.
+    """
+    places = np.unique(raw[raw > 0])
+    if not len(places):
         return 1.0
-    lowest = float(np.quantile(raw[right], LOST, method="lower"))
-    weaker = raw[raw < lowest]
-    return (lowest + float(weaker.max())) / 2 if len(weaker) else lowest
+    counts = [int((right & (raw >= place)).sum() + (~there & (raw < place)).sum()) for place in (*places, np.inf)]
+    best = int(np.argmax(counts))
+    if best == len(places):
+        return 1.0
+    weaker = raw[raw < places[best]]
+    return float(places[best] + weaker.max()) / 2 if len(weaker) else float(places[best])
 
 
 def _line(raw: np.ndarray, right: np.ndarray, *, increasing: bool) -> list[list[float]]:

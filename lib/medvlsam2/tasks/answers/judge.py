@@ -11,7 +11,7 @@ from medvlsam2.model.object_query import EMPTY_LOGIT
 from medvlsam2.tasks.answers.confidence import Calibration
 from medvlsam2.tasks.answers.geometry import known_keys, sureness
 from medvlsam2.tasks.answers.results import ObjectResult
-from medvlsam2.tasks.answers.sides import CORD, bind_to_side, helpers, told
+from medvlsam2.tasks.answers.sides import CORD, Bound, bind_to_side, helpers, told
 from medvlsam2.tasks.looks import Found
 from medvlsam2.tasks.phrases.sides import Sided, side_in
 from medvlsam2.tasks.prompts import ObjectPrompt
@@ -40,12 +40,15 @@ class Judge:
     def judge(self, found: Mapping[int, Found]) -> None:
         """Take away what is on a wrong side, and what is too unsure; masks are changed in place."""
         named = {number: one for number, one in found.items() if self._is_by_words(number)}
-        self._bind(named)
+        bound = self._bind(named)
         for number, one in named.items():
             self.seen[number] = sureness(one.masks)
             calibration = self._calibration(number)
             if calibration is not None and not calibration.is_present(self.seen[number]):
                 one.masks.mask_logits.fill_(EMPTY_LOGIT)
+        for number, (side, became) in bound.items():
+            note = told(self.prompts[number].display_name, side, became, is_left=found[number].is_anywhere)
+            self.notes += [note] if note is not None else []
 
     def confident(self, number: int, result: ObjectResult) -> ObjectResult:
         """A result whose confidence is how often such answers were right, where that was counted."""
@@ -55,17 +58,14 @@ class Judge:
         sure = self.seen[number]
         return replace(result, sureness=sure, confidence=calibration.confidence(sure, present=result.present))
 
-    def _bind(self, found: Mapping[int, Found]) -> None:
+    def _bind(self, found: Mapping[int, Found]) -> dict[int, tuple[Sided, Bound]]:
+        """Which side binds each object, and what became of it."""
         bound = {number: side_in(self.prompts[number].text or "") for number in found}
         sided = {number: one for number, one in bound.items() if one is not None and found[number].is_anywhere}
         if not sided:
-            return
+            return {}
         organs = self._organs(sided, found)
-        for number, side in sided.items():
-            became = bind_to_side(found[number], side, organs)
-            name = self.prompts[number].display_name
-            note = told(name, side, became, is_left=found[number].is_anywhere)
-            self.notes += [note] if note is not None else []
+        return {number: (side, bind_to_side(found[number], side, organs)) for number, side in sided.items()}
 
     def _organs(self, sided: Mapping[int, Sided], found: Mapping[int, Found]) -> dict[str, Found]:
         """The structures that tell the sides: those that were asked for anyway, and the others."""

@@ -19,6 +19,7 @@ from medvlsam2.data import vocabulary
 from medvlsam2.model.object_query import EMPTY_LOGIT
 from medvlsam2.tasks.looks import Found
 from medvlsam2.tasks.phrases.sides import Sided
+from medvlsam2.transforms.guided import MOST
 
 CORD: Final = "spinal_cord"
 """In the middle of the body wherever the trunk is seen."""
@@ -43,14 +44,16 @@ class Bound:
 def bind_to_side(found: Found, sided: Sided, organs: Mapping[str, Found]) -> Bound:
     """Take away what lies on the other side, or far from the organ of a finding.
 
+    Pixels that the scan's edges could lift into the mask later (``guided.MOST``) are taken away as well.
+
     Args:
         found: the object; its mask logits are changed in place.
         sided: which side is named, and by which organ it can be told.
         organs: masks of the organ, its counterpart and the spinal cord, as far as the model knows them.
     """
-    places_ras, index = _places(found)
-    if not len(places_ras):
+    if not found.is_anywhere:
         return Bound(0.0, is_checked=True)
+    places_ras, index = _places(found, above=-MOST)
     allowed = np.ones(len(places_ras), dtype=bool)
     middle = _middle_x_mm(sided, organs)
     if middle is not None:
@@ -59,9 +62,10 @@ def bind_to_side(found: Found, sided: Sided, organs: Mapping[str, Found]) -> Bou
     organ = None if sided.organ is None else organs.get(sided.organ)
     if sided.is_finding and organ is not None and organ.is_anywhere:
         allowed &= _is_near(places_ras, _places(organ)[0])
+    was_in = (found.masks.mask_logits[index[0], index[1], index[2]] > 0).cpu().numpy()
     elsewhere = index[:, torch.from_numpy(~allowed).to(index.device)]
     found.masks.mask_logits[elsewhere[0], elsewhere[1], elsewhere[2]] = EMPTY_LOGIT
-    return Bound(float((~allowed).mean()), is_checked=middle is not None)
+    return Bound(float((~allowed)[was_in].mean()), is_checked=middle is not None)
 
 
 def helpers(sided: Sided) -> tuple[str, ...]:
@@ -83,8 +87,13 @@ def told(name: str, sided: Sided, bound: Bound, *, is_left: bool) -> str | None:
         return f"Nothing in this scan tells left from right for '{name}': check that it is on the {sided.side} side."
     if bound.removed == 0.0:
         return None
-    if not is_left:
+    if not is_left and bound.removed == 1.0:
         return f"All that was seen for '{name}' lies elsewhere than the {where}, so it counts as not present."
+    if not is_left:
+        return (
+            f"{bound.removed:.0%} of what was seen for '{name}' lay elsewhere than the {where}, and the rest was too "
+            "unsure: it counts as not present."
+        )
     return f"{bound.removed:.0%} of what was seen for '{name}' lay elsewhere than the {where} and is left out."
 
 
@@ -109,10 +118,10 @@ def _is_near(places_ras: Float[np.ndarray, "n 3"], organ_ras: Float[np.ndarray, 
     return np.asarray(((places_ras >= low) & (places_ras <= high)).all(axis=1))
 
 
-def _places(found: Found) -> tuple[Float[np.ndarray, "n 3"], torch.Tensor]:
-    """Where the mask's pixels lie in the patient (RAS mm), and their indices d, row, column."""
+def _places(found: Found, *, above: float = 0.0) -> tuple[Float[np.ndarray, "n 3"], torch.Tensor]:
+    """Where pixels with a higher mask logit lie in the patient (RAS mm), and their indices d, row, column."""
     record, side = found.record, found.masks.mask_logits.shape[-1]
-    index = torch.nonzero(found.masks.mask_logits > 0).T
+    index = torch.nonzero(found.masks.mask_logits > above).T
     scale = np.array([1.0, record.side / side, record.side / side])
     dhw = (index.T.cpu().numpy() + np.array([0.0, 0.5, 0.5])) * scale - np.array([0.0, 0.5, 0.5])
     ijk = record.dhw_to_ijk(dhw.astype(np.float64))
