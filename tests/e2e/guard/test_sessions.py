@@ -102,3 +102,42 @@ def test_files_of_an_expired_session_go_with_the_next_upload(target: Any, scan_b
     time.sleep(2.5)
     assert requests.put(f"{target.url}/session/", files=part, timeout=60).status_code == 200
     assert not (target.folder / "sessions" / made).exists()
+
+
+def kept(target: Any, scan_bytes: bytes) -> tuple[requests.Session, str]:
+    """A client and its session."""
+    client = requests.Session()
+    made = client.put(f"{target.url}/session/", files={"files": ("scan.nii.gz", scan_bytes)}, timeout=60)
+    return client, made.json()["session_id"]
+
+
+def test_two_scans_in_one_request_are_refused(target: Any, scan_bytes: bytes) -> None:
+    client, session = kept(target, scan_bytes)
+    infer, part = f"{target.url}/infer/medvlsam2_semantic?output=json", {"file": ("scan.nii.gz", scan_bytes)}
+    for query, files in (
+        ({"image": "copy0", "session_id": session}, None),
+        ({"image": "copy0"}, part),
+        ({"session_id": session}, part),
+    ):
+        reply = client.post(infer, params=query, files=files, timeout=60)
+        assert (reply.status_code, "one scan" in reply.json()["detail"]) == (400, True), query
+
+
+def test_the_name_that_slicer_sends_with_a_session_is_taken(target: Any, scan_bytes: bytes) -> None:
+    """3D Slicer names its volume beside the session; no image of the datastore has that name."""
+    client, session = kept(target, scan_bytes)
+    query = {"image": "Volume 1", "session_id": session, "output": "json"}
+    assert client.post(f"{target.url}/infer/medvlsam2_semantic", params=query, timeout=120).status_code == 200
+
+
+def test_a_result_that_is_not_stored_says_so(target: Any, scan_bytes: bytes) -> None:
+    client, session = kept(target, scan_bytes)
+    infer, form = f"{target.url}/infer/medvlsam2_semantic?output=json", {"params": '{"save_label": true}'}
+    part = {"file": ("scan.nii.gz", scan_bytes)}
+    for reply in (
+        client.post(infer, params={"session_id": session}, data=form, timeout=120),
+        client.post(infer, files=part, data=form, timeout=120),
+    ):
+        assert any("Nothing was stored" in line for line in reply.json()["warnings"])
+    stored = client.post(infer, params={"image": "copy3"}, data=form, timeout=120).json()
+    assert not any("Nothing was stored" in line for line in stored["warnings"])

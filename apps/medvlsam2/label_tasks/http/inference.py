@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, File, Form, Request, UploadFile
 from fastapi.responses import FileResponse, JSONResponse, Response
@@ -34,6 +34,10 @@ from medvlsam2.errors import InvalidRequest, UnknownImage
 
 logger = logging.getLogger(__name__)
 
+NOT_STORED: Final = (
+    "Nothing was stored: save_label is for images of the datastore, and this scan is of a session or of the request "
+    "alone. Upload it with PUT /datastore/image to store labels of it."
+)
 Output = Literal["image", "json", "all", "dicom_seg"]
 
 
@@ -100,8 +104,10 @@ def _source(asked: Asked, client: Client) -> dict[str, Any]:
     """The image that is meant, as the app's request names it; an upload is looked at later.
 
     Raises:
+        InvalidRequest: if the request names no scan, or two.
         UnknownImage: if it is not in the datastore, or no session of this client.
     """
+    _refuse_two(asked)
     if asked.file is not None:
         guards.require_upload(asked.file, guards.UPLOADS)
         return {}
@@ -120,6 +126,18 @@ def _source(asked: Asked, client: Client) -> dict[str, Any]:
     return {"image": asked.image}
 
 
+def _refuse_two(asked: Asked) -> None:
+    """3D Slicer names its volume beside a session: a name that no image of the datastore has names no second scan."""
+    beside_it = asked.file is not None or asked.session_id
+    is_known = bool(beside_it and asked.image) and asked.image in app_instance().datastore().list_images()
+    given = {"an uploaded file": asked.file is not None, "session_id": bool(asked.session_id), "image": is_known}
+    named = [name for name, is_given in given.items() if is_given]
+    if len(named) > 1:
+        raise InvalidRequest(
+            f"The request names {' and '.join(named)}, and an answer is about one scan. Give one of them."
+        )
+
+
 def _answer(asked: Asked, source: Mapping[str, Any]) -> Response:
     """Write what was uploaded into a private folder for the time of the inference, run it, and pack the reply."""
     with private_folder() as folder:
@@ -133,6 +151,8 @@ def _answer(asked: Asked, source: Mapping[str, Any]) -> Response:
             request["label"] = str(strokes.label_file(label.filename or "", label.file, folder, scan))
         logger.info("Inference with %s: %s", asked.model, ", ".join(sorted(asked.params)))
         result = app_instance().infer(request)
+        if asked.params.get("save_label") and (asked.file is not None or asked.session_id):
+            result["params"]["warnings"].append(NOT_STORED)
         return _packed(asked, result)
 
 
