@@ -20,6 +20,7 @@ from medvlsam2.errors import InvalidPrompt
 from medvlsam2.model.memory_limit import enough_memory
 from medvlsam2.model.object_query import ObjectMasks, Turn
 from medvlsam2.model.precision import autocast
+from medvlsam2.tasks.answers.agreement import are_apart, needs_words_alone
 from medvlsam2.tasks.answers.apart import require_together
 from medvlsam2.tasks.answers.compose import Composition
 from medvlsam2.tasks.answers.geometry import (
@@ -185,13 +186,30 @@ class _Request:
             for number, one in found.items()
             if self._has_two_voices(asked[number]) and (is_unsure(one) or is_elsewhere(one, asked[number]))
         }
+        apart = self._words_apart({number: asked[number] for number in found if not doubted.get(number)})
+        doubted |= dict.fromkeys(apart, True)
         alone = self._find({number: replace(asked[number], text=None) for number in doubted}) if doubted else {}
         for number, one in alone.items():
-            if sureness(one.masks) > 0 and (doubted[number] or sureness(one.masks) > sureness(found[number].masks)):
+            is_seen = sureness(one.masks) > 0
+            if number in apart or (
+                is_seen and (doubted[number] or sureness(one.masks) > sureness(found[number].masks))
+            ):
                 found[number] = one
                 self._say_that_geometry_wins(number)
         self.judge.judge(found)
         return found
+
+    def _words_apart(self, asked: Mapping[int, ObjectPrompt]) -> frozenset[int]:
+        """Objects in many pieces whose words alone find nothing where the geometry points."""
+        checked = {
+            number: prompt
+            for number, prompt in asked.items()
+            if self._has_two_voices(prompt) and needs_words_alone(prompt)
+        }
+        if not checked:
+            return frozenset()
+        by_words = self._find({number: ObjectPrompt(one.text) for number, one in checked.items()}, is_shown=False)
+        return frozenset(number for number, one in by_words.items() if are_apart(one, checked[number]))
 
     def _worded(self, number: int) -> ObjectPrompt:
         """A prompt with the name that was recognised, or without words that the model never learned."""

@@ -35,6 +35,27 @@ def test_a_wrong_name_does_not_empty_a_box_or_a_click(
         assert any(f"'{name}'" in note and "alone" in note for note in found.warnings), found.warnings
 
 
+@pytest.mark.parametrize("name", ["kidney", "kidneys", "vertebrae", "Spleen (edited)", "renal cyst", "lungs"])
+def test_words_in_many_pieces_do_not_reach_what_was_not_clicked(
+    nano: Engine, small_phantom: Phantom, truth: dict[str, np.ndarray], name: str
+) -> None:
+    """A click in the liver under "kidneys" gave both kidneys, and voxels of the liver."""
+    points, labels = (deepest(truth["liver"]),), (1,)
+    found = segment(nano, small_phantom.volume, [ObjectPrompt(text=name, points_ijk=points, point_labels=labels)])
+    alone = segment(nano, small_phantom.volume, [ObjectPrompt(points_ijk=points, point_labels=labels)])
+    np.testing.assert_array_equal(found.label_map, alone.label_map)
+    assert any(f"'{name}' and the clicks disagree" in note for note in found.warnings), found.warnings
+
+
+def test_a_pair_that_was_clicked_is_found_without_a_word(
+    nano: Engine, small_phantom: Phantom, truth: dict[str, np.ndarray]
+) -> None:
+    prompt = ObjectPrompt(text="kidneys", points_ijk=(deepest(truth["kidney_left"]),), point_labels=(1,))
+    found = segment(nano, small_phantom.volume, [prompt])
+    assert found.warnings == ()
+    assert (found.label_map == 1)[truth["kidney_left"]].mean() > 0.7
+
+
 def test_a_right_name_is_used_without_a_word(
     nano: Engine, small_phantom: Phantom, truth: dict[str, np.ndarray]
 ) -> None:

@@ -78,7 +78,7 @@ def is_elsewhere(found: Found, prompt: ObjectPrompt) -> bool:
     """Whether what words and geometry gave is for the most part not where the geometry says."""
     if prompt.box_ijk is not None and box_share(found, prompt.box_ijk) < MIN_BOX_SHARE:
         return True
-    return _is_one_piece(prompt.text) and _clicked_share(found, prompt) < MIN_CLICKED_SHARE
+    return is_one_piece(prompt.text) and _clicked_share(found, prompt) < MIN_CLICKED_SHARE
 
 
 def box_share(found: Found, box_ijk: BoxIJK) -> float:
@@ -105,7 +105,7 @@ def _clicked_share(found: Found, prompt: ObjectPrompt) -> float:
     return float(np.isin(pieces, list(clicked - {0})).sum() / held.sum())
 
 
-def _is_one_piece(text: str | None) -> bool:
+def is_one_piece(text: str | None) -> bool:
     """Whether a name means something that hangs together: one organ, not a pair, the ribs, or a kind of tissue."""
     known = None if text is None else vocabulary.lookup(text)
     if known is None or known.is_finding or known.category.meaning != "Anatomical Structure":
