@@ -221,8 +221,10 @@ def test_images_are_counted_and_not_segs(opened: Open, submit: Any, pacs: Any) -
 def test_a_server_that_lost_its_cache_finds_its_labels_in_the_pacs(
     opened: Open, submit: Any, pacs: Any, tmp_path: Path
 ) -> None:
-    submit(opened(), {2: 1}, client_id="anna")
-    submit(opened(), {3: 4}, client_id="anna")
+    for values in ({2: 1}, {3: 4}):
+        before = opened()
+        submit(before, values, client_id="anna")
+        before.stop()
     other = opened(cache=tmp_path / "other")
     wait_until(lambda: other.get_labeled_images() == [SERIES])
     label = nib.load(other.get_label_uri(SERIES, "final")).get_fdata()
