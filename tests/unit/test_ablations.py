@@ -91,7 +91,7 @@ def small_phantoms(small_phantom: Phantom, monkeypatch: pytest.MonkeyPatch) -> N
     """Every phantom is the small one, with three structures to segment."""
     chosen = ("liver", "kidney_left", "aorta")
     few = replace(small_phantom, labels={value: key for value, key in small_phantom.labels.items() if key in chosen})
-    monkeypatch.setattr(phantom, "generate", lambda _: few)
+    monkeypatch.setattr(phantom, "generate", lambda *_: few)
 
 
 @pytest.mark.slow
