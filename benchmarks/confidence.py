@@ -134,6 +134,7 @@ def _write_fit(options: argparse.Namespace) -> None:
         some = [line for line in lines if vocabulary.STRUCTURES[line["key"]].is_finding == (kind == "finding")]
         fit[kind] = fitted(some)
         print(kind, json.dumps(fit[kind]))
+        print(f"{kind}: {counted(some, fit[kind]['present_from'])}")
     metadata["confidence"] = fit
     path.write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
 
@@ -152,6 +153,19 @@ def fitted(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "present": _line(raw[told], right[told], increasing=True),
         "absent": _line(raw[~told], ~there[~told], increasing=False),
     }
+
+
+def counted(lines: Sequence[Mapping[str, Any]], present_from: float) -> str:
+    """How many answers are right at a threshold, and what it loses and lets through."""
+    told = [line["raw"] >= present_from for line in lines]
+    masks = [line["dice"] >= RIGHT_DICE for line in lines]
+    right = sum(mask if say else not line["there"] for say, mask, line in zip(told, masks, lines, strict=True))
+    kept = sum(mask and say for say, mask in zip(told, masks, strict=True))
+    wrong = sum(say and not line["there"] for say, line in zip(told, lines, strict=True))
+    return (
+        f"{right} of {len(lines)} answers right, {kept} of {sum(masks)} right masks told as present, "
+        f"{wrong} objects told as present that are not there"
+    )
 
 
 def _threshold(raw: np.ndarray, there: np.ndarray, right: np.ndarray) -> float:
