@@ -10,6 +10,7 @@ from PIL import Image
 from medvlsam2.cli import main
 from medvlsam2.errors import InvalidRequest
 from medvlsam2.evaluation.config import TASKS, EvaluationConfig
+from medvlsam2.evaluation.words import RELIABILITY
 
 
 def evaluate(tiny_model_dir, folder, *arguments, workers=1):
@@ -37,7 +38,7 @@ def test_two_runs_give_the_same_numbers(tiny_model_dir, small_phantom, data, tmp
     first = evaluate(tiny_model_dir, tmp_path / "first", *given)
     second = evaluate(tiny_model_dir, tmp_path / "second", *given)
     assert first["rows"] == second["rows"]
-    assert {row["task"] for row in first["rows"]} == set(TASKS)
+    assert {row["task"] for row in first["rows"]} == {*TASKS, RELIABILITY}
     assert {row["group"] for row in first["rows"]} == {"A", "phantom"}
     assert all(row["n"] >= 1 and row["low"] is None for row in first["rows"])
     run = first["run"]
