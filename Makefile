@@ -19,6 +19,8 @@ COMPILE := uv pip compile pyproject.toml --extra dev --extra e2e --universal --c
 # sam2 is a source package that needs torch to build; its CUDA extension is optional and unused here.
 export SAM2_BUILD_CUDA := 0
 export UV_HTTP_TIMEOUT ?= 300
+# Without compiled files the first call of every command takes 5 s longer, and every call where Python may not write them.
+export UV_COMPILE_BYTECODE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport VIRTUAL_ENV PYTHONPATH
 

@@ -59,6 +59,7 @@ def run(arguments: Namespace) -> int:
             }
         )
         return 0
+    console.warn([warning for warning in answer.warnings if warning not in volume.warnings])
     console.show_text(answer.text)
     console.show_notice(f"{engine.model_id} {engine.version}", f"{answer.latencies_s['total']:.1f} s")
     return 0

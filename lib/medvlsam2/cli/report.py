@@ -49,6 +49,7 @@ def run(arguments: Namespace) -> int:
             }
         )
         return 0
+    console.warn([warning for warning in report.warnings if warning not in volume.warnings])
     console.show_text(report.text or "(The model wrote nothing.)")
     console.show_notice(
         "Draft for a radiologist to correct",

@@ -72,3 +72,11 @@ def test_a_verb_begins_before_it_imports_the_model(arguments, allowed):
     code, packages = imported(*arguments)
     assert code == (0 if arguments[0] == "versions" else 2)
     assert (packages & SLOW) - allowed == set()
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["--version"], 0), (["segmnt"], 2), (["versions", "nano"], 0)])
+def test_the_installed_command_ends_its_process_with_the_exit_code(arguments, code):
+    done = subprocess.run(
+        [sys.executable, "-m", "medvlsam2.cli", *arguments], env={**os.environ, "PYTHONPATH": str(LIB)}, check=False
+    )
+    assert done.returncode == code
