@@ -39,10 +39,17 @@ class ScoreBook:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return cls(path)
 
-    def known(self, image_id: str, image_path: Path, version: str) -> float | None:
-        """The score of a scan under a model version, or None if it must be computed."""
+    def known(self, image_id: str, image_path: Path | None, version: str) -> float | None:
+        """The score of a scan under a model version, or None if it must be computed.
+
+        Args:
+            image_id: the scan.
+            image_path: where it is; None where it is in a PACS alone, and taken to be as it was.
+            version: of the model.
+        """
         stamp, content = self.contents.get(image_id, ("", ""))
-        return self.scores.get(f"{version}/{content}") if stamp == _stamp(image_path) else None
+        unchanged = image_path is None or stamp == _stamp(image_path)
+        return self.scores.get(f"{version}/{content}") if unchanged else None
 
     def add(self, image_id: str, image_path: Path, version: str, score: float) -> None:
         """Remember a score."""

@@ -19,6 +19,7 @@ from monailabel.interfaces.tasks.strategy import Strategy
 from label_tasks.base import ScanReader
 from label_tasks.failures import errors_as_http
 from label_tasks.images import look_again
+from label_tasks.pacs.datastore import PacsDatastore
 from label_tasks.score_book import ScoreBook
 from medvlsam2.errors import UnknownImage, UnreadableVolume
 from medvlsam2.tasks.engine import Engine
@@ -65,7 +66,7 @@ class ValueStrategy(Strategy):  # type: ignore[misc]
         scores: dict[str, float] = {}
         stale: list[str] = []
         for image_id in set(waiting) - set(unseen):
-            score = book.known(image_id, Path(datastore.get_image_uri(image_id)), version)
+            score = book.known(image_id, _path_here(datastore, image_id), version)
             if score is None:
                 stale.append(image_id)
             else:
@@ -85,6 +86,13 @@ class ValueStrategy(Strategy):  # type: ignore[misc]
         except (UnreadableVolume, UnknownImage) as error:
             logger.warning("Not offered for labelling: %s", error)
             return None
+
+
+def _path_here(datastore: Datastore, image_id: str) -> Path | None:
+    """Path of a scan; None where it would have to come from the PACS first."""
+    if isinstance(datastore, PacsDatastore):
+        return datastore.path_if_here(image_id)
+    return Path(datastore.get_image_uri(image_id))
 
 
 class UniformRandom(Strategy):  # type: ignore[misc]

@@ -7,23 +7,33 @@ import json
 import re
 import socket
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
+import nibabel as nib
+import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
+from label_tasks.pacs import sender
 from label_tasks.pacs.address import PacsAddress
+from label_tasks.pacs.datastore import PacsDatastore
 from label_tasks.pacs.dicomweb import DicomWeb
+from medvlsam2.data.readers import read_volume
 
 STUDY: Final = "1.2.3.1"
 SERIES: Final = "1.2.3.2"
+SLICER: Final = [
+    {"name": name, "idx": number} for number, name in enumerate(("left kidney", "spleen", "liver"), start=1)
+]
+Submit = Callable[..., None]
 _ONE: Final = re.compile(r"/studies/([^/]+)/series/([^/]+)/instances/([^/]+)$")
 _BOUNDARY: Final = b"the-boundary"
 
@@ -44,6 +54,7 @@ class FakePacs:
         self.cuts_after_bytes: int | None = None
         self.dies_after_instances: int | None = None
         self.dies_after_storing = False
+        self.stores_in_s = 0.0
         self.html = False
         self._go_on = threading.Event()
         self._go_on.set()
@@ -169,6 +180,7 @@ class Handler(BaseHTTPRequestHandler):
         self.pacs.asked["store"] += 1
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.pacs.wait()
+        time.sleep(self.pacs.stores_in_s)
         if self.pacs.answer_with != 200:
             self.reply(b"no", "text/plain", self.pacs.answer_with)
             return
@@ -226,3 +238,54 @@ def client(address: PacsAddress) -> DicomWeb:
 def cache_folder(tmp_path: Path) -> Path:
     """Where series are kept."""
     return tmp_path / "series"
+
+
+@pytest.fixture
+def opened(pacs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """Opens the datastore, as a server does unless it is told otherwise; a second one is a restart."""
+    monkeypatch.setattr(sender, "FIRST_WAIT_S", 0.05)
+    monkeypatch.setattr(sender, "LOOK_S", 0.2)
+    running: list[Any] = []
+
+    def open_(*, starts: bool = True, cache: Path = tmp_path / "cache") -> Any:
+        while running:
+            running.pop().stop()
+        store = PacsDatastore(
+            PacsAddress(pacs.url, read_s=0.5), cache, 0.2, lambda name: ("nano", "v2") if name == "m" else None
+        )
+        running.append(store)
+        if starts:
+            store.start()
+        return store
+
+    yield open_
+    while running:
+        running.pop().stop()
+
+
+@pytest.fixture
+def submit(tmp_path: Path) -> Submit:
+    """Submits a label: boxes of one slice each, by value."""
+
+    def submit_(store: Any, places: dict[int, int], image: str = SERIES, tag: str = "final", **info: Any) -> None:
+        values = np.zeros((8, 8, 6), np.uint8)
+        for value, k in places.items():
+            values[1:4, 2:6, k] = value
+        affine = read_volume(store.get_image_uri(image)).affine if image in store.list_images() else np.eye(4)
+        path = tmp_path / "label.nii.gz"
+        nib.save(nib.Nifti1Image(values, affine), path)
+        store.save_label(image, str(path), tag, {"label_info": SLICER, **info})
+
+    return submit_
+
+
+def wait_until(condition: Callable[[], Any], limit_s: float = 8.0) -> None:
+    end_s = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < end_s, "it did not come"
+        time.sleep(0.02)
+
+
+def told(store: Any, image: str = SERIES) -> dict[str, Any]:
+    """What became of an image's final label at the PACS."""
+    return dict(store.get_label_info(image, "final")["pacs"])

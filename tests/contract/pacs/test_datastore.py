@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,73 +12,26 @@ import numpy as np
 import pydicom
 import pytest
 
-from label_tasks.pacs import sender
-from label_tasks.pacs.address import PacsAddress
 from label_tasks.pacs.datastore import PacsDatastore
 from medvlsam2.data.dicom_seg import read_seg
 from medvlsam2.data.readers import read_volume
-from medvlsam2.errors import DatasetError, GeometryMismatch, InvalidRequest, PacsUnavailable, UnreadableVolume
+from medvlsam2.errors import (
+    DatasetError,
+    GeometryMismatch,
+    InvalidRequest,
+    PacsUnavailable,
+    UnknownImage,
+    UnreadableVolume,
+)
 
-SERIES = "1.2.3.2"
+from .conftest import SERIES, SLICER, told, wait_until
+
 Open = Callable[..., PacsDatastore]
-SLICER = [{"name": name, "idx": number} for number, name in enumerate(("left kidney", "spleen", "liver"), start=1)]
-
-
-@pytest.fixture
-def opened(pacs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
-    """Opens the datastore, as a server does unless it is told otherwise; a second one is a restart."""
-    monkeypatch.setattr(sender, "FIRST_WAIT_S", 0.05)
-    monkeypatch.setattr(sender, "LOOK_S", 0.2)
-    running: list[PacsDatastore] = []
-
-    def open_(*, starts: bool = True, cache: Path = tmp_path / "cache") -> PacsDatastore:
-        while running:
-            running.pop().stop()
-        store = PacsDatastore(
-            PacsAddress(pacs.url, read_s=0.5), cache, 0.2, lambda name: ("nano", "v2") if name == "m" else None
-        )
-        running.append(store)
-        if starts:
-            store.start()
-        return store
-
-    yield open_
-    while running:
-        running.pop().stop()
-
-
-@pytest.fixture
-def submit(tmp_path: Path) -> Callable[..., None]:
-    """Submits a label: boxes of one slice each, by value."""
-
-    def submit_(
-        store: PacsDatastore, places: dict[int, int], image: str = SERIES, tag: str = "final", **info: Any
-    ) -> None:
-        values = np.zeros((8, 8, 6), np.uint8)
-        for value, k in places.items():
-            values[1:4, 2:6, k] = value
-        affine = read_volume(store.get_image_uri(image)).affine if image in store.list_images() else np.eye(4)
-        path = tmp_path / "label.nii.gz"
-        nib.save(nib.Nifti1Image(values, affine), path)
-        store.save_label(image, str(path), tag, {"label_info": SLICER, **info})
-
-    return submit_
-
-
-def wait_until(condition: Callable[[], Any], limit_s: float = 8.0) -> None:
-    end_s = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < end_s, "it did not come"
-        time.sleep(0.02)
 
 
 def names_and_voxels(store: PacsDatastore, seg: pydicom.Dataset) -> dict[str, int]:
     volume = read_volume(store.get_image_uri(SERIES))
     return {facts.name: facts.voxels for facts in read_seg(seg, volume.shape_ijk, volume.affine).segments}
-
-
-def told(store: PacsDatastore) -> dict[str, Any]:
-    return dict(store.get_label_info(SERIES, "final")["pacs"])
 
 
 def test_images_are_series_of_the_pacs_and_read_as_files(opened: Open, pacs: Any) -> None:
@@ -178,6 +131,86 @@ def test_a_label_is_stored_though_its_scan_cannot_be_had(opened: Open, submit: A
     pacs.wake()
     wait_until(lambda: told(store)["state"] == "in the PACS")
     assert names_and_voxels(store, pacs.segs()[0]) == {"liver": 4}
+
+
+def write_label(path: Path, value: int = 3) -> Path:
+    """A label on the grid of the fake PACS's series, annotated where the scan was."""
+    values = np.zeros((8, 8, 6), np.uint8)
+    values[1:3, 1:3, 2] = value
+    affine = np.diag([-1.5, -1.5, 2.0, 1.0])
+    affine[2, 3] = 2.0
+    nib.save(nib.Nifti1Image(values, affine), path)
+    return path
+
+
+def test_a_label_is_stored_though_this_server_never_saw_its_pacs(opened: Open, pacs: Any, tmp_path: Path) -> None:
+    """No list of images, no scan: the label is kept under the id that it came with, and sent when the PACS is there."""
+    pacs.answer_with = 503
+    store = opened()
+    assert store.list_images() == []
+    with pytest.raises(PacsUnavailable) as away:
+        store.refresh()
+    store.expect_image(SERIES, away.value)
+    answer = store.submit_label(SERIES, write_label(tmp_path / "a.nii.gz"), "final", {"label_info": SLICER})
+    assert "not compared with its scan" in answer["warnings"][0]
+    assert answer["pacs"]["state"] == "waiting for the PACS"
+    assert store.get_labeled_images() == [SERIES]
+    with pytest.raises(PacsUnavailable, match="is not here"):
+        store.get_image_uri(SERIES)
+    again = opened()
+    assert told(again)["state"] == "waiting for the PACS", "a restart keeps it"
+    wait_until(lambda: "HTTP 503" in told(again).get("reason", ""))
+    pacs.answer_with = 200
+    wait_until(lambda: told(again)["state"] == "in the PACS")
+    assert names_and_voxels(again, pacs.segs()[0]) == {"liver": 4}
+
+
+def test_a_label_of_a_series_that_turns_out_to_be_unknown_stays_here(opened: Open, pacs: Any, tmp_path: Path) -> None:
+    pacs.answer_with = 503
+    store = opened()
+    for strange in ("../up", "DOE_JOHN_1950", "1.2.3.", "1..2", "1." * 40 + "1", "1.2\n"):
+        with pytest.raises(PacsUnavailable, match="away"):
+            store.expect_image(strange, PacsUnavailable("away"))
+    store.expect_image("1.2.3.77", PacsUnavailable("away"))
+    store.submit_label("1.2.3.77", write_label(tmp_path / "a.nii.gz"), "final", {"label_info": SLICER})
+    pacs.answer_with = 200
+    wait_until(lambda: "is not in the PACS" in told(store, "1.2.3.77").get("reason", ""))
+    assert told(store, "1.2.3.77")["state"] == "waiting for the PACS"
+    assert np.unique(nib.load(store.get_label_uri("1.2.3.77", "final")).get_fdata()).tolist() == [0, 3]
+    with pytest.raises(UnknownImage, match="Labels of it are kept here"):
+        store.get_image_uri("1.2.3.77")
+    assert not pacs.stored
+
+
+def test_a_refused_label_leaves_no_image_behind(opened: Open, pacs: Any, tmp_path: Path) -> None:
+    pacs.answer_with = 503
+    store = opened()
+    store.expect_image("1.2.3.77", PacsUnavailable("away"))
+    (tmp_path / "junk.nii.gz").write_bytes(b"this is no label")
+    with pytest.raises(UnreadableVolume):
+        store.submit_label("1.2.3.77", tmp_path / "junk.nii.gz", "final", {"label_info": SLICER})
+    pacs.answer_with = 200
+    wait_until(lambda: store.list_images() == [SERIES])
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_a_series_that_the_pacs_has_lost_still_takes_its_label_where_it_is_here(
+    opened: Open, pacs: Any, submit: Any, tmp_path: Path, away: bool
+) -> None:
+    """Somebody annotates it while it is deleted, or moved, in the PACS."""
+    pacs.add("1.2.3.5")
+    store = opened()
+    assert read_volume(store.get_image_uri(SERIES)).shape_ijk == (8, 8, 6)
+    del pacs.series[SERIES]
+    wait_until(lambda: store.list_images() == ["1.2.3.5"])
+    pacs.answer_with = 503 if away else 200
+    why = PacsUnavailable("away") if away else UnknownImage("unknown")
+    store.expect_image(SERIES, why)
+    store.submit_label(SERIES, write_label(tmp_path / "a.nii.gz"), "final", {"label_info": SLICER})
+    pacs.answer_with = 200
+    wait_until(lambda: told(store)["state"] == "in the PACS")
+    with pytest.raises(UnknownImage, match="unknown"):
+        store.expect_image("1.2.3.6", UnknownImage("unknown"))
 
 
 def test_a_lost_answer_stores_no_second_seg(opened: Open, submit: Any, pacs: Any) -> None:

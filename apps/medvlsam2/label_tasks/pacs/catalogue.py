@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from label_tasks.pacs.dicomweb import INSTANCE_COUNT, SERIES_UID, STUDY_UID, Attributes, DicomWeb, value
 from medvlsam2 import atomic_files
-from medvlsam2.errors import MedVLSAM2Error, PacsUnavailable
+from medvlsam2.errors import MedVLSAM2Error, PacsUnavailable, UnknownImage
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +90,23 @@ class Catalogue:
         if self._trouble:
             return {"state": "away", "reason": self._trouble}
         return {"state": "reachable" if self.seen else "not asked yet"}
+
+    def require(self, image_id: str) -> Image:
+        """An image of the lists.
+
+        Raises:
+            PacsUnavailable: if it is in none, and the PACS did not answer when it was last asked, or was not asked yet.
+            UnknownImage: if the PACS does not have it.
+        """
+        image = self._lists.images.get(image_id)
+        if image is not None:
+            return image
+        if self._trouble or not self.seen:
+            why = self._trouble or "The PACS has not been asked yet."
+            raise PacsUnavailable(f"Image '{image_id}' is not here. {why}")
+        raise UnknownImage(
+            f"Image '{image_id}' is not in the PACS, and this server has no copy of it. Labels of it are kept here."
+        )
 
     def look_again(self) -> None:
         """Ask the PACS now; requests that come at the same time share one answer.

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import secrets
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any, Final
 from monailabel.config import Settings
 
 from label_tasks.pacs.address import PacsAddress, address_of
-from label_tasks.pacs.catalogue import Catalogue, Image
+from label_tasks.pacs.catalogue import Catalogue
 from label_tasks.pacs.dicomweb import DicomWeb
 from label_tasks.pacs.label_segs import FINAL, label_of_seg
 from label_tasks.pacs.label_states import SUBMISSION, LabelStates, fingerprint
@@ -50,7 +50,13 @@ SEND_WAIT_S: Final = 10.0
 START_WAIT_S: Final = 5.0
 """So long the start waits for the first list of images."""
 
+TAKE_WAIT_S: Final = 60.0
+"""So long a request for a label waits for another server that takes the same label from the PACS."""
+
 _SERIES: Final = "series"
+_UID: Final = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
+_UID_LENGTH: Final = 64
+"""What a DICOM UID is (PS3.5 9.1)."""
 _UNPACKED: Final = ".nii.gz"
 _NOT_COMPARED: Final = "The label was not compared with its scan: the PACS does not give it now."
 
@@ -70,13 +76,13 @@ class PacsDatastore(ScanFolder):
         self._segs = SegIndex(self._pacs, root / "segs.json")
         self._states = LabelStates(root / "sent")
         self._shelf = LabelShelf(root / "labels")
+        self._expected: set[str] = set()
         self.folder = StudiesFolder(root, self._known_scans)
         self._sender = Sender(
             self.folder,
             self._states,
             pacs=self._pacs,
-            cache=self._cache,
-            catalogue=self._catalogue,
+            scan_of=self._scan,
             segs=self._segs,
         )
         if self._states.is_new:
@@ -111,13 +117,11 @@ class PacsDatastore(ScanFolder):
 
         Raises:
             PacsUnavailable: if it is not here and the PACS does not give it.
+            UnknownImage: if it is known for its labels alone: the PACS does not have it, and neither has the cache.
             UnreadableVolume: if an instance is damaged.
         """
-        image = self._catalogue.lists.images.get(image_id)
-        if image is None:
-            here = self._cache.whole_folder(image_id)
-            return str(here) if here is not None and image_id in self._seen().objects else ""
-        return str(self._folder_of(image))
+        known = image_id in self._catalogue.lists.images or image_id in self._seen().objects
+        return str(self._scan(image_id)) if known else ""
 
     def path_if_here(self, image_id: str) -> Path | None:
         """Folder of the image's series if all of it is here; the PACS is not asked."""
@@ -203,6 +207,30 @@ class PacsDatastore(ScanFolder):
         super().restore_label(label_id, label_tag, number)
         self._sender.wake(label_id)
 
+    def expect_image(self, image_id: str, why: PacsUnavailable | UnknownImage) -> None:
+        """Take a label of a series that is not listed: the PACS cannot be asked, or has lost what is still here.
+
+        Args:
+            image_id: the series.
+            why: it is not listed.
+
+        Raises:
+            PacsUnavailable: if the id is no UID.
+            UnknownImage: if the PACS does not have it, and neither has the cache.
+        """
+        may_exist = isinstance(why, PacsUnavailable) and _UID.fullmatch(image_id) and len(image_id) <= _UID_LENGTH
+        if not may_exist and self._cache.whole_folder(image_id) is None:
+            raise why
+        self._expected.add(image_id)
+        self.folder.look_again()
+
+    def submit_label(self, image_id: str, submitted: Path, tag: str, info: Mapping[str, Any]) -> dict[str, Any]:
+        """Check what an annotator submitted, and store it, also for an image that is only expected."""
+        try:
+            return super().submit_label(image_id, submitted, tag, info)
+        finally:
+            self._expected.discard(image_id)
+
     def store_checked(self, image_id: str, submitted: Path, tag: str, info: Mapping[str, Any]) -> dict[str, Any]:
         """Store what an annotator submitted, and send a final label to the PACS now or when it answers again.
 
@@ -270,8 +298,8 @@ class PacsDatastore(ScanFolder):
         return self.folder.index()
 
     def _known_scans(self, _: Path) -> ScanList:
-        """Images of the catalogue, and those with labels here though the PACS may have lost them."""
-        images = dict.fromkeys(self._catalogue.lists.images)
+        """Images of the catalogue, and those with labels here though the PACS may have lost them, or not be there."""
+        images = dict.fromkeys((*self._catalogue.lists.images, *self._expected))
         for tag in self._shelf.tags():
             images.update(dict.fromkeys(self._shelf.files(tag)))
         return ScanList({image_id: FoundScan(f"{_SERIES}/{image_id}", "") for image_id in images})
@@ -282,7 +310,11 @@ class PacsDatastore(ScanFolder):
         self._segs.renew(self._catalogue.lists.segs)
         self._sender.wake()
 
-    def _folder_of(self, image: Image) -> Path:
+    def _scan(self, image_id: str) -> Path:
+        image = self._catalogue.lists.images.get(image_id)
+        if image is None and (here := self._cache.whole_folder(image_id)) is not None:
+            return here
+        image = image or self._catalogue.require(image_id)
         return self._cache.folder(image.study_uid, image.series_uid, image.instances)
 
     def _checked(self, image_id: str, submitted: Path, tag: str, info: Mapping[str, Any]) -> CheckedFile:
@@ -324,11 +356,11 @@ class PacsDatastore(ScanFolder):
         """Store the SEG that is an image's final label as one, where there is none here; else do nothing."""
         if self._in_pacs_alone(image_id) is None:
             return
-        with self._sender.changing, tempfile.TemporaryDirectory(dir=self.folder.root, prefix=".seg-") as beside:
+        with self._states.changing(image_id, TAKE_WAIT_S), self.folder.incoming(f"label{_UNPACKED}") as label:
             seg = self._in_pacs_alone(image_id)
             if seg is None:
                 return
-            file, label = Path(beside) / "seg.dcm", Path(beside) / f"label{_UNPACKED}"
+            file = label.with_name("seg.dcm")
             header = seg.header
             self._pacs.fetch(header["StudyInstanceUID"], header["SeriesInstanceUID"], seg.uid, file)
             names = label_of_seg(file, Path(self.get_image_uri(image_id)), image_id, label)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
@@ -52,8 +51,7 @@ def make_seg(
     """
     label = folder.label(image_id, FINAL)
     info = dict(label.version.info) if label.version else {}
-    with tempfile.TemporaryDirectory(dir=folder.root, prefix=".seg-") as beside:
-        copy = Path(beside) / label.path.name
+    with folder.incoming(label.path.name) as copy:
         shutil.copyfile(label.path, copy)
         if label.version and versions.content_of(copy).sha256 != label.version.content.sha256:
             raise DatasetError(f"The label of image '{image_id}' was replaced while its SEG was made. It is made anew.")

@@ -3,6 +3,9 @@
 There is no separate queue that could disagree with the labels: a label waits for the PACS as long as its fingerprint
 is not that of the label that was sent last. So a label that was submitted, restored or renamed is sent, whatever moment
 the server was killed at.
+
+Several servers may share the folder. What another one wrote is read again before it is used, and who sends a label or
+takes one from the PACS holds a lock of that label: it goes to the PACS once.
 """
 
 from __future__ import annotations
@@ -10,14 +13,17 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from filelock import FileLock, Timeout
+
 from medvlsam2 import atomic_files
-from medvlsam2.errors import StorageFull
+from medvlsam2.errors import FolderBusy, StorageFull
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +34,10 @@ _COUNTED: Final = (
     SUBMISSION, "ts", "restored_from", "label_info", "model", "user", "client_id",
 )  # fmt: skip
 """What of a label's info reaches its SEG, or changes with its voxels; a reviewer's remark does neither."""
+
+
+_Stamp = tuple[int, int, int] | None
+"""Changes with every state that is renamed into place; None where there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,11 +68,33 @@ class LabelStates:
         self._folder = folder
         self.is_new = not folder.is_dir()
         atomic_files.make_folder(folder, private=True)
-        self._states = dict(_read(path) for path in folder.glob("*.json"))
+        self._states: dict[str, tuple[_Stamp, LabelState]] = {}
 
     def of(self, image_id: str) -> LabelState:
-        """The state of an image's final label."""
-        return self._states.get(image_id, LabelState())
+        """The state of an image's final label, as any server that shares the folder left it."""
+        path = self._path(image_id)
+        stamp = _stamp(path)
+        known = self._states.get(image_id)
+        if known is None or known[0] != stamp:
+            known = self._states[image_id] = (stamp, _read(path) if stamp else LabelState())
+        return known[1]
+
+    @contextmanager
+    def changing(self, image_id: str, wait_s: float) -> Iterator[None]:
+        """Keep other threads and servers from sending this image's label, or taking one from the PACS, meanwhile.
+
+        Raises:
+            FolderBusy: if another one does so for longer than ``wait_s``.
+        """
+        try:
+            with atomic_files.no_room_as_error("the lock of a label"):
+                lock = FileLock(self._folder / f"{image_id}.lock", timeout=wait_s).acquire()
+        except Timeout:
+            raise FolderBusy(
+                f"The label of image '{image_id}' is on its way to or from the PACS already. Try again in a minute."
+            ) from None
+        with lock:
+            yield
 
     def change(self, image_id: str, **changes: Any) -> LabelState:
         """Change and keep a state.
@@ -71,14 +103,15 @@ class LabelStates:
             StorageFull: if there is no room. Nothing was changed.
         """
         state = replace(self.of(image_id), **changes)
-        atomic_files.write_text(self._folder / f"{image_id}.json", json.dumps(asdict(state)), private=True)
-        self._states[image_id] = state
+        path = self._path(image_id)
+        atomic_files.write_text(path, json.dumps(asdict(state)), private=True)
+        self._states[image_id] = (_stamp(path), state)
         return state
 
     def failed(self, image_id: str, reason: str) -> LabelState:
         """Count a try that failed; on a full disk in memory alone."""
         state = replace(self.of(image_id), attempts=self.of(image_id).attempts + 1, reason=reason)
-        self._states[image_id] = state
+        self._states[image_id] = (_stamp(self._path(image_id)), state)
         try:
             self.change(image_id)
         except StorageFull as error:
@@ -88,6 +121,9 @@ class LabelStates:
     def seg_file(self, image_id: str) -> Path:
         """Where the SEG of an image lies while it waits."""
         return self._folder / f"{image_id}.dcm"
+
+    def _path(self, image_id: str) -> Path:
+        return self._folder / f"{image_id}.json"
 
 
 def fingerprint(ext: str, info: Mapping[str, Any]) -> str:
@@ -101,10 +137,18 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _read(path: Path) -> tuple[str, LabelState]:
+def _stamp(path: Path) -> _Stamp:
+    try:
+        told = path.stat()
+    except FileNotFoundError:
+        return None
+    return told.st_ino, told.st_size, told.st_mtime_ns
+
+
+def _read(path: Path) -> LabelState:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        return path.stem, LabelState(**{**record, "uids": tuple(record["uids"])})
+        return LabelState(**{**record, "uids": tuple(record["uids"])})
     except (OSError, ValueError, KeyError, TypeError) as error:
         logger.warning("The state of a label at the PACS cannot be read (%s): it is sent again", type(error).__name__)
-        return path.stem, LabelState()
+        return LabelState()

@@ -9,20 +9,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from filelock import FileLock, Timeout
-
 from label_tasks.pacs import label_segs
-from label_tasks.pacs.catalogue import Catalogue
 from label_tasks.pacs.dicomweb import DicomWeb
 from label_tasks.pacs.label_states import LabelState, LabelStates, fingerprint, now
 from label_tasks.pacs.seg_index import SegIndex, header_of
-from label_tasks.pacs.series_cache import SeriesCache
 from medvlsam2 import atomic_files
 from medvlsam2.data.studies.studies_folder import StudiesFolder
-from medvlsam2.errors import MedVLSAM2Error, UnknownImage
+from medvlsam2.errors import FolderBusy, MedVLSAM2Error
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +27,9 @@ FIRST_WAIT_S: Final = 2.0
 LONGEST_WAIT_S: Final = 300.0
 LOOK_S: Final = 5.0
 """Labels that other processes store, or that are restored, are seen within this time."""
+
+OTHERS_S: Final = 1.0
+"""So long the next label waits while another server sends this one; then this one is looked at again."""
 
 
 class Sender:
@@ -41,17 +41,13 @@ class Sender:
         states: LabelStates,
         *,
         pacs: DicomWeb,
-        cache: SeriesCache,
-        catalogue: Catalogue,
+        scan_of: Callable[[str], Path],
         segs: SegIndex,
     ) -> None:
-        self.changing = threading.RLock()
-        """Held while a label is sent, or comes from the PACS: each is told apart from the other by its state."""
         self._folder = folder
         self._states = states
         self._pacs = pacs
-        self._cache = cache
-        self._catalogue = catalogue
+        self._scan_of = scan_of
         self._segs = segs
         self._next_s: dict[str, float] = {}
         self._tried = threading.Condition()
@@ -115,10 +111,7 @@ class Sender:
         while not self._stopped:
             self._woken.clear()
             try:
-                with FileLock(self._folder.root / ".sender.lock", timeout=0):
-                    self._round()
-            except Timeout:
-                logger.debug("Another server sends the labels of this folder")
+                self._round()
             except Exception:
                 logger.exception("Labels could not be sent to the PACS")
             soonest_s = min((s for s in self._next_s.values() if s > time.monotonic()), default=float("inf"))
@@ -134,9 +127,12 @@ class Sender:
 
     def _try(self, image_id: str) -> None:
         try:
-            with self.changing:
-                self._send(image_id)
+            with self._states.changing(image_id, OTHERS_S):
+                if self.waits(image_id):  # else another server has sent it meanwhile
+                    self._send(image_id)
             self._next_s.pop(image_id, None)
+        except FolderBusy:
+            self._next_s[image_id] = time.monotonic() + OTHERS_S
         except MedVLSAM2Error as error:
             attempts = self._states.failed(image_id, str(error)).attempts
             wait_s = min(FIRST_WAIT_S * 2 ** min(attempts - 1, 16), LONGEST_WAIT_S)
@@ -167,19 +163,10 @@ class Sender:
         state = self._states.of(image_id)
         if state.prepared and state.prepared == self._wanted(image_id) and self._states.seg_file(image_id).is_file():
             return state
-        seg, info = label_segs.make_seg(self._folder, image_id, self._scan(image_id), self._before(image_id))
+        seg, info = label_segs.make_seg(self._folder, image_id, self._scan_of(image_id), self._before(image_id))
         made_of = fingerprint(self._folder.label(image_id, label_segs.FINAL).ext, info)
         atomic_files.write_bytes(self._states.seg_file(image_id), label_segs.as_bytes(seg), private=True)
         return self._states.change(image_id, prepared=made_of, prepared_seg=header_of(seg))
-
-    def _scan(self, image_id: str) -> Path:
-        image = self._catalogue.lists.images.get(image_id)
-        if image is not None:
-            return self._cache.folder(image.study_uid, image_id, image.instances)
-        folder = self._cache.whole_folder(image_id)
-        if folder is None:
-            raise UnknownImage(f"Image '{image_id}' is not in the PACS any more, so its label cannot be sent there.")
-        return folder
 
     def _before(self, image_id: str) -> dict[str, str] | None:
         """Header of the SEG that the next one replaces: the newest of ours, or else one that must not be trusted."""

@@ -30,7 +30,7 @@ from label_tasks.store.submissions import submitted_suffix
 from medvlsam2 import atomic_files
 from medvlsam2.data.reading.plain_names import require_new_tag, require_plain_name, require_tag
 from medvlsam2.data.scan_download import as_one_file, download_name, loads_as_it_is
-from medvlsam2.errors import InvalidRequest, UnknownLabel
+from medvlsam2.errors import InvalidRequest, PacsUnavailable, UnknownImage, UnknownLabel
 
 T = TypeVar("T")
 Text = Annotated[str, Form()]
@@ -198,7 +198,10 @@ def _add_image(store: ScanFolder, file: UploadFile, image: str | None, info: dic
 def _save_label(image: str, label: UploadFile, info: dict[str, Any], tag: str) -> dict[str, Any]:
     suffix = submitted_suffix(Path(label.filename or "").name)
     store, app = _scan_folder(), app_instance()
-    require_image_id(image, store)
+    try:
+        require_image_id(image, store)
+    except (PacsUnavailable, UnknownImage) as error:
+        store.expect_image(image, error)
     with store.folder.incoming(f"label{suffix}") as arrived:
         _receive(label, arrived)
         told = store.submit_label(image, arrived, tag, info)

@@ -34,6 +34,7 @@ from medvlsam2.errors import (
     GeometryMismatch,
     InvalidRequest,
     MedVLSAM2Error,
+    PacsUnavailable,
     UnknownImage,
     UnknownLabel,
     UnreadableVolume,
@@ -208,6 +209,19 @@ class ScanFolder(Datastore):  # type: ignore[misc]
             image_id, plain_tag(label_tag), source, label_suffix(source.name).lower(), label_info or {}
         )
         return image_id
+
+    def expect_image(self, image_id: str, why: PacsUnavailable | UnknownImage) -> None:
+        """Take a label of an image that is not listed though it may exist; of a local folder there is none.
+
+        Args:
+            image_id: the image.
+            why: it is not listed.
+
+        Raises:
+            PacsUnavailable: as it is.
+            UnknownImage: as it is.
+        """
+        raise why
 
     def submit_label(self, image_id: str, submitted: Path, tag: str, info: Mapping[str, Any]) -> dict[str, Any]:
         """Check what an annotator submitted, and store it. What is refused is kept aside.
