@@ -66,6 +66,16 @@ def is_from_ohif(request: Request) -> bool:
     return "restore_label_idx" in request
 
 
+def is_from_slicer(request: Request) -> bool:
+    """Whether 3D Slicer's module asks: it sends ``result_dtype``, and OHIF's ``restore_label_idx`` it does not."""
+    return "result_dtype" in request and not is_from_ohif(request)
+
+
+def is_read_by_place(request: Request) -> bool:
+    """Whether the n-th name of the reply will be read as the name of the value n: by Slicer, now or from the store."""
+    return is_from_slicer(request) or (not is_from_ohif(request) and fields.flag(request, "save_label"))
+
+
 def require_choice(request: Request) -> None:
     """Refuse OHIF's class prompts with nothing ticked, whatever the task.
 

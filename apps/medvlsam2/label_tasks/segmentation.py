@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from label_tasks import requests
 from label_tasks.base import EngineTask, ScanReader
-from label_tasks.prompting import fields
+from label_tasks.prompting import fields, places
 from label_tasks.prompting.phrase_segments import SEGMENTS, PhraseSegments
 from label_tasks.prompting.shared_clicks import SharedClicks
 from label_tasks.replies import Reply, Stopwatch, label_file, recode
@@ -20,9 +20,6 @@ from medvlsam2.errors import InvalidPrompt
 from medvlsam2.tasks.engine import Engine
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import Segmentation, segment
-
-NAMED: Final = 5
-"""So many objects stand in a sentence."""
 
 
 class MaskTask(EngineTask):
@@ -46,7 +43,7 @@ class MaskTask(EngineTask):
         return (target,), notes
 
     def answer(self, request: Mapping[str, Any], watch: Stopwatch) -> Reply:
-        """Segment, and name only what was asked for: Slicer clears every segment that a reply lists."""
+        """Segment, and name only what was asked for; a viewer's segment of what was not found stays as it is."""
         requests.require_choice(request)
         targets = self.targets(request)
         form = requests.result_form(request, request["image"])
@@ -55,9 +52,16 @@ class MaskTask(EngineTask):
         prompts = [_inside(target.prompt, volume) for target in targets]
         with watch.lap("infer"):
             result = segment(self._engine, volume, prompts, owner=(_asker(request), request.get("image_id")))
-        if requests.is_from_ohif(request):
+        if requests.is_from_ohif(request) or requests.is_from_slicer(request):
             _require_something(result)
-        names = {target.value: item.name for target, item in zip(targets, result.objects, strict=True)}
+        if requests.is_read_by_place(request):
+            targets = places.by_place(targets, result.label_map)
+            notes = (*notes, *_left_out(targets, result))
+        names = {
+            target.value: item.name
+            for target, item in zip(targets, result.objects, strict=True)
+            if target.value != places.LEFT_OUT
+        }
         with watch.lap("write"):
             file = label_file(recode(result.label_map, targets), volume, names, form)
         watch.laps_s.update(result.latencies_s)
@@ -66,8 +70,8 @@ class MaskTask(EngineTask):
             "objects": [
                 {
                     "name": item.name,
-                    "value": target.value,
-                    "values": [targets[value - 1].value for value in item.values],
+                    "value": target.value if target.value != places.LEFT_OUT else None,
+                    "values": [own for value in item.values if (own := targets[value - 1].value) != places.LEFT_OUT],
                     "present": item.present,
                     "confidence": round(item.confidence, 4),
                     "volume_ml": round(item.volume_ml, 2),
@@ -184,18 +188,29 @@ def _asker(request: Mapping[str, Any]) -> str | None:
     return client if isinstance(client, str) else None
 
 
+def _left_out(targets: tuple[Target, ...], result: Segmentation) -> tuple[str, ...]:
+    """A sentence for names that the reply does not list, so that a viewer does not empty their segments."""
+    absent = [
+        item.name
+        for target, item in zip(targets, result.objects, strict=True)
+        if target.value == places.LEFT_OUT and not item.present
+    ]
+    if not absent:
+        return ()
+    return (f"Not present: {places.named(absent)}. Segments of that name are not changed.",)
+
+
 def _require_something(result: Segmentation) -> None:
-    """Refuse an empty answer for OHIF: the panel would empty the annotator's segments, and call that a success.
+    """Refuse an empty answer for a viewer: it would empty the annotator's segments, and call that a success.
 
     Raises:
         InvalidPrompt: if nothing of what was asked for is in the scan.
     """
     if not result.label_map.any():
-        names = [f"'{item.name}'" for item in result.objects]
-        shown = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+        names = [item.name for item in result.objects]
         raise InvalidPrompt(
-            f"Not present: {shown} {'is' if len(names) == 1 else 'are'} not seen in this scan, so no segment was "
-            "changed. Point at it with clicks if it is there."
+            f"Not present: {places.named(names)} {'is' if len(names) == 1 else 'are'} not seen in this scan, so no "
+            "segment was changed. Point at it with clicks if it is there."
         )
 
 
