@@ -50,14 +50,15 @@ def show_notice(*facts: str) -> None:
 
 
 def show_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    """Print a small table."""
+    """Print a small table; its texts are shown as they are, square brackets too."""
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     stdout().print(table, soft_wrap=False)
 
 
