@@ -55,6 +55,7 @@ class FakePacs:
         self.dies_after_instances: int | None = None
         self.dies_after_storing = False
         self.stores_in_s = 0.0
+        self.refuses_storing = False
         self.html = False
         self._go_on = threading.Event()
         self._go_on.set()
@@ -181,8 +182,9 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.pacs.wait()
         time.sleep(self.pacs.stores_in_s)
-        if self.pacs.answer_with != 200:
-            self.reply(b"no", "text/plain", self.pacs.answer_with)
+        status = 409 if self.pacs.refuses_storing else self.pacs.answer_with
+        if status != 200:
+            self.reply(b"no", "text/plain", status)
             return
         content = body.split(b"\r\n\r\n", 1)[1].rsplit(b"\r\n--", 1)[0]
         self.pacs.stored.append(content)
@@ -247,11 +249,15 @@ def opened(pacs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     monkeypatch.setattr(sender, "LOOK_S", 0.2)
     running: list[Any] = []
 
-    def open_(*, starts: bool = True, cache: Path = tmp_path / "cache") -> Any:
+    def open_(*, starts: bool = True, cache: Path = tmp_path / "cache", **settings: Any) -> Any:
         while running:
             running.pop().stop()
         store = PacsDatastore(
-            PacsAddress(pacs.url, read_s=0.5), cache, 0.2, lambda name: ("nano", "v2") if name == "m" else None
+            PacsAddress(pacs.url, read_s=0.5),
+            cache,
+            0.2,
+            lambda name: ("nano", "v2") if name == "m" else None,
+            **settings,
         )
         running.append(store)
         if starts:

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
 import secrets
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ from monailabel.config import Settings
 from label_tasks.pacs.address import PacsAddress, address_of
 from label_tasks.pacs.catalogue import Catalogue
 from label_tasks.pacs.dicomweb import DicomWeb
+from label_tasks.pacs.kept import budget, unseen
 from label_tasks.pacs.label_segs import FINAL, label_of_seg
 from label_tasks.pacs.label_states import SUBMISSION, LabelStates, fingerprint
 from label_tasks.pacs.seg_index import KnownSeg, SegIndex
@@ -28,11 +28,8 @@ from label_tasks.pacs.sender import Sender
 from label_tasks.pacs.series_cache import SeriesCache
 from label_tasks.store.infos import trusted_image_info
 from label_tasks.store.scan_folder import ScanFolder, plain_tag
-from label_tasks.store.submissions import TEXT_SUFFIX, CheckedFile, checked_file, file_to_store, submitted_suffix
+from label_tasks.store.submissions import CheckedFile, checked_file
 from medvlsam2 import atomic_files
-from medvlsam2.data.label_maps import read_label_map
-from medvlsam2.data.labels.scan_geometry import ScanGeometry
-from medvlsam2.data.labels.submission import RAW_SUFFIX, check_label
 from medvlsam2.data.studies.index import StudiesIndex
 from medvlsam2.data.studies.label_shelf import LabelShelf
 from medvlsam2.data.studies.scan_list import FoundScan, ScanList
@@ -54,17 +51,20 @@ TAKE_WAIT_S: Final = 60.0
 """So long a request for a label waits for another server that takes the same label from the PACS."""
 
 _SERIES: Final = "series"
-_UID: Final = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
-_UID_LENGTH: Final = 64
-"""What a DICOM UID is (PS3.5 9.1)."""
 _UNPACKED: Final = ".nii.gz"
-_NOT_COMPARED: Final = "The label was not compared with its scan: the PACS does not give it now."
 
 
 class PacsDatastore(ScanFolder):
     """The CT series of a PACS and their labels."""
 
-    def __init__(self, address: PacsAddress, cache: Path, every_s: float, model_of: ModelOf) -> None:
+    def __init__(
+        self,
+        address: PacsAddress,
+        cache: Path,
+        every_s: float,
+        model_of: ModelOf,
+        limit_bytes: int = budget.DEFAULT_GIB * 2**30,
+    ) -> None:
         root = cache / hashlib.md5(address.url.encode(), usedforsecurity=False).hexdigest()  # the host's own name
         atomic_files.make_folder(root, private=True)
         root.chmod(atomic_files.PRIVATE_FOLDER)
@@ -77,6 +77,7 @@ class PacsDatastore(ScanFolder):
         self._states = LabelStates(root / "sent")
         self._shelf = LabelShelf(root / "labels")
         self._expected: set[str] = set()
+        self._limit_bytes = limit_bytes
         self.folder = StudiesFolder(root, self._known_scans)
         self._sender = Sender(
             self.folder,
@@ -91,6 +92,9 @@ class PacsDatastore(ScanFolder):
     def start(self) -> None:
         """Look at the PACS and send labels to it from now on; only the server does, not the processes that train."""
         self._cache.clear_unfinished()
+        for left in self.folder.root.glob(".seg-*"):  # of servers of earlier versions
+            budget.remove_forgotten(left)
+        self._cache.limit(self._limit_bytes, self._sender.waiting)
         self._catalogue.keep_renewing(self._renewed)
         self._catalogue.wait_for_first_try(START_WAIT_S)
         self._sender.start()
@@ -218,8 +222,7 @@ class PacsDatastore(ScanFolder):
             PacsUnavailable: if the id is no UID.
             UnknownImage: if the PACS does not have it, and neither has the cache.
         """
-        may_exist = isinstance(why, PacsUnavailable) and _UID.fullmatch(image_id) and len(image_id) <= _UID_LENGTH
-        if not may_exist and self._cache.whole_folder(image_id) is None:
+        if not unseen.may_be_in_pacs(image_id, why) and self._cache.whole_folder(image_id) is None:
             raise why
         self._expected.add(image_id)
         self.folder.look_again()
@@ -293,6 +296,17 @@ class PacsDatastore(ScanFolder):
             except MedVLSAM2Error as error:
                 logger.warning("Not exported: %s", error)
 
+    def archive(self, limit_cases: int | None) -> Iterator[bytes]:
+        """The labelled images as a ZIP, block by block; they stay here until it is at its end.
+
+        Raises:
+            InvalidRequest: if the limit is below 1.
+            DatasetError: if there is nothing to export; both before the first block.
+        """
+        with ExitStack() as holds:
+            holds.enter_context(self._cache.held())
+            return budget.held_until_the_end(super().archive(limit_cases), holds.pop_all())
+
     def _seen(self) -> StudiesIndex:
         """The index as it is known: the catalogue's thread looks at the PACS, not the request."""
         return self.folder.index()
@@ -312,7 +326,7 @@ class PacsDatastore(ScanFolder):
 
     def _scan(self, image_id: str) -> Path:
         image = self._catalogue.lists.images.get(image_id)
-        if image is None and (here := self._cache.whole_folder(image_id)) is not None:
+        if image is None and (here := self._cache.whole_folder(image_id, use=True)) is not None:
             return here
         image = image or self._catalogue.require(image_id)
         return self._cache.folder(image.study_uid, image.series_uid, image.instances)
@@ -321,24 +335,9 @@ class PacsDatastore(ScanFolder):
         """The file to store; where the scan cannot be had now, its place is compared when it is sent."""
         try:
             scan = Path(self.get_image_uri(image_id))
-        except PacsUnavailable:
-            ext = submitted_suffix(submitted.name)
-            if ext == RAW_SUFFIX:  # without its scan nobody can tell where such a label lies
-                raise
-            if ext == TEXT_SUFFIX and tag != FINAL:
-                return CheckedFile(submitted, ext, (_NOT_COMPARED,))
-            return self._checked_alone(image_id, submitted, tag, info)
+        except PacsUnavailable as error:
+            return unseen.checked_alone(submitted, image_id, tag, info, error)
         return checked_file(submitted, image_id, tag, info, scan)
-
-    def _checked_alone(self, image_id: str, submitted: Path, tag: str, info: Mapping[str, Any]) -> CheckedFile:
-        """The file to store, checked on its own grid; a cut segmentation keeps the header that tells its place."""
-        label = read_label_map(submitted)
-        i, j, k = label.values.shape
-        grid = ScanGeometry((i, j, k), label.affine, image_id)
-        checked = check_label(submitted, info.get("label_info"), grid) if tag == FINAL else label
-        if label.is_segmentation:
-            return CheckedFile(submitted, submitted_suffix(submitted.name), (_NOT_COMPARED,))
-        return replace(file_to_store(submitted, checked, grid), warnings=(_NOT_COMPARED,))
 
     def _has_final(self, image_id: str) -> bool:
         item = self.folder.index().objects.get(image_id)
@@ -391,4 +390,5 @@ def open_pacs(studies: str, settings: Settings, model_of: ModelOf) -> PacsDatast
         Path(cache) if cache else Path.home() / ".cache" / "monailabel" / "dicom",
         every_s=float(settings.MONAI_LABEL_DICOMWEB_CACHE_EXPIRY),
         model_of=model_of,
+        limit_bytes=budget.budget_bytes(),
     )

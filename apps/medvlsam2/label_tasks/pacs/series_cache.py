@@ -2,7 +2,8 @@
 
 A series is fetched beside its place and renamed into it when every instance that the PACS lists has arrived. A small
 file tells names and sizes of all, and is compared with the folder before every use. So a server that was killed while
-it fetched, a file that was removed, or a disk that ran full never leads to an answer from fewer slices.
+it fetched, a file that was removed, or a disk that ran full never leads to an answer from fewer slices. After each
+fetch those that were not used for longest go where all together take too much of the disk (``kept.budget``).
 
 The folder is private (mode 0700): it holds scans of patients. Its readers are those of any folder of DICOM files.
 """
@@ -14,17 +15,19 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import pydicom
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from pydicom.errors import InvalidDicomError
 
 from label_tasks.pacs.dicomweb import INSTANCE_COUNT, INSTANCE_UID, SERIES_UID, DicomWeb, PacsSilent, value
+from label_tasks.pacs.kept.budget import Shelf
 from medvlsam2 import atomic_files
 from medvlsam2.errors import PacsUnavailable, UnknownImage, UnreadableVolume
 
@@ -56,6 +59,29 @@ class SeriesCache:
         self._folder = folder
         _private(folder)
         self._pacs = pacs
+        self._shelf = Shelf(folder)
+        self._limit_bytes: int | None = None
+        self._waiting: Callable[[], Collection[str]] = frozenset
+        self._holds = ExitStack()
+        self._holding = False
+
+    def limit(self, limit_bytes: int, waiting: Callable[[], Collection[str]]) -> None:
+        """Keep within a budget from now on; only the server does.
+
+        A process that trains does not: it lists its scans first and reads them for hours, so that from its first
+        scan on all stay here until it ends.
+
+        Args:
+            limit_bytes: that all series together may take.
+            waiting: series with a label that waits for the PACS: they stay.
+        """
+        self._holds.close()
+        self._limit_bytes, self._waiting = limit_bytes, waiting
+        self._make_room()
+
+    def held(self) -> AbstractContextManager[None]:
+        """Keep every series here during a block."""
+        return self._shelf.held()
 
     def folder(self, study_uid: str, series_uid: str, expected: int | None = None) -> Path:
         """The folder with all instances of a series, fetched if it is not here or not whole.
@@ -73,29 +99,51 @@ class SeriesCache:
         """
         require_uid(series_uid)
         place = self._folder / series_uid
+        self._use(series_uid)
         if self._is_whole(series_uid, expected):
             return place
         try:
-            with FileLock(self._lock(series_uid), timeout=WAIT_S):
+            with self._shelf.lock(series_uid, WAIT_S):
                 if not self._is_whole(series_uid, expected):
                     with self._pacs.for_people():
                         self._fetch(study_uid, series_uid, expected)
         except Timeout as error:
             raise PacsUnavailable("The series is still on its way from the PACS. Try again in a minute.") from error
+        self._make_room()
         return place
 
-    def whole_folder(self, series_uid: str) -> Path | None:
-        """The folder of a series that is here and whole; the PACS is not asked."""
-        return self._folder / series_uid if _UID.fullmatch(series_uid) and self._is_whole(series_uid, None) else None
+    def whole_folder(self, series_uid: str, *, use: bool = False) -> Path | None:
+        """The folder of a series that is here and whole; the PACS is not asked.
+
+        Args:
+            series_uid: its identifier.
+            use: whether it is to be read for a person, and so stays here for some time.
+        """
+        if not _UID.fullmatch(series_uid):
+            return None
+        if use:
+            self._use(series_uid)
+        return self._folder / series_uid if self._is_whole(series_uid, None) else None
 
     def clear_unfinished(self) -> None:
         """Remove what a killed process left; what another one is fetching now stays."""
+        self._shelf.clear_remains()
         for left in self._folder.glob(f"{_BESIDE}*"):
             try:
-                with FileLock(self._lock(left.name.removeprefix(_BESIDE)), timeout=0):
+                with self._shelf.lock(left.name.removeprefix(_BESIDE), 0):
                     shutil.rmtree(left, ignore_errors=True)
             except Timeout:
                 logger.info("A series is being fetched by another process")
+
+    def _use(self, series_uid: str) -> None:
+        if self._limit_bytes is None and not self._holding:
+            self._holding = True
+            self._holds.enter_context(self._shelf.held())
+        self._shelf.use(series_uid)
+
+    def _make_room(self) -> None:
+        if self._limit_bytes is not None and (removed := self._shelf.make_room(self._limit_bytes, self._waiting)):
+            logger.info("Removed %d series that were not used for long", removed)
 
     def _fetch(self, study_uid: str, series_uid: str, expected: int | None) -> None:
         beside = self._folder / f"{_BESIDE}{series_uid}"
@@ -114,7 +162,7 @@ class SeriesCache:
             place = self._folder / series_uid
             shutil.rmtree(place, ignore_errors=True)
             atomic_files.write_text(
-                self._manifest(series_uid), json.dumps({"instances": record, "told": expected}), private=True
+                self._shelf.manifest(series_uid), json.dumps({"instances": record, "told": expected}), private=True
             )
             beside.rename(place)
             atomic_files.flush_folder(self._folder)
@@ -157,18 +205,12 @@ class SeriesCache:
 
     def _is_whole(self, series_uid: str, expected: int | None) -> bool:
         try:
-            manifest = json.loads(self._manifest(series_uid).read_text(encoding="utf-8"))
+            manifest = json.loads(self._shelf.manifest(series_uid).read_text(encoding="utf-8"))
             record, told = manifest["instances"], manifest["told"]
             here = {entry.name: entry.stat().st_size for entry in _files(self._folder / series_uid)}
         except (OSError, ValueError, KeyError, TypeError):
             return False
         return bool(record) and here == record and expected in {None, told, len(record)}
-
-    def _manifest(self, series_uid: str) -> Path:
-        return self._folder / f"{series_uid}.json"
-
-    def _lock(self, series_uid: str) -> str:
-        return str(self._folder / f"{series_uid}.lock")
 
 
 def _private(folder: Path) -> None:

@@ -1,0 +1,1 @@
+"""What of the PACS is kept on this machine's disk, and for how long."""

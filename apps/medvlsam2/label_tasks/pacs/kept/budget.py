@@ -1,0 +1,183 @@
+"""How much of the disk the fetched series may take; beyond that the least recently used ones go.
+
+A series stays, whatever the budget, while a label of it waits for the PACS, for some time after each use, and while a
+training or an export holds the cache. Its labels are kept apart and never go.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock, Timeout
+
+from medvlsam2 import atomic_files
+from medvlsam2.errors import InvalidConfig
+
+logger = logging.getLogger(__name__)
+
+BUDGET_VARIABLE: Final = "MEDVLSAM2_PACS_CACHE_GIB"
+"""Environment variable with the GiB that fetched series may take."""
+
+DEFAULT_GIB: Final = 50
+"""About 200 CT series of 500 slices: some weeks of one group's annotation."""
+
+IN_USE_S: Final = 1800.0
+"""A series stays for so long after it was last asked for: longer than a request waits for the model and reads."""
+
+SPARE_BYTES: Final = 2 * 2**30
+"""So much of the disk stays free for the next series and for labels, also where the budget allows more."""
+
+FORGOTTEN_S: Final = 3600.0
+"""A temporary file of this age is of a process that was killed: no series takes so long."""
+
+_GIB: Final = 2**30
+_HELD: Final = ".held"
+
+
+def budget_bytes() -> int:
+    """The budget: the setting, or DEFAULT_GIB.
+
+    Raises:
+        InvalidConfig: if the setting is not a whole number from 1.
+    """
+    chosen = os.environ.get(BUDGET_VARIABLE, str(DEFAULT_GIB))
+    if not (chosen.isascii() and chosen.strip().isdecimal() and int(chosen) >= 1):
+        raise InvalidConfig(
+            f"{BUDGET_VARIABLE} is '{chosen}'; a whole number of GiB from 1 is allowed. Set one, or unset it."
+        )
+    return int(chosen) * _GIB
+
+
+@dataclass(frozen=True)
+class KeptSeries:
+    """One series on the disk."""
+
+    uid: str
+    size_bytes: int
+    used: float
+    """When it was last asked for, as a Unix time."""
+
+
+class Shelf:
+    """The folder of fetched series: for each a folder of files, a manifest beside it, and a lock.
+
+    Args:
+        folder: where they lie.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def manifest(self, series_uid: str) -> Path:
+        """Tells names and sizes of a series; its time is that of the last use."""
+        return self.folder / f"{series_uid}.json"
+
+    def lock(self, series_uid: str, timeout_s: float) -> FileLock:
+        """Held by who fetches or removes a series."""
+        return FileLock(self.folder / f"{series_uid}.lock", timeout=timeout_s)
+
+    def use(self, series_uid: str) -> None:
+        """Note that a series is asked for now; call it before its manifest is read."""
+        with suppress(OSError):
+            os.utime(self.manifest(series_uid))
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep every series on the disk during a block; any number of threads and processes may hold at once."""
+        with (self.folder / _HELD).open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+            yield
+
+    def series(self) -> list[KeptSeries]:
+        """All series, the least recently used first."""
+        found = []
+        for manifest in self.folder.glob("*.json"):
+            with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+                sizes = json.loads(manifest.read_text(encoding="utf-8"))["instances"].values()
+                found.append(KeptSeries(manifest.stem, sum(sizes), manifest.stat().st_mtime))
+        return sorted(found, key=lambda one: one.used)
+
+    def make_room(self, limit_bytes: int, waiting: Callable[[], Collection[str]]) -> int:
+        """Remove series until the others fit into the budget, and leave some of the disk free.
+
+        Args:
+            limit_bytes: the budget.
+            waiting: series with a label that waits for the PACS; asked for only when something must go.
+
+        Returns:
+            Number of series removed.
+        """
+        kept = self.series()
+        over_bytes = self._over(kept, limit_bytes)
+        if over_bytes <= 0:
+            return 0
+        removed = 0
+        with (self.folder / _HELD).open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return 0  # a training or an export needs them; the next fetch tries again
+            stays = set(waiting())
+            for one in kept:
+                if over_bytes <= 0:
+                    break
+                if one.uid not in stays and self._removed(one.uid):
+                    over_bytes -= one.size_bytes
+                    removed += 1
+        if over_bytes > 0:
+            logger.info("The fetched series take %d MiB more than they may; all are in use", over_bytes // 2**20)
+        return removed
+
+    def clear_remains(self) -> None:
+        """Remove what killed processes left: folders without a manifest, temporary files."""
+        for path in self.folder.iterdir():
+            if path.name.startswith(atomic_files.PARTIAL_PREFIX):
+                remove_forgotten(path)
+            elif path.is_dir() and not path.name.startswith(".") and not self.manifest(path.name).exists():
+                with suppress(Timeout), self.lock(path.name, 0):
+                    if not self.manifest(path.name).exists():
+                        shutil.rmtree(path, ignore_errors=True)
+
+    def _over(self, kept: list[KeptSeries], limit_bytes: int) -> int:
+        free_bytes = shutil.disk_usage(self.folder).free
+        return max(sum(one.size_bytes for one in kept) - limit_bytes, SPARE_BYTES - free_bytes)
+
+    def _removed(self, series_uid: str) -> bool:
+        """Remove a series that nobody uses. Whoever asks for it meanwhile has touched its manifest, and keeps it."""
+        manifest, aside = self.manifest(series_uid), self.folder / f".removing-{series_uid}"
+        try:
+            with self.lock(series_uid, 0):
+                if time.time() - manifest.stat().st_mtime < IN_USE_S:
+                    return False
+                manifest.rename(aside)
+                if time.time() - aside.stat().st_mtime < IN_USE_S:
+                    aside.rename(manifest)
+                    return False
+                shutil.rmtree(self.folder / series_uid, ignore_errors=True)
+                aside.unlink()
+        except (Timeout, FileNotFoundError):
+            return False
+        return True
+
+
+def held_until_the_end(blocks: Iterator[bytes], holds: ExitStack) -> Iterator[bytes]:
+    """The same blocks; what is held is given back after the last."""
+    with holds:
+        yield from blocks
+
+
+def remove_forgotten(path: Path) -> None:
+    """Remove a temporary file or folder of a process that was killed; one that may still be in use stays."""
+    with suppress(OSError):
+        if time.time() - path.lstat().st_mtime > FORGOTTEN_S:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()

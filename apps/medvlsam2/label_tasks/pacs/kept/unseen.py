@@ -1,0 +1,62 @@
+"""Labels of scans that cannot be had now: kept all the same, and compared with their scan when they are sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from label_tasks.pacs.label_segs import FINAL
+from label_tasks.store.submissions import TEXT_SUFFIX, CheckedFile, file_to_store, submitted_suffix
+from medvlsam2.data.label_maps import read_label_map
+from medvlsam2.data.labels.scan_geometry import ScanGeometry
+from medvlsam2.data.labels.submission import RAW_SUFFIX, check_label
+from medvlsam2.errors import PacsUnavailable, UnknownImage
+
+_UID: Final = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
+_UID_LENGTH: Final = 64
+"""What a DICOM UID is (PS3.5 9.1)."""
+_NOT_COMPARED: Final = "The label was not compared with its scan: the PACS does not give it now."
+
+
+def may_be_in_pacs(image_id: str, why: PacsUnavailable | UnknownImage) -> bool:
+    """Whether an image that is not listed may still be one of the PACS.
+
+    Args:
+        image_id: the image.
+        why: it is not listed.
+    """
+    return isinstance(why, PacsUnavailable) and len(image_id) <= _UID_LENGTH and _UID.fullmatch(image_id) is not None
+
+
+def checked_alone(
+    submitted: Path, image_id: str, tag: str, info: Mapping[str, Any], why: PacsUnavailable
+) -> CheckedFile:
+    """The file to store, checked on its own grid; a cut segmentation keeps the header that tells its place.
+
+    Args:
+        submitted: what came.
+        image_id: of the scan that it belongs to.
+        tag: under which it is to be stored.
+        info: what was told with it.
+        why: the scan cannot be had.
+
+    Raises:
+        PacsUnavailable: for raw voxels: without its scan nobody can tell where such a label lies.
+        UnreadableVolume: if it is no label map.
+        DatasetError: if a value of a final label has no certain name.
+    """
+    ext = submitted_suffix(submitted.name)
+    if ext == RAW_SUFFIX:
+        raise why
+    if ext == TEXT_SUFFIX and tag != FINAL:
+        return CheckedFile(submitted, ext, (_NOT_COMPARED,))
+    label = read_label_map(submitted)
+    i, j, k = label.values.shape
+    grid = ScanGeometry((i, j, k), label.affine, image_id)
+    checked = check_label(submitted, info.get("label_info"), grid) if tag == FINAL else label
+    if label.is_segmentation:
+        return CheckedFile(submitted, ext, (_NOT_COMPARED,))
+    return replace(file_to_store(submitted, checked, grid), warnings=(_NOT_COMPARED,))
