@@ -1,9 +1,9 @@
 """A scan as ONE file that 3D Slicer and other ITK programs load, for routes that send scans to viewers.
 
-A viewer that asks a server for a scan gets one file. A folder of DICOM slices, a lone DICOM slice, a header with its
-voxels in a second file, a scan in another unit than mm and a sheared NIfTI without a second transform cannot be loaded
-that way: the server sends a NIfTI file of the same voxels instead, and masks then fit voxel by voxel. How a route uses
-this module::
+A viewer that asks a server for a scan gets one file. These cannot be loaded that way: a folder of DICOM slices, a lone
+DICOM slice, a header with its voxels in a second file, a scan in another unit than mm, NIfTI-2, a sheared NIfTI without
+a second transform, a NRRD or MetaImage with what ITK does not know. The server sends a NIfTI file of the same voxels
+instead, and masks then fit voxel by voxel. How a route uses this module::
 
     if not loads_as_it_is(source):
         source = as_one_file(source, cache_folder, image_id)
@@ -19,24 +19,37 @@ import hashlib
 import os
 import shlex
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-import nibabel as nib
 import numpy as np
 from jaxtyping import Float
-from nibabel.filebasedimages import ImageFileError
 
-from medvlsam2.data.readers import read_volume
+from medvlsam2.data.labels import scan_affine
+from medvlsam2.data.readers import read_stored, read_volume
 from medvlsam2.data.reading import causes
 from medvlsam2.data.reading.data_files import named_data_files
 from medvlsam2.data.reading.formats.header_text import read_meta_header, read_nrrd_header
+from medvlsam2.data.reading.formats.nifti import is_first_version
 from medvlsam2.data.reading.length_units import mm_per_unit
 from medvlsam2.data.reading.names import ITK_SUFFIXES, META_SUFFIXES, NIFTI_SUFFIXES, known_suffix
 from medvlsam2.data.volume_files import write_volume
-from medvlsam2.errors import UnreadableVolume
+from medvlsam2.errors import UnreadableVolume, VolumeTooLarge
 
 DOWNLOAD_SUFFIX: Final = ".nii.gz"
+
+_NRRD_ENCODINGS_OF_ITK: Final = ("raw", "gzip", "gz", "txt", "text", "ascii", "hex")
+_NRRD_SPACES_OF_ITK: Final = (
+    "left-posterior-superior", "lps", "right-anterior-superior", "ras", "left-anterior-superior", "las",
+    "scanner-xyz", "3d-right-handed", "3d-left-handed",
+)  # fmt: skip
+_NRRD_FIELDS_OF_ITK: Final = frozenset((
+    "type", "dimension", "space", "sizes", "spacedirections", "spaceorigin", "kinds", "endian", "encoding", "content",
+    "spaceunits", "measurementframe", "centerings", "centers", "lineskip", "byteskip", "labels", "thicknesses",
+))  # fmt: skip
+_PLAIN_META: Final = {"ndims": "3", "binarydata": "true", "headersize": "0"}
+"""What a MetaImage that ITK reads as we do says in these fields, where it has them."""
 
 SHEAR_TOLERANCE: Final = 1e-5
 """Largest cosine between two axes of a NIfTI's transform that ITK still opens; it refuses from about 1e-4."""
@@ -114,29 +127,59 @@ def as_one_file(source: Path, cache_folder: Path, image_id: str) -> Path:
 
 
 def _itk_shows(source: Path, suffix: str) -> bool:
-    """Whether a NRRD or MetaImage file holds its own voxels, in an encoding that ITK knows, and its lengths in mm.
+    """Whether a NRRD or MetaImage file is one that ITK reads as we do: plain, with its own voxels and lengths in mm.
 
     ITK takes every length for mm: masks, which are in mm, would lie beside a scan in another unit.
     """
+    is_meta = suffix in META_SUFFIXES
     try:
-        header = read_meta_header(source) if suffix in META_SUFFIXES else read_nrrd_header(source)
+        header = read_meta_header(source) if is_meta else read_nrrd_header(source)
         parts = named_data_files(source)
         units = [shlex.split(header.fields.get(name, "")) for name in ("spaceunits", "units", "distanceunits")]
     except (UnreadableVolume, ValueError):
         return False
     in_mm = all(mm_per_unit(unit) in (1.0, None) for named in units for unit in named)
-    return parts == (source,) and in_mm and not header.fields.get("encoding", "").lower().startswith("bz")
+    return parts == (source,) and in_mm and (_is_plain_meta if is_meta else _is_plain_nrrd)(header.fields)
+
+
+def _is_plain_nrrd(fields: Mapping[str, str]) -> bool:
+    """Three axes with directions in a space that ITK knows, in an encoding that it knows, and no field besides.
+
+    ITK passes over the sides of a space with time.
+    """
+    return (
+        fields.get("dimension") == "3"
+        and fields.get("encoding", "").lower() in _NRRD_ENCODINGS_OF_ITK
+        and fields.get("space", "").lower() in _NRRD_SPACES_OF_ITK
+        and "spacedirections" in fields
+        and _NRRD_FIELDS_OF_ITK.issuperset(fields)
+    )
+
+
+def _is_plain_meta(fields: Mapping[str, str]) -> bool:
+    """Three axes of binary voxels, and the size of a compressed stream: without it ITK shows noise."""
+    compressed = fields.get("compresseddata", "false").lower() != "false"
+    return (
+        all(fields.get(name, plain).lower() == plain for name, plain in _PLAIN_META.items())
+        and fields.get("elementtype", "").isupper()
+        and (not compressed or "compresseddatasize" in fields)
+    )
 
 
 def _itk_opens(path: Path) -> bool:
-    """Whether a NIfTI holds a transform without shear; a damaged one is sent as it is, for nothing better is known."""
+    """Whether a NIfTI is of version 1, its place is told in numbers that are sound, and its transform has no shear.
+
+    A damaged file is sent as it is, for nothing better is known.
+    """
     try:
-        image = nib.load(path)
-    except (OSError, EOFError, ValueError, ImageFileError):
+        stored = read_stored(path, geometry_only=True)
+    except (UnreadableVolume, VolumeTooLarge):
         return True
-    if not isinstance(image, nib.Nifti1Pair) or not int(image.header["sform_code"]):
-        return True
-    return int(image.header["qform_code"]) > 0 or _shear(image.get_sform()) <= SHEAR_TOLERANCE
+    source = scan_affine.source_of(stored.affine, stored.values.shape)
+    if not is_first_version(path) or source is None or source.nifti is None:
+        return False
+    place = source.nifti
+    return int(place["qform_code"]) > 0 or not int(place["sform_code"]) or _shear(place.get_sform()) <= SHEAR_TOLERANCE
 
 
 def _shear(affine: Float[np.ndarray, "4 4"]) -> float:

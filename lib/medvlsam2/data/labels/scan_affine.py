@@ -53,6 +53,9 @@ class SourceGeometry:
         """
         found = [] if self.itk_affine is None else [self.itk_affine]
         if self.nifti is not None:
+            if self.itk_affine is None:
+                unit = np.diag([nifti_place.mm_per_unit(self.nifti)] * 3 + [1.0])
+                found += [orthogonal(unit @ form) for form in nifti_place.forms(self.nifti)]
             for form in nifti_place.forms(self.nifti):
                 for unit_mm in {nifti_place.mm_per_unit(self.nifti), 1.0}:
                     found.append(np.diag([unit_mm, unit_mm, unit_mm, 1.0]) @ form)
@@ -185,6 +188,24 @@ def itk_placement(affine: Num[np.ndarray, "4 4"], shape_ijk: Iterable[int]) -> F
     source = source_of(affine, shape_ijk)
     placed = None if source is None else source.itk_affine
     return np.array(affine, dtype=np.float64) if placed is None else placed
+
+
+def as_sent(affine: Num[np.ndarray, "4 4"], shape_ijk: Iterable[int]) -> Num[np.ndarray, "4 4"]:
+    """The affine of a mask for a viewer that has its scan from here, not from its file.
+
+    A scan that ITK refuses, or shows in another size for its unit, was sent as a NIfTI, which ITK shows upright in mm.
+    """
+    shape = tuple(shape_ijk)
+    source = source_of(affine, shape)
+    if source is None:
+        return affine
+    placed = source.itk_affine
+    of_other_size = (
+        source.nifti is None
+        and placed is not None
+        and not np.allclose(geometry.spacing_mm(placed), geometry.spacing_mm(affine), rtol=1e-3)
+    )
+    return shown_at(orthogonal(affine), affine, shape) if placed is None or of_other_size else affine
 
 
 def _set_qform(header: nib.Nifti1Header, affine: Num[np.ndarray, "4 4"]) -> None:

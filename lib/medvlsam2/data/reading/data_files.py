@@ -6,12 +6,13 @@ A header comes from somebody else. A name that leaves its folder would make the 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from math import prod
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Final
 
 from medvlsam2.data.reading import names
-from medvlsam2.data.reading.formats.header_text import HeaderText, read_meta_header, read_nrrd_header
+from medvlsam2.data.reading.formats.header_text import HeaderText, is_list, read_meta_header, read_nrrd_header
 from medvlsam2.errors import UnreadableVolume
 
 MAX_PARTS: Final = 10_000
@@ -54,6 +55,37 @@ def meta_parts(path: Path, header: HeaderText) -> tuple[Path, ...]:
     return _parts(path, "" if named.upper() == "LOCAL" else named or "?", header.listed)
 
 
+def require_even_parts(path: Path, named: str, parts: Sequence[Path], sizes: Sequence[int]) -> None:
+    """Refuse data files that are not as many as the header's sizes ask for: voxels would move to other slices.
+
+    Args:
+        path: the header, for messages.
+        named: what its field for data files says: a name, ``LIST``, ``LIST 2D`` or a pattern with numbers.
+        parts: the files that it means.
+        sizes: voxels along each axis. A file holds all axes but the last, or as many as ``named`` says; where it holds
+            all of them, an equal share of the last.
+
+    Raises:
+        UnreadableVolume: with both numbers.
+    """
+    if len(parts) == 1:
+        return
+    axes = _axes_of_part(named, len(sizes))
+    needed = prod(sizes[axes:]) if axes < len(sizes) else sizes[-1]
+    if len(parts) != needed and (axes < len(sizes) or needed % len(parts)):
+        raise UnreadableVolume(
+            f"'{path.name}' names {len(parts)} data files for {' x '.join(map(str, sizes))} voxels; {needed} are "
+            "needed, one a slice. Copy the whole series, or save it as one file."
+        )
+
+
+def _axes_of_part(named: str, dimension: int) -> int:
+    """How many axes each data file has."""
+    pattern = _PATTERN.fullmatch(named)
+    numbers = pattern["numbers"].split()[3:] if pattern else re.findall(r"\d+", named)
+    return min(int(numbers[0]), dimension) if numbers else dimension - 1
+
+
 def absent_part(parts: Iterable[Path]) -> str:
     """What is said of a header whose data file is not there; empty if all are.
 
@@ -68,7 +100,7 @@ def absent_part(parts: Iterable[Path]) -> str:
 def _parts(path: Path, named: str, listed: tuple[str, ...]) -> tuple[Path, ...]:
     if not named:
         return (path,)
-    if re.fullmatch(r"LIST(?:\s+\d+)?", named, re.IGNORECASE):
+    if is_list(named):
         files = list(listed)
     else:
         pattern = _PATTERN.fullmatch(named)

@@ -50,6 +50,7 @@ def unreadable(path: Path, error: BaseException | str) -> UnreadableVolume:
     text = re.split(r"ITK ERROR:|sitk::ERROR:", text)[-1]
     text = re.sub(r"Reason: .*", "", text, flags=re.DOTALL)
     text = re.sub(r"\w+\(0x[0-9a-f]+\):", "", text).replace(str(path), path.name).replace(f"{path.parent}/", "")
+    text = "".join(letter if letter.isprintable() else " " for letter in text)
     text = " ".join(text.split()).rstrip(".: ")
     if len(text) > _REASON_LENGTH:
         text = "… " + text[-_REASON_LENGTH:]

@@ -41,6 +41,9 @@ RATIO_FROM_BYTES: Final = 2**26
 MAX_TEXT_VOXELS: Final = 2**24
 """Voxels written as text are for small examples: each takes some 60 bytes while it is read."""
 
+MAX_WORD_BYTES: Final = 64
+"""The longest number with the blanks beside it."""
+
 STREAM_ERRORS: Final = (OSError, EOFError, ValueError, OverflowError, MemoryError, zlib.error)
 
 
@@ -225,18 +228,20 @@ def _read_text(voxels: StoredVoxels) -> Shaped[np.ndarray, " n"]:
             f"'{voxels.header.name}' holds {voxels.count} voxels as text; at most {MAX_TEXT_VOXELS} are allowed. "
             "Save it with raw or gzip encoding."
         )
-    most = voxels.count * 64
-    words: list[bytes] = []
-    for part in voxels.parts:
-        with _decoded(voxels, part, 0) as file:
-            words.append(file.read(most))
-    content = b" ".join(words)
+    share = voxels.count // len(voxels.parts)
+    return np.concatenate([_text_part(voxels, part, share) for part in voxels.parts])
+
+
+def _text_part(voxels: StoredVoxels, part: Path, count: int) -> Shaped[np.ndarray, " n"]:
+    """The voxels of one file, as text."""
+    with _decoded(voxels, part, 0) as file:
+        content = file.read(count * MAX_WORD_BYTES)
     if voxels.encoding is Encoding.HEX:
-        plain = bytes.fromhex(content.decode("ascii"))
-        if len(plain) < voxels.size_bytes:
-            raise OSError(f"Expected {voxels.size_bytes} bytes, got {len(plain)}")
-        return np.frombuffer(plain[: voxels.size_bytes], voxels.dtype).copy()
-    numbers = content.replace(b",", b" ").split()[: voxels.count]
-    if len(numbers) < voxels.count:
-        raise OSError(f"Expected {voxels.count} numbers, got {len(numbers)}")
+        plain, needed = bytes.fromhex(content.decode("ascii")), count * voxels.dtype.itemsize
+        if len(plain) < needed:
+            raise OSError(f"Expected {needed} bytes, got {len(plain)}")
+        return np.frombuffer(plain[:needed], voxels.dtype).copy()
+    numbers = content.replace(b",", b" ").split()[:count]
+    if len(numbers) < count:
+        raise OSError(f"Expected {count} numbers, got {len(numbers)}")
     return np.array(numbers).astype(np.float64).astype(voxels.dtype)

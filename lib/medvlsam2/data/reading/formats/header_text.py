@@ -7,6 +7,7 @@ dimensions, a ``%`` in a name). pynrrd drops every letter that is no ASCII from 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -19,6 +20,8 @@ MAX_HEADER_BYTES: Final = 2**21
 
 _NRRD_MARK: Final = "NRRD000"
 _ESCAPED: Final = re.compile(r"\\(n|\\)")
+_LIST: Final = re.compile(r"LIST(?:\s+\d+D?)?", re.IGNORECASE)
+"""``LIST``, perhaps with the number of dimensions of each file."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def read_nrrd_header(path: Path) -> HeaderText:
             break
         if line.startswith("#"):
             continue
-        if fields.get("datafile", "").upper().startswith("LIST"):
+        if is_list(fields.get("datafile", "")):
             listed.append(line)
             continue
         name, colon, value = line.partition(":")
@@ -65,7 +68,7 @@ def read_nrrd_header(path: Path) -> HeaderText:
         if value.startswith("="):
             pairs[name] = _ESCAPED.sub(lambda found: "\n" if found[1] == "n" else "\\", value[1:])
         else:
-            fields[name.lower().replace(" ", "")] = value.strip()
+            _add(path, fields, name.lower().replace(" ", ""), value.strip())
     return HeaderText(fields, pairs, tuple(listed), lines.done_bytes)
 
 
@@ -83,7 +86,7 @@ def read_meta_header(path: Path) -> HeaderText:
         name, sign, value = line.partition("=")
         if not sign:
             break
-        fields[name.strip().lower()] = value.strip()
+        _add(path, fields, name.strip().lower(), value.strip())
         if name.strip().lower() == "elementdatafile":
             break
     if "elementdatafile" not in fields:
@@ -93,9 +96,45 @@ def read_meta_header(path: Path) -> HeaderText:
         raise UnreadableVolume(f"'{path.name}' is not a MetaImage file though its name says so. Export it again.")
     size_bytes = lines.done_bytes
     listed: list[str] = []
-    if fields["elementdatafile"].upper().startswith("LIST"):
+    if is_list(fields["elementdatafile"]):
         listed = [line.strip() for line in iter(lines.next, None) if line.strip()]
     return HeaderText(fields, listed=tuple(listed), size_bytes=size_bytes)
+
+
+def is_list(named: str) -> bool:
+    """Whether a header says that the names of its data files follow it, one a line."""
+    return _LIST.fullmatch(named) is not None
+
+
+def sizes_of(path: Path, fields: Mapping[str, str], names: tuple[str, str], most: int) -> tuple[int, ...]:
+    """Voxels along each axis.
+
+    Args:
+        path: of the header, for messages.
+        fields: of the header.
+        names: of the fields with the number of dimensions and with the sizes, as the format writes them.
+        most: dimensions that the format allows.
+
+    Raises:
+        UnreadableVolume: if there are not as many sizes as dimensions, or one is below 1.
+    """
+    absent = next((name for name in names if name.lower() not in fields), None)
+    if absent:
+        raise unreadable(path, f"its header holds no field '{absent}'")
+    count = int(fields[names[0].lower()])
+    sizes = tuple(int(size) for size in fields[names[1].lower()].split())
+    if not 0 < count <= most or len(sizes) != count or min(sizes) < 1:
+        raise UnreadableVolume(
+            f"'{path.name}' has {names[0]} {count} and {names[1]} {' '.join(map(str, sizes[:most]))}; as many "
+            f"sizes from 1 as dimensions are needed, at most {most}. Its header is damaged; export it again."
+        )
+    return sizes
+
+
+def _add(path: Path, fields: dict[str, str], name: str, value: str) -> None:
+    """Keep a field; one that is there twice with two meanings is a damaged header, whichever a program takes."""
+    if fields.setdefault(name, value) != value:
+        raise unreadable(path, f"its header holds the field '{name[:40]}' twice, with '{fields[name][:40]}' first")
 
 
 class _Lines:

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from medvlsam2 import geometry
 from medvlsam2.data.reading import data_files, length_units
-from medvlsam2.data.reading.formats.header_text import read_meta_header
+from medvlsam2.data.reading.formats.header_text import read_meta_header, sizes_of
 from medvlsam2.data.reading.stored_array import (
     StoredArray,
     require_one_value,
@@ -29,15 +29,21 @@ from medvlsam2.errors import UnreadableVolume
 MAX_DIMENSION: Final = 10
 """The most that MetaIO allows."""
 
+LENGTH_TOLERANCE: Final = 0.01
+"""How far a direction may be from length 1 before the user is told; rounding stays far below."""
+
 _TYPES: Final = {
     "MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2", "MET_INT": "i4", "MET_UINT": "u4",
     "MET_LONG": "i4", "MET_ULONG": "u4", "MET_LONG_LONG": "i8", "MET_ULONG_LONG": "u8", "MET_FLOAT": "f4",
     "MET_DOUBLE": "f8",
 }  # fmt: skip
 """MetaIO writes a long as 4 bytes on every system."""
-_SPACING: Final = ("elementspacing", "elementsize")
+_SPACING: Final = ("elementspacing",)
+_SIZE: Final = ("elementsize",)
+"""How large an element is; it may be smaller than the way to the next one, which the spacing tells."""
 _ORIGIN: Final = ("offset", "origin", "position")
 _MATRIX: Final = ("transformmatrix", "rotation", "orientation")
+_BIG_ENDIAN: Final = ("binarydatabyteordermsb", "elementbyteordermsb")
 _FROM: Final = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "I": (2, 1), "S": (2, -1)}
 """AnatomicalOrientation names the side where an axis starts: ``RAI`` grows to the left, the back and the head."""
 
@@ -57,7 +63,7 @@ def read_metaimage(path: Path, max_ratio: float | None = None, *, geometry_only:
     header = read_meta_header(path)
     fields = header.fields
     try:
-        sizes = _sizes(path, fields)
+        sizes = sizes_of(path, fields, ("NDims", "DimSize"), MAX_DIMENSION)
         require_one_value(path, int(fields.get("elementnumberofchannels", 1)))
         shape = squeezed_shape(path, sizes)
         affine, warnings = _placed(path, fields, len(sizes))
@@ -65,9 +71,13 @@ def read_metaimage(path: Path, max_ratio: float | None = None, *, geometry_only:
     except (ValueError, KeyError) as error:
         raise unreadable(path, error) from None
     local = fields["elementdatafile"].upper() == "LOCAL"
+    if local and 0 < header_bytes < header.size_bytes:
+        raise unreadable(path, f"its HeaderSize is {header_bytes}, its header has {header.size_bytes} bytes")
+    parts = data_files.meta_parts(path, header)
+    data_files.require_even_parts(path, fields["elementdatafile"], parts, sizes)
     voxels = StoredVoxels(
         header=path,
-        parts=data_files.meta_parts(path, header),
+        parts=parts,
         dtype=_dtype(path, fields),
         count=prod(shape),
         encoding=_encoding(fields),
@@ -81,26 +91,23 @@ def read_metaimage(path: Path, max_ratio: float | None = None, *, geometry_only:
     return StoredArray(values, affine, warnings=tuple(warnings))
 
 
-def _sizes(path: Path, fields: dict[str, str]) -> tuple[int, ...]:
-    dimension = int(fields["ndims"])
-    sizes = tuple(int(size) for size in fields["dimsize"].split())
-    if not 0 < dimension <= MAX_DIMENSION or len(sizes) != dimension or min(sizes) < 1:
-        raise UnreadableVolume(
-            f"'{path.name}' has NDims {dimension} and DimSize {' '.join(map(str, sizes[:MAX_DIMENSION]))}; as many "
-            f"sizes from 1 as dimensions are needed, at most {MAX_DIMENSION}. Its header is damaged; export it again."
-        )
-    return sizes
-
-
 def _placed(path: Path, fields: dict[str, str], dimension: int) -> tuple[Float[np.ndarray, "4 4"], list[str]]:
     """The affine, and what is doubtful of it."""
     warnings = []
     spacing = _numbers(fields, _SPACING, dimension)
+    spacing = _numbers(fields, _SIZE, dimension) if spacing is None else spacing
     if spacing is None:
         warnings.append(length_units.NO_SPACING.format(format="The MetaImage"))
         spacing = np.ones(dimension)
     matrix = _numbers(fields, _MATRIX, dimension**2)
     directions = np.eye(dimension) if matrix is None else matrix.reshape(dimension, dimension).T
+    lengths = np.linalg.norm(directions[:3, :3], axis=0)
+    if np.abs(lengths - 1).max() > LENGTH_TOLERANCE:
+        shown = " x ".join(f"{length:.4g}" for length in lengths)
+        warnings.append(
+            f"The MetaImage header's TransformMatrix has directions of length {shown}, 1 is needed: voxel sizes were "
+            "multiplied by it, as ITK does."
+        )
     origin = _numbers(fields, _ORIGIN, dimension)
     affine_lps = np.eye(4)
     affine_lps[:3, :3] = directions[:3, :3] * spacing[:3]
@@ -151,14 +158,15 @@ def _scale_warnings(fields: dict[str, str]) -> list[str]:
 
 
 def _numbers(fields: dict[str, str], keys: tuple[str, ...], count: int) -> Float[np.ndarray, " n"] | None:
-    """The first of these fields that is there, which must hold that many numbers."""
-    text = next((fields[key] for key in keys if key in fields), None)
-    if text is None:
+    """What these fields say, which are names of one thing and must hold that many numbers; None without any."""
+    found = [[float(word) for word in fields[key].split()] for key in keys if key in fields]
+    if not found:
         return None
-    numbers = np.array([float(word) for word in text.split()], dtype=np.float64)
-    if len(numbers) != count:
-        raise ValueError(f"{count} numbers are needed in one of {', '.join(keys)}, not {len(numbers)}")
-    return numbers
+    if any(len(numbers) != count for numbers in found):
+        raise ValueError(f"{count} numbers are needed in one of {', '.join(keys)}, not {len(found[0])}")
+    if not np.allclose(found, found[0], equal_nan=True):
+        raise ValueError(f"its fields {' and '.join(key for key in keys if key in fields)} say different things")
+    return np.array(found[0], dtype=np.float64)
 
 
 def _dtype(path: Path, fields: dict[str, str]) -> np.dtype[Any]:
@@ -168,8 +176,10 @@ def _dtype(path: Path, fields: dict[str, str]) -> np.dtype[Any]:
             f"'{path.name}' holds voxels of type '{given[:40]}'; integers and real numbers are allowed. "
             "Save a grey image instead."
         )
-    order = fields.get("binarydatabyteordermsb", fields.get("elementbyteordermsb", "False"))
-    return np.dtype(_TYPES[given]).newbyteorder(">" if _is_true(order) else "<")
+    orders = {_is_true(fields[key]) for key in _BIG_ENDIAN if key in fields}
+    if len(orders) > 1:
+        raise unreadable(path, f"its fields {' and '.join(_BIG_ENDIAN)} say different things")
+    return np.dtype(_TYPES[given]).newbyteorder(">" if orders == {True} else "<")
 
 
 def _encoding(fields: dict[str, str]) -> Encoding:

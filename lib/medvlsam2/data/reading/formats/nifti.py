@@ -43,6 +43,8 @@ _HEADERS: Final[dict[int, Any]] = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
 """Header classes by the first number of the file, which is their size in bytes."""
 _PAIR_MAGIC: Final = (b"ni1", b"ni2")
 _HEADER_ERRORS: Final = (*STREAM_ERRORS, ImageFileError, HeaderDataError)
+_TURNS: Final = (-1.0, 0.0, 1.0)
+"""What ``qfac`` may be; 0 stands for 1."""
 _UNIT_NAMES: Final = {1: "metre", 3: "micron"}
 
 
@@ -104,6 +106,15 @@ def read_nifti(path: Path, max_ratio: float | None = None, *, geometry_only: boo
     )
 
 
+def is_first_version(path: Path) -> bool:
+    """Whether a file that is a NIfTI is of version 1: ITK does not know version 2.
+
+    Raises:
+        UnreadableVolume: if it is no NIfTI.
+    """
+    return len(_header_block(path)[1]) == min(_HEADERS)
+
+
 def _header_block(path: Path) -> tuple[bool, bytes]:
     """Whether the file is compressed, and the bytes of its header."""
     try:
@@ -149,7 +160,7 @@ def _warnings(header: nib.Nifti1Header, stored: nib.Nifti1Header, shape: tuple[i
         stored: as it is in the file.
         shape: of the volume.
     """
-    told = []
+    told = _field_warnings(header, stored)
     sform, qform = int(header["sform_code"]), int(header["qform_code"])
     if not sform and not qform:
         told.append(length_units.NO_SIDES.format(format="The NIfTI", why="holds no orientation"))
@@ -159,7 +170,7 @@ def _warnings(header: nib.Nifti1Header, stored: nib.Nifti1Header, shape: tuple[i
     if sform and qform:
         forms = nifti_place.forms(header)
         gap_mm = _gap_mm(forms[0], forms[1], shape) * nifti_place.mm_per_unit(stored) if len(forms) == 2 else 0.0
-        if len(forms) < 2:
+        if len(forms) < 2 or not np.isfinite(gap_mm):
             told.append("The NIfTI header's qform is damaged: the sform is used.")
         elif gap_mm > QFORM_TOLERANCE_MM:
             told.append(f"The NIfTI header's sform and qform differ by up to {gap_mm:.1f} mm: the sform is used.")
@@ -168,6 +179,34 @@ def _warnings(header: nib.Nifti1Header, stored: nib.Nifti1Header, shape: tuple[i
     unit = _UNIT_NAMES.get(int(stored["xyzt_units"]) & nifti_place.UNIT_OF_LENGTH)
     if unit:
         told.append(length_units.CONVERTED.format(format="The NIfTI", unit=unit))
+    return told
+
+
+def _field_warnings(header: nib.Nifti1Header, stored: nib.Nifti1Header) -> list[str]:
+    """Say where a field holds what the standard does not allow, so that programs understand it in different ways."""
+    told = []
+    for name in ("sform_code", "qform_code"):
+        if int(header[name]) != int(stored[name]):
+            told.append(f"The NIfTI header's {name} is {int(stored[name])}, an unknown one: it was taken as 0.")
+    turn = float(stored["pixdim"][0])
+    by_qform = bool(int(header["qform_code"])) and not int(header["sform_code"])
+    if by_qform and turn not in _TURNS:
+        told.append(length_units.NO_SIDES.format(format="The NIfTI", why=f"has the qfac {turn:g}, not 1 or -1"))
+    sizes = np.asarray(stored["pixdim"][1:4], dtype=np.float64)
+    if not (np.isfinite(sizes) & (sizes > 0)).all():
+        shown = " x ".join(f"{size:.4g}" for size in sizes)
+        told.append(
+            f"The NIfTI header's voxel size is {shown}, numbers above 0 are needed: 3D Slicer and ITK-SNAP may show "
+            "the scan in another size, or mirrored."
+        )
+        if by_qform and (sizes < 0).any():
+            told.append(length_units.NO_SIDES.format(format="The NIfTI", why="has a voxel size below 0"))
+    slope, inter = float(stored["scl_slope"]), float(stored["scl_inter"])
+    if slope == 0 and np.isfinite(inter) and inter:
+        told.append(
+            f"The NIfTI header has the intercept {inter:g} without a slope: values were taken as stored, as the "
+            "standard says. 3D Slicer and ITK-SNAP add it."
+        )
     return told
 
 

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from medvlsam2 import geometry
 from medvlsam2.data.labels import scan_affine
 from medvlsam2.data.reading import data_files, length_units
-from medvlsam2.data.reading.formats.header_text import HeaderText, read_nrrd_header
+from medvlsam2.data.reading.formats.header_text import HeaderText, read_nrrd_header, sizes_of
 from medvlsam2.data.reading.stored_array import (
     StoredArray,
     require_numbers,
@@ -77,23 +77,25 @@ def read_nrrd(path: Path, max_ratio: float | None = None, *, geometry_only: bool
     header = read_nrrd_header(path)
     fields = header.fields
     try:
-        sizes = _sizes(path, fields)
+        sizes = sizes_of(path, fields, ("dimension", "sizes"), MAX_DIMENSION)
         axes = _domain_axes(path, fields, sizes)
         shape = squeezed_shape(path, tuple(sizes[axis] for axis in axes))
         affine, warnings = _placed(path, fields, axes[:3], sizes)
         without_units = {name: text for name, text in fields.items() if name not in ("units", "spaceunits")}
         shown, _ = _placed(path, without_units, axes[:3], sizes)
-        line_skip, byte_skip = (int(fields.get(name, 0)) for name in ("lineskip", "byteskip"))
+        line_skip, byte_skip = _skips(fields)
     except (ValueError, IndexError, KeyError) as error:
         raise unreadable(path, error) from None
+    parts = data_files.nrrd_parts(path, header)
+    data_files.require_even_parts(path, fields.get("datafile", ""), parts, sizes)
     voxels = StoredVoxels(
         header=path,
-        parts=data_files.nrrd_parts(path, header),
+        parts=parts,
         dtype=_dtype(path, fields),
         count=prod(shape),
         encoding=_encoding(path, fields),
         start_bytes=0 if "datafile" in fields else header.size_bytes,
-        skip_lines=max(0, line_skip),
+        skip_lines=line_skip,
         skip_bytes=byte_skip,
     )
     require_numbers(path, voxels.dtype)
@@ -105,18 +107,15 @@ def read_nrrd(path: Path, max_ratio: float | None = None, *, geometry_only: bool
     return StoredArray(values, placed, _metadata(header), tuple(warnings))
 
 
-def _sizes(path: Path, fields: dict[str, str]) -> list[int]:
-    dimension = int(fields["dimension"])
-    sizes = [int(size) for size in fields["sizes"].split()]
-    if not 0 < dimension <= MAX_DIMENSION or len(sizes) != dimension or min(sizes) < 1:
-        raise UnreadableVolume(
-            f"'{path.name}' has dimension {dimension} and sizes {' '.join(map(str, sizes[:MAX_DIMENSION]))}; as many "
-            f"sizes from 1 as dimensions are needed, at most {MAX_DIMENSION}. Its header is damaged; export it again."
-        )
-    return sizes
+def _skips(fields: dict[str, str]) -> tuple[int, int]:
+    """Lines and bytes to pass over; -1 bytes for all before the last ones."""
+    lines, count = (int(fields.get(name, 0)) for name in ("lineskip", "byteskip"))
+    if lines < 0 or count < -1:
+        raise ValueError(f"its line skip is {lines} and its byte skip {count}, numbers from 0 are needed")
+    return lines, count
 
 
-def _domain_axes(path: Path, fields: dict[str, str], sizes: list[int]) -> list[int]:
+def _domain_axes(path: Path, fields: dict[str, str], sizes: tuple[int, ...]) -> list[int]:
     """Numbers of the axes that lie in space; another axis may hold one value only."""
     kinds = fields.get("kinds", "").lower().split()
     ranges = {axis for axis, kind in enumerate(kinds) if _is_range(kind)}
@@ -133,7 +132,7 @@ def _is_range(kind: str) -> bool:
 
 
 def _placed(
-    path: Path, fields: dict[str, str], axes: list[int], sizes: list[int]
+    path: Path, fields: dict[str, str], axes: list[int], sizes: tuple[int, ...]
 ) -> tuple[Float[np.ndarray, "4 4"], list[str]]:
     """The affine, and what is doubtful of it."""
     space = fields.get("space", "").lower()
@@ -145,15 +144,20 @@ def _placed(
         warnings.append(length_units.NO_SIDES.format(format="The NRRD", why=why))
     directions = _vectors(fields.get("spacedirections", ""))
     affine_lps = np.eye(4)
+    if directions and len(directions) != len(sizes):
+        raise ValueError(f"it has {len(directions)} space directions for {len(sizes)} axes")
     if directions:
         for column, axis in enumerate(axes):
-            affine_lps[:3, column] = (directions[axis] or ())[:3]
+            affine_lps[:3, column] = _three(directions[axis])
         origin = _vectors(fields.get("spaceorigin", ""))
         if origin and origin[0] is not None:
-            affine_lps[:3, 3] = origin[0][:3]
+            affine_lps[:3, 3] = _three(origin[0])
         require_place(path, affine_lps)
         _as_itk_rounds(affine_lps)
     else:
+        if patient in _TO_LPS:
+            why = "names a patient space without directions"
+            warnings.append(length_units.NO_SIDES.format(format="The NRRD", why=why))
         warnings += _placed_by_axes(affine_lps, fields, axes, sizes)
     require_place(path, affine_lps)
     warnings += _convert_units(affine_lps, fields, axes, by_space=bool(directions))
@@ -172,7 +176,7 @@ def _as_itk_rounds(affine_lps: Float[np.ndarray, "4 4"]) -> None:
 
 
 def _placed_by_axes(
-    affine_lps: Float[np.ndarray, "4 4"], fields: dict[str, str], axes: list[int], sizes: list[int]
+    affine_lps: Float[np.ndarray, "4 4"], fields: dict[str, str], axes: list[int], sizes: tuple[int, ...]
 ) -> list[str]:
     """Fill the affine from the older fields, one number for each axis; says what is missing."""
     spacings, lows, highs = (_numbers(fields.get(name, "")) for name in ("spacings", "axismins", "axismaxs"))
@@ -215,6 +219,13 @@ def _vectors(text: str) -> list[list[float] | None]:
         raise ValueError(f"'{text[:40]}' is no list of vectors")
     found = [match[1] for match in _VECTOR.finditer(text)]
     return [None if numbers is None else [float(number) for number in numbers.split(",")] for numbers in found]
+
+
+def _three(vector: list[float] | None) -> list[float]:
+    """The numbers of a vector that lie in space."""
+    if vector is None or len(vector) < 3:
+        raise ValueError("its space directions and origin need 3 numbers each")
+    return vector[:3]
 
 
 def _numbers(text: str) -> list[float]:
