@@ -36,6 +36,7 @@ from label_tasks.selection import UniformRandom, ValueStrategy
 from label_tasks.store.scan_folder import ScanFolder
 from label_tasks.uploads.sessions import PrivateSessions
 from medvlsam2.data import vocabulary
+from medvlsam2.data.studies.bounds import OF_MODEL
 from medvlsam2.errors import InvalidRequest, nearest_hint
 from medvlsam2.model.registry import resolve_model
 from medvlsam2.tasks.engine import Engine
@@ -120,7 +121,7 @@ class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
         file, told = task(checked)
         label = file
         if file and scan.is_stored and request.get("save_label"):
-            label = store.save_label(scan.name, file, tag, {"model": request["model"], "params": told})
+            label = store.save_label(scan.name, file, tag, {"model": request["model"], "params": told, OF_MODEL: True})
         return {"label": label, "tag": DefaultLabelTag.ORIGINAL, "file": file, "params": told}
 
     def next_sample(self, request: Mapping[str, Any]) -> dict[str, Any]:

@@ -124,8 +124,10 @@ def _studies_checks(studies: Path) -> list[Check]:
         return [Check("studies", False, str(error))]
     counted = f"{facts.scans} scans, {facts.labels} labels in {facts.versions} versions"
     counted += f", {facts.refused} refused labels kept in .refused" if facts.refused else ""
+    kept = f"{facts.kept_bytes / 10**6:.1f} MB for every version that was submitted; none is deleted by itself"
     return [
         Check("studies", not facts.faults, counted),
+        *([Check("versions", True, kept)] if facts.kept_bytes else []),
         *(Check("studies", False, fault) for fault in facts.faults),
         *(Check("not a scan", True, sentence) for sentence in facts.left_out),
     ]

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from medvlsam2.data.label_info import parse_label_info
+from medvlsam2.data.studies.bounds import OF_MODEL
 from medvlsam2.errors import DatasetError
 
-_OF_THE_SERVER: Final = frozenset({"name", "path", "ts", "checksum", "pacs", "warnings", "submission", "restored_from"})
+_OF_THE_SERVER: Final = frozenset(
+    {"name", "path", "ts", "checksum", "pacs", "warnings", "submission", "restored_from", OF_MODEL}
+)
 """What the server tells about a file itself. A client may send it back; it changes nothing."""
 
 _OF_REPLIES: Final = frozenset({"id", "image", "label"})

@@ -153,7 +153,7 @@ async def change_label_info_as_reviewer(label: str, tag: str, params: Text = "{}
 
 @router.get("/label/versions", summary="Every version of a label")
 async def label_versions(label: str, tag: str) -> Any:
-    """Number, time, suffix and info of each, oldest first; the last that has the label's content is the label now."""
+    """Number, time, suffix, size and info of each, oldest first; the last that has the label's content is the label now."""
     return await _beside(lambda: _versions(label, require_tag(tag)))
 
 
@@ -225,7 +225,16 @@ def _versions(label: str, tag: str) -> dict[str, Any]:
     if not found:
         raise UnknownLabel(f"Image '{label}' never had a label under tag '{tag}'.")
     now = place.current()
-    listed = [{"version": item.number, "saved": item.saved, "ext": item.ext, "info": dict(item.info)} for item in found]
+    listed = [
+        {
+            "version": item.number,
+            "saved": item.saved,
+            "ext": item.ext,
+            "bytes": item.content.size_bytes,
+            "info": dict(item.info),
+        }
+        for item in found
+    ]
     return {"label": label, "tag": tag, "current": now and now.version and now.version.number, "versions": listed}
 
 

@@ -23,10 +23,11 @@ from medvlsam2.data.labels.submission import check_submission
 from medvlsam2.data.readers import read_volume
 from medvlsam2.data.reading.scan_kinds import judge
 from medvlsam2.data.scan_download import download_name
+from medvlsam2.data.studies.bounds import require_bounded
 from medvlsam2.data.studies.index import StudiesIndex
 from medvlsam2.data.studies.label_place import label_suffix
-from medvlsam2.data.studies.local_scans import LocalScans
-from medvlsam2.data.studies.studies_folder import StudiesFolder, require_bounded, taken
+from medvlsam2.data.studies.local_scans import LocalScans, require_listed
+from medvlsam2.data.studies.studies_folder import StudiesFolder, taken
 from medvlsam2.errors import (
     AlreadyThere,
     DatasetError,
@@ -160,10 +161,12 @@ class ScanFolder(Datastore):  # type: ignore[misc]
 
         Raises:
             AlreadyThere: if an image has the id.
+            InvalidRequest: if no scan is listed under it.
             UnreadableVolume: if it is no scan.
         """
         if image_id in self.folder.index().objects:
             raise AlreadyThere(taken(image_id))
+        require_listed(image_id, label_suffix(arrived.name))
         verdict = judge(arrived)
         if verdict.kind is None:
             raise UnreadableVolume(f"The file for image '{image_id}' {verdict.reason}")

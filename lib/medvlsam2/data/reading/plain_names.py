@@ -89,10 +89,24 @@ def require_new_tag(value: object) -> str:
     return tag
 
 
+def alike(one: str, other: str) -> bool:
+    """Whether two names differ at most in capitals and in how accents are coded: some disks take them for one.
+
+    Example:
+        >>> alike("Müller", "MU\u0308LLER"), alike("scan1", "scan2")
+        (True, False)
+    """
+    return _on_any_disk(one) == _on_any_disk(other)
+
+
 def shown(value: str, length: int = 80) -> str:
     """A given text as a message may show it: quoted, short, and without characters that cannot be seen."""
     cut = value if len(value) <= length else value[:length] + "…"
     return ascii(cut) if any(unicodedata.category(character) in _FORBIDDEN for character in cut) else repr(cut)
+
+
+def _on_any_disk(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
 
 def _holds_forbidden(value: str) -> bool:

@@ -11,6 +11,7 @@ from medvlsam2.data.studies.index import INDEX, LABELS, DamagedIndex, read_index
 from medvlsam2.data.studies.label_place import LabelPlace
 from medvlsam2.data.studies.label_shelf import LabelShelf
 from medvlsam2.data.studies.local_scans import list_scans
+from medvlsam2.data.studies.versions import VERSIONS
 from medvlsam2.data.studies.writable import require_writable
 from medvlsam2.errors import DatasetError, InvalidConfig, MedVLSAM2Error
 
@@ -22,6 +23,8 @@ class FolderFacts:
     scans: int
     labels: int
     versions: int
+    kept_bytes: int
+    """Of all files of earlier versions. None is ever deleted, except results of the model."""
     refused: int
     faults: tuple[str, ...]
     """Sentences: what a person should mend."""
@@ -48,10 +51,16 @@ def look(studies: Path) -> FolderFacts:
         scans=len(found.scans),
         labels=len(places),
         versions=sum(len(place.versions()) for place in places),
+        kept_bytes=sum(path.stat().st_size for path in _kept(shelf)),
         refused=len(list(kept.glob("*.told.json"))) if kept.is_dir() else 0,
         faults=tuple(faults),
         left_out=tuple(f"'{name}' {reason}" for name, reason in found.left_out.items()),
     )
+
+
+def _kept(shelf: LabelShelf) -> list[Path]:
+    folders = [shelf.folder / tag / VERSIONS for tag in shelf.tags()]
+    return [path for folder in folders for path in folder.rglob("*") if path.is_file()]
 
 
 def _writing(studies: Path) -> list[str]:

@@ -280,6 +280,16 @@ class PreparedLabel:
         atomic_files.flush_folder(path.parent)
 
 
+def own_suffix(image_id: str, ext: str) -> str:
+    """The suffix with which a file is this image's label and no other's: "p.seg" with ".nrrd" would be the label of "p".
+
+    Example:
+        >>> own_suffix("p", ".nrrd"), own_suffix("p.seg", ".nrrd")
+        ('.nrrd', '.seg.nrrd')
+    """
+    return label_suffix(f"{image_id}{ext}".lower()) or ext
+
+
 def label_suffix(name: str) -> str:
     """The suffix of a label's file as it is written, in small or in capital letters; empty where it is none.
 

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import Final
 
-from medvlsam2.data.reading import scan_kinds
+from medvlsam2.data.reading import names, scan_kinds
 from medvlsam2.data.reading.plain_names import require_plain_name, shown
 from medvlsam2.data.studies.index import INDEX, LABELS, DamagedIndex, read_index
 from medvlsam2.data.studies.scan_list import FoundScan, ScanList
@@ -52,6 +52,20 @@ def list_scans(folder: Path) -> ScanList:
             continue
         scans[scan.image_id] = FoundScan(scan.path.name, scan.path.name[len(scan.image_id) :], scan.files)
     return ScanList(scans, left_out)
+
+
+def require_listed(image_id: str, ext: str) -> None:
+    """Refuse an id under which a new file would not be listed: its name is one of the server's own, or another id's.
+
+    Raises:
+        InvalidRequest: naming the id.
+    """
+    name = f"{image_id}{ext}"
+    if name.lower().startswith(_OURS) or names.default_image_id(Path(name)) != image_id or ext == ".seg.nrrd":
+        raise InvalidRequest(
+            f"The image {shown(image_id)} cannot be taken: a file '{name}' is the server's own or a segmentation, or "
+            "has another id, so that it would not be listed. Choose another id."
+        )
 
 
 def _registered(folder: Path) -> dict[str, str]:

@@ -9,7 +9,6 @@ look.
 from __future__ import annotations
 
 import copy
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,22 +17,21 @@ from pathlib import Path
 from typing import Any, Final
 
 from medvlsam2 import atomic_files
+from medvlsam2.data.reading.plain_names import alike
 from medvlsam2.data.studies import incoming, mending, refused
+from medvlsam2.data.studies.bounds import forget_old_results, require_bounded, without_mark
 from medvlsam2.data.studies.folder_lock import FolderLock
 from medvlsam2.data.studies.index import INDEX, LABELS, DamagedIndex, Entry, ImageEntry, StudiesIndex, plain, read_index
-from medvlsam2.data.studies.label_place import LABEL_SUFFIXES, LabelFile
+from medvlsam2.data.studies.label_place import LABEL_SUFFIXES, LabelFile, own_suffix
 from medvlsam2.data.studies.label_shelf import LabelShelf
 from medvlsam2.data.studies.scan_list import ScanLister
 from medvlsam2.data.studies.versions import LabelVersion
-from medvlsam2.errors import AlreadyThere, DatasetError, InvalidRequest, StorageFull, UnknownImage, nearest_hint
+from medvlsam2.errors import AlreadyThere, InvalidRequest, StorageFull, UnknownImage, nearest_hint
 
 logger = logging.getLogger(__name__)
 
 REMOVED: Final = ".removed"
 """Scans that were taken away over HTTP: a request never destroys the only copy of a scan. Empty it by hand."""
-
-MAX_INFO_BYTES: Final = 2**18
-"""What may be told about one image or label: a report of many pages has 20,000."""
 
 TAGS: Final = ("final", "original")
 """Folders that the host makes at once, so that people find where labels belong."""
@@ -129,7 +127,7 @@ class StudiesFolder:
             image_id: its scan.
             tag: its kind.
             source: the file.
-            ext: suffix that it gets.
+            ext: suffix that it gets, or the one that :func:`own_suffix` gives in its place.
             info: what was told with it.
             sent: the file that came, where ``source`` is that written anew; it is kept with the version.
 
@@ -140,6 +138,7 @@ class StudiesFolder:
         """
         if ext not in LABEL_SUFFIXES:
             raise InvalidRequest(f"A label file ends in {ext!r}; allowed are {', '.join(LABEL_SUFFIXES)}.")
+        ext = own_suffix(image_id, ext)
         with self._lock.held():
             index = self._copy()
             item = _require(index, image_id)
@@ -147,6 +146,7 @@ class StudiesFolder:
             with self.shelf.place(image_id, tag).putting(source, ext, told, sent) as prepared:
                 item.labels[tag] = Entry(ext, told)
                 self._write(index, before_rename=prepared.commit)
+            forget_old_results(self.shelf.place(image_id, tag))
 
     def update_label_info(self, image_id: str, tag: str, changes: Mapping[str, Any]) -> None:
         """Change what is told about a label. The label with what was told before stays among its versions.
@@ -164,6 +164,7 @@ class StudiesFolder:
             told = {**before, **plain(changes)}
             if told == before:
                 return
+            told = without_mark(told)
             require_bounded("label", image_id, told)
             item.labels[tag] = Entry(self.label(image_id, tag).ext, told)
             self._write(index, before_rename=lambda: self.shelf.place(image_id, tag).set_info(told))
@@ -178,7 +179,7 @@ class StudiesFolder:
         """
         with self._lock.held():
             path, version = self.shelf.place(image_id, tag).version_file(number)
-            self.put_label(image_id, tag, path, version.ext, {**version.info, "restored_from": number})
+            self.put_label(image_id, tag, path, version.ext, {**without_mark(version.info), "restored_from": number})
             return version
 
     def remove_label(self, image_id: str, tag: str) -> None:
@@ -207,7 +208,7 @@ class StudiesFolder:
             info: what the client sent along.
 
         Raises:
-            AlreadyThere: if an image has the id. Nothing was changed.
+            AlreadyThere: if an image has the id, or one that some disks take for the same. Nothing was changed.
             StorageFull: if there is no room. Nothing was changed.
         """
         with self._lock.held():
@@ -217,6 +218,12 @@ class StudiesFolder:
             path = self.root / index.images_dir / f"{image_id}{ext}"
             if image_id in index.objects or path.exists():
                 raise AlreadyThere(taken(image_id))
+            for known in index.objects:
+                if alike(known, image_id):
+                    raise AlreadyThere(
+                        f"Image '{image_id}' has nearly the id of '{known}', which is there: they differ only in "
+                        "capitals or accents' coding, and some disks take both for one. Choose another id."
+                    )
             told = {**plain(info), "ts": int(time.time()), "name": path.name}
             index.objects[image_id] = ImageEntry(Entry(ext, told))
             self._write(index, before_rename=lambda: atomic_files.move_new(source, path))
@@ -364,20 +371,6 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
 def taken(image_id: str) -> str:
     """Why an image is not taken up under an id that another has."""
     return f"Image '{image_id}' exists, and a scan is never replaced. Choose another id."
-
-
-def require_bounded(what: str, image_id: str, info: Mapping[str, Any]) -> None:
-    """Refuse what is too long to be told about an image or a label.
-
-    Raises:
-        DatasetError: if it has more than MAX_INFO_BYTES as JSON.
-    """
-    size_bytes = len(json.dumps(info))
-    if size_bytes > MAX_INFO_BYTES:
-        raise DatasetError(
-            f"The {what} info of image '{image_id}' would have {size_bytes} bytes; at most {MAX_INFO_BYTES} are "
-            "allowed. Nothing was changed. Tell less."
-        )
 
 
 def _require(index: StudiesIndex, image_id: str) -> ImageEntry:
