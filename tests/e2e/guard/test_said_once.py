@@ -97,3 +97,37 @@ def test_a_session_takes_the_fields_that_the_hosts_client_sends(target: Any, sca
     files, fields = {"files": ("scan.nii.gz", scan_bytes)}, {"client_id": "ann", "expiry": 77}
     made = requests.put(f"{target.url}/session/", files=files, data=fields, timeout=60)
     assert (made.status_code, made.json()["session_info"]["expiry"]) == (200, 77)
+
+
+CUT_OFF = b'--x\r\nContent-Disposition: form-data; name="params"\r\n\r\n{"label_prompt": [1]}\r\n'
+FORM = "multipart/form-data; boundary=x"
+
+
+@pytest.mark.parametrize("path", [INFER, LABEL, "/session/"])
+def test_a_form_that_was_cut_off_is_refused(target: Any, path: str) -> None:
+    method = "POST" if path == INFER else "PUT"
+    headers = {"Content-Type": FORM}
+    told = sentence(requests.request(method, target.url + path, data=CUT_OFF, headers=headers, timeout=60), 400)
+    assert "end is missing" in told
+
+
+@pytest.mark.parametrize("charset", ["punycode", "idna", "undefined", "utf-16", "latin-1"])
+def test_another_charset_than_utf8_is_refused(target: Any, charset: str) -> None:
+    """One of Python's codecs takes minutes for such a field, and others end in errors of their own."""
+    field = b'--x\r\nContent-Disposition: form-data; name="params"\r\n\r\n' + b"a-" * 500_000 + b"\r\n--x--\r\n"
+    headers = {"Content-Type": f"{FORM}; charset={charset}"}
+    told = sentence(requests.post(target.url + INFER, data=field, headers=headers, timeout=60), 415)
+    assert charset in told
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (FORM, CUT_OFF.replace(b'{"label_prompt": [1]}', b'{"prompt": "\xff\xfe"}') + b"--x--\r\n"),
+        ("application/x-www-form-urlencoded", b"params=%7B%22prompt%22%3A%22%ff%22%7D"),
+    ],
+)
+def test_text_that_is_no_utf8_is_refused(target: Any, kind: str, body: bytes) -> None:
+    reply = requests.post(target.url + INFER, data=body, headers={"Content-Type": kind}, timeout=60)
+    assert "UTF-8" in sentence(reply, 400)
+    assert "'\ufffd'" in sentence(requests.get(f"{target.url}/datastore/image?image=%ff", timeout=60), 400)

@@ -8,10 +8,12 @@ from typing import Any, Final
 
 from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData
 from starlette.formparsers import FormParser, MultiPartException, MultiPartParser
 
 from label_tasks.http.once import check_form, require_form
+from medvlsam2.data.reading.plain_names import shown
 
 MAX_FILES: Final = 500
 """Files of one form. Each is open while the form is read, and systems allow 1,024 open files; more go as a zip."""
@@ -20,6 +22,8 @@ FIELD_BYTES: Final = 2**20
 """A field that is no file, such as ``params``."""
 IN_MEMORY_BYTES: Final = 2**16
 """Of each file; the rest waits on the disk."""
+CHARSETS: Final = ("utf-8", "utf8", "us-ascii")
+"""Python's other codecs end in errors of their own, and one of them takes minutes for a field (punycode)."""
 
 
 class FrugalRequest(Request):
@@ -36,6 +40,7 @@ class FrugalRequest(Request):
         """
         if self._read is None:
             require_form(self)
+            self._require_charset()
             try:
                 async with aclosing(self.stream()) as stream:
                     self._read = await self._parser(stream).parse()
@@ -47,6 +52,12 @@ class FrugalRequest(Request):
                 ) from error
             check_form(self, [name for name, _ in self._read.multi_items()])
         return self._read
+
+    def _require_charset(self) -> None:
+        _, options = parse_options_header(self.headers.get("content-type", ""))
+        charset = options.get(b"charset", b"utf-8").decode("latin-1")
+        if charset.lower() not in CHARSETS:
+            raise HTTPException(415, f"The form has the charset {shown(charset, 40)}. Send it as UTF-8.")
 
     def _parser(self, stream: AsyncIterator[bytes]) -> Any:
         if self.headers.get("content-type", "").lower().startswith("multipart/form-data"):
@@ -70,3 +81,24 @@ class FrugalRoute(APIRoute):
 
 class _FrugalParser(MultiPartParser):
     spool_max_size = IN_MEMORY_BYTES
+    _has_ended = False
+
+    def on_end(self) -> None:
+        self._has_ended = True
+        super().on_end()
+
+    def on_part_end(self) -> None:
+        if self._current_part.file is None:
+            try:
+                self._current_part.data.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise MultiPartException("One of its fields is not UTF-8. Send text as UTF-8.") from error
+        super().on_part_end()
+
+    async def parse(self) -> FormData:
+        """A form that was cut off is none: its last part, which may be a slice of a series, would be missing."""
+        form = await super().parse()
+        if not self._has_ended:
+            await form.close()
+            raise MultiPartException("Its end is missing. Send all of it.")
+        return form

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from fastapi import Request
 
-from medvlsam2.data.reading.plain_names import shown
+from medvlsam2.data.reading.plain_names import REPLACEMENT, shown
 from medvlsam2.errors import InvalidRequest
 
 MAX_DEPTH: Final = 16
@@ -91,6 +91,8 @@ def _check(record: object, what: str) -> None:
             waiting += [(item, depth + 1) for item in value]
         elif isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
             _refuse(f"{what} is not plain text: {shown(value)} holds half a surrogate pair. Send whole characters.")
+        elif isinstance(value, str) and REPLACEMENT in value:
+            _refuse(f"{what} is not plain text: {shown(value)} holds what is left of bytes that were no UTF-8.")
 
 
 def _object(pairs: list[tuple[str, Any]], what: str) -> dict[str, Any]:

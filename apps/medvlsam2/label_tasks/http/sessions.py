@@ -69,6 +69,7 @@ async def remove(request: Request, session_id: str) -> dict[str, Any]:
 def _keep(files: list[UploadFile], client: Client, expiry_s: int) -> SessionInfo:
     """Write the uploads into a private folder that becomes the session's, or is removed where they hold no scan."""
     sessions = _sessions()
+    sessions.require_room(client.owners_of_new())
     with private_folder() as folder:
         received = Received(folder / "upload")
         with_names = holds_detached_header(file.filename or "" for file in files)

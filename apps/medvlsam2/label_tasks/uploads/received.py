@@ -10,6 +10,7 @@ from typing import BinaryIO, Final
 from label_tasks.uploads import archives
 from label_tasks.uploads.private_files import write_private
 from medvlsam2.data.reading.names import META_SUFFIXES, NIFTI_SUFFIXES, is_hidden
+from medvlsam2.data.reading.plain_names import shown
 from medvlsam2.data.reading.scan_kinds import dicom_files, only_scan
 from medvlsam2.errors import InvalidRequest
 
@@ -42,7 +43,7 @@ class Received:
         """Put one uploaded file there; a zip archive is unpacked, and what systems add to folders is left out.
 
         Raises:
-            InvalidRequest: if an archive comes after other files, or cannot be unpacked.
+            InvalidRequest: if an archive comes after other files, cannot be unpacked, or two data files have one name.
             TooLarge: if it unpacks to too much.
         """
         if ending(name, (".zip",)):
@@ -81,7 +82,12 @@ class Received:
         if not (with_names and found in DETACHED + DATA and _is_plain(base)):
             return own
         kept = self.folder / base
-        return own if kept.exists() else kept
+        if kept.exists():
+            raise InvalidRequest(
+                f"Two files are called {shown(base)}, and a header names its data file by that name alone. Send one "
+                "scan, each of its files once."
+            )
+        return kept
 
 
 def holds_detached_header(names: Iterable[str]) -> bool:

@@ -16,6 +16,9 @@ _FORBIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode categories without a letter to see: control and format characters (line ends, NUL, right-to-left marks),
 halves of surrogate pairs, private and unassigned ones, line and paragraph separators."""
 
+REPLACEMENT: Final = "\ufffd"
+"""What decoders put in place of bytes that are no UTF-8: two different names would become one."""
+
 KNOWN_TAGS: Final = ("final", "original", "report", "vqa")
 """Tags with a meaning: what annotators submitted, and the masks and texts of the model."""
 
@@ -110,4 +113,6 @@ def _on_any_disk(name: str) -> str:
 
 
 def _holds_forbidden(value: str) -> bool:
-    return any(character in _SEPARATORS or unicodedata.category(character) in _FORBIDDEN for character in value)
+    return REPLACEMENT in value or any(
+        character in _SEPARATORS or unicodedata.category(character) in _FORBIDDEN for character in value
+    )
