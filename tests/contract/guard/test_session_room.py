@@ -42,7 +42,7 @@ def test_one_client_has_so_many_and_another_its_own(
 ) -> None:
     monkeypatch.setattr(sessions, "MAX_OF_ONE", 3)
     made = [add("ann") for _ in range(3)]
-    with pytest.raises(TooMany, match="You have 3 open sessions.*at most 3 .*DELETE"):
+    with pytest.raises(TooMany, match=r"You have 3 open sessions.*at most 3 .*DELETE"):
         kept.require_room(["ann"])
     with pytest.raises(TooMany, match="You have 3 open sessions"):
         add("ann")
@@ -66,7 +66,7 @@ def test_their_scans_have_so_many_bytes(
 ) -> None:
     monkeypatch.setattr(sessions, limit, 5 * 2**20)
     add("ann", 3 * 2**20)
-    with pytest.raises(TooMany, match="scans of 6 MiB .* 5 MiB are allowed"):
+    with pytest.raises(TooMany, match=r"scans of 6 MiB .* 5 MiB are allowed"):
         add(owner, 3 * 2**20)
     add(owner, 2**20)
     assert len(list((tmp_path / "sessions").iterdir())) == 2

@@ -143,9 +143,7 @@ def test_a_result_that_is_not_stored_says_so(target: Any, scan_bytes: bytes) -> 
     assert not any("Nothing was stored" in line for line in stored["warnings"])
 
 
-def test_two_data_files_of_one_name_are_refused(
-    target: Any, zipped: Callable[..., bytes], voxels: bytes
-) -> None:
+def test_two_data_files_of_one_name_are_refused(target: Any, zipped: Callable[..., bytes], voxels: bytes) -> None:
     """The header names its file by that name alone: the voxels of another folder would be read for its own."""
     members = {"a/scan.raw": bytes(len(voxels)), "b/scan.raw": voxels, "b/scan.mhd": META.format("scan.raw").encode()}
     made = requests.put(f"{target.url}/session/", files={"files": ("s.zip", zipped(members))}, timeout=60)

@@ -66,9 +66,7 @@ def test_a_label_of_one_image_never_takes_the_file_of_another(opened: Any, label
 
 
 @pytest.mark.parametrize("other", ["P1", unicodedata.normalize("NFD", "Müller"), "MÜLLER", "STRASSE"])
-def test_an_id_that_some_disks_take_for_another_is_refused(
-    opened: Any, root: Path, tmp_path: Path, other: str
-) -> None:
+def test_an_id_that_some_disks_take_for_another_is_refused(opened: Any, root: Path, tmp_path: Path, other: str) -> None:
     for name in ("Müller", "straße"):
         (root / f"{name}.nii.gz").write_bytes(b"a scan")
     folder = opened()
