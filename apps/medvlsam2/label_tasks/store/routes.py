@@ -153,7 +153,7 @@ async def change_label_info_as_reviewer(label: str, tag: str, params: Text = "{}
 
 @router.get("/label/versions", summary="Every version of a label")
 async def label_versions(label: str, tag: str) -> Any:
-    """Number, time, suffix, size and info of each, oldest first; the last that has the label's content is the label now."""
+    """Number, time, suffix, bytes, info of each, oldest first; ``current`` is the label now."""
     return await _beside(lambda: _versions(label, require_tag(tag)))
 
 

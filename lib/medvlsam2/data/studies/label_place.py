@@ -281,7 +281,7 @@ class PreparedLabel:
 
 
 def own_suffix(image_id: str, ext: str) -> str:
-    """The suffix with which a file is this image's label and no other's: "p.seg" with ".nrrd" would be the label of "p".
+    """The suffix of an image's label that no other image's label has: "p.seg" with ".nrrd" would be the label of "p".
 
     Example:
         >>> own_suffix("p", ".nrrd"), own_suffix("p.seg", ".nrrd")
