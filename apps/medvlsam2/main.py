@@ -28,6 +28,7 @@ from label_tasks.failures import errors_as_http
 from label_tasks.images import require_known_image
 from label_tasks.language import AnswerTask, ReportTask, TextTask
 from label_tasks.learning import FineTuneTask
+from label_tasks.logs.short_ids import short_id
 from label_tasks.pacs.datastore import PacsDatastore, open_pacs
 from label_tasks.requests import label_tag
 from label_tasks.score_book import SCORE_FILE
@@ -136,6 +137,10 @@ class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
         super().on_init_complete()
         if isinstance(store := self.datastore(), PacsDatastore):
             store.start()
+
+    def on_save_label(self, image_id: str, label_id: str) -> None:
+        """Tell nothing of the image in the log: the host's own line has its id."""
+        logger.info("A label of image %s was saved", short_id(image_id))
 
     @property
     def scans(self) -> ScanReader:

@@ -66,6 +66,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         host_settings.refuse_login()
         if Path(arguments.studies).is_dir():
             require_writable(Path(arguments.studies))
+        if arguments.studies.strip().startswith(("http://", "https://")):
+            host_settings.require_pacs_settings(arguments.studies)
     except InvalidConfig as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)

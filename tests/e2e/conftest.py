@@ -113,6 +113,12 @@ def _wait_until_it_answers(server: LiveServer, process: subprocess.Popen[bytes])
 
 
 @pytest.fixture(scope="session")
+def start_orthanc() -> Callable[..., Any]:
+    """The context manager that runs an Orthanc, with users where they are given."""
+    return running_orthanc
+
+
+@pytest.fixture(scope="session")
 def start() -> Callable[..., Any]:
     """The context manager that runs a server."""
     return serving
@@ -189,11 +195,17 @@ def server(tmp_path_factory: pytest.TempPathFactory, studies: Path, tiny_model_d
 @pytest.fixture(scope="module")
 def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of an empty Orthanc with DICOMweb; skips where it is not installed."""
+    with running_orthanc(tmp_path_factory.mktemp("orthanc"), {}) as url:
+        yield url
+
+
+@contextmanager
+def running_orthanc(folder: Path, users: dict[str, str]) -> Iterator[str]:
+    """Run an Orthanc until the block ends; with users only these are let in."""
     program = shutil.which("Orthanc", path=os.environ["PATH"] + os.pathsep + "/usr/sbin")
     plugins = [path for folder in PLUGIN_FOLDERS for path in Path(folder).glob("*DicomWeb*.so*")]
     if program is None or not plugins:
         pytest.skip("Orthanc and its DICOMweb plugin are not installed: apt-get install orthanc orthanc-dicomweb.")
-    folder = tmp_path_factory.mktemp("orthanc")
     http_port, dicom_port = _free_ports(2)
     configuration = {
         "StorageDirectory": str(folder / "storage"),
@@ -201,7 +213,8 @@ def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "HttpPort": http_port,
         "DicomPort": dicom_port,
         "RemoteAccessAllowed": False,
-        "AuthenticationEnabled": False,
+        "AuthenticationEnabled": bool(users),
+        "RegisteredUsers": users,
         "Plugins": [str(plugins[0])],
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
     }
@@ -210,7 +223,7 @@ def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process = subprocess.Popen([program, str(folder / "orthanc.json")], stdout=log, stderr=subprocess.STDOUT)
     try:
         url = f"http://127.0.0.1:{http_port}"
-        _wait_for_orthanc(f"{url}/dicom-web/studies", folder / "orthanc.log")
+        _wait_for_orthanc(f"{url}/dicom-web/studies", folder / "orthanc.log", users)
         yield url
     finally:
         process.terminate()
@@ -227,10 +240,11 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
-def _wait_for_orthanc(url: str, log: Path) -> None:
+def _wait_for_orthanc(url: str, log: Path, users: dict[str, str]) -> None:
+    login = next(((user, password.encode()) for user, password in users.items()), None)
     for _ in range(100):
         try:
-            if requests.get(url, timeout=5).ok:
+            if requests.get(url, timeout=5, auth=login).ok:
                 return
         except requests.ConnectionError:
             time.sleep(0.2)

@@ -38,3 +38,16 @@ def refuse_login() -> None:
             f"{LOGIN} is set, but this server has no login and would answer without a token: unset it, and "
             "keep the server on 127.0.0.1 or behind something that has a login."
         )
+
+
+def require_pacs_settings(studies: str) -> None:
+    """Check the settings of a PACS before the host is started, which shows the address of the studies.
+
+    Raises:
+        InvalidConfig: if the address holds a login, or the budget of the cache is no number.
+    """
+    from label_tasks.pacs.address import require_plain_address
+    from label_tasks.pacs.kept.budget import budget_bytes
+
+    require_plain_address(studies)
+    budget_bytes()

@@ -19,6 +19,7 @@ from monailabel.interfaces.tasks.strategy import Strategy
 from label_tasks.base import ScanReader
 from label_tasks.failures import errors_as_http
 from label_tasks.images import look_again
+from label_tasks.logs.short_ids import anonymous
 from label_tasks.pacs.datastore import PacsDatastore
 from label_tasks.score_book import ScoreBook
 from medvlsam2.errors import UnknownImage, UnreadableVolume
@@ -84,7 +85,7 @@ class ValueStrategy(Strategy):  # type: ignore[misc]
         try:
             return uncertainty(self._engine, self._scans(datastore.get_image_uri(image_id), image_id))
         except (UnreadableVolume, UnknownImage) as error:
-            logger.warning("Not offered for labelling: %s", error)
+            logger.warning("Not offered for labelling: %s", anonymous(str(error), image_id))
             return None
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 
+from label_tasks.logs.short_ids import anonymous
 from medvlsam2.data.labels.submission import check_submission
 from medvlsam2.errors import MedVLSAM2Error
 
@@ -41,7 +42,7 @@ def submitted_labels(datastore: Datastore) -> tuple[list[SubmittedLabel], list[s
             labels.append(_submitted(image_id, datastore))
         except MedVLSAM2Error as error:
             left_out.append(str(error))
-            logger.warning("Left out: %s", error)
+            logger.warning("Left out: %s", anonymous(str(error), image_id))
     return labels, left_out
 
 

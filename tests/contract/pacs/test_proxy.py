@@ -66,6 +66,14 @@ def test_answers_pass_through(front: str, pacs: Any) -> None:
     assert "boundary=the-boundary" in whole.headers["content-type"]
 
 
+def test_a_login_that_the_pacs_refuses_is_not_asked_of_the_viewer(front: str, pacs: Any) -> None:
+    """A browser would ask its user for a name and password of this server."""
+    pacs.answer_with = 401
+    reply = requests.get(f"{front}/dicom/series", timeout=5)
+    assert (reply.status_code, "refused the login" in reply.json()["detail"]) == (503, True)
+    assert "www-authenticate" not in reply.headers
+
+
 def test_what_is_stored_arrives_whole(front: str, pacs: Any) -> None:
     content = b"--b\r\nContent-Type: application/dicom\r\n\r\n" + bytes(range(256)) * 9000 + b"\r\n--b--"
     headers = {"Content-Type": 'multipart/related; type="application/dicom"; boundary=b'}

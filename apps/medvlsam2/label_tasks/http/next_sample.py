@@ -16,6 +16,7 @@ from monailabel.interfaces.utils.app import app_instance
 from label_tasks.http.beside import while_connected
 from label_tasks.http.clients import client_of, name_in
 from label_tasks.http.json_text import json_body
+from label_tasks.logs.short_ids import anonymous, short_id
 from label_tasks.pacs.datastore import PacsDatastore
 from medvlsam2.data.scan_download import download_name
 from medvlsam2.errors import MedVLSAM2Error
@@ -51,8 +52,9 @@ def _sample(strategy: str, owner: str) -> dict[str, Any]:
     try:
         datastore.update_image_info(image_id, {"strategy": offered})
     except (OSError, MedVLSAM2Error) as error:
-        logger.warning("Who was offered %s cannot be noted: %s", image_id, error)
-    logger.info("Next sample by %s: %s", strategy, image_id)
+        why = anonymous(str(error), image_id)
+        logger.warning("Who was offered image %s cannot be noted: %s", short_id(image_id), why)
+    logger.info("Next sample by %s: image %s", strategy, short_id(image_id))
     name = _file_name(datastore, image_id)
     told = {**found, **datastore.get_image_info(image_id), "name": name, "path": f"{NOWHERE}/{name}"}
     return {key: value for key, value in told.items() if key not in _LEFT_OUT}

@@ -11,6 +11,8 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Final
 
+from label_tasks.logs.short_ids import AnonymousFormatter
+
 LOG: Final = "MEDVLSAM2_LOG"
 """Environment variable with the log of this server, as ``serve.py`` has chosen it."""
 LOG_FOLDER: Final = "MEDVLSAM2_LOGS"
@@ -48,9 +50,11 @@ def server_log(app_dir: Path, studies: str, host: str, port: int) -> Path:
 
 
 def log_config(host_config: Path, log: Path) -> str:
-    """The host's settings of logging as JSON, with this log as the one file."""
+    """The host's settings of logging as JSON, with this log as the one file, and nothing of a patient in any line."""
     text = host_config.read_text(encoding="utf-8")
     config = json.loads(text.replace(_PLACE, json.dumps(str(log))[1:-1]))
+    for formatter in config["formatters"].values():
+        formatter["class"] = f"{AnonymousFormatter.__module__}.{AnonymousFormatter.__name__}"
     for handler in config["handlers"].values():
         if handler["class"] == _WRITERS:
             handler["class"] = f"{__name__}.{PrivateLog.__name__}"

@@ -6,10 +6,16 @@ import logging
 from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import anyio
 import httpx
 from monailabel.config import Settings
+
+from medvlsam2.errors import InvalidConfig, PacsUnavailable
+
+USER: Final = "MONAI_LABEL_DICOMWEB_USERNAME"
+PASSWORD: Final = "MONAI_LABEL_DICOMWEB_PASSWORD"
 
 CONNECT_S: Final = 5.0
 """A PACS in the same network accepts a connection within milliseconds; 5 s is a PACS that is away."""
@@ -48,7 +54,12 @@ class PacsAddress:
 
 
 def address_of(studies: str, settings: Settings) -> PacsAddress:
-    """The PACS that the server was started with."""
+    """The PACS that the server was started with.
+
+    Raises:
+        InvalidConfig: if the address holds a user or a password.
+    """
+    require_plain_address(studies)
     prefixes = {
         "qido": settings.MONAI_LABEL_QIDO_PREFIX,
         "wado": settings.MONAI_LABEL_WADO_PREFIX,
@@ -68,11 +79,33 @@ def keep_addresses_out_of_the_log() -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
+def require_plain_address(studies: str) -> None:
+    """Refuse an address with a login in it: addresses are shown on pages, in replies and in logs.
+
+    Raises:
+        InvalidConfig: without the address.
+    """
+    if "@" in urlsplit(studies.strip()).netloc:
+        raise InvalidConfig(
+            f"The address of the PACS holds a user or a password, which would be shown. Set {USER} and {PASSWORD} "
+            "instead, and give the address without them."
+        )
+
+
+def login_refused(status: int) -> PacsUnavailable:
+    """What is said where the PACS does not take the login, or is given none."""
+    return PacsUnavailable(
+        f"The PACS refused the login of this server (HTTP {status}). Start the server with {USER} and {PASSWORD} of an "
+        "account that may read and store there."
+    )
+
+
 def _auth(studies: str, settings: Settings) -> httpx.Auth | None:
-    if _GOOGLE in studies:
+    host = urlsplit(studies.strip()).hostname or ""
+    if host == _GOOGLE or host.endswith(f".{_GOOGLE}"):
         return GoogleAuth()
     user, password = settings.MONAI_LABEL_DICOMWEB_USERNAME, settings.MONAI_LABEL_DICOMWEB_PASSWORD
-    return httpx.BasicAuth(user, password) if user and password else None
+    return httpx.BasicAuth(user, password) if user else None
 
 
 class GoogleAuth(httpx.Auth):
@@ -93,10 +126,17 @@ class GoogleAuth(httpx.Auth):
 
     def _token(self) -> str:
         import google.auth
+        from google.auth.exceptions import GoogleAuthError
         from google.auth.transport.requests import Request
 
-        if self._credentials is None:
-            self._credentials, _ = google.auth.default(scopes=[_GOOGLE_SCOPE])
-        if not self._credentials.valid:
-            self._credentials.refresh(Request())
+        try:
+            if self._credentials is None:
+                self._credentials, _ = google.auth.default(scopes=[_GOOGLE_SCOPE])
+            if not self._credentials.valid:
+                self._credentials.refresh(Request())
+        except (GoogleAuthError, OSError, ValueError) as error:
+            raise PacsUnavailable(
+                f"This machine has no valid Google credentials for the PACS ({type(error).__name__}). Set "
+                "GOOGLE_APPLICATION_CREDENTIALS to the key file of a service account that may read and store there."
+            ) from error
         return str(self._credentials.token)

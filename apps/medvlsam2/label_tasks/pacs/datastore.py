@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from monailabel.config import Settings
 
+from label_tasks.logs.short_ids import anonymous
 from label_tasks.pacs.address import PacsAddress, address_of
 from label_tasks.pacs.catalogue import Catalogue
 from label_tasks.pacs.dicomweb import DicomWeb
@@ -294,7 +295,7 @@ class PacsDatastore(ScanFolder):
                 self.get_image_uri(image_id)
                 self._take_from_pacs(image_id)
             except MedVLSAM2Error as error:
-                logger.warning("Not exported: %s", error)
+                logger.warning("Not exported: %s", anonymous(str(error), image_id))
 
     def archive(self, limit_cases: int | None) -> Iterator[bytes]:
         """The labelled images as a ZIP, block by block; they stay here until it is at its end.

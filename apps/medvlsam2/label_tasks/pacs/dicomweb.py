@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 
 import httpx
 
-from label_tasks.pacs.address import PacsAddress, keep_addresses_out_of_the_log
+from label_tasks.pacs.address import PacsAddress, keep_addresses_out_of_the_log, login_refused
 from label_tasks.pacs.multipart import message_of, write_only_part
 from medvlsam2.errors import InvalidRequest, PacsUnavailable
 
@@ -137,7 +137,7 @@ class DicomWeb:
 
         def stored() -> None:
             reply = self._http.post(address, content=body, headers={**_JSON, "Content-Type": content_type})
-            if reply.status_code in {400, 401, 403, 404, 409, 413, 415, 422} or _failures(reply):
+            if reply.status_code in {400, 404, 409, 413, 415, 422} or _failures(reply):
                 raise InvalidRequest(f"The PACS refused the label (HTTP {reply.status_code}). Ask its operator.")
             _require_success(reply)
 
@@ -219,6 +219,8 @@ def _failures(reply: httpx.Response) -> bool:
 
 
 def _require_success(reply: httpx.Response) -> None:
+    if reply.status_code in {401, 403}:
+        raise login_refused(reply.status_code)
     if not reply.is_success:
         raise PacsUnavailable(f"The PACS answered with HTTP {reply.status_code}. Try again later, or ask its operator.")
 

@@ -18,7 +18,7 @@ from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
 from starlette.requests import ClientDisconnect
 
-from label_tasks.pacs.address import PacsAddress, keep_addresses_out_of_the_log
+from label_tasks.pacs.address import PacsAddress, keep_addresses_out_of_the_log, login_refused
 from medvlsam2.errors import PacsUnavailable, TooLarge
 
 logger = logging.getLogger(__name__)
@@ -78,6 +78,8 @@ class Proxy:
                 raise PacsUnavailable(
                     f"The PACS answered with HTTP {reply.status_code}, another address. Start the server with that one."
                 )
+            if reply.status_code == httpx.codes.UNAUTHORIZED:  # a browser would take it for a login of this server
+                raise login_refused(reply.status_code)
             kept = unless_answered.pop_all()
         return StreamingResponse(_streamed(reply, kept), reply.status_code, _passed_back(reply.headers))
 
@@ -90,7 +92,7 @@ class Proxy:
             async def ask() -> None:
                 try:
                     answers.append(await self._http.send(sent, stream=True))
-                except TooLarge as error:
+                except (TooLarge, PacsUnavailable) as error:
                     failed.append(error)
                 except ClientDisconnect:
                     pass

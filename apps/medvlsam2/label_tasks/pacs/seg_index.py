@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from pydicom.dataset import Dataset
 
+from label_tasks.logs.short_ids import anonymous, short_id
 from label_tasks.pacs.catalogue import SegSeries
 from label_tasks.pacs.dicomweb import Attributes, DicomWeb
 from medvlsam2 import atomic_files
@@ -89,7 +90,7 @@ class SegIndex:
             try:
                 entries = self._pacs.metadata(series.study_uid, uid)
             except PacsUnavailable as error:
-                logger.warning("A SEG series could not be looked at: %s", error)
+                logger.warning("A SEG series could not be looked at: %s", anonymous(str(error)))
                 continue
             known[uid] = (series.instances, [seg for entry in entries if (seg := _known_seg(entry)) is not None])
         if known != self._known:
@@ -121,7 +122,7 @@ class SegIndex:
         for seg in self._all():
             if seg.warning and seg.uid not in self._told:
                 self._told.add(seg.uid)
-                logger.warning("Image '%s', SEG '%s': %s", seg.image_uid, seg.uid, seg.warning)
+                logger.warning("Image %s, SEG %s: %s", short_id(seg.image_uid), short_id(seg.uid), seg.warning)
 
 
 def header_of(seg: Dataset) -> dict[str, str]:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from label_tasks.logs.short_ids import anonymous, short_id
 from label_tasks.pacs import label_segs
 from label_tasks.pacs.dicomweb import DicomWeb
 from label_tasks.pacs.label_states import LabelState, LabelStates, fingerprint, now
@@ -137,7 +138,8 @@ class Sender:
             attempts = self._states.failed(image_id, str(error)).attempts
             wait_s = min(FIRST_WAIT_S * 2 ** min(attempts - 1, 16), LONGEST_WAIT_S)
             self._next_s[image_id] = time.monotonic() + wait_s
-            logger.warning("The label of image '%s' waits for the PACS (try %d): %s", image_id, attempts, error)
+            why = anonymous(str(error), image_id)
+            logger.warning("The label of image %s waits for the PACS (try %d): %s", short_id(image_id), attempts, why)
 
     def _send(self, image_id: str) -> None:
         state = self._prepared(image_id)
@@ -156,7 +158,7 @@ class Sender:
             reason="",
         )
         file.unlink(missing_ok=True)
-        logger.info("The label of image '%s' is in the PACS", image_id)
+        logger.info("The label of image %s is in the PACS", short_id(image_id))
 
     def _prepared(self, image_id: str) -> LabelState:
         """The state of a label whose SEG lies ready: the one that was made before, or a new one."""

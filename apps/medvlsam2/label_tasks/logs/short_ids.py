@@ -1,0 +1,76 @@
+"""What a log says of an image instead of its id, which may be a patient's name or lead to one.
+
+Lines of our own name an image by :func:`short_id`. What other code writes, and the sentences of errors in tracebacks,
+pass through :class:`AnonymousFormatter`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import secrets
+from functools import cache
+from typing import Final
+
+_BYTES: Final = 4
+"""Of 10,000 images two have the same short id with a chance of one in a hundred."""
+
+_SHORT: Final = re.compile(r"#[0-9a-f]{8}")
+_UID: Final = re.compile(r"(?<![\w.])\d+(?:\.\d+){4,}(?!\w)")
+"""A DICOM UID: five numbers at least, so no version and no address of a machine."""
+
+_NAMED: Final = re.compile(
+    r"(?P<before>\b(?:images?|scans?|series|instances?|study|studies|segs?|patients?|labels?|volumes?|files?|of|for) |"
+    r"^|[.:;!?(-] ?)'(?P<name>[^'\n]{1,300})'",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""As the project's sentences name an image: in quotes after the kind of thing, or at the start of a sentence."""
+
+_HOSTS: Final = re.compile(r"(?P<before>\bimage id |\bTask: \d+ => |: \d+ => )(?P<name>.+?)(?= => |$)", re.MULTILINE)
+"""As the host's lines on batches and labels name one."""
+
+
+def short_id(name: str) -> str:
+    """The same short text for the same name during the life of this process; nobody can tell the name from it.
+
+    Example:
+        >>> short_id("DOE_JOHN_1950") == short_id("DOE_JOHN_1950") != short_id("DOE_JANE_1951"), len(short_id("a"))
+        (True, 9)
+    """
+    digest = hashlib.blake2b(name.encode("utf-8", "replace"), key=_key(), digest_size=_BYTES)
+    return f"#{digest.hexdigest()}"
+
+
+def anonymous(text: str, *names: str) -> str:
+    """A text with short ids in place of UIDs, of what it names in quotes as images, and of the names given.
+
+    Example:
+        >>> told = anonymous("Image 'DOE_JOHN_1950' on 127.0.0.1: HTTP 503 (Doe)", "Doe")
+        >>> told.replace(short_id("DOE_JOHN_1950"), "A").replace(short_id("Doe"), "B")
+        "Image 'A' on 127.0.0.1: HTTP 503 (B)"
+    """
+    for name in sorted(filter(None, names), key=len, reverse=True):
+        text = text.replace(name, short_id(name))
+    text = _NAMED.sub(lambda found: f"{found['before']}'{_shortened(found)}'", text)
+    text = _HOSTS.sub(lambda found: f"{found['before']}{_shortened(found)}", text)
+    return _UID.sub(lambda found: short_id(found[0]), text)
+
+
+class AnonymousFormatter(logging.Formatter):
+    """Formats as usual, tracebacks too, and leaves nothing of a patient in it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of a log."""
+        return anonymous(super().format(record))
+
+
+def _shortened(found: re.Match[str]) -> str:
+    name = found["name"]
+    return name if _SHORT.fullmatch(name) else short_id(name)
+
+
+@cache
+def _key() -> bytes:
+    """Drawn once for each process: without it nobody can try names until one fits."""
+    return secrets.token_bytes(16)
