@@ -13,13 +13,14 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 
 from medvlsam2.data.reading.dicom.data_set import PARSE_ERRORS, damaged, read_data_set
 
 _TAGS: Final = [
     "SOPClassUID", "SOPInstanceUID", "Modality", "SeriesInstanceUID", "Rows", "Columns", "PixelSpacing",
     "ImagePositionPatient", "ImageOrientationPatient", "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence", "NumberOfFrames", "RescaleIntercept", "RescaleType", "ModalityLUTSequence",
 ]  # fmt: skip
 
 _DIRECTORY_SOP_CLASS: Final = "1.2.840.10008.1.3.10"
@@ -47,6 +48,8 @@ class SliceHeader:
         position_lps: centre of its first pixel in mm.
         orientation: direction of rows, then of columns.
         rescale: slope and intercept of an enhanced frame; None where the data set's own hold.
+        has_rescale: whether the file says how stored values become HU.
+        unit: what it says that they become, e.g. "HU"; empty where it says nothing.
     """
 
     path: Path
@@ -59,13 +62,16 @@ class SliceHeader:
     position_lps: Float[np.ndarray, " 3"]
     orientation: Float[np.ndarray, " 6"]
     rescale: tuple[float, float] | None = None
+    has_rescale: bool = True
+    unit: str = ""
 
 
 def slice_headers(path: Path) -> list[SliceHeader]:
     """Slices of one DICOM file; none for objects without slice positions (SEG, SR, dose, plans …).
 
     Raises:
-        UnreadableVolume: if the header is damaged or truncated, or a CT, MR or PET slice lacks its position.
+        UnreadableVolume: if the header is damaged or truncated, a slice or frame of CT, MR or PET lacks its position,
+            or a pixel spacing is not above 0.
     """
     dataset = read_data_set(path, tags=_TAGS)
     try:
@@ -76,13 +82,23 @@ def slice_headers(path: Path) -> list[SliceHeader]:
         if not sop_class and meta is not None and meta.get("MediaStorageSOPClassUID") == _DIRECTORY_SOP_CLASS:
             return []
         frames = list(_frames(path, dataset))
+        promised = int(dataset.get("NumberOfFrames") or 1)
     except PARSE_ERRORS as error:
         raise damaged(path, str(error) or type(error).__name__) from None
     if not frames and not sop_class:
         raise damaged(path, "its header ends early")
-    if not frames and sop_class in _VOLUME_SOP_CLASSES:
+    if sop_class in _VOLUME_SOP_CLASSES:
+        _require_places(path, frames, promised)
+        return frames
+    return frames if len(frames) == promised else []
+
+
+def _require_places(path: Path, frames: list[SliceHeader], promised: int) -> None:
+    """Refuse a file of a scanner of which a slice has no place of its own: it would be left out without a word."""
+    if not frames:
         raise damaged(path, "its slice position, orientation or pixel spacing is absent")
-    return frames
+    if len(frames) != promised:
+        raise damaged(path, f"it holds {promised} frames, of which {len(frames)} have a position")
 
 
 def _frames(path: Path, dataset: Dataset) -> Iterator[SliceHeader]:
@@ -104,10 +120,11 @@ def _header(path: Path, dataset: Dataset, number: int, groups: tuple[Dataset, ..
     spacing = _numbers(places, "PixelSpacing", 2)
     if position is None or orientation is None or spacing is None or "Rows" not in dataset:
         return None
+    if not (spacing > 0).all():
+        raise ValueError(f"its pixel spacing is {spacing[0]:g} x {spacing[1]:g} mm, numbers above 0 are needed")
     transforms = [item for group in groups for item in (group.get("PixelValueTransformationSequence") or ())]
-    rescale = None
-    if transforms:
-        rescale = (float(transforms[0].RescaleSlope), float(transforms[0].RescaleIntercept))
+    rescale = _rescale_of(transforms[0]) if transforms else None
+    units = [str(item.get("RescaleType") or "") for item in (*transforms, dataset)]
     return SliceHeader(
         path=path,
         frame=number,
@@ -119,14 +136,25 @@ def _header(path: Path, dataset: Dataset, number: int, groups: tuple[Dataset, ..
         position_lps=position,
         orientation=orientation,
         rescale=rescale,
+        has_rescale=rescale is not None
+        or dataset.get("RescaleIntercept") is not None
+        or "ModalityLUTSequence" in dataset,
+        unit=next((unit.strip().upper() for unit in units if unit.strip()), ""),
     )
+
+
+def _rescale_of(transform: Dataset) -> tuple[float, float]:
+    slope, intercept = transform.get("RescaleSlope"), transform.get("RescaleIntercept")
+    if slope is None or intercept is None:
+        raise ValueError("the rescale slope or intercept of a frame is empty")
+    return float(slope), float(intercept)
 
 
 def _numbers(places: list[Dataset], name: str, count: int) -> Float[np.ndarray, " n"] | None:
     """The first value of that name that has all its numbers; None where there is none or one is NaN."""
     for place in places:
         value = place.get(name)
-        if value is not None and len(value) == count:
+        if isinstance(value, MultiValue) and len(value) == count:
             numbers = np.array([float(number) for number in value], dtype=np.float64)
             return numbers if np.isfinite(numbers).all() else None
     return None

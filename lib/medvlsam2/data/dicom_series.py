@@ -25,6 +25,9 @@ from medvlsam2.errors import UnreadableVolume
 STACK_TOLERANCE: Final = 1e-3
 """Slices whose orientation (unit vectors) and pixel spacing (mm) differ by less can lie in one stack."""
 
+_HU_UNITS: Final = frozenset(("HU", "HU_MOD", "US", ""))
+"""What CT may say of its values: US stands for unspecified."""
+
 _ONE_SLICE: Final = "The series has 1 slice; a volume needs at least 2."
 
 
@@ -52,11 +55,13 @@ def read_series(path: Path, *, geometry_only: bool = False) -> StoredArray:
     slices, warnings = _sorted_slices(chosen)
     if len(stacks) > 1 and path.is_dir():
         warnings.append(_left_out(chosen, stacks))
-    if chosen[0].modality != "CT":
-        warnings.append(f"DICOM says the modality is '{chosen[0].modality[:16]}', not CT: results may be wrong.")
+    warnings += _unit_warnings(chosen)
     first = slices[0]
     places = np.stack([header.position_lps for header in slices])
-    grid = slice_lattice.lattice(places, first.orientation, first.pixel_spacing_mm)
+    try:
+        grid = slice_lattice.lattice(places, first.orientation, first.pixel_spacing_mm)
+    except UnreadableVolume as error:
+        raise UnreadableVolume(f"{error}{_odd_ones(chosen, stacks)}") from None
     if grid.tilt_deg > slice_lattice.TILT_TOLERANCE_DEG:
         warnings.append(
             f"The gantry was tilted by {grid.tilt_deg:.1f} degrees: masks lie exactly on the slices, but "
@@ -125,6 +130,39 @@ def _left_out(chosen: list[SliceHeader], stacks: Sequence[list[SliceHeader]]) ->
         f"and {len(others)} left out ({', '.join(others[:5])}{', …' if len(others) > 5 else ''}). "
         "To read another one, give one of its files."
     )
+
+
+def _odd_ones(chosen: list[SliceHeader], stacks: Sequence[list[SliceHeader]]) -> str:
+    """The slices of the same series that form another stack: they may be those that are missed."""
+    uid = chosen[0].series_uid
+    odd = [header for stack in stacks if stack is not chosen for header in stack if header.series_uid == uid]
+    if not odd:
+        return ""
+    return (
+        f" Slices of the same series that have another size, orientation or pixel spacing: {len(odd)}, e.g. "
+        f"'{odd[0].path.name}'."
+    )
+
+
+def _unit_warnings(chosen: list[SliceHeader]) -> list[str]:
+    """Say where values are no Hounsfield units by what DICOM says.
+
+    Raises:
+        UnreadableVolume: if a part of the CT slices says how stored values become HU, and a part does not.
+    """
+    first = chosen[0]
+    if first.modality != "CT":
+        return [f"DICOM says the modality is '{first.modality[:16]}', not CT: results may be wrong."]
+    silent = [header for header in chosen if not header.has_rescale]
+    if 0 < len(silent) < len(chosen):
+        raise UnreadableVolume(
+            f"{len(silent)} of {len(chosen)} slices hold no rescale intercept, e.g. '{silent[0].path.name}': their "
+            "Hounsfield units are not known. Send the series again."
+        )
+    others = sorted({header.unit for header in chosen if header.unit not in _HU_UNITS})
+    if others:
+        return [f"DICOM says the values are in '{others[0][:16]}' (RescaleType), not HU: results may be wrong."]
+    return []
 
 
 def _require_several(chosen: list[SliceHeader], stacks: Sequence[list[SliceHeader]]) -> None:

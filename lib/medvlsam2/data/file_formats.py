@@ -52,8 +52,7 @@ def _require_own_content(path: Path, suffix: str) -> None:
     except OSError as error:
         raise unreadable(path, error.strerror or error) from None
     foreign = causes.foreign_content(start)
+    if not foreign and suffix in (*names.NIFTI_SUFFIXES, *names.ITK_SUFFIXES):
+        foreign = causes.misnamed(start, suffix)
     if foreign:
         raise UnreadableVolume(f"'{path.name}' {foreign}")
-    other = causes.other_format(start)
-    if other and suffix in (*names.NIFTI_SUFFIXES, *names.ITK_SUFFIXES) and suffix not in other[1]:
-        raise UnreadableVolume(f"'{path.name}' is {other[0]} by its content. Rename it to end in {other[1][-1]}.")

@@ -232,7 +232,12 @@ def test_the_header_of_the_pixels_is_checked(tmp_path, write_series, hu):
     def none(dataset, _):
         del dataset.PixelData
 
-    for change, said in ((colour, "colour"), (twelve, "12 bits"), (many, "are promised"), (none, "holds no pixels")):
+    for change, said in (
+        (colour, "colour"),
+        (twelve, "12 bits"),
+        (many, "of which 1 have a position"),
+        (none, "holds no pixels"),
+    ):
         paths = write_series(tmp_path / change.__name__, hu)
         for path in paths:
             dataset = pydicom.dcmread(path)

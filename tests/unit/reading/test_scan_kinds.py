@@ -194,3 +194,24 @@ def test_objects_without_slices_are_no_scan(tmp_path):
     assert "without slices" in judge(path).reason
     assert "not there" in judge(tmp_path / "gone.nii").reason
     assert "hidden" in judge(tmp_path / "._a.nii").reason
+
+
+@pytest.mark.parametrize(("name", "what"), [("a.nii", "DICOM"), ("b.nrrd", "NIfTI"), ("c.nii.gz", "NRRD")])
+def test_a_scan_with_the_suffix_of_another_format_is_left_out_with_what_it_is(
+    tmp_path, nifti, write_series, name, what
+):
+    """It is not listed first and refused later."""
+    folder = tmp_path / "studies"
+    folder.mkdir()
+    if what == "DICOM":
+        shutil.copy(write_series(tmp_path / "series")[0], folder / name)
+    elif what == "NIfTI":
+        (folder / name).write_bytes(gzip.decompress(nifti.read_bytes()))
+    else:
+        image(tmp_path / "source.nrrd", read_volume(nifti).hu)
+        shutil.copy(tmp_path / "source.nrrd", folder / name)
+    listing = list_scans(folder)
+    assert listing.scans == ()
+    assert f"is a {what} file by its content. Rename it" in reasons(listing)[name]
+    with pytest.raises(UnreadableVolume, match=f"is a {what} file by its content. Rename it"):
+        read_volume(folder / name)

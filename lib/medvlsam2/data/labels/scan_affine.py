@@ -55,7 +55,8 @@ class SourceGeometry:
         if self.nifti is not None:
             if self.itk_affine is None:
                 unit = np.diag([nifti_place.mm_per_unit(self.nifti)] * 3 + [1.0])
-                found += [orthogonal(unit @ form) for form in nifti_place.forms(self.nifti)]
+                placed = [unit @ form for form in nifti_place.forms(self.nifti)]
+                found += [orthogonal(form) for form in placed if geometry.is_invertible(form)]
             for form in nifti_place.forms(self.nifti):
                 for unit_mm in {nifti_place.mm_per_unit(self.nifti), 1.0}:
                     found.append(np.diag([unit_mm, unit_mm, unit_mm, 1.0]) @ form)

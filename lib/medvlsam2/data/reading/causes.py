@@ -74,6 +74,23 @@ def foreign_content(start: bytes) -> str:
     return ""
 
 
+def misnamed(start: bytes, suffix: str) -> str:
+    """That a file is of another image format than its name says: half a sentence and what to do; empty if not.
+
+    Args:
+        start: its first bytes.
+        suffix: in lower case, of an image format.
+
+    Example:
+        >>> misnamed(b"NRRD0004", ".nii")
+        'is a NRRD file by its content. Rename it to end in .nrrd.'
+    """
+    other = other_format(start)
+    return (
+        f"is {other[0]} by its content. Rename it to end in {other[1][-1]}." if other and suffix not in other[1] else ""
+    )
+
+
 def other_format(start: bytes) -> tuple[str, tuple[str, ...]] | None:
     """Which image format a file is by its first bytes, in words and as suffixes; None where it cannot be told.
 

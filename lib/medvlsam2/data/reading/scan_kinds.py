@@ -105,7 +105,7 @@ def judge(path: Path) -> Verdict:
     kind = _kind_by_name(suffix)
     if kind is None and looks_like_dicom(path):
         return _judge_slices(path.name, iter([path]))
-    foreign = causes.foreign_content(start)
+    foreign = causes.foreign_content(start) or (causes.misnamed(start, suffix) if kind else "")
     if foreign:
         return Verdict(None, foreign)
     return _judge_image_file(path, kind)

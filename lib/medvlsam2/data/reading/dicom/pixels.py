@@ -123,7 +123,7 @@ def _is_compressed(dataset: Dataset) -> bool:
 def _plain_words(path: Path, dataset: Dataset) -> Shaped[np.ndarray, "frames rows columns"]:
     """Pixels that are not compressed, as unsigned words of BitsAllocated."""
     try:
-        bits = int(dataset.BitsAllocated)
+        bits = int(dataset.get("BitsAllocated") or 0)
         if bits not in (8, 16, 32):
             raise ValueError(f"its pixels take {bits} bits each, 8, 16 and 32 are allowed")
         big = transfer_syntax(dataset) == _GE_BIG_ENDIAN_PIXELS or not dataset.is_little_endian
