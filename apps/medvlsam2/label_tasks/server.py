@@ -68,6 +68,7 @@ def build() -> FastAPI:
     application = Server(
         title="MedVL-SAM2 for MONAI Label", lifespan=partial(_lifespan, queues), docs_url=None, redoc_url=None
     )
+    application.state.jobs = queues
     checked = [Depends(guards.check_names)]
     strict = [*checked, Depends(check_query)]
     parts = (

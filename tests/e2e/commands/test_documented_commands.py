@@ -8,6 +8,7 @@ and nothing is run. A command of a program that this file does not know fails it
 
 from __future__ import annotations
 
+import html
 import importlib
 import json
 import re
@@ -105,6 +106,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path) -> Pat
     studies.mkdir(parents=True)
     shutil.copy(demo / "ct_abdomen.nii.gz", studies)
     scan = nib.load(studies / "ct_abdomen.nii.gz")
+    (studies / "a_damaged.nii.gz").write_bytes((studies / "ct_abdomen.nii.gz").read_bytes()[:4000])
     label = np.zeros(scan.shape, np.uint8)
     label[15:20, 12:17, 10:13] = 1
     nib.save(nib.Nifti1Image(label, scan.affine), folder / "label.nii.gz")
@@ -135,6 +137,23 @@ def test_a_command_over_http_brings_what_it_says(item: Shown, demo_server: Any, 
         assert isinstance(json.loads(done.stdout), dict)
     if "/train/" in item.text:
         subprocess.run(["curl", "-sS", "-X", "DELETE", f"{demo_server.url}/train/"], check=True, capture_output=True)
+
+
+def test_the_commands_of_the_start_page_run_as_they_are_copied(demo_server: Any, tmp_path: Path) -> None:
+    """For a scan that can be read, though a damaged one comes first."""
+    page = html.unescape(demo_server.get("/").text)
+    commands = [text for text in re.findall(r"<code>(.*?)</code>", page, re.DOTALL) if text.startswith("curl ")]
+    assert len(commands) == 3
+    replies = []
+    for command in commands:
+        careful = command.replace("curl ", "curl -sS --fail-with-body ", 1)
+        done = subprocess.run(["bash", "-c", careful], cwd=tmp_path, capture_output=True, timeout=200, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        replies.append(done.stdout)
+    assert nrrd.read(str(tmp_path / "mask.nrrd"))[0].shape == THIN_SHAPE
+    assert [key in json.loads(reply) for key, reply in zip(("report", "answer"), replies[1:], strict=True)] == [
+        True
+    ] * 2
 
 
 def test_the_quick_commands_run_one_after_the_other(place: Path, monkeypatch: Any, small_phantom: Any) -> None:

@@ -3,149 +3,24 @@
 from __future__ import annotations
 
 import re
-import shutil
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
 import requests
-import uvicorn
-from fastapi import FastAPI
-from fastapi.staticfiles import StaticFiles
 from PIL import Image
 
 from label_tasks.pages import router as pages
-from label_tasks.pages.pictures import Pictures
-from label_tasks.pages.studies import Studies, listing_of
-from label_tasks.store.scan_folder import ScanFolder
-from medvlsam2.tasks.engine import Engine
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="Playwright is not installed: pip install playwright.", exc_type=ImportError
-)
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-WAIT_MS = 20_000
 NOTICE = "Not a medical device"
 SMALL_HU = np.linspace(-1000, 400, 9**3).astype(np.int16).reshape(9, 9, 9)
 HOSTILE = "<img src=x onerror=document.title=1>"
-
-
-@dataclass
-class Visit:
-    """A page in a browser, and what it asked for."""
-
-    page: Any
-    origin: str
-    asked: list[str] = field(default_factory=list)
-    said: list[str] = field(default_factory=list)
-
-    def text(self) -> str:
-        """The words that a visitor sees."""
-        return str(self.page.locator("body").inner_text())
-
-    def assert_alone(self) -> None:
-        """Nothing was asked of any other address, and no script failed or was refused."""
-        assert [url for url in self.asked if not url.startswith((self.origin, "data:", "blob:"))] == []
-        assert self.said == []
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """A browser; skips where there is none."""
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip("No browser is installed: apt-get install chromium.")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox", "--no-first-run"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visit(chromium: Any) -> Iterator[Callable[..., Visit]]:
-    """Opens a page of a server, with every foreign address cut off."""
-    contexts = []
-
-    def open_page(origin: str, path: str, *, width: int = 1280) -> Visit:
-        context = chromium.new_context(viewport={"width": width, "height": 900})
-        contexts.append(context)
-        context.set_default_timeout(WAIT_MS)
-        context.route(lambda url: not url.startswith(origin), lambda route: route.abort())
-        visit = Visit(context.new_page(), origin)
-        context.on("request", lambda request: visit.asked.append(request.url))
-        visit.page.on("pageerror", lambda error: visit.said.append(str(error)))
-        visit.page.on(
-            "console", lambda line: visit.said.append(line.text) if "Content Security Policy" in line.text else None
-        )
-        visit.page.goto(origin + path)
-        visit.page.wait_for_load_state("networkidle")
-        return visit
-
-    yield open_page
-    for context in contexts:
-        context.close()
-
-
-@dataclass
-class Kiosk:
-    """The pages over studies that a test may change, without the rest of the server."""
-
-    url: str
-    show: Callable[..., None]
-
-
-@pytest.fixture
-def kiosk(tmp_path: Path, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kiosk]:
-    """Serves the pages of a studies folder from a thread of this process."""
-
-    def show(folder: Path, *, model: Path = tiny_model_dir, make: Callable[[], Any] | None = None) -> None:
-        if make is not None:
-            app = SimpleNamespace(engine=Engine(model), studies="http://reader:secret@pacs.example/dicom-web")
-        else:
-            datastore = ScanFolder(folder)
-            app = SimpleNamespace(engine=Engine(model), studies=str(folder), datastore=lambda: datastore)
-            make = lambda: listing_of(datastore)  # noqa: E731
-        monkeypatch.setattr(pages, "app_instance", lambda: app)
-        monkeypatch.setattr(pages, "_studies", Studies(make, wait_s=0.5))
-        monkeypatch.setattr(pages, "_pictures", Pictures())
-
-    application = FastAPI(docs_url=None, redoc_url=None)
-    application.include_router(pages.router)
-    from label_tasks import server
-
-    application.exception_handlers |= server.build().exception_handlers
-    application.mount("/static", StaticFiles(directory=tmp_path), name="static")
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = int(listener.getsockname()[1])
-    running = uvicorn.Server(uvicorn.Config(application, port=port, log_level="error"))
-    thread = threading.Thread(target=running.run)
-    thread.start()
-    try:
-        while not running.started:
-            time.sleep(0.02)
-        yield Kiosk(f"http://127.0.0.1:{port}", show)
-    finally:
-        running.should_exit = True
-        thread.join()
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """An empty studies folder."""
-    made = tmp_path / "studies"
-    made.mkdir()
-    return made
 
 
 def write_scan(path: Path, hu: np.ndarray) -> None:
@@ -165,7 +40,7 @@ def write_scan(path: Path, hu: np.ndarray) -> None:
         ("/ohif/viewer?StudyInstanceUIDs=1.2", ["OHIF needs a PACS"]),
     ],
 )
-def test_a_page_shows_its_words_without_internet(server: Any, visit: Callable[..., Visit], path: str, words: list[str]):
+def test_a_page_shows_its_words_without_internet(server: Any, visit: Callable[..., Any], path: str, words: list[str]):
     seen = visit(server.url, path)
     seen.page.get_by_text(words[0]).first.wait_for()
     text = seen.text()
@@ -173,7 +48,7 @@ def test_a_page_shows_its_words_without_internet(server: Any, visit: Callable[..
     seen.assert_alone()
 
 
-def test_the_start_page_shows_pictures_and_why_there_is_none(server: Any, visit: Callable[..., Visit]):
+def test_the_start_page_shows_pictures_and_why_there_is_none(server: Any, visit: Callable[..., Any]):
     seen = visit(server.url, "/?q=phantom")
     picture = seen.page.locator(".studies img")
     picture.scroll_into_view_if_needed()
@@ -184,7 +59,7 @@ def test_the_start_page_shows_pictures_and_why_there_is_none(server: Any, visit:
     assert "is not a NIfTI file though its name says so" in again
 
 
-def test_a_picture_is_of_the_soft_window_with_the_patients_right_on_its_left(folder: Path, kiosk: Kiosk):
+def test_a_picture_is_of_the_soft_window_with_the_patients_right_on_its_left(folder: Path, kiosk: Any):
     """A bright block at the patient's right, front and head is left and up in both planes, whatever the voxel order."""
 
     def block(path: Path, order: tuple[int, int, int]) -> None:
@@ -215,7 +90,7 @@ def test_a_picture_is_of_the_soft_window_with_the_patients_right_on_its_left(fol
             assert plane[4, size // 2] == 0, name
 
 
-def test_a_name_with_html_in_it_is_text(folder: Path, kiosk: Kiosk, visit: Callable[..., Visit]):
+def test_a_name_with_html_in_it_is_text(folder: Path, kiosk: Any, visit: Callable[..., Any]):
     write_scan(folder / f"{HOSTILE}.nii.gz", SMALL_HU)
     kiosk.show(folder)
     seen = visit(kiosk.url, f"/?q={HOSTILE.replace('=', '%3D')}&state=<b>")
@@ -223,11 +98,11 @@ def test_a_name_with_html_in_it_is_text(folder: Path, kiosk: Kiosk, visit: Calla
     assert seen.page.locator(".studies h3").inner_text() == HOSTILE
     assert seen.page.locator("input[type=search]").input_value() == HOSTILE
     assert seen.page.locator("[onerror]").count() == 0
-    assert seen.page.title() == "MedVL-SAM2: 1 studies"
+    assert seen.page.title() == "MedVL-SAM2: 1 study"
     seen.assert_alone()
 
 
-def test_a_thousand_studies_are_pages_that_can_be_searched(folder: Path, kiosk: Kiosk, visit: Callable[..., Visit]):
+def test_a_thousand_studies_are_pages_that_can_be_searched(folder: Path, kiosk: Any, visit: Callable[..., Any]):
     write_scan(folder / "case0.nii.gz", SMALL_HU)
     for number in range(1, 1000):
         (folder / f"case{number}.nii.gz").hardlink_to(folder / "case0.nii.gz")
@@ -245,7 +120,7 @@ def test_a_thousand_studies_are_pages_that_can_be_searched(folder: Path, kiosk: 
     seen.assert_alone()
 
 
-def test_each_state_is_shown_with_who_and_when(folder: Path, kiosk: Kiosk, visit: Callable[..., Visit]):
+def test_each_state_is_shown_with_who_and_when(folder: Path, kiosk: Any, visit: Callable[..., Any]):
     for name in ("fresh", "guessed", "done"):
         write_scan(folder / f"{name}.nii.gz", SMALL_HU)
     kiosk.show(folder)
@@ -265,14 +140,14 @@ def test_each_state_is_shown_with_who_and_when(folder: Path, kiosk: Kiosk, visit
     assert seen.page.locator(".studies h3").all_inner_texts() == ["done"]
 
 
-def test_what_is_missing_is_a_sentence_on_the_page(folder: Path, kiosk: Kiosk, visit: Callable[..., Visit]):
+def test_what_is_missing_is_a_sentence_on_the_page(folder: Path, kiosk: Any, visit: Callable[..., Any]):
     kiosk.show(folder, model=folder)
     text = visit(kiosk.url, "/").text()
     assert "The studies folder holds no scan" in text
     assert "has no config.yaml; a model needs" in text
 
 
-def test_a_pacs_that_is_away_does_not_keep_the_page(folder: Path, kiosk: Kiosk, visit: Callable[..., Visit]):
+def test_a_pacs_that_is_away_does_not_keep_the_page(folder: Path, kiosk: Any, visit: Callable[..., Any]):
     released = threading.Event()
     calls = []
 
@@ -302,12 +177,12 @@ def test_a_pacs_that_is_away_does_not_keep_the_page(folder: Path, kiosk: Kiosk, 
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/logs/", "/ohif/"])
-def test_a_narrow_screen_needs_no_scrolling_sideways(server: Any, visit: Callable[..., Visit], path: str):
+def test_a_narrow_screen_needs_no_scrolling_sideways(server: Any, visit: Callable[..., Any], path: str):
     seen = visit(server.url, path, width=380)
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= 380
 
 
-def test_addresses_are_those_that_the_visitor_used_and_can_be_copied(server: Any, visit: Callable[..., Visit]):
+def test_addresses_are_those_that_the_visitor_used_and_can_be_copied(server: Any, visit: Callable[..., Any]):
     origin = server.url.replace("127.0.0.1", "localhost")
     seen = visit(origin, "/")
     seen.page.context.grant_permissions(["clipboard-read", "clipboard-write"])

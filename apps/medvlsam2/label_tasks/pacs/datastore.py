@@ -105,6 +105,10 @@ class PacsDatastore(ScanFolder):
         self._catalogue.stop()
         self._sender.stop()
 
+    def left_out(self) -> Mapping[str, str]:
+        """Nothing: a PACS is asked for its CT series alone."""
+        return {}
+
     def name(self) -> str:
         """Address of the PACS."""
         return self._address.url

@@ -6,7 +6,11 @@ behind too many others is refused; the page shows a sentence in the picture's pl
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,6 +28,11 @@ KEPT: Final = 2000
 MAX_WAITING: Final = 60
 """Pictures of two pages of studies may wait to be drawn, which takes about a second each."""
 
+WAIT_S: Final = 1.0
+"""Longest time that the start page waits to know which scan can be read; a scan that cannot is told within 0.1 s."""
+
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -33,6 +42,11 @@ class Picture:
     """Changes with the scan's file."""
     png: bytes = b""
     problem: str = ""
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether the scan was looked at and cannot be read, rather than that its picture is made later."""
+        return self.version != "" and self.problem != ""
 
 
 class Pictures:
@@ -45,6 +59,8 @@ class Pictures:
         self._drawing = anyio.CapacityLimiter(1)
         self._looking = anyio.CapacityLimiter(4)
         self._pictures: OrderedDict[str, Picture] = OrderedDict()
+        self._begun: set[asyncio.Future[Picture]] = set()
+        """Held here, or they might be collected before they end."""
 
     async def of(self, image_id: str, datastore: Datastore) -> Picture:
         """The picture of a scan of the datastore."""
@@ -66,6 +82,27 @@ class Pictures:
         while len(self._pictures) > self._kept:
             self._pictures.popitem(last=False)
         return made
+
+    async def first_readable(self, image_ids: Sequence[str], datastore: Datastore) -> str:
+        """The first of some scans that can be read, as far as that is found out within ``WAIT_S``.
+
+        Returns:
+            The scan that is being read when the time is over; empty where none can be read.
+        """
+        end_s = time.monotonic() + WAIT_S
+        for image_id in image_ids:
+            looking = asyncio.ensure_future(self.of(image_id, datastore))
+            self._begun.add(looking)
+            looking.add_done_callback(self._ended)
+            await asyncio.wait({looking}, timeout=max(0.0, end_s - time.monotonic()))
+            if not looking.done() or (looking.exception() is None and not looking.result().is_unreadable):
+                return image_id
+        return ""
+
+    def _ended(self, looking: asyncio.Future[Picture]) -> None:
+        self._begun.discard(looking)
+        if not looking.cancelled() and looking.exception() is not None:
+            logger.info("A picture was not made", exc_info=looking.exception())
 
     def problem(self, image_id: str) -> str:
         """Why a scan that was looked at before has no picture; empty where it has one or was not looked at."""

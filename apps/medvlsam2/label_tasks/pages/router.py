@@ -24,6 +24,7 @@ _SWAGGER_UI: Final = ("fastapi_offline", "static")
 ASSETS: Final = {
     "style.css": _OURS,
     "start.js": _OURS,
+    "docs.css": _OURS,
     "docs.js": _OURS,
     "swagger-ui.css": _SWAGGER_UI,
     "swagger-ui-bundle.js": _SWAGGER_UI,
@@ -45,8 +46,12 @@ async def front(request: Request, q: str = "", state: str = "", page: int = 1) -
     """The start page: what runs, the studies, and how to connect."""
     listing = await _studies.listing()
     asked = start.Asked(q=q.strip(), state=state, page=page)
-    facts = start.facts(app_instance(), listing, asked, str(request.base_url), _pictures.problem)
-    return render.page("start.html", facts=facts)
+    app = app_instance()
+    names = [study.image_id for study in start.shown(listing, asked)]
+    readable = names[:1] if start.is_remote(app) else [await _pictures.first_readable(names, app.datastore())]
+    address, example = str(request.base_url), "".join(readable)
+    facts = start.facts(app, listing, asked, address, problem_of=_pictures.problem, example=example)
+    return render.page("start.html", facts=facts, jobs=start.of_jobs(request.app.state.jobs))
 
 
 @router.get("/picture")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from label_tasks.pages.studies import STATES, Listing, Study
@@ -17,6 +17,16 @@ from medvlsam2.tasks.engine import Engine
 
 PER_PAGE: Final = 24
 """Studies on one page: their pictures are drawn within half a minute."""
+LISTED: Final = 10
+"""Files that are no study and are named on the page; 'medvlsam2 doctor' names all."""
+_KINDS_OF_JOBS: Final = {"train": "training", "batch": "batch", "scoring": "scoring"}
+
+
+class Jobs(Protocol):
+    """What the page needs of the jobs of one kind."""
+
+    def all(self) -> Sequence[Mapping[str, Any]]:
+        """The last jobs, oldest first."""
 
 
 class App(Protocol):
@@ -67,10 +77,25 @@ class Facts:
     pages: int
     example: str
     """Name of a study for commands to try; empty where there is none."""
+    left_out: tuple[str, ...]
+    """Why files of the studies folder are no study."""
     states: tuple[str, ...] = STATES
+    LISTED: int = LISTED
 
 
-def facts(app: App, listing: Listing, asked: Asked, base_url: str, problem_of: Callable[[str], str]) -> Facts:
+def is_remote(app: App) -> bool:
+    """Whether the studies are in a PACS."""
+    return app.studies.startswith(("http://", "https://"))
+
+
+def shown(listing: Listing, asked: Asked) -> list[Study]:
+    """The studies of the page that is asked for, or of the last one."""
+    return _chosen(listing, asked)[(_page(listing, asked) - 1) * PER_PAGE :][:PER_PAGE]
+
+
+def facts(
+    app: App, listing: Listing, asked: Asked, base_url: str, *, problem_of: Callable[[str], str], example: str
+) -> Facts:
     """Gather the facts; nothing here waits for a disk of scans or a PACS.
 
     Args:
@@ -79,38 +104,64 @@ def facts(app: App, listing: Listing, asked: Asked, base_url: str, problem_of: C
         asked: which of them are wanted.
         base_url: address of the server as the visitor reached it.
         problem_of: why a study has no picture, if that is known.
+        example: name of a study for commands to try; empty where there is none.
     """
-    chosen = [study for study in listing.studies if _wanted(study, asked)]
-    pages = max(1, ceil(len(chosen) / PER_PAGE))
-    page = min(max(asked.page, 1), pages)
-    shown = chosen[(page - 1) * PER_PAGE : page * PER_PAGE]
-    is_remote = app.studies.startswith(("http://", "https://"))
-    counts = Counter(study.state for study in listing.studies)
-    rows = tuple(Row(study, problem_of(study.image_id)) for study in shown)
+    in_a_pacs, counts = is_remote(app), Counter(study.state for study in listing.studies)
     return Facts(
         address=base_url.rstrip("/"),
         model=app.engine.model_id,
         version=app.engine.version,
         device=app.engine.device,
-        warnings=tuple(_warnings(app, listing, base_url, is_remote=is_remote)),
-        is_remote=is_remote,
-        source=_without_password(app.studies) if is_remote else "a local folder",
+        warnings=tuple(_warnings(app, listing, base_url, in_a_pacs=in_a_pacs)),
+        is_remote=in_a_pacs,
+        source=_without_password(app.studies) if in_a_pacs else "a local folder",
         total=len(listing.studies),
         counts={state: counts[state] for state in STATES},
         asked=asked,
-        found=len(chosen),
-        rows=rows,
-        page=page,
-        pages=pages,
-        example=next((row.study.image_id for row in rows if not row.problem), ""),
+        found=len(_chosen(listing, asked)),
+        rows=tuple(Row(study, problem_of(study.image_id)) for study in shown(listing, asked)),
+        page=_page(listing, asked),
+        pages=_pages(listing, asked),
+        example=example,
+        left_out=listing.left_out,
     )
 
 
-def _wanted(study: Study, asked: Asked) -> bool:
-    return asked.q.lower() in study.image_id.lower() and (asked.state not in STATES or study.state == asked.state)
+def of_jobs(queues: Mapping[str, Jobs]) -> tuple[str, ...]:
+    """What runs and waits of trainings and other jobs, and whether the newest one failed.
+
+    Args:
+        queues: by the kind, as in the routes.
+    """
+    return tuple(sentence for kind, jobs in queues.items() for sentence in _of_kind(kind, jobs.all()))
 
 
-def _warnings(app: App, listing: Listing, base_url: str, *, is_remote: bool) -> list[str]:
+def _of_kind(kind: str, jobs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    what, states = _KINDS_OF_JOBS[kind], [job["status"] for job in jobs]
+    waiting = states.count("SUBMITTED")
+    for job in jobs:
+        if job["status"] == "RUNNING":
+            more = f" {waiting} more wait{'s' if waiting == 1 else ''}." if waiting else ""
+            yield f"A {what} is running; it was asked for at {job['start_ts']}.{more}"
+    ended = [job for job in jobs if job["status"] not in ("RUNNING", "SUBMITTED")]
+    if ended and ended[-1]["status"] == "ERROR" and "RUNNING" not in states:
+        yield f"The last {what}, which ended at {ended[-1]['end_ts']}, failed. The log says why."
+
+
+def _chosen(listing: Listing, asked: Asked) -> list[Study]:
+    of_state = [study for study in listing.studies if asked.state not in STATES or study.state == asked.state]
+    return [study for study in of_state if asked.q.lower() in study.image_id.lower()]
+
+
+def _pages(listing: Listing, asked: Asked) -> int:
+    return max(1, ceil(len(_chosen(listing, asked)) / PER_PAGE))
+
+
+def _page(listing: Listing, asked: Asked) -> int:
+    return min(max(asked.page, 1), _pages(listing, asked))
+
+
+def _warnings(app: App, listing: Listing, base_url: str, *, in_a_pacs: bool) -> list[str]:
     found = []
     try:
         version_folders.require_files(app.engine.model_dir)
@@ -120,7 +171,7 @@ def _warnings(app: App, listing: Listing, base_url: str, *, is_remote: bool) -> 
     if not listing.studies and not listing.problems:
         found.append(
             "The PACS holds no CT series."
-            if is_remote
+            if in_a_pacs
             else "The studies folder holds no scan. Put NIfTI, NRRD or MetaImage files or folders of DICOM slices "
             "there; 'medvlsam2 doctor --studies FOLDER' says why a file is left out."
         )

@@ -16,7 +16,9 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 import anyio
-from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
+from monailabel.interfaces.datastore import DefaultLabelTag
+
+from label_tasks.store.scan_folder import ScanFolder
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +59,8 @@ class Listing:
     studies: tuple[Study, ...] = ()
     problems: tuple[str, ...] = ()
     """Sentences, e.g. that the list is missing or old."""
+    left_out: tuple[str, ...] = ()
+    """Why files of the folder are no study, one sentence each."""
 
 
 class Studies:
@@ -93,12 +97,13 @@ class Studies:
         return self._last
 
     def _known(self, what: str) -> Listing:
-        studies = self._last.studies if self._last else ()
+        last = self._last or Listing()
+        studies = last.studies
         shown = "The list below is the last one known." if studies else "So no study is listed."
-        return Listing(studies, (f"The source of the studies {what}. {shown}",))
+        return Listing(studies, (f"The source of the studies {what}. {shown}",), last.left_out)
 
 
-def listing_of(datastore: Datastore) -> Listing:
+def listing_of(datastore: ScanFolder) -> Listing:
     """All studies by name. It may look through a folder on a slow disk, so call it beside the event loop."""
     objects = datastore.json()["objects"]
     finals = frozenset(datastore.get_labeled_images())
@@ -106,7 +111,8 @@ def listing_of(datastore: Datastore) -> Listing:
         _study(image_id, objects[image_id].get("labels", {}), datastore.get_image_info(image_id), finals)
         for image_id in sorted(objects, key=_natural)
     )
-    return Listing(studies, tuple(_of_the_pacs(datastore.status().get("pacs", {}))))
+    left_out = tuple(f"'{name}' {reason}" for name, reason in sorted(datastore.left_out().items()))
+    return Listing(studies, tuple(_of_the_pacs(datastore.status().get("pacs", {}))), left_out)
 
 
 def _of_the_pacs(state: Mapping[str, Any]) -> Iterator[str]:

@@ -56,7 +56,8 @@ class ScanFolder(Datastore):  # type: ignore[misc]
     """A local folder of scans and their labels."""
 
     def __init__(self, studies: Path | str) -> None:
-        self.folder = StudiesFolder(Path(studies), LocalScans())
+        self._scans = LocalScans()
+        self.folder = StudiesFolder(Path(studies), self._scans)
         self._next_look_s = time.monotonic() + LOOK_AGAIN_S
 
     @property
@@ -323,6 +324,10 @@ class ScanFolder(Datastore):  # type: ignore[misc]
             for tag in item.labels:
                 tags[tag] = tags.get(tag, 0) + 1
         return {"total": len(self.list_images()), "completed": tags.get(FINAL, 0), "label_tags": tags}
+
+    def left_out(self) -> Mapping[str, str]:
+        """Why files of the folder are no scans: by name, the end of a sentence that starts with the name."""
+        return self._scans.left_out
 
     def json(self) -> dict[str, Any]:
         """The whole index."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -23,10 +24,13 @@ class LocalScans:
 
     def __init__(self) -> None:
         self._told: set[tuple[str, str]] = set()
+        self.left_out: Mapping[str, str] = {}
+        """Why the other files were none when the folder was last looked through, by name."""
 
     def __call__(self, folder: Path) -> ScanList:
         """All scans of a folder, and why the other files are none."""
         found = list_scans(folder)
+        self.left_out = found.left_out
         for name, reason in found.left_out.items():
             if (name, reason) not in self._told:
                 self._told.add((name, reason))

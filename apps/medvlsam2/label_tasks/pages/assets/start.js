@@ -2,16 +2,18 @@
 "use strict";
 
 async function copy(button) {
-  const text = button.dataset.text;
+  const shown = button.previousElementSibling;
   try {
-    await navigator.clipboard.writeText(text);
+    await navigator.clipboard.writeText(shown.textContent);
   } catch {
     // Browsers give no clipboard to pages of plain HTTP from another machine: select the text instead.
-    getSelection().selectAllChildren(button.previousElementSibling);
-    document.execCommand("copy");
+    getSelection().selectAllChildren(shown);
+    if (!document.execCommand("copy")) return;
   }
+  const label = button.getAttribute("aria-label");
   button.textContent = "Copied";
-  setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  button.setAttribute("aria-label", "Copied");
+  setTimeout(() => { button.textContent = "Copy"; button.setAttribute("aria-label", label); }, 1500);
 }
 
 for (const button of document.querySelectorAll("button.copy")) {
@@ -23,9 +25,13 @@ async function explain(picture) {
   const sentence = document.createElement("p");
   sentence.className = "problem";
   sentence.textContent = "There is no picture.";
-  picture.replaceWith(sentence);
-  const reply = await fetch(picture.src);
-  if (!reply.ok) sentence.textContent = (await reply.json()).detail;
+  picture.closest(".picture").replaceWith(sentence);
+  try {
+    const reply = await fetch(picture.src);
+    if (!reply.ok) sentence.textContent = (await reply.json()).detail;
+  } catch {
+    sentence.textContent = "The server does not answer. Load the page again when it runs.";
+  }
 }
 
 for (const picture of document.querySelectorAll(".studies img")) {
