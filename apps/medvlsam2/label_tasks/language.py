@@ -8,9 +8,11 @@ from typing import Any
 from label_tasks import requests
 from label_tasks.base import EngineTask, ScanReader
 from label_tasks.replies import Reply, Stopwatch, text_file
+from medvlsam2.data.language.clinical import split_sentences
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidRequest
 from medvlsam2.tasks import converse
+from medvlsam2.tasks.answers.places import PlaceRAS
 from medvlsam2.tasks.engine import Engine
 
 
@@ -58,11 +60,13 @@ class ReportTask(TextTask):
         body = {
             "report": report.text,
             "findings": [
-                {"sentence": finding.sentence, "structures": finding.structures} for finding in report.findings
+                {"sentence": one.sentence, "structures": one.structures, "place_ras_mm": _rounded(one.place_ras)}
+                for one in report.findings
             ],
             "warnings": report.warnings,
         }
-        return Reply(text_file(report.text, "Draft report", volume), body)
+        places_ras = {one.sentence: one.place_ras for one in report.findings}
+        return Reply(text_file(report.text, "Draft report", volume, places_ras), body)
 
 
 class AnswerTask(TextTask):
@@ -92,6 +96,13 @@ class AnswerTask(TextTask):
             "answer": answer.text,
             "choices": list(asked.choices),
             "choice_index": answer.choice_index,
+            "place_ras_mm": _rounded(answer.place_ras),
             "warnings": answer.warnings,
         }
-        return Reply(text_file(f"{asked.text} {answer.text}", "Answer", volume), body)
+        said = f"{asked.text} {answer.text}"
+        places_ras = dict.fromkeys(split_sentences(said), answer.place_ras)
+        return Reply(text_file(said, "Answer", volume, places_ras), body)
+
+
+def _rounded(place_ras: PlaceRAS | None) -> list[float] | None:
+    return None if place_ras is None else [round(x_mm, 1) for x_mm in place_ras]

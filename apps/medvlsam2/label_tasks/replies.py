@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,6 +24,9 @@ from medvlsam2.data.volume import CTVolume
 
 NOTICE: Final = "Research; not a medical device."
 """Stands among the warnings of every reply."""
+
+GAP_MM: Final = 10.0
+"""Sentences stand so far apart: Slicer's labels are 3 % of a view high, about 10 mm where a view shows 350 mm."""
 
 _MARKUPS_SCHEMA: Final = (
     "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
@@ -72,16 +75,29 @@ def label_file(
     return path
 
 
-def text_file(text: str, title: str, volume: CTVolume) -> Path:
-    """Write a text as Slicer markups: a locked point for each sentence, whole, one below the other.
+def text_file(
+    text: str, title: str, volume: CTVolume, places_ras: Mapping[str, tuple[float, float, float] | None]
+) -> Path:
+    """Write a text as Slicer markups: a locked point for each sentence, whole, where the sentence is about.
 
-    Slicer has no place for text in a reply and fails on a reply without a file; this one it shows in its views. The
-    points stand on the scan's middle line, evenly from top to bottom, so that no sentence covers another. Each text is
-    a node of its own in Slicer, which cannot be told to replace one: the time in its name tells the newest.
+    Slicer has no place for text in a reply and fails on a reply without a file; this one it shows in its views. A
+    sentence about nothing that was seen stands on the scan's middle line; no two stand at one place. Each text is a
+    node of its own: the module loads it with ``loadMarkups``, which always adds one, whatever the file says. The time
+    in its name tells the newest.
+
+    Args:
+        text: all sentences.
+        title: what it is.
+        volume: the scan.
+        places_ras: where sentences are about, in RAS mm, as far as it is known.
     """
     sentences = split_sentences(text) or [text]
     name = f"{title} {datetime.now().astimezone():%H:%M:%S}"
-    places_lps = _down_the_middle(volume, len(sentences))
+    middle_ras = _down_the_middle(volume, len(sentences))
+    wanted_ras = [
+        np.asarray(place if (place := places_ras.get(sentence)) is not None else middle)
+        for sentence, middle in zip(sentences, middle_ras, strict=True)
+    ]
     markups = {
         "type": "Fiducial",
         "name": name,
@@ -90,8 +106,8 @@ def text_file(text: str, title: str, volume: CTVolume) -> Path:
         "locked": True,
         "labelFormat": "%N",
         "controlPoints": [
-            _point(number, sentence, text, place_lps)
-            for number, (sentence, place_lps) in enumerate(zip(sentences, places_lps, strict=True), start=1)
+            _point(number, sentence, text, place_ras * (-1.0, -1.0, 1.0))
+            for number, (sentence, place_ras) in enumerate(zip(sentences, _apart(wanted_ras), strict=True), start=1)
         ],
         "measurements": [],
     }
@@ -100,16 +116,26 @@ def text_file(text: str, title: str, volume: CTVolume) -> Path:
     return path
 
 
+def _apart(wanted_ras: Sequence[Float[np.ndarray, "3"]]) -> list[Float[np.ndarray, "3"]]:
+    """The same places, moved a little towards the feet or the head where one is taken already."""
+    taken: list[Float[np.ndarray, "3"]] = []
+    steps = sorted(range(-len(wanted_ras), len(wanted_ras) + 1), key=abs)
+    for wanted in wanted_ras:
+        places = [wanted + np.array([0.0, 0.0, step * GAP_MM]) for step in steps]
+        free = (place for place in places if all(np.linalg.norm(place - other) >= GAP_MM for other in taken))
+        taken.append(next(free, wanted))
+    return taken
+
+
 def _down_the_middle(volume: CTVolume, count: int) -> Float[np.ndarray, "n 3"]:
-    """Places on a line through the middle of the scan, from the patient's head to the feet, in LPS mm."""
+    """Places on a line through the middle of the scan, from the patient's head to the feet, in RAS mm."""
     shape = np.asarray(volume.shape_ijk, dtype=np.float64)
-    affine_lps = geometry.ras_to_lps_affine(volume.affine)
     upright = int(np.argmax(np.abs(volume.affine[2, :3]) * shape))
     shares = (np.arange(count) + 0.5) / count
     places_ijk = np.repeat((shape[None] - 1.0) / 2.0, count, axis=0)
     grows_up = volume.affine[2, upright] > 0
     places_ijk[:, upright] = (1.0 - shares if grows_up else shares) * (shape[upright] - 1.0)
-    return geometry.ijk_to_ras(places_ijk, affine_lps)
+    return geometry.ijk_to_ras(places_ijk, volume.affine)
 
 
 def _point(number: int, sentence: str, text: str, place_lps: Float[np.ndarray, "3"]) -> dict[str, Any]:

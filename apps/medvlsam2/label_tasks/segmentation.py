@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -33,6 +33,9 @@ class MaskTask(EngineTask):
     def targets(self, request: Mapping[str, Any]) -> tuple[Target, ...]:
         """The objects that a request asks for."""
 
+    def settle(self, request: Mapping[str, Any], targets: tuple[Target, ...], found: Sequence[bool]) -> None:
+        """Note which of the targets were found; none of them if the request failed."""
+
     def _own_clicks(
         self, request: Mapping[str, Any], targets: tuple[Target, ...]
     ) -> tuple[tuple[Target, ...], tuple[str, ...]]:
@@ -51,12 +54,12 @@ class MaskTask(EngineTask):
         targets, notes = self._own_clicks(request, targets)
         prompts = [_inside(target.prompt, volume) for target in targets]
         with watch.lap("infer"):
-            result = segment(self._engine, volume, prompts, owner=(_asker(request), request.get("image_id")))
+            result = self._segment(request, targets, volume, prompts)
         if requests.is_from_ohif(request) or requests.is_from_slicer(request):
             _require_something(result)
+            notes = (*notes, *_not_present(result))
         if requests.is_read_by_place(request):
             targets = places.by_place(targets, result.label_map)
-            notes = (*notes, *_left_out(targets, result))
         names = {
             target.value: item.name
             for target, item in zip(targets, result.objects, strict=True)
@@ -85,6 +88,21 @@ class MaskTask(EngineTask):
             "warnings": (*result.warnings, *notes),
         }
         return Reply(file, body)
+
+    def _segment(
+        self,
+        request: Mapping[str, Any],
+        targets: tuple[Target, ...],
+        volume: CTVolume,
+        prompts: list[ObjectPrompt],
+    ) -> Segmentation:
+        found: Sequence[bool] = [False] * len(targets)
+        try:
+            result = segment(self._engine, volume, prompts, owner=(_asker(request), request.get("image_id")))
+            found = [item.present for item in result.objects]
+        finally:
+            self.settle(request, targets, found)
+        return result
 
 
 class SemanticTask(MaskTask):
@@ -126,6 +144,11 @@ class ReferringTask(MaskTask):
             return targets
         chosen = [value for _, value in fields.ids(request.get("label_prompt"), self.labels)]
         return self._segments.place((_asker(request), request.get("image_id")), targets, chosen)
+
+    def settle(self, request: Mapping[str, Any], targets: tuple[Target, ...], found: Sequence[bool]) -> None:
+        """In OHIF a phrase that was not found leaves its segment to another."""
+        if requests.is_from_ohif(request):
+            self._segments.settle((_asker(request), request.get("image_id")), targets, found)
 
 
 class InteractiveTask(MaskTask):
@@ -188,16 +211,10 @@ def _asker(request: Mapping[str, Any]) -> str | None:
     return client if isinstance(client, str) else None
 
 
-def _left_out(targets: tuple[Target, ...], result: Segmentation) -> tuple[str, ...]:
-    """A sentence for names that the reply does not list, so that a viewer does not empty their segments."""
-    absent = [
-        item.name
-        for target, item in zip(targets, result.objects, strict=True)
-        if target.value == places.LEFT_OUT and not item.present
-    ]
-    if not absent:
-        return ()
-    return (f"Not present: {places.named(absent)}. Segments of that name are not changed.",)
+def _not_present(result: Segmentation) -> tuple[str, ...]:
+    """A sentence for what a viewer's annotator asked for in vain."""
+    absent = [item.name for item in result.objects if not item.present]
+    return (f"Not present: {places.named(absent)}. Segments of that name are not changed.",) if absent else ()
 
 
 def _require_something(result: Segmentation) -> None:

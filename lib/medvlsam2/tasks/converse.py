@@ -14,6 +14,7 @@ from medvlsam2.data.language.chat import AnswerKind
 from medvlsam2.data.language.clinical import split_sentences, structures_in
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidPrompt
+from medvlsam2.tasks.answers.places import PlaceRAS
 from medvlsam2.tasks.engine import Engine
 from medvlsam2.tasks.session import VolumeSession
 from medvlsam2.transforms.text import encode, turn_ids
@@ -29,6 +30,8 @@ class Finding:
     sentence: str
     structures: tuple[str, ...]
     """Vocabulary keys of the structures that the sentence names; prompts for masks of what it speaks of."""
+    place_ras: PlaceRAS | None = None
+    """Where in the scan that is, in RAS mm; None where nothing that it names is seen."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class Answer:
     """Position of the chosen choice; None where none were given."""
     warnings: tuple[str, ...]
     latencies_s: dict[str, float]
+    place_ras: PlaceRAS | None = None
+    """Where in the scan the question and the answer are about, in RAS mm; None where nothing that they name is seen."""
 
 
 def report(engine: Engine, volume: CTVolume, *, max_new_tokens: int = REPORT_TOKENS) -> Report:
@@ -62,8 +67,12 @@ def report(engine: Engine, volume: CTVolume, *, max_new_tokens: int = REPORT_TOK
     """
     start = time.perf_counter()
     with engine.requests.one(), engine.turn():
-        text = _generate(engine, engine.session(volume), chat.report_question(), max_new_tokens)
-    findings = tuple(Finding(sentence, structures_in(sentence)) for sentence in split_sentences(text))
+        session = engine.session(volume)
+        text = _generate(engine, session, chat.report_question(), max_new_tokens)
+        findings = tuple(
+            Finding(sentence, structures_in(sentence), session.place_of(sentence, engine.turns.give_way))
+            for sentence in split_sentences(text)
+        )
     return Report(text, findings, volume.warnings, {"total": time.perf_counter() - start})
 
 
@@ -95,7 +104,8 @@ def answer(
         session = engine.session(volume)
         index = _choose(engine, session, asked, choices) if choices else None
         text = _generate(engine, session, asked, ANSWER_TOKENS) if index is None else chat.choice_answer(choices, index)
-    return Answer(text, index, volume.warnings, {"total": time.perf_counter() - start})
+        place_ras = session.place_of(f"{question} {text}", engine.turns.give_way)
+    return Answer(text, index, volume.warnings, {"total": time.perf_counter() - start}, place_ras)
 
 
 def _generate(engine: Engine, session: VolumeSession, question: str, max_new_tokens: int) -> str:

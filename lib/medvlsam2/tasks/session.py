@@ -18,6 +18,7 @@ from medvlsam2.data.volume import CTVolume
 from medvlsam2.model.checkpoint import LoadedModel
 from medvlsam2.model.language import PrefixCache
 from medvlsam2.model.object_query import Turn
+from medvlsam2.tasks.answers.places import PlaceRAS, centres_ras, place_of
 from medvlsam2.tasks.box_masks import BoxMasks
 from medvlsam2.tasks.box_names import structure_in_box
 from medvlsam2.tasks.feature_store import Encode, FeatureCache, FeatureStore, encode_batch
@@ -54,6 +55,7 @@ class VolumeSession:
         self._boxed: dict[BoxIJK, str | None] = {}
         # Not cached properties: in Python 3.11 those hold a lock, and whoever holds one must not give way.
         self._facts: tuple[ScanFacts | None] | None = None
+        self._centres: dict[str, PlaceRAS] = {}
         self._measured_prefix: PrefixCache | None = None
 
     @property
@@ -118,8 +120,19 @@ class VolumeSession:
             self._facts = (self._measure_facts(give_way),)
         return self._facts[0]
 
+    def place_of(self, sentence: str, give_way: GiveWay = stay) -> PlaceRAS | None:
+        """Where a sentence is about, in RAS mm; None where nothing that it names is seen.
+
+        Args:
+            sentence: in words.
+            give_way: as for :meth:`facts`.
+        """
+        return place_of(sentence, self.facts(give_way), self._centres)
+
     def _measure_facts(self, give_way: GiveWay) -> ScanFacts | None:
         measured, findings = self._measured(give_way), self.loaded.metadata.get("findings", [])
+        if measured is not None:
+            self._centres = centres_ras(measured.masks, self._mask_grid().to_ijk, self.volume.affine)
         similarity = self.loaded.model.sam2.text_similarity
         if measured is None or similarity is None or not findings:
             return None if measured is None else measured.facts

@@ -43,6 +43,7 @@ class FakeText:
     text: str
     choice_index: int | None = None
     findings: tuple[Any, ...] = ()
+    place_ras: tuple[float, float, float] | None = None
     warnings: tuple[str, ...] = ()
     latencies_s: dict[str, float] = field(default_factory=dict)
 

@@ -25,6 +25,13 @@ class TestServer:
         assert reply.headers["content-type"].startswith("multipart/form-data")
         assert b"Liver normal." in reply.content
 
+    def test_a_mask_alone_tells_its_warnings_in_a_header(self, server: TestClient) -> None:
+        """OHIF asks for the mask alone, and its annotators never saw a warning."""
+        params = json.dumps({"label_prompt": [1], "restore_label_idx": False})
+        reply = server.post("/infer/medvlsam2_prompts?image=alpha&output=image", data={"params": params})
+        assert reply.status_code == 200
+        assert json.loads(reply.headers["Medvlsam2-Warnings"]) == ["seen once"]
+
     @pytest.mark.parametrize(
         "case",
         [

@@ -11,6 +11,7 @@ from monailabel.endpoints import ohif
 
 from label_tasks.pages import ohif_colours, ohif_page
 from label_tasks.prompting import ohif_panel
+from label_tasks.prompting.phrase_segments import SEGMENTS
 from medvlsam2.data.vocabulary import STRUCTURES
 
 
@@ -35,9 +36,10 @@ def test_every_structure_has_our_colour_and_else_only_the_panels_lines_are_chang
     (table,) = ohif_colours.OWN_TABLE.findall(sent)
     rows = json.loads(table)
     colors = {row["label"]: row["value"] for row in rows}
-    assert len(colors) == len(rows) == len(STRUCTURES) + 1
+    assert len(colors) == len(rows) == len(STRUCTURES) + len(SEGMENTS)
     for structure in STRUCTURES.values():
         assert colors[structure.name.lower()] == "#{:02x}{:02x}{:02x}".format(*structure.color_rgb)
-    assert re.fullmatch("#[0-9a-f]{6}", colors["referred object"])
+    assert len({colors[name] for name in SEGMENTS}) == len(SEGMENTS), "two phrases in one colour"
+    assert all(re.fullmatch("#[0-9a-f]{6}", colors[name]) for name in SEGMENTS)
     before, after = ohif_colours.OWN_TABLE.split(host)
     assert sent == ohif_panel.edited(before + table + after)

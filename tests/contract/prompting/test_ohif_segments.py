@@ -43,6 +43,25 @@ def test_no_segment_is_taken_from_a_phrase() -> None:
         values(segments, "liver")
 
 
+def test_a_phrase_that_is_not_found_takes_no_segment() -> None:
+    """Eight phrases about nothing, and every other was refused, because "all segments hold something"."""
+    segments = PhraseSegments()
+    placed = segments.place(PLACE, referring({"prompt": "spleen"}), ())
+    segments.settle(PLACE, placed, [True])
+    for number in range(1, 13):
+        missing = segments.place(PLACE, referring({"prompt": f"vertebra T{number}"}), ())
+        assert [target.value for target in missing] == [2]
+        segments.settle(PLACE, missing, [False])
+    both = segments.place(PLACE, referring({"prompt": "liver, aorta"}), ())
+    assert [target.value for target in both] == [2, 3]
+    segments.settle(PLACE, both, [False, True])
+    assert values(segments, "pancreas") == [2]
+    again = segments.place(PLACE, referring({"prompt": "spleen"}), ())
+    segments.settle(PLACE, again, [False])
+    assert values(segments, "stomach") == [4], "the spleen's segment still holds what was found before"
+    assert values(segments, "aorta") == [3]
+
+
 def clicked(*points: tuple[tuple[float, float, float], int], text: str | None = None) -> Target:
     places, labels = tuple(point for point, _ in points), tuple(label for _, label in points)
     return Target(1, ObjectPrompt(text=text, points_ijk=places, point_labels=labels))
@@ -72,4 +91,7 @@ def test_the_panel_as_it_is_sent_keeps_other_segments_and_says_why_not() -> None
     )
     assert sent.count("JSON.parse(new TextDecoder().decode(error.response.data)).detail") == 3
     assert "choose one in the list, then click" in sent
+    assert sent.count("config.infer[model] ? { ...config.infer[model] } : {}") == 3
+    assert sent.count("response.headers['medvlsam2-warnings']") == 1
+    assert ohif_panel.WARNINGS_HEADER.lower() == "medvlsam2-warnings"
     assert ohif_panel.edited("another version of the panel") == "another version of the panel"

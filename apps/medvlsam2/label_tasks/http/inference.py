@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,8 @@ from label_tasks.http.forms import FrugalRoute
 from label_tasks.images import require_image_id, require_known_image
 from label_tasks.pacs.datastore import PacsDatastore
 from label_tasks.pacs.label_segs import seg_of_result
+from label_tasks.prompting.ohif_panel import WARNINGS_HEADER
+from label_tasks.replies import NOTICE
 from label_tasks.uploads import strokes
 from label_tasks.uploads.private_files import private_folder, write_private
 from label_tasks.uploads.received import ending
@@ -38,6 +40,8 @@ NOT_STORED: Final = (
     "Nothing was stored: save_label is for images of the datastore, and this scan is of a session or of the request "
     "alone. Upload it with PUT /datastore/image to store labels of it."
 )
+HEADER_CHARACTERS: Final = 4000
+"""Longest header with warnings: browsers and proxies take 8 KiB of headers, and there are others."""
 Output = Literal["image", "json", "all", "dicom_seg"]
 
 
@@ -167,7 +171,10 @@ def _packed(asked: Asked, result: Mapping[str, Any]) -> Response:
         return JSONResponse(body)
     if asked.output == "image":
         leave = BackgroundTask(written.unlink, missing_ok=True)
-        return FileResponse(written, media_type=_media_type(written), filename=written.name, background=leave)
+        told = {WARNINGS_HEADER: _in_a_header([one for one in result["params"]["warnings"] if one != NOTICE])}
+        return FileResponse(
+            written, media_type=_media_type(written), filename=written.name, headers=told, background=leave
+        )
     with written.open("rb") as stream:
         fields = {
             "params": (None, json.dumps(body), "application/json"),
@@ -177,6 +184,16 @@ def _packed(asked: Asked, result: Mapping[str, Any]) -> Response:
         content = form.to_string()
     written.unlink()
     return Response(content, media_type=form.content_type)
+
+
+def _in_a_header(warnings: Sequence[str]) -> str:
+    """Warnings as JSON in ASCII, the first ones that fit into a header."""
+    kept: list[str] = []
+    for warning in warnings:
+        if len(json.dumps([*kept, warning])) > HEADER_CHARACTERS:
+            break
+        kept.append(warning)
+    return json.dumps(kept)
 
 
 def _dicom_seg(asked: Asked, result: Mapping[str, Any]) -> Response:

@@ -10,19 +10,21 @@ import json
 import re
 from typing import Final
 
+from label_tasks.prompting.phrase_segments import SEGMENTS
 from medvlsam2.data.colours import colors_of
 from medvlsam2.data.vocabulary import STRUCTURES
 
 PANEL_SCRIPT: Final = "3933.bundle.92d0a0e9bc7e6861b7c9.js"
 """The wheel's file that holds the panel; a test says so when a new wheel has another one."""
 OWN_TABLE: Final = re.compile(r"(?<=const GenericAnatomyColors = )\[[^\]]*\](?=;)")
-_OTHER_LABELS: Final = ("referred object",)
-"""Labels of our tasks that name no structure."""
 
 
 def our_table(_: re.Match[str]) -> str:
-    """The table in JavaScript: the labels in small letters, as the panel compares them, and their colours."""
+    """The table in JavaScript: the labels in small letters, as the panel compares them, and their colours.
+
+    Segments of phrases name no structure; they are coloured together, so that each differs from the others.
+    """
     colors = {structure.name: structure.color_rgb for structure in STRUCTURES.values()}
-    colors |= {name: colors_of([name])[0] for name in _OTHER_LABELS}
+    colors |= dict(zip(SEGMENTS, colors_of([*SEGMENTS]), strict=True))
     rows = [{"label": name.lower(), "value": "#{:02x}{:02x}{:02x}".format(*rgb)} for name, rgb in colors.items()]
     return json.dumps(rows)

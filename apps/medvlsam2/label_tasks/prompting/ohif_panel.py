@@ -1,8 +1,10 @@
-"""Five lines of OHIF's MONAI Label panel as this server sends them: it keeps what was not asked for, and says why not.
+"""Some lines of OHIF's MONAI Label panel as this server sends them: it keeps what was not asked for, and says why not.
 
 The panel of the host's OHIF replaces the whole label map by the answer of an Auto-Segmentation, so one phrase erased 25
-segments; it hides the server's sentence behind "Failed"; and it takes clicks without a structure, for which it makes a
-segment without a name. The files of the host stay as they are; another version of the panel is sent unchanged.
+segments; it hides the server's sentence behind "Failed", and its warnings altogether; it takes clicks without a
+structure, for which it makes a segment without a name; and it keeps the classes and clicks of one call in the options
+of the next. Voxels of other segments stay theirs: where an answer lies in them, the panel now says so, as it said
+"Successful" and showed nothing. The files of the host stay as they are; another version of the panel is sent unchanged.
 """
 
 from __future__ import annotations
@@ -25,17 +27,71 @@ NO_STRUCTURE: Final = """if (!currentLabel || currentLabel === 'background') {
       }
       """
 
+WARNINGS_HEADER: Final = "Medvlsam2-Warnings"
+"""Header of a mask for OHIF: its warnings as a JSON list, since the panel gets no JSON body beside a mask."""
+_COUNT: Final = """else if (convertedData[i] && currentSegArray[i]) {
+              const others = kept.get(convertedData[i]) || new Map();
+              kept.set(convertedData[i], others.set(currentSegArray[i], (others.get(currentSegArray[i]) || 0) + 1));
+            }"""
+_TELL: Final = """const said = (() => {
+          try { return JSON.parse(response.headers['medvlsam2-warnings']); } catch { return []; }
+        })();
+        const { info } = currentSegs;
+        const nameOf = index => Object.keys(info).find(name => info[name].segmentIndex === index);
+        const held = [];
+        for (const [index, others] of kept) {
+          const count = [...others.values()].reduce((sum, one) => sum + one, 0);
+          const all = answeredVoxels.reduce((sum, one) => sum + (one === index), 0);
+          if (count > 0.1 * all) {
+            held.push(count + ' of ' + all + ' voxels of ' + nameOf(index) + ' (' +
+              [...others.keys()].map(nameOf).join(', ') + ')');
+          }
+        }
+        if (held.length) {
+          const more = held.length > 4 ? '; and of ' + (held.length - 4) + ' more' : '';
+          said.unshift('In other segments, which keep them: ' + held.slice(0, 4).join('; ') + more + '. Take them ' +
+            'out there first, with background clicks, or segment the inner object before the outer one.');
+        }
+        if (said.length) {
+          this.notification.show({
+            title: 'MONAI Label - ' + model_id,
+            message: said.join(' '),
+            type: 'warning',
+            duration: 15000
+          });
+        }
+        """
+"""What other segments keep, from a tenth of an object: neighbours touch each time. And the server's warnings."""
+
 _POINTS: Final = """const nid = this.notification.show({
         title: 'MONAI Label - ' + model,
         message: 'Running Point Based Inference...'"""
+_UPDATED: Final = """console.log("updated the segmentation's scalar data");"""
+_WRITTEN: Final = """              currentSegArray[i] = convertedData[i];
+            }"""
+_OPTIONS: Final = "config && config.infer && config.infer[model] ? config.infer[model] : {}"
 EDITS: Final = (
     (
         "this.props.updateView(response, model, label_names);",
         "this.props.updateView(response, model, label_names, true);",
+        1,
     ),
-    (_POINTS, NO_STRUCTURE + _POINTS),
+    (_POINTS, NO_STRUCTURE + _POINTS, 1),
+    (_OPTIONS, "config && config.infer && config.infer[model] ? { ...config.infer[model] } : {}", 3),
+    (
+        "let convertedData = data;",
+        "const kept = new Map();\n        let convertedData = data;",
+        1,
+    ),
+    (
+        "        if (override === true) {\n",
+        "        const answeredVoxels = convertedData;\n        if (override === true) {\n",
+        1,
+    ),
+    (_WRITTEN, f"{_WRITTEN} {_COUNT}", 1),
+    (_UPDATED, _TELL + _UPDATED, 1),
     *(
-        (f"message: '{failed}'", f"message: {SENTENCE % failed}")
+        (f"message: '{failed}'", f"message: {SENTENCE % failed}", 1)
         for failed in (
             "Failed to Run Segmentation",
             "Failed to Run Inference for Point Prompts",
@@ -43,13 +99,13 @@ EDITS: Final = (
         )
     ),
 )
-"""What stands in the panel once, and what is sent instead."""
+"""What stands in the panel, what is sent instead, and how often it stands there."""
 
 
 def edited(script: str) -> str:
-    """The script with all edits, or as it is where one of them does not fit exactly once."""
-    if any(script.count(old) != 1 for old, _ in EDITS):
+    """The script with all edits, or as it is where one of them does not fit exactly."""
+    if any(script.count(old) != times for old, _, times in EDITS):
         return script
-    for old, new in EDITS:
+    for old, new, _ in EDITS:
         script = script.replace(old, new)
     return script

@@ -2,7 +2,8 @@
 
 OHIF knows only the names and ids that the server published when it connected. So ``medvlsam2_referring`` publishes
 several "referred object" segments, and every new phrase about a scan gets the next one that is free: a second phrase
-does not replace the first. The same phrase keeps its segment. Who ticks one under Class Prompts chooses it.
+does not replace the first. The same phrase keeps its segment, and one that was never found leaves it free for another.
+Who ticks one under Class Prompts chooses it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class PhraseSegments:
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._taken: OrderedDict[Hashable, dict[str, int]] = OrderedDict()
+        self._found: dict[Hashable, set[str]] = {}
 
     def place(self, asker: Hashable, targets: Sequence[Target], chosen: Sequence[int]) -> tuple[Target, ...]:
         """The targets with the ids of their segments.
@@ -44,15 +46,31 @@ class PhraseSegments:
             taken = self._taken.setdefault(asker, {})
             self._taken.move_to_end(asker)
             while len(self._taken) > KEPT:
-                self._taken.popitem(last=False)
+                gone, _ = self._taken.popitem(last=False)
+                self._found.pop(gone, None)
             return tuple(
                 replace(target, value=self._segment(taken, target, ticked))
                 for target, ticked in zip(targets, _ticked(chosen, len(targets)), strict=True)
             )
 
+    def settle(self, asker: Hashable, targets: Sequence[Target], found: Sequence[bool]) -> None:
+        """Keep the segments of phrases that were found, now or before; those of others are free again.
+
+        Args:
+            asker: as for :meth:`place`.
+            targets: as they were placed.
+            found: whether each of them is in the scan.
+        """
+        with self._guard:
+            taken, held = self._taken.get(asker, {}), self._found.setdefault(asker, set())
+            phrases = [_phrase(target) for target in targets]
+            held |= {phrase for phrase, is_found in zip(phrases, found, strict=True) if is_found}
+            for phrase in set(phrases) - held:
+                taken.pop(phrase, None)
+
     @staticmethod
     def _segment(taken: dict[str, int], target: Target, ticked: int | None) -> int:
-        phrase = (target.prompt.text or "").casefold()
+        phrase = _phrase(target)
         if ticked is not None:
             for other in [name for name, value in taken.items() if value == ticked]:
                 del taken[other]
@@ -66,6 +84,10 @@ class PhraseSegments:
                 )
             taken[phrase] = free[0]
         return taken[phrase]
+
+
+def _phrase(target: Target) -> str:
+    return (target.prompt.text or "").casefold()
 
 
 def _ticked(chosen: Sequence[int], count: int) -> list[int | None]:
