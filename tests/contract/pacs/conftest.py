@@ -56,6 +56,8 @@ class FakePacs:
         self.dies_after_storing = False
         self.stores_in_s = 0.0
         self.refuses_storing = False
+        self.drips_s = 0.0
+        self.grows_by = 0
         self.html = False
         self._go_on = threading.Event()
         self._go_on.set()
@@ -173,6 +175,9 @@ class Handler(BaseHTTPRequestHandler):
             return
         body = b"--" + _BOUNDARY + b"\r\nContent-Type: application/dicom\r\n\r\n" + pacs.series[series][uid]
         body += b"\r\n--" + _BOUNDARY + b"--\r\n"
+        if pacs.grows_by:
+            pacs.add(first=len(pacs.series[SERIES]) + 1, slices=pacs.grows_by)
+            pacs.grows_by = 0
         content_type = f'multipart/related; type="application/dicom"; boundary={_BOUNDARY.decode()}'
         self.reply(body[: pacs.cuts_after_bytes], content_type)
 
@@ -185,6 +190,9 @@ class Handler(BaseHTTPRequestHandler):
         status = 409 if self.pacs.refuses_storing else self.pacs.answer_with
         if status != 200:
             self.reply(b"no", "text/plain", status)
+            return
+        if self.pacs.html:
+            self.reply(b"<html>Log in, please</html>", "text/html")
             return
         content = body.split(b"\r\n\r\n", 1)[1].rsplit(b"\r\n--", 1)[0]
         self.pacs.stored.append(content)
@@ -205,7 +213,11 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Set-Cookie", "theirs=1")
             self.send_header("Access-Control-Allow-Origin", "*")
             self.end_headers()
-            self.wfile.write(body)
+            for byte in body if self.pacs.drips_s else ():
+                self.wfile.write(bytes((byte,)))
+                time.sleep(self.pacs.drips_s)
+            if not self.pacs.drips_s:
+                self.wfile.write(body)
 
 
 @pytest.fixture

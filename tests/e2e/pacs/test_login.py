@@ -123,7 +123,7 @@ def test_a_wrong_login_is_one_sentence(guarded: str, login: tuple[str, str], cap
     with pytest.raises(PacsUnavailable, match="refused the login") as series:
         client.series(Modality="CT")
     with pytest.raises(PacsUnavailable, match="refused the login") as stored:
-        client.store("1.2.3", b"x")
+        client.store({"StudyInstanceUID": "1.2", "SeriesInstanceUID": "1.3", "SOPInstanceUID": "1.4"}, b"x")
     for error in (series, stored):
         assert "MONAI_LABEL_DICOMWEB_USERNAME" in str(error.value)
         assert "wrong" not in str(error.value)

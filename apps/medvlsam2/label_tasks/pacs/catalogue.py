@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from label_tasks.pacs.dicomweb import INSTANCE_COUNT, SERIES_UID, STUDY_UID, Attributes, DicomWeb, value
+from label_tasks.pacs.dicomweb import INSTANCE_COUNT, SERIES_UID, STUDY_UID, UID, Attributes, DicomWeb, value
 from medvlsam2 import atomic_files
 from medvlsam2.errors import MedVLSAM2Error, PacsUnavailable, UnknownImage
 
@@ -157,17 +157,22 @@ class Catalogue:
             self._trouble, self._failed_s = str(error), time.monotonic()
             raise
         lists = Lists(
-            images={image.series_uid: image for image in images if image.series_uid and image.study_uid},
+            images={image.series_uid: image for image in images if _is_named(image.series_uid, image.study_uid)},
             segs={
                 value(entry, SERIES_UID): SegSeries(value(entry, STUDY_UID), _count(entry))
                 for entry in segs
-                if value(entry, SERIES_UID) and value(entry, STUDY_UID)
+                if _is_named(value(entry, SERIES_UID), value(entry, STUDY_UID))
             },
         )
         changed = lists != self._lists
         self._lists, self._seen_s, self._trouble = lists, began_s, ""
         if changed:
             atomic_files.write_text(self._kept, json.dumps(asdict(lists)), private=True)
+
+
+def _is_named(*uids: str) -> bool:
+    """Whether these can be parts of an address and names of folders: a PACS is not trusted to send UIDs alone."""
+    return all(UID.fullmatch(uid) for uid in uids)
 
 
 def _image(entry: Attributes) -> Image:

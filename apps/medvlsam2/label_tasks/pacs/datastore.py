@@ -22,7 +22,7 @@ from label_tasks.pacs.address import PacsAddress, address_of
 from label_tasks.pacs.catalogue import Catalogue
 from label_tasks.pacs.dicomweb import DicomWeb
 from label_tasks.pacs.kept import budget, unseen
-from label_tasks.pacs.label_segs import FINAL, label_of_seg
+from label_tasks.pacs.label_segs import FINAL, UNUSABLE, label_of_seg
 from label_tasks.pacs.label_states import SUBMISSION, LabelStates, fingerprint
 from label_tasks.pacs.seg_index import KnownSeg, SegIndex
 from label_tasks.pacs.sender import Sender
@@ -367,7 +367,12 @@ class PacsDatastore(ScanFolder):
             file = label.with_name("seg.dcm")
             header = seg.header
             self._pacs.fetch(header["StudyInstanceUID"], header["SeriesInstanceUID"], seg.uid, file)
-            names = label_of_seg(file, Path(self.get_image_uri(image_id)), image_id, label)
+            scan = Path(self.get_image_uri(image_id))
+            try:
+                names = label_of_seg(file, scan, image_id, label)
+            except UNUSABLE as error:
+                self._segs.distrust(seg.uid, str(error))
+                raise
             info = {"label_info": names, "source": {"SOPInstanceUID": seg.uid}, SUBMISSION: secrets.token_hex(8)}
             super().save_label(image_id, str(label), FINAL, info)
             entry = self.folder.index().objects[image_id].labels[FINAL]

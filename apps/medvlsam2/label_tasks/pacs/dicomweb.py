@@ -8,6 +8,7 @@ as long again; those in the background go on asking.
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +19,7 @@ from typing import Any, Final, TypeVar
 import httpx
 
 from label_tasks.pacs.address import PacsAddress, keep_addresses_out_of_the_log, login_refused
+from label_tasks.pacs.answers import stow_answer
 from label_tasks.pacs.multipart import message_of, write_only_part
 from medvlsam2.errors import InvalidRequest, PacsUnavailable
 
@@ -30,6 +32,8 @@ Attributes = dict[str, Any]
 STUDY_UID: Final = "0020000D"
 SERIES_UID: Final = "0020000E"
 INSTANCE_UID: Final = "00080018"
+UID: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z.\-]{0,63}")
+"""What is taken for a UID: more than DICOM allows, for some programs use names, and never a path."""
 INSTANCE_COUNT: Final = "00201209"
 """NumberOfSeriesRelatedInstances: servers need not tell it."""
 
@@ -52,11 +56,6 @@ _WHOLE_INSTANCE: Final = (
     'multipart/related; type="application/dicom"',
 )
 """As it is stored; some servers do not know the star."""
-
-_FAILED_SEQUENCE: Final = "00081198"
-_FAILURE_REASON: Final = "00081197"
-_IS_THERE: Final = str(0x0111)
-"""Failure reason "duplicate SOP instance" (PS3.7 C.5.8): the instance was stored before."""
 
 _JSON: Final = {"Accept": "application/dicom+json"}
 
@@ -125,23 +124,43 @@ class DicomWeb:
 
         return self._asked(fetched)
 
-    def store(self, study_uid: str, instance: bytes) -> None:
+    def store(self, header: Mapping[str, str], instance: bytes) -> None:
         """Store one DICOM file; one that the PACS already has is stored.
+
+        An answer that does not name the instance as stored proves nothing: a login page also comes with HTTP 200. Then
+        the PACS is asked for its list of the series.
+
+        Args:
+            header: UIDs of its study, its series and itself, by keyword.
+            instance: content of the file.
 
         Raises:
             InvalidRequest: if the PACS refuses it.
-            PacsUnavailable: if it does not answer.
+            PacsUnavailable: if it does not answer, or does not have the instance afterwards.
         """
+        study_uid, uid = header["StudyInstanceUID"], header["SOPInstanceUID"]
         content_type, body = message_of(instance)
         address = self.address.path("stow", f"studies/{study_uid}")
 
-        def stored() -> None:
-            reply = self._http.post(address, content=body, headers={**_JSON, "Content-Type": content_type})
-            if reply.status_code in {400, 404, 409, 413, 415, 422} or _failures(reply):
+        def stored() -> bool:
+            headers = {**_JSON, "Content-Type": content_type}
+            with self._http.stream("POST", address, content=body, headers=headers) as reply:
+                if reply.status_code in {400, 404, 409, 413, 415, 422}:
+                    raise InvalidRequest(f"The PACS refused the label (HTTP {reply.status_code}). Ask its operator.")
+                _require_success(reply)
+                answer = b"".join(_limited(_in_time(reply), _LIST_LIMIT_BYTES))
+            if stow_answer.refused(answer):
                 raise InvalidRequest(f"The PACS refused the label (HTTP {reply.status_code}). Ask its operator.")
-            _require_success(reply)
+            return stow_answer.confirmed(answer, uid)
 
-        self._asked(stored)
+        if self._asked(stored):
+            return
+        there = {value(entry, INSTANCE_UID) for entry in self.instances(study_uid, header["SeriesInstanceUID"])}
+        if uid not in there:
+            raise PacsUnavailable(
+                "The PACS answered as if it had stored the label, and does not list it. It is sent again; ask its "
+                "operator whether something between this server and the PACS answers in its place."
+            )
 
     def _search(self, path: str, attributes: Mapping[str, Any]) -> list[Attributes]:
         """All pages: servers may end a list early, so it is asked on until a page brings nothing new."""
@@ -205,17 +224,6 @@ def value(entry: Mapping[str, Any], tag: str) -> str:
 def uids(entry: Mapping[str, Any]) -> dict[str, str]:
     """What identifies a study, a series or an instance."""
     return {tag: value(entry, tag) for tag in (STUDY_UID, SERIES_UID, INSTANCE_UID)}
-
-
-def _failures(reply: httpx.Response) -> bool:
-    """Whether an answer to storing lists an instance that was not stored, for another reason than being there."""
-    try:
-        answer = reply.json()
-    except ValueError:
-        return False
-    answer = answer[0] if isinstance(answer, list) and answer else answer
-    failed = (answer.get(_FAILED_SEQUENCE) or {}).get("Value") or [] if isinstance(answer, dict) else []
-    return any(value(item, _FAILURE_REASON) != _IS_THERE for item in failed if isinstance(item, dict))
 
 
 def _require_success(reply: httpx.Response) -> None:

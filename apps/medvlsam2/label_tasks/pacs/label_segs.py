@@ -12,6 +12,7 @@ import numpy as np
 import pydicom
 from jaxtyping import Bool
 from pydicom.dataset import FileDataset
+from pydicom.errors import InvalidDicomError
 
 from label_tasks.pacs.seg_index import dataset_of
 from medvlsam2.data.dicom_seg import AlgorithmType, Origin, read_seg, write_seg
@@ -21,10 +22,13 @@ from medvlsam2.data.labels.submission import CheckedLabel, check_submission
 from medvlsam2.data.studies import versions
 from medvlsam2.data.studies.label_place import LabelFile
 from medvlsam2.data.studies.studies_folder import StudiesFolder
-from medvlsam2.errors import DatasetError, MedVLSAM2Error
+from medvlsam2.errors import DatasetError, GeometryMismatch, MedVLSAM2Error
 
 FINAL: Final = "final"
 ORIGINAL: Final = "original"
+
+UNUSABLE: Final = (DatasetError, GeometryMismatch)
+"""What :func:`label_of_seg` raises where a SEG can be no label of its image, whoever asks."""
 
 _ALGORITHM_KEYS: Final = ("algorithm", "SegmentAlgorithmType")
 _BY_HAND: Final = ("points", "foreground", "background", "roi")
@@ -110,9 +114,10 @@ def label_of_seg(seg: Path, scan: Path, image_id: str, target: Path) -> list[dic
 
     Raises:
         DatasetError: if its names cannot be trusted, or segments overlap.
-        GeometryMismatch: if it does not lie on the scan.
+        GeometryMismatch: if it does not lie on the scan, or its positions are in another frame of reference.
         UnreadableVolume: if it is damaged.
     """
+    _require_same_frame(seg, scan, image_id)
     geometry = read_geometry(scan, image_id)
     read = read_seg(seg, geometry.shape_ijk, geometry.affine)
     if read.warnings:
@@ -120,6 +125,25 @@ def label_of_seg(seg: Path, scan: Path, image_id: str, target: Path) -> list[dic
     found = read.label_map
     write_label_map(target, found.values, found.affine, dict(found.names))
     return [{"name": segment.name, "idx": segment.number} for segment in read.segments if segment.voxels]
+
+
+def _require_same_frame(seg: Path, scan: Path, image_id: str) -> None:
+    """Positions of two frames of reference mean different places, however well they fit."""
+    own = _frame_of(seg)
+    scans = {frame for frame in map(_frame_of, sorted(scan.rglob("*.dcm"))) if frame}
+    if own and scans and own not in scans:
+        raise GeometryMismatch(
+            f"The SEG in the PACS that names image '{image_id}' has another frame of reference than it: its positions "
+            "are of another examination. It is not used. Ask who made it, or submit a label of your own."
+        )
+
+
+def _frame_of(path: Path) -> str:
+    try:
+        header = pydicom.dcmread(path, specific_tags=["FrameOfReferenceUID"], stop_before_pixels=True)
+    except (InvalidDicomError, OSError, EOFError, ValueError, TypeError, AttributeError, KeyError):
+        return ""
+    return str(header.get("FrameOfReferenceUID") or "").strip()
 
 
 def _origins(

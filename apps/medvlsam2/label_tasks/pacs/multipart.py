@@ -17,6 +17,9 @@ from medvlsam2.errors import PacsUnavailable
 _PART_HEAD_LIMIT_BYTES: Final = 16_384
 """The headers of a part are some lines; without an end after so many bytes it is no multipart message."""
 
+_SINGLE: Final = frozenset(("application/dicom", "application/octet-stream", "binary/octet-stream", ""))
+"""Types of an answer that is the instance itself."""
+
 _BOUNDARY = re.compile(r'boundary="?([^";,]+)"?', re.IGNORECASE)
 
 
@@ -35,6 +38,11 @@ def write_only_part(content_type: str, chunks: Iterable[bytes], file: BinaryIO) 
         PacsUnavailable: if the message ends before its last boundary, or holds no part.
     """
     if not content_type.strip().lower().startswith("multipart/"):
+        if content_type.split(";", maxsplit=1)[0].strip().lower() not in _SINGLE:
+            raise PacsUnavailable(
+                f"The PACS answered with '{content_type[:80]}' instead of a DICOM instance. Ask its operator whether "
+                "something between this server and the PACS answers in its place."
+            )
         return sum(file.write(chunk) for chunk in chunks)
     found = _BOUNDARY.search(content_type)
     if found is None:

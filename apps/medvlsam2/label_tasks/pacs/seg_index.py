@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,7 +53,7 @@ class KnownSeg:
     by_person: bool
     """Whether all its segments were drawn by hand or with a person's help."""
     warning: str = ""
-    """Why its names cannot be trusted."""
+    """Why it cannot be trusted."""
 
     @property
     def uid(self) -> str:
@@ -94,11 +94,17 @@ class SegIndex:
                 continue
             known[uid] = (series.instances, [seg for entry in entries if (seg := _known_seg(entry)) is not None])
         if known != self._known:
-            self._known = known
-            self._labels = _newest_labels(self._all())
-            record = {uid: [count, [asdict(seg) for seg in segs]] for uid, (count, segs) in known.items()}
-            atomic_files.write_text(self._kept, json.dumps(record), private=True)
+            self._keep(known)
         self._tell()
+
+    def distrust(self, uid: str, why: str) -> None:
+        """Take a SEG for no label from now on, and tell why as a warning of its image."""
+        self._keep(
+            {
+                series: (count, [replace(seg, warning=why) if seg.uid == uid else seg for seg in segs])
+                for series, (count, segs) in self._known.items()
+            }
+        )
 
     def of_image(self, image_uid: str) -> list[KnownSeg]:
         """SEGs of an image, oldest first."""
@@ -114,6 +120,12 @@ class SegIndex:
         newest_of_ours = max((seg.order for seg in segs if seg.ours), default=("", 0))
         return sorted({seg.warning for seg in segs if seg.warning and seg.order > newest_of_ours})
 
+    def _keep(self, known: dict[str, tuple[int | None, list[KnownSeg]]]) -> None:
+        self._known = known
+        self._labels = _newest_labels(self._all())
+        record = {uid: [count, [asdict(seg) for seg in segs]] for uid, (count, segs) in known.items()}
+        atomic_files.write_text(self._kept, json.dumps(record), private=True)
+
     def _all(self) -> Iterator[KnownSeg]:
         for _, segs in self._known.values():
             yield from segs
@@ -122,7 +134,9 @@ class SegIndex:
         for seg in self._all():
             if seg.warning and seg.uid not in self._told:
                 self._told.add(seg.uid)
-                logger.warning("Image %s, SEG %s: %s", short_id(seg.image_uid), short_id(seg.uid), seg.warning)
+                logger.warning(
+                    "Image %s, SEG %s: %s", short_id(seg.image_uid), short_id(seg.uid), anonymous(seg.warning)
+                )
 
 
 def header_of(seg: Dataset) -> dict[str, str]:

@@ -145,7 +145,7 @@ class Sender:
         state = self._prepared(image_id)
         header = dict(state.prepared_seg or {})
         file = self._states.seg_file(image_id)
-        self._pacs.store(header["StudyInstanceUID"], file.read_bytes())
+        self._pacs.store(header, file.read_bytes())
         self._states.change(
             image_id,
             fingerprint=state.prepared,

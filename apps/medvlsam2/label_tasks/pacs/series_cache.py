@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import shutil
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +25,7 @@ import pydicom
 from filelock import Timeout
 from pydicom.errors import InvalidDicomError
 
-from label_tasks.pacs.dicomweb import INSTANCE_COUNT, INSTANCE_UID, SERIES_UID, DicomWeb, PacsSilent, value
+from label_tasks.pacs.dicomweb import INSTANCE_COUNT, INSTANCE_UID, SERIES_UID, UID, DicomWeb, PacsSilent, value
 from label_tasks.pacs.kept.budget import Shelf
 from medvlsam2 import atomic_files
 from medvlsam2.errors import PacsUnavailable, UnknownImage, UnreadableVolume
@@ -40,7 +39,6 @@ WAIT_S: Final = 600.0
 """Longest wait for somebody else who fetches the same series."""
 
 _TRIES: Final = 3
-_UID = re.compile(r"[0-9A-Za-z][0-9A-Za-z.\-]{0,63}")
 _BESIDE: Final = ".fetching-"
 
 
@@ -119,7 +117,7 @@ class SeriesCache:
             series_uid: its identifier.
             use: whether it is to be read for a person, and so stays here for some time.
         """
-        if not _UID.fullmatch(series_uid):
+        if not UID.fullmatch(series_uid):
             return None
         if use:
             self._use(series_uid)
@@ -157,6 +155,11 @@ class SeriesCache:
                     instances = [job.result() for job in jobs]
                 finally:
                     workers.shutdown(cancel_futures=True)
+            if set(self._listed(study_uid, series_uid, expected)) != set(found):
+                raise PacsUnavailable(
+                    f"Image '{series_uid}' grew in the PACS while it was fetched ({len(found)} instances at first): "
+                    "it is still on its way there. Try again in a minute."
+                )
             atomic_files.flush_folder(beside)
             record = {instance.name: instance.size_bytes for instance in instances}
             place = self._folder / series_uid
@@ -224,7 +227,7 @@ def require_uid(uid: str) -> None:
     Raises:
         UnknownImage: naming it.
     """
-    if not _UID.fullmatch(uid):
+    if not UID.fullmatch(uid):
         raise UnknownImage(f"{uid[:80]!r} is no DICOM UID. Give the SeriesInstanceUID of a series in the PACS.")
 
 

@@ -1,0 +1,1 @@
+"""What a PACS answers, read without trust."""
