@@ -18,7 +18,7 @@ from label_tasks.http.clients import client_of, name_in
 from label_tasks.http.json_text import json_body
 from label_tasks.logs.short_ids import anonymous, short_id
 from label_tasks.pacs.datastore import PacsDatastore
-from medvlsam2.data.scan_download import download_name
+from medvlsam2.data.scan_download import cache_name
 from medvlsam2.errors import MedVLSAM2Error
 
 logger = logging.getLogger(__name__)
@@ -61,8 +61,8 @@ def _sample(strategy: str, owner: str) -> dict[str, Any]:
 
 
 def _file_name(datastore: Datastore, image_id: str) -> str:
-    """Under which 3D Slicer saves what it downloads; by its ending it chooses the reader."""
+    """Under which 3D Slicer keeps what it downloads; by its ending it chooses the reader."""
     here = (
         datastore.path_if_here(image_id) if isinstance(datastore, PacsDatastore) else datastore.get_image_uri(image_id)
     )
-    return download_name(Path(here or ""), image_id)
+    return cache_name(Path(here or ""), image_id)
