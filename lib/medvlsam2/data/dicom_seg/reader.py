@@ -254,7 +254,7 @@ def _facts(item: Dataset, voxels: int) -> SegmentFacts:
 def _name(item: Dataset) -> str:
     """The label; the description where our writer had to shorten the label."""
     label, description = (str(item.get(key) or "").strip() for key in ("SegmentLabel", "SegmentDescription"))
-    return description if description and text.long_string(description) == label else label
+    return description if description and text.is_label_of(label, description) else label
 
 
 def _code(item: Dataset) -> vocabulary.Code:

@@ -51,12 +51,13 @@ class Origin:
             )
 
 
-def segment_item(number: int, name: str, origin: Origin, color_rgb: tuple[int, int, int]) -> Dataset:
+def segment_item(number: int, name: str, label: str, origin: Origin, color_rgb: tuple[int, int, int]) -> Dataset:
     """One item of the Segment Sequence (0062,0002).
 
     Args:
         number: counts from 1 without a gap, as DICOM wants it.
         name: as the annotator wrote it.
+        label: what of it the field for the label can hold.
         origin: how the label came to be.
         color_rgb: 0 to 255.
     """
@@ -73,7 +74,7 @@ def segment_item(number: int, name: str, origin: Origin, color_rgb: tuple[int, i
         )
     item: Dataset = SegmentDescription(
         segment_number=number,
-        segment_label=text.long_string(name),
+        segment_label=label,
         segmented_property_category=_dicom(structure.category if structure else _TISSUE),
         segmented_property_type=_dicom(structure.snomed if structure else _TISSUE),
         algorithm_type=origin.algorithm,

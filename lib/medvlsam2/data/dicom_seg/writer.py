@@ -77,9 +77,10 @@ def write_seg(
     seg.Columns, seg.Rows = label.values.shape[:2]
     _add_pixel_format(seg, slices[0].header)
     given = origins or {}
+    told = list(names.values())
     seg.SegmentSequence = [
-        segment_item(numbers[value], name, given.get(value, Origin()), color)
-        for (value, name), color in zip(names.items(), colors_of(list(names.values())), strict=True)
+        segment_item(numbers[value], name, label, given.get(value, Origin()), color)
+        for (value, name), label, color in zip(names.items(), text.segment_labels(told), colors_of(told), strict=True)
     ]
     _add_dimensions(seg)
     seg.SharedFunctionalGroupsSequence = [_shared_groups(slices, label)]
