@@ -38,6 +38,7 @@ from label_tasks.store.scan_folder import ScanFolder
 from label_tasks.uploads.sessions import PrivateSessions
 from medvlsam2.data import vocabulary
 from medvlsam2.data.studies.bounds import OF_MODEL
+from medvlsam2.data.studies.writable import require_writable
 from medvlsam2.errors import InvalidRequest, nearest_hint
 from medvlsam2.model.registry import resolve_model
 from medvlsam2.tasks.engine import Engine
@@ -82,6 +83,7 @@ class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
     def init_datastore(self) -> Datastore:
         """The studies folder (files and DICOM folders), or the DICOMweb server that it names."""
         if not self.studies.startswith(("http://", "https://")):
+            require_writable(Path(self.studies))
             return ScanFolder(self.studies)
         if settings.MONAI_LABEL_DATASTORE:  # another kind of server, which the host knows
             return super().init_datastore()

@@ -79,12 +79,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         from monailabel.main import Main
 
         host = Main()
-        log = private_log.server_log(APP_DIR, arguments.studies, arguments.host, arguments.port)
-        os.environ[private_log.LOG] = str(log)
+        log = private_log.ServerLog(APP_DIR, arguments.studies, arguments.host, arguments.port)
+        os.environ[private_log.LOG] = str(log.path)
         config = temporary.folder / "logging.json"
-        config.write_text(private_log.log_config(Path(monailabel.__file__).with_name("logging.json"), log))
+        config.write_text(private_log.log_config(Path(monailabel.__file__).with_name("logging.json"), log.path))
         listed = [*host_arguments(arguments), "--log_config", str(config)]
         host.action_start_server(host.args_parser().parse_args(listed))
+        log.close()
     finally:
         temporary.remove()
 

@@ -75,7 +75,7 @@ class EngineTask(InferTask):  # type: ignore[misc]
             "warnings": [*reply.body["warnings"], NOTICE],
             "latencies": watch.laps_s,
         }
-        logger.info("%s answered in %.2f s", self.description, watch.laps_s["total"])
+        logger.info("%s answered in %.2f s", type(self).__name__, watch.laps_s["total"])
         return str(reply.file), body
 
     @abstractmethod

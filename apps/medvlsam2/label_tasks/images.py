@@ -16,8 +16,9 @@ from typing import Any
 from monailabel.interfaces.datastore import Datastore
 from monailabel.utils.sessions import Sessions
 
+from label_tasks.store.scan_folder import ScanFolder
 from label_tasks.uploads.private_files import PREFIX
-from medvlsam2.errors import PacsUnavailable, UnknownImage, nearest_hint
+from medvlsam2.errors import PacsUnavailable, UnknownImage, UnreadableVolume, nearest_hint
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ def require_image_id(image_id: str, datastore: Datastore) -> None:
 
     Raises:
         UnknownImage: with the nearest ids that there are.
+        UnreadableVolume: if its upload was refused, with the reason.
         PacsUnavailable: if it is not known, and the PACS cannot be asked.
     """
     if image_id in datastore.list_images():
@@ -66,6 +68,9 @@ def require_image_id(image_id: str, datastore: Datastore) -> None:
     datastore.refresh()
     known = datastore.list_images()
     if image_id not in known:
+        reason = datastore.why_refused(image_id) if isinstance(datastore, ScanFolder) else None
+        if reason is not None:
+            raise UnreadableVolume(f"Image '{image_id}' is not in the datastore: its upload was refused. {reason}")
         raise UnknownImage(
             f"Image '{image_id}' is not in the datastore. {nearest_hint(image_id, known)} It holds "
             f"{len(known)} images; GET /datastore/?output=all lists them."

@@ -252,6 +252,31 @@ class TestImages:
         assert snapshot(studies) == before
         assert list((studies / ".incoming").iterdir()) == []
 
+    def test_who_asks_for_a_refused_upload_gets_its_reason(self, server: TestClient, studies: Path) -> None:
+        """A script that does not look at the refusal asks for the image all the same."""
+        nrrd = b"NRRD0004\ntype: uint8\ndimension: 3\nsizes: 4 4 4\nencoding: raw\ndata file: /etc/passwd\n"
+        refused = server.put("/datastore/image?image=elsewhere", files={"file": ("e.nrrd", nrrd)})
+        for reply in (
+            server.post("/infer/medvlsam2_semantic?image=elsewhere&output=json"),
+            server.get("/datastore/image?image=elsewhere"),
+        ):
+            assert reply.status_code == refused.status_code == 422
+            assert refused.json()["detail"][:200] in reply.json()["detail"]
+            assert "root:" not in reply.text
+        assert server.get("/datastore/image?image=elsewhere2").status_code == 404
+        whole = (studies / "beta.nii.gz").read_bytes()
+        assert server.put("/datastore/image?image=elsewhere", files={"file": ("e.nii.gz", whole)}).status_code == 200
+        assert server.get("/datastore/image?image=elsewhere").content == whole
+
+    @pytest.mark.parametrize("image_id", ["datastore_v2", "p.seg", "ALPHA"])
+    def test_an_id_that_would_not_be_its_own_is_refused(self, server: TestClient, studies: Path, image_id: str) -> None:
+        before = snapshot(studies)
+        whole = (studies / "beta.nii.gz").read_bytes()
+        name = "x.nrrd" if image_id == "p.seg" else "x.nii.gz"
+        reply = server.put(f"/datastore/image?image={image_id}", files={"file": (name, whole)})
+        assert (reply.status_code, "another id" in reply.json()["detail"]) == ({"ALPHA": 409}.get(image_id, 400), True)
+        assert snapshot(studies) == before
+
     def test_an_upload_with_a_suffix_in_capitals(self, server: TestClient, studies: Path) -> None:
         whole = (studies / "beta.nii.gz").read_bytes()
         reply = server.put("/datastore/image", files={"file": ("NEW.NII.GZ", whole)})

@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from medvlsam2.data.studies.studies_folder import StudiesFolder
+from medvlsam2.errors import StorageFull
+
 from .conftest import SHAPE
 
 LIVER = [{"name": "liver", "idx": 1}]
@@ -41,6 +44,23 @@ def test_a_refusal_leaves_no_image_id_in_the_log(
     assert "was refused and kept aside" in caplog.text
     assert "alpha" not in "".join(record.getMessage() for record in caplog.records if "httpx" not in record.name)
     assert "alpha" in next((studies / ".refused").glob("*.told.json")).read_text()
+
+
+def test_neither_a_label_nor_a_next_sample_leaves_an_id_in_the_log(
+    server: TestClient, content: bytes, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise StorageFull("There is no room on the disk.")
+
+    with caplog.at_level("INFO"):
+        assert tell(server, content, "/datastore/label", {"label_info": LIVER}).status_code == 200
+        assert server.post("/activelearning/uniform_random").json()["id"] in {"beta", "gamma"}
+        monkeypatch.setattr(StudiesFolder, "update_image_info", full)
+        assert server.post("/activelearning/uniform_random").json()["id"] in {"beta", "gamma"}
+    told = "\n".join(record.getMessage() for record in caplog.records if "httpx" not in record.name)
+    for words in ("A label of image #", "Next sample by uniform_random", "cannot be noted"):
+        assert words in told
+    assert not any(name in told for name in ("alpha", "beta", "gamma"))
 
 
 @pytest.mark.parametrize("door", ["/datastore/label", "/datastore/label/info", "/datastore/updatelabelinfo"])

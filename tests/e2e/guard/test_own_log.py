@@ -31,7 +31,7 @@ def test_a_server_shows_the_log_of_itself_alone(
         assert Path(foreign.studies).name not in text or Path(foreign.studies).name == "studies"
         assert f"[{foreign.process_id}]" not in text
     files = [path for path in logs.rglob("*") if path.is_file()]
-    assert len(files) == 2
+    assert sorted(path.name for path in files) == ["app.log", "app.log", "in-use", "in-use"]
     for path in files:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700

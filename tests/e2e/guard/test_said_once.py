@@ -131,3 +131,35 @@ def test_text_that_is_no_utf8_is_refused(target: Any, kind: str, body: bytes) ->
     reply = requests.post(target.url + INFER, data=body, headers={"Content-Type": kind}, timeout=60)
     assert "UTF-8" in sentence(reply, 400)
     assert "'\ufffd'" in sentence(requests.get(f"{target.url}/datastore/image?image=%ff", timeout=60), 400)
+
+
+@pytest.mark.parametrize("name", ["li\x00ver", "liver\nspleen", "\u202eliver", "li\u200bver", "liver\u2028", "\ue000"])
+@pytest.mark.parametrize("key", ["label", "labels", "structures", "selected_label_name", "label_info", "client_id"])
+def test_names_with_characters_that_cannot_be_seen(target: Any, key: str, name: str) -> None:
+    value: Any = {"labels": ["spleen", name], "structures": [name], "label_info": [{"name": name, "idx": 1}]}
+    told = sentence(target.infer("medvlsam2_interactive", "copy0", {key: value.get(key, name)}), 400)
+    assert f"'{key}'" in told
+    assert name not in told
+
+
+def test_a_phrase_may_have_two_lines_and_no_hidden_marks(target: Any) -> None:
+    for question, status in (
+        ("Is the liver\nvisible?", 200),
+        ("Is the \u202eliver visible?", 400),
+        ("Liver\x00?", 400),
+    ):
+        assert target.infer("medvlsam2_vqa", "copy0", {"question": question}, output="json").status_code == status
+
+
+def test_an_option_that_does_nothing_is_told(target: Any) -> None:
+    body = {"name": "mine", "device": "cpu", "max_epochs": 1, "client_id": "ann"}
+    try:
+        for path, told in (("/train/medvlsam2_finetune?enqueue=true", None), ("/train/", "medvlsam2_finetune")):
+            reply = requests.post(target.url + path, json=body, timeout=60).json()
+            warnings = (reply[told] if told else reply)["warnings"]
+            assert [words.split("'")[1] for words in warnings] == ["name", "device"]
+        reply = requests.post(target.url + "/train/medvlsam2_finetune?enqueue=true", json={"max_epochs": 1}, timeout=60)
+        assert "warnings" not in reply.json()
+    finally:
+        for _ in range(4):
+            requests.delete(target.url + "/train/", timeout=60)

@@ -212,6 +212,16 @@ def test_what_the_annotator_should_know(scan, tmp_path):
     assert "'kidneys' and its part 'left kidney' are both segments" in whole.warnings[0]
 
 
+def test_one_structure_under_two_values_is_told(scan, tmp_path):
+    path = saved(tmp_path, "l.nii.gz", mask())
+    for one, other in (("liver", "liver"), ("liver", "Hepar"), ("Left Kidney", "kidney_left"), ("my mass", "My  Mass")):
+        info = [{"name": one, "idx": 1}, {"name": other, "idx": 2}]
+        (told,) = [w for w in check_submission(path, info, scan, "a").warnings if "one structure" in w]
+        assert told.startswith(f"The values 1 ('{one}') and 2 ('{' '.join(other.split())}') are named")
+    for info in (NAMES, [{"name": "liver", "idx": 1}, {"name": "spleen", "idx": 2}, {"name": "Hepar", "idx": 3}]):
+        assert not [w for w in check_submission(path, info, scan, "a").warnings if "one structure" in w]
+
+
 @pytest.mark.parametrize(
     ("top", "scaled"),
     [(2, True), (9, True), (117, True), (2, False), (9, False)],

@@ -1,4 +1,4 @@
-"""Bodies of requests are counted as they arrive, and refused beyond a limit; nothing of them is kept."""
+"""Bodies of requests are counted as they arrive, and refused beyond a limit or where they stop; nothing is kept."""
 
 from __future__ import annotations
 
@@ -27,11 +27,23 @@ _SILENCE_S: Final = 3.0
 see a broken connection in place of the sentence."""
 
 
-class BodyLimits:
-    """Middleware that answers 413 for a body that is too large, whether its size was told or not."""
+STALLED_S: Final = 60.0
+"""A body of which nothing more comes for so long is given up: it holds open files, and a thousand of them a server."""
+MIN_BYTES_PER_S: Final = 100
+"""After STALLED_S the whole body must have come this fast: far below any network, and above one byte now and then."""
 
-    def __init__(self, app: ASGIApp) -> None:
+
+class BodyLimits:
+    """Middleware that answers 413 for a body that is too large, its size told or not, and 408 for one that stops.
+
+    Args:
+        app: what lies behind it.
+        stalled_s: see STALLED_S.
+    """
+
+    def __init__(self, app: ASGIApp, stalled_s: float = STALLED_S) -> None:
         self._app = app
+        self._stalled_s = stalled_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Count a body; the reply of the application is replaced where the body was too large."""
@@ -43,38 +55,56 @@ class BodyLimits:
         is_upload = is_upload or scope["path"].startswith(
             _PACS
         )  # a viewer stores a SEG; the proxy has a limit of its own
-        body = _Body(receive, UPLOAD_BYTES if is_upload else JSON_BYTES)
+        body = _Body(receive, UPLOAD_BYTES if is_upload else JSON_BYTES, self._stalled_s)
         told = headers.get("content-length", "")
         if told and (not told.isascii() or not told.isdigit() or int(told[:20]) > body.limit_bytes):
             await _refuse(send, body, waits=headers.get("expect") is not None)
             return
 
         async def send_unless_too_large(message: Message) -> None:
-            if not body.is_too_large:
+            if not (body.is_too_large or body.has_stalled):
                 await send(message)
 
         await self._app(scope, body.receive, send_unless_too_large)
         if body.is_too_large:
             await _refuse(send, body, waits=False)
+        elif body.has_stalled:
+            with contextlib.suppress(OSError):
+                await refuse(send, 408, "The body of the request stopped on its way. Send it again.", ends=True)
 
 
 class _Body:
     """A request's body on its way."""
 
-    def __init__(self, receive: Receive, limit_bytes: int) -> None:
+    def __init__(self, receive: Receive, limit_bytes: int, stalled_s: float) -> None:
         self.limit_bytes = limit_bytes
         self.is_too_large = False
+        self.has_stalled = False
         self._receive = receive
+        self._stalled_s = stalled_s
         self._seen_bytes = 0
+        self._is_whole = False
+        self._start_s = time.monotonic()
 
     async def receive(self) -> Message:
-        """The next part; beyond the limit the client seems to have left, so that the application stops at once."""
-        message = await self._receive()
+        """The next part; beyond a limit the client seems to have left, so that the application stops at once."""
+        if self._is_whole:  # what comes now is that the client leaves
+            return await self._receive()
+        with anyio.move_on_after(self._stalled_s) as silence:
+            message = await self._receive()
+        if silence.cancelled_caught or self._is_too_slow():
+            self.has_stalled = True
+            return {"type": "http.disconnect"}
+        self._is_whole = message["type"] != "http.request" or not message.get("more_body", False)
         self._seen_bytes += len(message.get("body", b""))
         if self._seen_bytes > self.limit_bytes:
             self.is_too_large = True
             return {"type": "http.disconnect"}
         return message
+
+    def _is_too_slow(self) -> bool:
+        elapsed_s = time.monotonic() - self._start_s
+        return elapsed_s > self._stalled_s and self._seen_bytes < MIN_BYTES_PER_S * elapsed_s
 
     async def throw_away(self) -> None:
         """Read on, for a while."""

@@ -10,7 +10,7 @@ from monailabel.interfaces.utils.app import app_instance
 
 from label_tasks.http.json_text import json_body
 from label_tasks.jobs import starter
-from label_tasks.jobs.options import BATCH, SCORING, TRAIN, checked
+from label_tasks.jobs.options import BATCH, SCORING, TRAIN, Check, checked, not_used
 from label_tasks.jobs.queue import JobQueue
 from medvlsam2.data.reading.plain_names import shown
 from medvlsam2.errors import InvalidRequest, UnknownImage, nearest_hint
@@ -44,7 +44,11 @@ def router(of_kind: Mapping[str, JobQueue]) -> APIRouter:
         own = {model: _own(body, model) for model in trainers}
         wanted = {model: checked({**shared, **own[model]}, TRAIN) for model in trainers}
         return {
-            model: {"result": of_kind["train"].add({"model": model, **options}, may_wait=True), "detail": None}
+            model: _with_warnings(
+                {"result": of_kind["train"].add({"model": model, **options}, may_wait=True), "detail": None},
+                {**shared, **own[model]},
+                TRAIN,
+            )
             for model, options in wanted.items()
         }
 
@@ -53,7 +57,9 @@ def router(of_kind: Mapping[str, JobQueue]) -> APIRouter:
         """Start a training; ``max_epochs`` is its only option."""
         _refuse_sync(run_sync)
         _require_known("trainer", model, app_instance()._trainers)
-        return of_kind["train"].add({"model": model, **checked(body, TRAIN)}, may_wait=enqueue)
+        return _with_warnings(
+            of_kind["train"].add({"model": model, **checked(body, TRAIN)}, may_wait=enqueue), body, TRAIN
+        )
 
     @routes.post("/batch/infer/{model}", tags=["Infer"], summary="Run one ability on many images")
     async def batch(model: str, body: Body, images: Images = "all", run_sync: bool = False) -> Any:
@@ -61,7 +67,8 @@ def router(of_kind: Mapping[str, JobQueue]) -> APIRouter:
         _refuse_sync(run_sync)
         _require_known("model", model, app_instance()._infers)
         options = {**checked(body, BATCH), "max_workers": 1, "multi_gpu": False, "device": "cpu", "logging": "INFO"}
-        return of_kind["batch"].add({"model": model, "images": images, **options}, may_wait=False)
+        added = of_kind["batch"].add({"model": model, "images": images, **options}, may_wait=False)
+        return _with_warnings(added, body, BATCH)
 
     @routes.post("/scoring/", tags=["Scoring"], include_in_schema=False)
     async def score_all(body: Body, run_sync: bool = False) -> Any:
@@ -98,6 +105,11 @@ def _add_state(routes: APIRouter, path: str, jobs: JobQueue, tag: str) -> None:
     @routes.delete(path, tags=[tag], summary="Stop the job that runs")
     async def stop() -> Any:
         return jobs.stop()
+
+
+def _with_warnings(told: dict[str, Any], body: Mapping[str, Any], allowed: Mapping[str, Check]) -> dict[str, Any]:
+    warnings = not_used(body, allowed)
+    return {**told, "warnings": warnings} if warnings else told
 
 
 def _own(body: Mapping[str, Any], model: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from starlette.types import Send
 from label_tasks.http.server_paths import without_paths
 
 
-async def refuse(send: Send, status: int, sentence: str, *, is_last: bool = True) -> None:
+async def refuse(send: Send, status: int, sentence: str, *, is_last: bool = True, ends: bool = False) -> None:
     """Send a refusal.
 
     Args:
@@ -17,8 +17,10 @@ async def refuse(send: Send, status: int, sentence: str, *, is_last: bool = True
         status: of HTTP.
         sentence: what was given, what is allowed, and what to do.
         is_last: whether the reply ends with it.
+        ends: whether the connection ends with it.
     """
     body = json.dumps({"detail": without_paths(sentence)}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers += [(b"connection", b"close")] if ends else []
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": not is_last})

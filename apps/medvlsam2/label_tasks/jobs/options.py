@@ -149,5 +149,16 @@ def checked(given: Mapping[str, Any], allowed: Mapping[str, Check]) -> dict[str,
     return {name: allowed[name](name, value) for name, value in given.items() if name in allowed and value is not None}
 
 
+def not_used(given: Mapping[str, Any], allowed: Mapping[str, Check]) -> list[str]:
+    """A sentence for each option that is checked and does nothing; who asks is no option.
+
+    Example:
+        >>> not_used({"max_epochs": 3, "name": "mine", "client_id": "ann"}, TRAIN)
+        ["The option 'name' is not used here: the server decides it."]
+    """
+    dropped = [name for name in given if name in UNUSED and name not in allowed and name != "client_id"]
+    return [f"The option '{name}' is not used here: the server decides it." for name in dropped]
+
+
 def _told(value: Any) -> str:
     return shown(str(value), 40) if isinstance(value, str) else shown(repr(value), 40).strip("'\"")

@@ -1,15 +1,23 @@
-"""The log of one server: in a folder that only the server's user can open, and shared with no other server."""
+"""The log of one server: in a folder that only the server's user can open, and shared with no other server.
+
+A running server holds a lock in its folder. Folders of servers that are gone are removed some weeks after their last
+line.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import logging.handlers
 import os
+import re
+import shutil
 import stat
+import time
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from label_tasks.logs.short_ids import AnonymousFormatter
 
@@ -18,6 +26,11 @@ LOG: Final = "MEDVLSAM2_LOG"
 LOG_FOLDER: Final = "MEDVLSAM2_LOGS"
 """Environment variable with the folder of all logs; by default ``logs`` in the app's folder."""
 NAME: Final = "app.log"
+LOCK: Final = "in-use"
+"""A file that the server holds a lock on; the system ends the lock with the server, however that ends."""
+KEPT_DAYS: Final = 30
+"""So long a log is kept after its last line, once its server is gone."""
+_OWN: Final = re.compile(r"[0-9a-f]{16}")
 _PLACE: Final = "${LOGFILE}"
 _WRITERS: Final = "logging.handlers.RotatingFileHandler"
 
@@ -31,7 +44,7 @@ class PrivateLog(logging.handlers.RotatingFileHandler):
         return stream
 
 
-def server_log(app_dir: Path, studies: str, host: str, port: int) -> Path:
+class ServerLog:
     """The log of the server of these studies at this address; the same after a restart.
 
     Args:
@@ -40,13 +53,44 @@ def server_log(app_dir: Path, studies: str, host: str, port: int) -> Path:
         host: address that it listens on.
         port: of it.
     """
-    folder = Path(os.environ.get(LOG_FOLDER) or app_dir / "logs")
-    folder.mkdir(parents=True, exist_ok=True)
-    place = str(Path(studies).resolve()) if Path(studies).is_dir() else studies
-    own = folder / hashlib.sha256(f"{place}\n{host}:{port}".encode()).hexdigest()[:16]
-    own.mkdir(mode=0o700, exist_ok=True)
-    own.chmod(0o700)
-    return own / NAME
+
+    def __init__(self, app_dir: Path, studies: str, host: str, port: int) -> None:
+        folder = Path(os.environ.get(LOG_FOLDER) or app_dir / "logs")
+        folder.mkdir(parents=True, exist_ok=True)
+        place = str(Path(studies).resolve()) if Path(studies).is_dir() else studies
+        own = folder / hashlib.sha256(f"{place}\n{host}:{port}".encode()).hexdigest()[:16]
+        own.mkdir(mode=0o700, exist_ok=True)
+        own.chmod(0o700)
+        self.path = own / NAME
+        self._lock = _shared_lock(own)
+        _remove_old(folder)
+
+    def close(self) -> None:
+        """Say that no server writes it any more."""
+        self._lock.close()
+
+
+def _shared_lock(folder: Path) -> BinaryIO:
+    """Shared, for a server may start at an address while the one before is still ending."""
+    lock = (folder / LOCK).open("ab")
+    os.fchmod(lock.fileno(), stat.S_IRUSR | stat.S_IWUSR)
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    return lock
+
+
+def _remove_old(folder: Path) -> None:
+    oldest_s = time.time() - KEPT_DAYS * 86_400
+    for own in folder.iterdir():
+        if not _OWN.fullmatch(own.name) or own.is_symlink() or not own.is_dir() or own.stat().st_uid != os.getuid():
+            continue
+        if max((path.lstat().st_mtime for path in (own, *own.iterdir())), default=0) > oldest_s:
+            continue
+        with (own / LOCK).open("ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:  # its server runs, and had nothing to say
+                continue
+            shutil.rmtree(own, ignore_errors=True)
 
 
 def log_config(host_config: Path, log: Path) -> str:

@@ -11,7 +11,7 @@ import logging
 import re
 import secrets
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 _BYTES: Final = 4
 """Of 10,000 images two have the same short id with a chance of one in a hundred."""
@@ -22,13 +22,31 @@ _UID: Final = re.compile(r"(?<![\w.])\d+(?:\.\d+){4,}(?!\w)")
 
 _NAMED: Final = re.compile(
     r"(?P<before>\b(?:images?|scans?|series|instances?|study|studies|segs?|patients?|labels?|volumes?|files?|of|for) |"
-    r"^|[.:;!?(-] ?)'(?P<name>[^'\n]{1,300})'",
+    r"^|[.:;!?(-] ?)(?!\"[^\"\n]*\", line \d)(?P<mark>['\"])(?P<name>[^\n]{1,300}?)(?P=mark)(?=[\s,.:;!?)]|$)",
     re.IGNORECASE | re.MULTILINE,
 )
 """As the project's sentences name an image: in quotes after the kind of thing, or at the start of a sentence."""
 
-_HOSTS: Final = re.compile(r"(?P<before>\bimage id |\bTask: \d+ => |: \d+ => )(?P<name>.+?)(?= => |$)", re.MULTILINE)
-"""As the host's lines on batches and labels name one."""
+_HOSTS: Final = re.compile(
+    r"(?P<before>\bimage id |\bNew label saved for: |\bTask: \d+ => |(?:: |- |^)\d+ => |\blabel \d+ of )"
+    r"(?P<name>.+?)(?= => | is not in the vocabulary|$)",
+    re.MULTILINE,
+)
+"""As the host's lines on batches and labels, and a training's, name one."""
+
+
+_NEAREST: Final = re.compile(r"Did you mean [^?\n]*\?")
+"""The other names that a sentence about an unknown one tells."""
+
+_QUERY: Final = re.compile(r"(?<=[\w/])\?[A-Za-z_]\w*=\S*")
+"""Of an address: ``/infer/medvlsam2_vqa?image=p1``."""
+
+_QUOTED_PATH: Final = re.compile(r"(?<!File )(['\"])[^'\"\n]*[/\\][^'\"\n]*\1")
+"""In a traceback: a file that its error names, and no line of code."""
+
+MAX_CHARACTERS: Final = 20_000
+"""Of one entry. The longest traceback of the tests has 9,000, and a request could make an entry of any length."""
+_HEAD: Final = 2000
 
 
 def short_id(name: str) -> str:
@@ -53,6 +71,7 @@ def anonymous(text: str, *names: str) -> str:
     for name in sorted(filter(None, names), key=len, reverse=True):
         text = text.replace(name, short_id(name))
     text = _NAMED.sub(lambda found: f"{found['before']}'{_shortened(found)}'", text)
+    text = _QUERY.sub("?…", _NEAREST.sub("Did you mean …?", text))
     text = _HOSTS.sub(lambda found: f"{found['before']}{_shortened(found)}", text)
     return _UID.sub(lambda found: short_id(found[0]), text)
 
@@ -61,8 +80,15 @@ class AnonymousFormatter(logging.Formatter):
     """Formats as usual, tracebacks too, and leaves nothing of a patient in it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line of a log."""
-        return anonymous(super().format(record))
+        """The entry of a log, of a bounded length."""
+        text = super().format(record)
+        if len(text) > MAX_CHARACTERS:
+            text = f"{text[:_HEAD]} … {text[_HEAD - MAX_CHARACTERS :]}"
+        return anonymous(text)
+
+    def formatException(self, ei: Any) -> str:
+        """A traceback without the paths that its error names: a scan's file has its id."""
+        return _QUOTED_PATH.sub("…", super().formatException(ei))
 
 
 def _shortened(found: re.Match[str]) -> str:

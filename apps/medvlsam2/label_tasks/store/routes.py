@@ -140,15 +140,13 @@ async def label_info(label: str, tag: str) -> Any:
 @router.put("/label/info", summary="Tell something about a label")
 async def change_label_info(label: str, tag: str, info: Text = "{}") -> Any:
     """Names must be certain for the label's values; what was told before stays among the label's versions."""
-    await _beside(lambda: _change_label_info(label, tag, guards.parse_params(info)))
-    return {}
+    return await _beside(lambda: _change_label_info(label, tag, guards.parse_params(info)))
 
 
 @router.put("/updatelabelinfo", include_in_schema=False)
 async def change_label_info_as_reviewer(label: str, tag: str, params: Text = "{}") -> Any:
     """The same as Slicer's reviewer asks for it."""
-    await _beside(lambda: _change_label_info(label, tag, guards.parse_params(params)))
-    return {}
+    return await _beside(lambda: _change_label_info(label, tag, guards.parse_params(params)))
 
 
 @router.get("/label/versions", summary="Every version of a label")
@@ -213,10 +211,10 @@ def _receive(file: UploadFile, path: Path) -> None:
         shutil.copyfileobj(file.file, target)
 
 
-def _change_label_info(label: str, tag: str, changes: dict[str, Any]) -> None:
+def _change_label_info(label: str, tag: str, changes: dict[str, Any]) -> dict[str, Any]:
     store = _scan_folder()
     require_image_id(label, store)
-    store.change_label_info(label, require_tag(tag), changes)
+    return store.change_label_info(label, require_tag(tag), changes)
 
 
 def _versions(label: str, tag: str) -> dict[str, Any]:

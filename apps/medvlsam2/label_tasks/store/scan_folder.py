@@ -48,6 +48,10 @@ FINAL: Final = DefaultLabelTag.FINAL.value
 LOOK_AGAIN_S: Final = 5.0
 """Files laid into the folder are seen within this time, in a folder of some hundred scans."""
 
+KEPT_REASONS: Final = 100
+MAX_REASON: Final = 500
+"""So many reasons of refused uploads are remembered, each with so many characters."""
+
 SHARE_OF_LOOKS: Final = 20
 """In a large folder a look takes long: they take at most one part in so many of the time."""
 
@@ -59,6 +63,7 @@ class ScanFolder(Datastore):  # type: ignore[misc]
         self._scans = LocalScans()
         self.folder = StudiesFolder(Path(studies), self._scans)
         self._next_look_s = time.monotonic() + LOOK_AGAIN_S
+        self._refused: dict[str, str] = {}
 
     @property
     def data_dir(self) -> Path:
@@ -168,11 +173,23 @@ class ScanFolder(Datastore):  # type: ignore[misc]
         if image_id in self.folder.index().objects:
             raise AlreadyThere(taken(image_id))
         require_listed(image_id, label_suffix(arrived.name))
-        verdict = judge(arrived)
-        if verdict.kind is None:
-            raise UnreadableVolume(f"The file for image '{image_id}' {verdict.reason}")
-        read_volume(arrived, image_id)
+        try:
+            verdict = judge(arrived)
+            if verdict.kind is None:
+                raise UnreadableVolume(f"The file for image '{image_id}' {verdict.reason}")
+            read_volume(arrived, image_id)
+        except UnreadableVolume as error:
+            self._refused = {**dict(list(self._refused.items())[-KEPT_REASONS:]), image_id: str(error)[:MAX_REASON]}
+            raise
+        self._refused.pop(image_id, None)
         self.folder.add_image(image_id, arrived, label_suffix(arrived.name), info)
+
+    def why_refused(self, image_id: str) -> str | None:
+        """Why the newest upload under an id was refused; None where there was none, or many since.
+
+        A client that did not look at that refusal gets its reason when it asks for the image.
+        """
+        return self._refused.get(image_id)
 
     def remove_image(self, image_id: str) -> None:
         """Take an image and its labels away; they are kept aside."""
@@ -257,18 +274,23 @@ class ScanFolder(Datastore):  # type: ignore[misc]
         self.folder.put_label(image_id, tag, checked.path, checked.ext, info, sent=checked.sent)
         return {"warnings": list(checked.warnings)} if checked.warnings else {}
 
-    def change_label_info(self, image_id: str, tag: str, changes: Mapping[str, Any]) -> None:
+    def change_label_info(self, image_id: str, tag: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Change what is told about a label, where the names are certain for its values.
+
+        Returns:
+            What the reply tells: warnings about names of a final label.
 
         Raises:
             UnknownLabel: if there is no such label.
             DatasetError: if the changes have a wrong form, or do not name the values of a final label for certain.
         """
         changes = checked_label_info(image_id, changes)
+        warnings: tuple[str, ...] = ()
         if "label_info" in changes and tag == FINAL:
             path = self.folder.label(image_id, tag).path
-            check_submission(path, changes["label_info"], self.get_image_uri(image_id), image_id)
+            warnings = check_submission(path, changes["label_info"], self.get_image_uri(image_id), image_id).warnings
         self.update_label_info(image_id, tag, changes)
+        return {"warnings": list(warnings)} if warnings else {}
 
     def restore_label(self, label_id: str, label_tag: str, number: int) -> None:
         """Make an earlier version the label again."""

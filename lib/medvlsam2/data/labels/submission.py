@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt16
 from medvlsam2.data import vocabulary
 from medvlsam2.data.label_info import EXAMPLE, names_of_values, parse_label_info, readings, shown
 from medvlsam2.data.label_maps import LabelMap, read_label_map
-from medvlsam2.data.labels import wholes
+from medvlsam2.data.labels import repeated, wholes
 from medvlsam2.data.labels.placing import on_scan_grid
 from medvlsam2.data.labels.scan_geometry import ScanGeometry, read_geometry
 from medvlsam2.errors import DatasetError, UnreadableVolume
@@ -34,7 +34,8 @@ class CheckedLabel:
         values: on exactly the scan's grid; 0 is background.
         affine: the scan's, ``_ijk`` voxel centre to ``_ras`` mm.
         names: name of every value that occurs, as the annotator wrote it.
-        warnings: sentences for the annotator: names that the vocabulary does not know, a whole beside its parts.
+        warnings: sentences for the annotator: names that the vocabulary does not know, one structure
+            twice, a whole beside its parts.
     """
 
     values: UInt16[np.ndarray, "i j k"]
@@ -67,7 +68,7 @@ def check_label(label_path: Path | str, label_info: Any, scan: ScanGeometry) -> 
     if not present:
         raise DatasetError(f"The label of image '{scan.image_id}' is empty. Paint something and submit it again.")
     names = _names(scan.image_id, present, label, label_info)
-    warnings = (*_unknown(names), *wholes.told(names))
+    warnings = (*_unknown(names), *repeated.told(names), *wholes.told(names))
     return CheckedLabel(label.values, label.affine, names, warnings)
 
 
@@ -123,12 +124,7 @@ def _names(image_id: str, present: list[int], label: LabelMap, label_info: Any) 
 
 
 def _same_meaning(one: Mapping[int, str], other: Mapping[int, str]) -> bool:
-    return all(_meaning(name) == _meaning(other[value]) for value, name in one.items())
-
-
-def _meaning(name: str) -> str:
-    known = vocabulary.lookup(name)
-    return known.key if known else " ".join(name.casefold().split())
+    return all(repeated.meaning(name) == repeated.meaning(other[value]) for value, name in one.items())
 
 
 def _unknown(names: Mapping[int, str]) -> list[str]:

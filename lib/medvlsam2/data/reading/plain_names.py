@@ -92,8 +92,22 @@ def require_new_tag(value: object) -> str:
     return tag
 
 
+def holds_unseen(value: str, allowed: str = "") -> bool:
+    r"""Whether a text holds a character without a letter to see: a control or format character, a line end.
+
+    Args:
+        value: the text.
+        allowed: such characters that it may hold.
+
+    Example:
+        >>> holds_unseen("left kidney"), holds_unseen("a\u202eb"), holds_unseen("two\nlines", "\n")
+        (False, True, False)
+    """
+    return any(unicodedata.category(one) in _FORBIDDEN and one not in allowed for one in value)
+
+
 def alike(one: str, other: str) -> bool:
-    """Whether two names differ at most in capitals and in how accents are coded: some disks take them for one.
+    r"""Whether two names differ at most in capitals and in how accents are coded: some disks take them for one.
 
     Example:
         >>> alike("Müller", "MU\u0308LLER"), alike("scan1", "scan2")
