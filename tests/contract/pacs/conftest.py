@@ -58,6 +58,7 @@ class FakePacs:
         self.refuses_storing = False
         self.drips_s = 0.0
         self.grows_by = 0
+        self.takes_no_notice = False
         self.html = False
         self._go_on = threading.Event()
         self._go_on.set()
@@ -155,11 +156,12 @@ class Handler(BaseHTTPRequestHandler):
             return [header.to_json_dict() for header in headers]
         if path.endswith("/instances"):
             return [{"00080018": {"vr": "UI", "Value": [uid]}} for uid in pacs.series.get(path.split("/")[-2], {})]
-        modality = re.search(r"Modality=(\w+)", query)
+        modality = None if pacs.takes_no_notice else re.search(r"Modality=(\w+)", query)
         return [
             {
                 "0020000D": {"vr": "UI", "Value": [STUDY]},
                 "0020000E": {"vr": "UI", "Value": [uid]},
+                "00080060": {"vr": "CS", "Value": [pacs.modalities[uid]]},
                 **({"00201209": {"vr": "IS", "Value": [len(slices) + pacs.says_more_by]}} if pacs.tells_counts else {}),
             }
             for uid, slices in pacs.series.items()

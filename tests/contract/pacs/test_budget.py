@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -159,8 +162,6 @@ def test_a_series_with_a_label_that_waits_stays(
 
 def test_an_export_holds_what_it_has_fetched(opened: Any, submit: Submit, pacs: Any, tmp_path: Path) -> None:
     """Labelled series together larger than the budget: all are in the archive."""
-    import zipfile
-
     for uid in OTHERS[:2]:
         pacs.add(uid)
     store = opened(limit_bytes=1)
@@ -180,6 +181,23 @@ def test_an_export_holds_what_it_has_fetched(opened: Any, submit: Submit, pacs: 
     store.refresh()
     store.get_image_uri(OTHERS[3])
     assert here(series) == {OTHERS[2], OTHERS[3]}, "afterwards they go"
+
+
+def test_a_label_whose_scan_cannot_be_had_is_listed_as_left_out(
+    opened: Any, submit: Submit, pacs: Any, tmp_path: Path
+) -> None:
+    pacs.add(OTHERS[0])
+    store = opened()
+    for uid in (SERIES, OTHERS[0]):
+        submit(store, {3: 4}, image=uid)
+    shutil.rmtree(store.get_image_uri(OTHERS[0]))
+    pacs.answer_with = 503
+    (tmp_path / "all.zip").write_bytes(b"".join(store.archive(None)))
+    archive = zipfile.ZipFile(tmp_path / "all.zip")
+    assert not [name for name in archive.namelist() if OTHERS[0] in name]
+    metadata = next(name for name in archive.namelist() if name.endswith("metadata.json"))
+    (left_out,) = json.loads(archive.read(metadata))["left_out"]
+    assert left_out.startswith(f"Image '{OTHERS[0]}': Its scan is not on this machine")
 
 
 def test_a_disk_that_fills_up_counts_as_well(
@@ -207,9 +225,12 @@ def test_remains_of_killed_processes_go(cache: SeriesCache, cache_folder: Path, 
     (root / ".seg-1").mkdir()
     (root / ".seg-1" / "label.nii.gz").write_bytes(b"x")
     (root / ".seg-2").mkdir()
-    os.utime(root / ".seg-1", (1, 1))
+    (root / "sent" / ".partial-2-a.json").write_bytes(b"x")
+    for old in (root / ".seg-1", root / "sent" / ".partial-2-a.json"):
+        os.utime(old, (1, 1))
     opened()
     assert [path.name for path in root.glob(".seg-*")] == [".seg-2"]
+    assert not list((root / "sent").glob(".partial-*"))
 
 
 @pytest.mark.parametrize("chosen", ["0", "-1", "1.5", "much", "", "²"])

@@ -82,6 +82,19 @@ def test_what_is_no_uid_never_becomes_an_image(opened: Any, pacs: Any, uid: str)
     assert store.list_images() == [SERIES]
 
 
+def test_a_pacs_that_takes_no_notice_of_a_search_makes_no_images_of_segs(
+    opened: Any, submit: Submit, pacs: Any
+) -> None:
+    pacs.add("1.2.3.5", modality="MR")
+    pacs.takes_no_notice = True
+    store = opened()
+    submit(store, {3: 4})
+    wait_until(lambda: pacs.asked["metadata"])
+    store.refresh()
+    assert store.list_images() == [SERIES]
+    assert pacs.asked["metadata"] == 1, "headers of the SEG alone are asked for"
+
+
 def foreign_seg(pacs: Any, change: Any) -> Dataset:
     """The SEG that was sent from here, as somebody else's that was changed."""
     (seg,) = pacs.segs()

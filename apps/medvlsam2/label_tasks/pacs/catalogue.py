@@ -11,7 +11,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -151,8 +151,8 @@ class Catalogue:
         began_s = time.monotonic()
         try:
             wanted = {**self._pacs.address.search, "includefield": INSTANCE_COUNT}
-            images = [_image(entry) for entry in self._pacs.series(**wanted)]
-            segs = self._pacs.series(Modality="SEG", includefield=INSTANCE_COUNT)
+            images = [_image(entry) for entry in _of(wanted.get("Modality"), self._pacs.series(**wanted))]
+            segs = _of("SEG", self._pacs.series(Modality="SEG", includefield=INSTANCE_COUNT))
         except PacsUnavailable as error:
             self._trouble, self._failed_s = str(error), time.monotonic()
             raise
@@ -168,6 +168,13 @@ class Catalogue:
         self._lists, self._seen_s, self._trouble = lists, began_s, ""
         if changed:
             atomic_files.write_text(self._kept, json.dumps(asdict(lists)), private=True)
+
+
+def _of(modality: Any, entries: Iterable[Attributes]) -> list[Attributes]:
+    """Those of a modality, where they tell it: some servers take no notice of what is searched for."""
+    if not isinstance(modality, str) or not modality.isalnum():
+        return list(entries)
+    return [entry for entry in entries if value(entry, _FACTS["Modality"]) in {"", modality}]
 
 
 def _is_named(*uids: str) -> bool:

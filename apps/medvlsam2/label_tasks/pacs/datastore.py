@@ -93,8 +93,7 @@ class PacsDatastore(ScanFolder):
     def start(self) -> None:
         """Look at the PACS and send labels to it from now on; only the server does, not the processes that train."""
         self._cache.clear_unfinished()
-        for left in self.folder.root.glob(".seg-*"):  # of servers of earlier versions
-            budget.remove_forgotten(left)
+        budget.remove_left(self.folder.root, ".seg-*", "sent/.partial-*")
         self._cache.limit(self._limit_bytes, self._sender.waiting)
         self._catalogue.keep_renewing(self._renewed)
         self._catalogue.wait_for_first_try(START_WAIT_S)

@@ -62,7 +62,10 @@ def _cases(folder: StudiesFolder) -> tuple[list[ArchivedCase], list[str]]:
         try:
             label = folder.label(image_id, FINAL)
             read_label_map(label.path)
-            cases.append(ArchivedCase(image_id, folder.image_parts(image_id), label.path))
+            scan = folder.image_parts(image_id)
+            if not all(part.exists() for part in scan):
+                raise DatasetError("Its scan is not on this machine: the PACS did not give it. Export it again later.")
+            cases.append(ArchivedCase(image_id, scan, label.path))
         except MedVLSAM2Error as error:
             left_out.append(f"Image '{image_id}': {error}")
     return cases, left_out

@@ -176,6 +176,13 @@ def held_until_the_end(blocks: Iterator[bytes], holds: ExitStack) -> Iterator[by
         yield from blocks
 
 
+def remove_left(root: Path, *patterns: str) -> None:
+    """Remove what killed servers, also of earlier versions, left in a cache folder."""
+    for pattern in patterns:
+        for path in root.glob(pattern):
+            remove_forgotten(path)
+
+
 def remove_forgotten(path: Path) -> None:
     """Remove a temporary file or folder of a process that was killed; one that may still be in use stays."""
     with suppress(OSError):
