@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 
 from label_tasks.requests import ResultForm, Target
 from medvlsam2 import geometry
-from medvlsam2.data.labels.scan_affine import as_sent
+from medvlsam2.data.labels.scan_affine import for_viewers
 from medvlsam2.data.language.clinical import split_sentences
 from medvlsam2.data.readers import write_label_map
 from medvlsam2.data.volume import CTVolume
@@ -71,7 +71,7 @@ def label_file(
 ) -> Path:
     """Write a mask on exactly the grid of the scan; the host deletes the file after sending it."""
     path = _new_file(form.extension)
-    write_label_map(path, label_map, as_sent(volume.affine, volume.shape_ijk), names, compress=form.compress)
+    write_label_map(path, label_map, for_viewers(volume.affine, volume.shape_ijk), names, compress=form.compress)
     return path
 
 

@@ -12,8 +12,10 @@ import pytest
 import SimpleITK as sitk
 
 from medvlsam2.data.label_maps import read_label_map, write_label_map
+from medvlsam2.data.labels.as_sent import is_plain
 from medvlsam2.data.labels.placing import on_scan_grid
-from medvlsam2.data.labels.scan_affine import as_sent
+from medvlsam2.data.labels.scan_affine import for_viewers
+from medvlsam2.data.labels.scan_geometry import read_geometry
 from medvlsam2.data.readers import read_volume
 from medvlsam2.data.scan_download import as_one_file, loads_as_it_is
 
@@ -122,10 +124,11 @@ def test_every_mask_lies_on_the_scan_that_was_sent(tmp_path, small_hu, write_ser
     mask = np.zeros(volume.shape_ijk, np.uint8)
     mask[1:3, 2:5, 3:6] = 1
     for name in ("mask.nrrd", "mask.seg.nrrd", "mask.nii.gz"):
-        write_label_map(tmp_path / name, mask, as_sent(volume.affine, volume.shape_ijk), {1: "liver"})
+        write_label_map(tmp_path / name, mask, for_viewers(volume.affine, volume.shape_ijk), {1: "liver"})
         image = sitk.ReadImage(str(tmp_path / name))
         for voxel in ((0, 0, 0), (4, 6, 8), (4, 0, 8)):
             here, there = (one.TransformIndexToPhysicalPoint(voxel) for one in (image, sent))
             np.testing.assert_allclose(here, there, atol=1e-3, err_msg=name)
+        assert is_plain(tmp_path / name, read_geometry(source, "scan"))
         placed = on_scan_grid("The label", read_label_map(tmp_path / name), volume.shape_ijk, volume.affine)
         np.testing.assert_array_equal(placed.values, mask)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from medvlsam2.data.label_maps import WRITABLE_SUFFIXES, LabelMap, write_label_map
 from medvlsam2.data.labels.as_sent import is_plain
+from medvlsam2.data.labels.scan_affine import for_viewers
 from medvlsam2.data.labels.scan_geometry import ScanGeometry, read_geometry
 from medvlsam2.data.labels.submission import RAW_SUFFIX, CheckedLabel, check_label, read_label_on_scan
 from medvlsam2.data.studies.label_place import LABEL_SUFFIXES, label_suffix
@@ -88,7 +89,7 @@ def file_to_store(path: Path, label: LabelMap | CheckedLabel, grid: ScanGeometry
         return CheckedFile(path, ext, warnings)
     ext = ext if ext in WRITABLE_SUFFIXES else ".nii.gz"
     written = path.with_name(f"placed{ext}")
-    write_label_map(written, label.values, label.affine, dict(label.names))
+    write_label_map(written, label.values, for_viewers(grid.affine, grid.shape_ijk), dict(label.names))
     return CheckedFile(written, ext, warnings, sent=None if is_raw else path)
 
 

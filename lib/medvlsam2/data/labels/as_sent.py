@@ -40,7 +40,8 @@ def is_plain(path: Path, scan: ScanGeometry) -> bool:
     if stored.values.dtype.kind not in "iu" or stored.scaling != (1.0, 0.0) or stored.values.shape != scan.shape_ijk:
         return False
     if not is_nifti:
-        return _is_near(scan, scan_affine.itk_placement(scan.affine, scan.shape_ijk), stored.affine)
+        sent = scan_affine.for_viewers(scan.affine, scan.shape_ijk)
+        return _is_near(scan, scan_affine.itk_placement(sent, scan.shape_ijk), stored.affine)
     own = scan_affine.source_of(stored.affine, scan.shape_ijk)
     of_scan = scan_affine.source_of(scan.affine, scan.shape_ijk)
     places = [scan.affine, *(of_scan.other_affines if of_scan else ())]

@@ -191,7 +191,7 @@ def itk_placement(affine: Num[np.ndarray, "4 4"], shape_ijk: Iterable[int]) -> F
     return np.array(affine, dtype=np.float64) if placed is None else placed
 
 
-def as_sent(affine: Num[np.ndarray, "4 4"], shape_ijk: Iterable[int]) -> Num[np.ndarray, "4 4"]:
+def for_viewers(affine: Num[np.ndarray, "4 4"], shape_ijk: Iterable[int]) -> Num[np.ndarray, "4 4"]:
     """The affine of a mask for a viewer that has its scan from here, not from its file.
 
     A scan that ITK refuses, or shows in another size for its unit, was sent as a NIfTI, which ITK shows upright in mm.
