@@ -17,7 +17,7 @@ from medvlsam2.data import slice_lattice
 from medvlsam2.data.dicom_headers import SliceHeader, slice_headers
 from medvlsam2.data.labels import scan_affine
 from medvlsam2.data.reading import scan_kinds
-from medvlsam2.data.reading.dicom.data_set import read_data_set
+from medvlsam2.data.reading.dicom.data_set import PARSE_ERRORS, damaged, read_data_set
 from medvlsam2.data.reading.dicom.pixels import hu_of_slices
 from medvlsam2.data.reading.stored_array import StoredArray, unread
 from medvlsam2.errors import UnreadableVolume
@@ -226,5 +226,13 @@ def _is_copy(header: SliceHeader, other: SliceHeader, reused: set[str]) -> bool:
         return False
     if header.instance_uid and header.instance_uid not in reused:
         return True
-    both = [read_data_set(slice_header.path).get("PixelData") for slice_header in (header, other)]
-    return both[0] is not None and both[0] == both[1]
+    one, second = (_pixels(slice_header.path) for slice_header in (header, other))
+    return one is not None and one == second
+
+
+def _pixels(path: Path) -> bytes | None:
+    try:
+        found: bytes | None = read_data_set(path).get("PixelData")
+    except PARSE_ERRORS as error:
+        raise damaged(path, str(error)) from None
+    return found

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Float
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 
-PARSE_ERRORS: Final = (
-    InvalidDicomError, struct.error, OSError, EOFError, ValueError, TypeError, AttributeError, LookupError,
-    NotImplementedError, OverflowError, AssertionError, RecursionError,
-)  # fmt: skip
+from medvlsam2.data.reading.dicom import data_set
+
+PARSE_ERRORS: Final = data_set.PARSE_ERRORS
 """What pydicom raises on damaged files; it reads most values only when they are asked for."""
 
 
@@ -26,6 +23,6 @@ def numbers(items: Iterable[Dataset], keyword: str, count: int) -> Float[np.ndar
             if value is not None and len(value) == count:
                 found = np.array([float(number) for number in value], dtype=np.float64)
                 return found if np.isfinite(found).all() else None
-        except (ValueError, TypeError):
+        except PARSE_ERRORS:
             return None
     return None

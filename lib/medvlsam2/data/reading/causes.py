@@ -14,6 +14,7 @@ START_BYTES: Final = 512
 
 GZIP_MARK: Final = b"\x1f\x8b"
 
+_UNPRINTABLE: Final = "\N{REPLACEMENT CHARACTER}"
 _UNPACK: Final = "Unpack it first."
 _NO_SCAN: Final = "Give the scan itself."
 _MARKS: Final[tuple[tuple[bytes, str], ...]] = (
@@ -39,6 +40,16 @@ _REPLY: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{\s*\"")
 _TAR_MARK: Final = b"ustar"
 _NIFTI_STARTS: Final = (b"\x5c\x01\0\0", b"\0\0\x01\x5c")
 _TAR_MARK_AT_BYTES: Final = 257
+
+
+def printable(text: str) -> str:
+    r"""A text out of a file for a message: blanks of all kinds are blanks, what else cannot be printed is a mark.
+
+    Example:
+        >>> printable("a\tb\x1cc\x08").replace(_UNPRINTABLE, "?")
+        'a b c?'
+    """
+    return "".join(letter if letter.isprintable() else " " if letter.isspace() else _UNPRINTABLE for letter in text)
 
 
 def first_bytes(path: Path) -> bytes:

@@ -5,6 +5,7 @@ A header comes from somebody else. A name that leaves its folder would make the 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from math import prod
@@ -12,11 +13,15 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Final
 
 from medvlsam2.data.reading import names
+from medvlsam2.data.reading.causes import printable
 from medvlsam2.data.reading.formats.header_text import HeaderText, is_list, read_meta_header, read_nrrd_header
 from medvlsam2.errors import UnreadableVolume
 
 MAX_PARTS: Final = 10_000
 """Data files of one header: one a slice at most."""
+
+MAX_NAME_BYTES: Final = 255
+"""The longest name of a file that the usual file systems know."""
 
 _PATTERN: Final = re.compile(r"(?P<name>[^%]*%0?\d?d[^%]*?)\s+(?P<numbers>-?\d+(?:\s+-?\d+){1,3})")
 """``slice%03d.raw 1 20 1``: a name with one place for a number, then the first, the last and perhaps the step."""
@@ -93,7 +98,7 @@ def absent_part(parts: Iterable[Path]) -> str:
         >>> absent_part([Path("no/such/scan.raw")])
         "is a header alone: its data file 'scan.raw' is not there. Copy it beside the header."
     """
-    absent = next((part.name for part in parts if not part.is_file()), "")
+    absent = next((part.name for part in parts if not os.path.isfile(part)), "")  # never raises, as Path.is_file does
     return f"is a header alone: its data file '{absent}' is not there. Copy it beside the header." if absent else ""
 
 
@@ -123,9 +128,10 @@ def _beside(path: Path, name: str) -> Path:
     """The data file of that name in the header's folder or below it."""
     plain, windows = PurePosixPath(name), PureWindowsPath(name)
     leaves = plain.is_absolute() or windows.drive or windows.root or ".." in (*plain.parts, *windows.parts)
-    if leaves or "\0" in name or not name.strip(". "):
+    is_name = name.isprintable() and name.strip(". ") and max(map(len, map(os.fsencode, plain.parts))) <= MAX_NAME_BYTES
+    if leaves or not is_name:
         raise UnreadableVolume(
-            f"'{path.name}' names the data file '{name[:80]}'; only a file beside the header is allowed. "
+            f"'{path.name}' names the data file '{printable(name[:80])}'; only a file beside the header is allowed. "
             "Put the data file beside it and write its name alone into the header."
         )
     return path.parent / name

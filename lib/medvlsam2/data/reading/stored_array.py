@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from medvlsam2.data.reading.causes import printable
 from medvlsam2.errors import UnreadableVolume
 
 MAX_VOXELS: Final = 2**30
@@ -50,8 +51,7 @@ def unreadable(path: Path, error: BaseException | str) -> UnreadableVolume:
     text = re.split(r"ITK ERROR:|sitk::ERROR:", text)[-1]
     text = re.sub(r"Reason: .*", "", text, flags=re.DOTALL)
     text = re.sub(r"\w+\(0x[0-9a-f]+\):", "", text).replace(str(path), path.name).replace(f"{path.parent}/", "")
-    text = "".join(letter if letter.isprintable() else " " for letter in text)
-    text = " ".join(text.split()).rstrip(".: ")
+    text = " ".join(printable(text).split()).rstrip(".: ")
     if len(text) > _REASON_LENGTH:
         text = "… " + text[-_REASON_LENGTH:]
     return UnreadableVolume(

@@ -6,6 +6,7 @@ pydicom unpacks a deflated file whole, whatever its size; a file of 1 MB may bec
 from __future__ import annotations
 
 import io
+import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Final
 
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset, read_file_meta_info
 from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
@@ -23,8 +24,8 @@ from medvlsam2.data.reading.dicom_mark import MARK, MARK_AT_BYTES, is_bare_data_
 from medvlsam2.errors import UnreadableVolume
 
 PARSE_ERRORS: Final = (
-    OSError, EOFError, ValueError, TypeError, AttributeError, IndexError, KeyError, NotImplementedError, zlib.error,
-    InvalidDicomError, OverflowError, RecursionError,
+    OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, NotImplementedError, ArithmeticError,
+    AssertionError, RecursionError, struct.error, zlib.error, InvalidDicomError, BytesLengthException,
 )  # fmt: skip
 """What pydicom raises on damaged files."""
 
@@ -67,7 +68,7 @@ def transfer_syntax(dataset: Dataset) -> str:
 
 def damaged(path: Path, reason: str) -> UnreadableVolume:
     """One sentence for a DICOM file that cannot be read; ``reason`` is for those who look into the file."""
-    text = " ".join(reason.replace(str(path), path.name).split())[:120]
+    text = " ".join(causes.printable(reason).replace(str(path), path.name).split())[:120]
     return UnreadableVolume(
         f"DICOM file '{path.name}' is damaged or truncated ({text}). Send the series again, or remove the file."
     )

@@ -82,10 +82,21 @@ def decoded_files(paths: Sequence[Path]) -> Generator[Shaped[np.ndarray, "frames
 
 def _write_bare(path: Path, copy: Path) -> int:
     """Write a file that holds the pixels and their description alone; returns how many pixels that promises."""
-    source = read_data_set(path)
+    try:
+        source = read_data_set(path)
+        frames = int(source.get("NumberOfFrames") or 1)
+        count = frames * int(source.Rows) * int(source.Columns)
+        require_memory(path.name, MEMORY_PER_PIXEL_BYTES * count, f"{count} compressed pixels")
+        pydicom.dcmwrite(copy, _bare(source, frames, copy), write_like_original=False)
+    except PARSE_ERRORS as error:
+        raise damaged(path, f"its compressed pixels cannot be unpacked: {error}") from None
+    return count
+
+
+def _bare(source: Dataset, frames: int, copy: Path) -> FileDataset:
+    """The pixels of a data set and their description alone."""
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = source.file_meta.TransferSyntaxUID
-    frames = int(source.get("NumberOfFrames") or 1)
     many = _MULTI_FRAME_BYTE if source.get("BitsAllocated") == 8 else _MULTI_FRAME_WORD
     meta.MediaStorageSOPClassUID = pydicom.uid.UID(many if frames > 1 else _SINGLE_FRAME)
     meta.MediaStorageSOPInstanceUID = pydicom.uid.UID("1.2.3")
@@ -96,16 +107,10 @@ def _write_bare(path: Path, copy: Path) -> int:
     for name in _DESCRIPTION:
         if name in source:
             setattr(bare, name, source.get(name))
-    try:
-        count = frames * int(source.Rows) * int(source.Columns)
-        require_memory(path.name, MEMORY_PER_PIXEL_BYTES * count, f"{count} compressed pixels")
-        bare.PixelData = source.PixelData
-        bare["PixelData"].is_undefined_length = True
-        bare["PixelData"].VR = "OB"
-        pydicom.dcmwrite(copy, bare, write_like_original=False)
-    except PARSE_ERRORS as error:
-        raise damaged(path, f"its compressed pixels cannot be unpacked: {error}") from None
-    return count
+    bare.PixelData = source.PixelData
+    bare["PixelData"].is_undefined_length = True
+    bare["PixelData"].VR = "OB"
+    return bare
 
 
 def _received(path: Path, child: subprocess.Popen[bytes], promised: int) -> Shaped[np.ndarray, "frames rows columns"]:

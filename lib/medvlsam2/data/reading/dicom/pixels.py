@@ -88,10 +88,7 @@ def _words_of_files(
     compressed: list[tuple[Path, Dataset]] = []
     for path in paths:
         dataset = read_data_set(path)
-        _require_grey(path, dataset)
-        if "PixelData" not in dataset:
-            raise damaged(path, "it holds no pixels")
-        if _is_compressed(dataset):
+        if _has_compressed_pixels(path, dataset):
             del dataset.PixelData
             compressed.append((path, dataset))
         else:
@@ -104,6 +101,17 @@ def _words_of_files(
             dataset.BitsStored, dataset.HighBit = bits, bits - 1
             dataset.PixelRepresentation = int(words.dtype.kind == "i")
             yield path, dataset, words
+
+
+def _has_compressed_pixels(path: Path, dataset: Dataset) -> bool:
+    """Whether the grey pixels of a file are compressed; pydicom looks at each field when it is asked for."""
+    try:
+        _require_grey(path, dataset)
+        if "PixelData" not in dataset:
+            raise damaged(path, "it holds no pixels")
+        return _is_compressed(dataset)
+    except PARSE_ERRORS as error:
+        raise damaged(path, str(error)) from None
 
 
 def _require_grey(path: Path, dataset: Dataset) -> None:

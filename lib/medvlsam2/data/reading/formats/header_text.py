@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from medvlsam2.data.reading.causes import printable
 from medvlsam2.data.reading.stored_array import unreadable
 from medvlsam2.errors import UnreadableVolume
 
@@ -133,6 +134,7 @@ def sizes_of(path: Path, fields: Mapping[str, str], names: tuple[str, str], most
 
 def _add(path: Path, fields: dict[str, str], name: str, value: str) -> None:
     """Keep a field; one that is there twice with two meanings is a damaged header, whichever a program takes."""
+    name, value = printable(name), printable(value)
     if fields.setdefault(name, value) != value:
         raise unreadable(path, f"its header holds the field '{name[:40]}' twice, with '{fields[name][:40]}' first")
 
