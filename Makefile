@@ -66,12 +66,13 @@ demo/studies/.made: $(DEMO_SCAN) | $(READY)
 	@[ -e $(@D)/phantom_1.nii.gz ] || $(BIN)/medvlsam2 phantom --seed 1 -o $(@D)/phantom_1.nii.gz
 	@touch $@
 
-bench: $(READY)  ## from click to mask against the host's own task, memory, and phantoms a minute (over an hour; others need --data)
+bench: $(READY)  ## from click to mask against the host's own task, memory, phantoms a minute, start-up (over an hour; others need --data)
 	$(BIN)/python benchmarks/interactive.py --sizes 512 1024
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/latency.py
 	$(BIN)/python benchmarks/info_wait.py
 	$(BIN)/python benchmarks/phantom_speed.py
+	$(BIN)/python benchmarks/start_up.py
 
 lock: $(READY)  ## write requirements.txt from pyproject.toml (UPGRADE=--upgrade for newer releases)
 	$(BIN)/$(COMPILE) $(UPGRADE) --quiet -o requirements.txt

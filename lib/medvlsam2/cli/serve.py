@@ -114,9 +114,10 @@ def _require_free(host: str, port: int) -> None:
 def _say_where(host: str, port: int, studies: str, *, is_remote: bool) -> None:
     address = f"http://{'127.0.0.1' if host in EVERYWHERE else host}:{port}"
     console.show_text(f"Serving {studies}")
+    console.show_text(f"  Start page, in a browser        {address}/")
     console.show_text(f"  3D Slicer (MONAI Label module)  {address}")
     if is_remote:
         console.show_text(f"  OHIF viewer                     {address}/ohif/")
-    console.show_text(f"  API, to try in a browser        {address}/docs/")
+    console.show_text(f"  API, to try in a browser        {address}/docs")
     console.show_notice("Stop with Ctrl-C")
     sys.stdout.flush()

@@ -1,9 +1,10 @@
 """What annotators corrected makes the model better: a short stage-3 fit, a gate, a new version.
 
 Only LoRA, the [SEG] projector and the mask decoder move. Every other step replays a phantom, so that what was known
-is not forgotten. A patient is held out or not by a hash of the patient's id, so the hold-out stays the
-same while labels arrive; two fixed phantoms are part of it from the first label on. A version is published only if its
-weights are finite and the hold-out's Dice is not worse; either way it is kept as a folder.
+is not forgotten. A patient is held out or not by a hash of the patient's id, so the hold-out stays the same while
+labels arrive; two fixed phantoms are part of it from the first label on. A version is published only if its
+weights are finite and the hold-out's mean Dice falls by no more than its noise (``TOLERANCE``); either way it is kept
+as a folder.
 """
 
 from __future__ import annotations

@@ -124,8 +124,9 @@ def demo_server(place: Path, start: Any, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.mark.parametrize("item", of("curl"))
-def test_a_command_over_http_brings_what_it_says(item: Shown, demo_server: Any, tmp_path: Path) -> None:
+def test_a_command_over_http_brings_what_it_says(item: Shown, demo_server: Any, place: Path, tmp_path: Path) -> None:
     assert SHOWN in item.text
+    shutil.copy(place / "label.nii.gz", tmp_path / "object.nii.gz")
     command = item.text.replace(SHOWN, demo_server.url).replace("curl ", "curl -sS --fail-with-body ", 1)
     done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, timeout=200, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -134,7 +135,7 @@ def test_a_command_over_http_brings_what_it_says(item: Shown, demo_server: Any, 
         assert values.shape == nib.load(Path(demo_server.studies) / "ct_abdomen.nii.gz").shape
         assert header["space"].startswith("left-posterior")
     else:
-        assert isinstance(json.loads(done.stdout), dict)
+        assert isinstance(json.loads(done.stdout), dict | list)
     if "/train/" in item.text:
         subprocess.run(["curl", "-sS", "-X", "DELETE", f"{demo_server.url}/train/"], check=True, capture_output=True)
 
@@ -213,6 +214,21 @@ def test_the_arguments_of_a_program_are_taken(item: Shown, monkeypatch: Any, cap
     said = capsys.readouterr().out
     assert stop.value.code == 0
     assert [word for word in words[1:] if word.startswith("--") and word not in said] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_link_within_the_repository_leads_somewhere(document: str) -> None:
+    text = BLOCK.sub("", (ROOT / document).read_text(encoding="utf-8"))
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not link.startswith(("http://", "https://", "#"))]
+    assert [link for link in links if not (ROOT / document).parent.joinpath(link.partition("#")[0]).exists()] == []
+    named = re.findall(r"`([\w-]+/[\w./-]+\.(?:py|md|png|yaml|json))`", text)
+    folders = (
+        ROOT,
+        ROOT / "lib" / "medvlsam2",
+        ROOT / "apps" / "medvlsam2" / "label_tasks",
+        ROOT / "apps" / "medvlsam2",
+    )
+    assert [path for path in named if not any((folder / path).exists() for folder in folders)] == []
 
 
 @pytest.mark.parametrize("item", of("make"))
