@@ -80,13 +80,7 @@ class PacsDatastore(ScanFolder):
         self._expected: set[str] = set()
         self._limit_bytes = limit_bytes
         self.folder = StudiesFolder(root, self._known_scans)
-        self._sender = Sender(
-            self.folder,
-            self._states,
-            pacs=self._pacs,
-            scan_of=self._scan,
-            segs=self._segs,
-        )
+        self._sender = Sender(self.folder, self._states, pacs=self._pacs, scan_of=self._scan, segs=self._segs)
         if self._states.is_new:
             self._sender.take_labels_as_they_are()
 
