@@ -84,7 +84,7 @@ class FakePacs:
     def segs(self) -> list[pydicom.Dataset]:
         """The SEGs that it holds."""
         series = [uid for uid, modality in self.modalities.items() if modality == "SEG"]
-        return [pydicom.dcmread(BytesIO(content)) for uid in series for content in self.series[uid].values()]
+        return [pydicom.dcmread(BytesIO(content)) for uid in series for content in self.series.get(uid, {}).values()]
 
     def add(self, series: str = SERIES, slices: int = 6, first: int = 1, modality: str = "CT") -> None:
         """Slices of a series; those that are there stay."""

@@ -213,6 +213,27 @@ def test_a_series_that_the_pacs_has_lost_still_takes_its_label_where_it_is_here(
         store.expect_image("1.2.3.6", UnknownImage("unknown"))
 
 
+def test_a_seg_that_somebody_took_out_of_the_pacs_is_told(opened: Open, submit: Any, pacs: Any) -> None:
+    """The label stays here; it is not sent back by itself, and the state does not say that it is there."""
+    store = opened()
+    submit(store, {3: 4})
+    (seg,) = pacs.segs()
+    wait_until(lambda: pacs.asked["metadata"])
+    time.sleep(0.5)
+    content = pacs.series.pop(str(seg.SeriesInstanceUID))
+    wait_until(lambda: told(store)["state"] == "not in the PACS any more")
+    assert told(opened())["state"] == "not in the PACS any more", "a restart does not forget it"
+    pacs.series[str(seg.SeriesInstanceUID)] = content
+    store = opened()
+    wait_until(lambda: told(store)["state"] == "in the PACS")
+    pacs.series.pop(str(seg.SeriesInstanceUID))
+    wait_until(lambda: told(store)["state"] == "not in the PACS any more")
+    assert len(pacs.stored) == 1
+    store.restore_label(SERIES, "final", 1)
+    wait_until(lambda: told(store)["state"] == "in the PACS")
+    assert len(pacs.segs()) == 1
+
+
 def test_a_lost_answer_stores_no_second_seg(opened: Open, submit: Any, pacs: Any) -> None:
     store = opened()
     pacs.dies_after_storing = True

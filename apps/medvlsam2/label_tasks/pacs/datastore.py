@@ -319,7 +319,9 @@ class PacsDatastore(ScanFolder):
     def _renewed(self) -> None:
         """The PACS has answered: take up its images and SEGs, and send what waits."""
         self.folder.look_again()
+        before = self._segs.uids()
         self._segs.renew(self._catalogue.lists.segs)
+        self._sender.compare(before)
         self._sender.wake()
 
     def _scan(self, image_id: str) -> Path:

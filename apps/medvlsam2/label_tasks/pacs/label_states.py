@@ -50,6 +50,8 @@ class LabelState:
     """When, in UTC, as ISO 8601; empty where it came here in another way."""
     seg: Mapping[str, str] | None = None
     """Header of the SEG that holds it, which the next one will replace."""
+    gone: bool = False
+    """Whether the PACS had that SEG and does not list it any more."""
     uids: tuple[str, ...] = ()
     """SOPInstanceUIDs of all SEGs of this image that went from here to the PACS, or came from it."""
     prepared: str = ""

@@ -91,7 +91,7 @@ class SegIndex:
                 entries = self._pacs.metadata(series.study_uid, uid)
             except PacsUnavailable as error:
                 logger.warning("A SEG series could not be looked at: %s", anonymous(str(error)))
-                continue
+                continue  # what was known of it holds until it can be
             known[uid] = (series.instances, [seg for entry in entries if (seg := _known_seg(entry)) is not None])
         if known != self._known:
             self._keep(known)
@@ -105,6 +105,10 @@ class SegIndex:
                 for series, (count, segs) in self._known.items()
             }
         )
+
+    def uids(self) -> frozenset[str]:
+        """SOPInstanceUIDs of all."""
+        return frozenset(seg.uid for seg in self._all())
 
     def of_image(self, image_uid: str) -> list[KnownSeg]:
         """SEGs of an image, oldest first."""

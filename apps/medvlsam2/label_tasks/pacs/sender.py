@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +31,10 @@ LOOK_S: Final = 5.0
 
 OTHERS_S: Final = 1.0
 """So long the next label waits while another server sends this one; then this one is looked at again."""
+
+
+GONE: Final = "not in the PACS any more"
+"""Somebody took it out there; it is kept here, and not sent again unless it is submitted or restored."""
 
 
 class Sender:
@@ -74,12 +78,26 @@ class Sender:
         if not state.seg:
             return {"state": "from before: not sent by this server"}
         uids = {key: state.seg.get(key, "") for key in ("SeriesInstanceUID", "SOPInstanceUID")}
-        return {"state": "in the PACS", **uids, **({"sent": state.sent} if state.sent else {})}
+        return {"state": GONE if state.gone else "in the PACS", **uids, **({"sent": state.sent} if state.sent else {})}
 
     def take_labels_as_they_are(self) -> None:
         """Say of all labels that were here before this sender that they are not to be sent."""
         for image_id in self.waiting():
             self._states.change(image_id, fingerprint=self._wanted(image_id) or "")
+
+    def compare(self, before: Collection[str]) -> None:
+        """Note which labels that were sent the PACS does not list any more, and which it lists again.
+
+        Args:
+            before: SOPInstanceUIDs of the SEGs that it listed the time before.
+        """
+        now_there = self._segs.uids()
+        for image_id in self._folder.index().objects:
+            state = self._states.of(image_id)
+            uid = (state.seg or {}).get("SOPInstanceUID", "")
+            gone = uid not in now_there and (state.gone or uid in before)
+            if uid and gone != state.gone:
+                self._states.change(image_id, gone=gone)
 
     def start(self) -> None:
         """Send in a thread of its own from now on."""
@@ -151,6 +169,7 @@ class Sender:
             fingerprint=state.prepared,
             sent=now(),
             seg=header,
+            gone=False,
             uids=(*state.uids, header["SOPInstanceUID"]),
             prepared="",
             prepared_seg=None,
