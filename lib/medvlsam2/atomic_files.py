@@ -32,6 +32,9 @@ _NAME_TAIL: Final = 40
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Disk full, quota used up, and the process's limit of file size."""
 
+_NO_WRITES: Final = frozenset({errno.EROFS, errno.EACCES, errno.EIO, errno.ESTALE})
+"""A disk that became read-only, a folder of another user, a disk or a network folder that fails."""
+
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV, errno.EMLINK})
 """What file systems without hard links answer."""
 
@@ -67,7 +70,7 @@ def replacing(
             partial.replace(path)
             flush_folder(path.parent)
     finally:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # a disk that takes no writes keeps it until the next start
             partial.unlink()
 
 
@@ -173,10 +176,10 @@ def flush_folder(path: Path) -> None:
 
 @contextmanager
 def no_room_as_error(name: str) -> Iterator[None]:
-    """Tell a full disk as an error of the project's family.
+    """Tell a disk that is full, or takes no writes, as an error of the project's family.
 
     Raises:
-        StorageFull: if the block found no room for ``name``.
+        StorageFull: if the block found no room for ``name``, or could not write it.
     """
     try:
         yield
@@ -185,6 +188,11 @@ def no_room_as_error(name: str) -> Iterator[None]:
             raise StorageFull(
                 f"There is no room on the disk to write '{name}' ({os.strerror(error.errno)}). Nothing was changed. "
                 "Free some space and try again."
+            ) from error
+        if error.errno in _NO_WRITES:
+            raise StorageFull(
+                f"'{name}' cannot be written ({os.strerror(error.errno)}). Nothing was changed. Look at the disk and "
+                "try again."
             ) from error
         raise
 

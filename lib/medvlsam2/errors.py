@@ -88,11 +88,11 @@ class PacsUnavailable(MedVLSAM2Error):
 
 
 class StorageFull(MedVLSAM2Error):
-    """A disk, quota or file-size limit that leaves no room for what had to be written; nothing was changed."""
+    """A disk, quota or limit without room for what had to be written, or that takes no writes; nothing was changed."""
 
 
 class FolderBusy(MedVLSAM2Error):
-    """A folder that another process keeps locked; nothing was changed."""
+    """A folder that another process keeps locked, or that is not there any more; nothing was changed."""
 
 
 class AlreadyThere(MedVLSAM2Error):

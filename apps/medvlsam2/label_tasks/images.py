@@ -18,7 +18,7 @@ from monailabel.utils.sessions import Sessions
 
 from label_tasks.store.scan_folder import ScanFolder
 from label_tasks.uploads.private_files import PREFIX
-from medvlsam2.errors import PacsUnavailable, UnknownImage, UnreadableVolume, nearest_hint
+from medvlsam2.errors import PacsUnavailable, StorageFull, UnknownImage, UnreadableVolume, nearest_hint
 
 logger = logging.getLogger(__name__)
 
@@ -78,10 +78,10 @@ def require_image_id(image_id: str, datastore: Datastore) -> None:
 
 
 def look_again(datastore: Datastore) -> None:
-    """Take up new studies and labels of the datastore's source; a PACS that is away is as it was last seen."""
+    """Take up new studies and labels of the datastore's source, or go on with those that were seen last."""
     try:
         datastore.refresh()
-    except PacsUnavailable as error:
+    except (PacsUnavailable, StorageFull) as error:
         logger.warning("The studies are those that were seen last: %s", error)
 
 

@@ -22,7 +22,7 @@ from label_tasks.images import look_again
 from label_tasks.logs.short_ids import anonymous
 from label_tasks.pacs.datastore import PacsDatastore
 from label_tasks.score_book import ScoreBook
-from medvlsam2.errors import UnknownImage, UnreadableVolume
+from medvlsam2.errors import StorageFull, UnknownImage, UnreadableVolume
 from medvlsam2.tasks.engine import Engine
 from medvlsam2.tasks.uncertainty import uncertainty
 
@@ -78,7 +78,10 @@ class ValueStrategy(Strategy):  # type: ignore[misc]
             if score is not None:
                 book.add(image_id, Path(datastore.get_image_uri(image_id)), version, score)
                 scores[image_id] = score
-        book.save()
+        try:
+            book.save()
+        except StorageFull as error:  # the scores are known now, and are computed again another time
+            logger.warning("Scores are not kept: %s", error)
         return scores
 
     def _look_at(self, image_id: str, datastore: Datastore) -> float | None:

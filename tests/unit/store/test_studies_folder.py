@@ -191,8 +191,9 @@ class TestDamage:
 
 
 class TestFullDisk:
-    def test_whatever_step_finds_no_room_nothing_is_changed(
-        self, opened: Any, label: Any, root: Path, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO])
+    def test_whatever_step_cannot_write_nothing_is_changed(
+        self, opened: Any, label: Any, root: Path, code: int
     ) -> None:
         folder = opened()
         folder.put_label("p1", "final", label("one"), ".nii.gz", named("liver"))
@@ -200,7 +201,7 @@ class TestFullDisk:
         source = label("two", ".nrrd")
         for step in range(100):
             with pytest.MonkeyPatch.context() as patch, contextlib.suppress(errors.StorageFull):
-                FullAfter(step, root / INDEX).install(patch)
+                FullAfter(step, root / INDEX, code).install(patch)
                 folder.put_label("p1", "final", source, ".nrrd", named("spleen"))
                 break
             assert state(root) == before
@@ -208,6 +209,24 @@ class TestFullDisk:
             assert folder.label("p1", "final").path.read_text() == "one"
         assert step > 5
         assert names_of(opened(), "p1") == ["spleen"]
+
+    def test_a_disk_that_became_read_only_is_a_sentence(self, opened: Any, label: Any, root: Path) -> None:
+        folder = opened()
+        folder.put_label("p1", "final", label("one"), ".nii.gz", named("liver"))
+        source = label("two")
+        before, disk = state(root), FullAfter(0, root / INDEX, errno.EROFS)
+        for change in (
+            lambda: folder.put_label("p1", "final", source, ".nii.gz", named("spleen")),
+            lambda: folder.restore_label("p1", "final", 1),
+            lambda: folder.remove_label("p1", "final"),
+            lambda: folder.update_label_info("p1", "final", named("spleen")),
+            lambda: folder.update_image_info("p1", {"a": 1}),
+        ):
+            with pytest.MonkeyPatch.context() as patch, pytest.raises(errors.StorageFull, match="cannot be written"):
+                disk.install(patch)
+                patch.setattr(Path, "unlink", disk.failing(Path.unlink))
+                change()
+            assert state(root) == before
 
     def test_a_limit_of_the_process(self, opened: Any, label: Any, root: Path) -> None:
         folder = opened()
@@ -243,11 +262,12 @@ class TestFullDisk:
 
 
 class FullAfter:
-    """A disk that is full from the n-th write on; a rename over an existing index needs no room."""
+    """A disk that is full, or fails, from the n-th write on; a rename over an existing index needs no room."""
 
-    def __init__(self, writes: int, index: Path) -> None:
+    def __init__(self, writes: int, index: Path, code: int = errno.ENOSPC) -> None:
         self.left = writes
         self.index = index
+        self.code = code
 
     def install(self, patch: pytest.MonkeyPatch) -> None:
         patch.setattr(shutil, "copyfile", self.failing(shutil.copyfile))
@@ -265,7 +285,7 @@ class FullAfter:
         def run(*arguments: Any, **options: Any) -> Any:
             self.left -= 1
             if self.left < 0:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                raise OSError(self.code, os.strerror(errno.ENOSPC))
             return work(*arguments, **options)
 
         return run

@@ -23,6 +23,7 @@ from monailabel.utils.others.generic import get_mime_type
 from label_tasks import guards
 from label_tasks.http.beside import beside
 from label_tasks.http.forms import FrugalRoute
+from label_tasks.http.held_file import held_file
 from label_tasks.images import require_image_id
 from label_tasks.store.infos import checked_image_info
 from label_tasks.store.scan_folder import FINAL, ScanFolder
@@ -127,7 +128,7 @@ async def check_label(image: str, tag: str) -> Any:
 @router.get("/label", summary="Download a label")
 async def label_file(label: str, tag: str) -> FileResponse:
     """The label as it is now."""
-    return _file(await _beside(lambda: _label_path(label, tag)))
+    return await _beside(lambda: _file(_label_path(label, tag)))
 
 
 @router.get("/label/info", summary="What is told about a label")
@@ -160,7 +161,7 @@ async def label_version(label: str, tag: str, version: int) -> FileResponse:
     """The file as it was."""
     place = _scan_folder().folder.shelf.place(label, require_tag(tag))
     path, record = await _beside(lambda: place.version_file(version))
-    return FileResponse(path, media_type=get_mime_type(str(path)), filename=f"{label}{record.ext}")
+    return await _beside(lambda: held_file(path, get_mime_type(str(path)), f"{label}{record.ext}"))
 
 
 @router.post("/label/restore", summary="Make an earlier version the label again")
@@ -249,7 +250,7 @@ def _image_file(image: str) -> FileResponse:
     name = download_name(source, image)
     if not loads_as_it_is(source):
         source = _converted(source, image)
-    return FileResponse(source, media_type=get_mime_type(str(source)), filename=name)
+    return held_file(source, get_mime_type(str(source)), name)
 
 
 def _converted(source: Path, image: str) -> Path:
@@ -283,7 +284,7 @@ def _has_checksum(path: Path, check_sum: str) -> bool:
 
 
 def _file(path: Path) -> FileResponse:
-    return FileResponse(path, media_type=get_mime_type(str(path)), filename=path.name)
+    return held_file(path, get_mime_type(str(path)), path.name)
 
 
 def _store() -> Datastore:

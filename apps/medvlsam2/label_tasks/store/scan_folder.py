@@ -36,6 +36,7 @@ from medvlsam2.errors import (
     InvalidRequest,
     MedVLSAM2Error,
     PacsUnavailable,
+    StorageFull,
     UnknownImage,
     UnknownLabel,
     UnreadableVolume,
@@ -359,7 +360,7 @@ class ScanFolder(Datastore):  # type: ignore[misc]
         if time.monotonic() > self._next_look_s:
             try:
                 self.refresh()
-            except FolderBusy as error:
+            except (FolderBusy, StorageFull) as error:
                 logger.warning("The studies are those that were seen last: %s", error)
         return self.folder.index()
 

@@ -10,13 +10,14 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from filelock import FileLock, Timeout
 
 from medvlsam2 import atomic_files
+from medvlsam2.data.studies.folder_lock import gone
 
 INCOMING: Final = ".incoming"
 _LOCK_SUFFIX: Final = ".lock"
@@ -32,16 +33,21 @@ def receiving(root: Path, name: str) -> Iterator[Path]:
     Args:
         root: the studies folder.
         name: of the file.
+
+    Raises:
+        FolderBusy: if the studies folder is not there any more.
+        StorageFull: if nothing can be written in it.
     """
+    if not root.is_dir():
+        raise gone(root)
     atomic_files.make_folder(root / INCOMING, private=True)
     private = root / INCOMING / secrets.token_hex(8)
-    lock = _lock_of(private)
-    with lock:
-        try:
+    with ExitStack() as held:
+        with atomic_files.no_room_as_error(INCOMING):
+            held.enter_context(_lock_of(private))
+            held.callback(_remove, private)
             private.mkdir(mode=0o700)
-            yield private / name
-        finally:
-            _remove(private)
+        yield private / name
 
 
 def remove_forgotten(root: Path) -> None:

@@ -104,7 +104,7 @@ class LabelPlace:
             with self._keeping_sent(prepared.version, sent):
                 yield prepared
         finally:
-            with suppress(FileNotFoundError):
+            with suppress(OSError):  # a disk that takes no writes keeps it until the next start
                 partial.unlink()
 
     def put(self, source: Path, ext: str, info: Mapping[str, Any]) -> LabelVersion:
