@@ -222,10 +222,13 @@ class TestFullDisk:
             lambda: folder.update_label_info("p1", "final", named("spleen")),
             lambda: folder.update_image_info("p1", {"a": 1}),
         ):
-            with pytest.MonkeyPatch.context() as patch, pytest.raises(errors.StorageFull, match="cannot be written"):
+            with pytest.MonkeyPatch.context() as patch:
+                make_folder = Path.mkdir  # of a folder that is there, a read-only disk says that it is there
                 disk.install(patch)
+                patch.setattr(Path, "mkdir", make_folder)
                 patch.setattr(Path, "unlink", disk.failing(Path.unlink))
-                change()
+                with pytest.raises(errors.StorageFull, match="cannot be written"):
+                    change()
             assert state(root) == before
 
     def test_a_limit_of_the_process(self, opened: Any, label: Any, root: Path) -> None:
