@@ -55,8 +55,10 @@ class MaskTask(EngineTask):
         prompts = [_inside(target.prompt, volume) for target in targets]
         with watch.lap("infer"):
             result = self._segment(request, targets, volume, prompts)
-        if requests.is_from_ohif(request) or requests.is_from_slicer(request):
+        is_viewer = requests.is_from_ohif(request) or requests.is_from_slicer(request)
+        if is_viewer or any(prompt.points_ijk for prompt in prompts):
             _require_something(result)
+        if is_viewer:
             notes = (*notes, *_not_present(result))
         if requests.is_read_by_place(request):
             targets = places.by_place(targets, result.label_map)
@@ -218,7 +220,7 @@ def _not_present(result: Segmentation) -> tuple[str, ...]:
 
 
 def _require_something(result: Segmentation) -> None:
-    """Refuse an empty answer for a viewer: it would empty the annotator's segments, and call that a success.
+    """Refuse an empty answer for a viewer, or to clicks of which none could be used: it would empty the segment.
 
     Raises:
         InvalidPrompt: if nothing of what was asked for is in the scan.

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from medvlsam2.data.language.phrases import ReferringPhrase, phrases
-from medvlsam2.errors import UnknownStructure
+from medvlsam2.errors import InvalidPrompt, UnknownStructure
 from medvlsam2.evaluation.measurement import Measurement
 from medvlsam2.evaluation.metrics import Mask, iou
 from medvlsam2.evaluation.scans import LabelledScan
@@ -63,7 +63,7 @@ def _find(engine: Engine, scan: LabelledScan, phrase: str) -> Mask | None:
     """What the model finds; None where it refuses the phrase."""
     try:
         mask: Mask = segment(engine, scan.volume, [ObjectPrompt(phrase)]).label_map == 1
-    except UnknownStructure:
+    except (InvalidPrompt, UnknownStructure):
         return None
     return mask
 

@@ -11,7 +11,9 @@ from jaxtyping import Bool, Integer
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language.clinical import structures_in
 from medvlsam2.errors import InvalidPrompt, UnknownStructure, nearest_hint
+from medvlsam2.tasks.phrases.plain import plain
 from medvlsam2.tasks.phrases.several import objects_in
+from medvlsam2.tasks.phrases.unclear import short
 from medvlsam2.transforms.spatial import BoxIJK
 from medvlsam2.transforms.window import Window
 
@@ -19,6 +21,8 @@ ON_OBJECT: Final = 1
 """Value of strokes on the object."""
 BESIDE: Final = 2
 """Value of strokes beside it."""
+MAX_PHRASE: Final = 1000
+"""Characters of a phrase: a name has a few dozen, and a longer text is no prompt but a report."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +94,20 @@ class ObjectPrompt:
         return known.name if known else self.text.strip()
 
     @property
+    def shown_name(self) -> str:
+        """The same as a sentence shows it: short, however long it is."""
+        return short(self.display_name)
+
+    @property
+    def shown_words(self) -> str:
+        """What the annotator wrote, as a sentence shows it."""
+        return short((self.name or self.text or "object").strip())
+
+    @property
     def is_understood(self) -> bool:
         """Whether there are words, and they mean one thing that the vocabulary knows."""
         try:
-            return self.text is not None and len(objects_in(self.text)) == 1 and self.window() is not None
+            return self.text is not None and len(objects_in(plain(self.text))) == 1 and self.window() is not None
         except InvalidPrompt:
             return False
 
@@ -101,19 +115,26 @@ class ObjectPrompt:
         """The window that the words call for; None without words.
 
         Raises:
-            UnknownStructure: if the words name nothing that the vocabulary knows.
+            InvalidPrompt: if there are too many of them.
+            UnknownStructure: if they name nothing that the vocabulary knows.
         """
         if self.text is None:
             return None
-        known = vocabulary.lookup(self.text)
+        if len(self.text) > MAX_PHRASE:
+            raise InvalidPrompt(
+                f"'{short(self.text.strip())}' has {len(self.text)} characters; at most {MAX_PHRASE} are allowed. Name "
+                "one object, e.g. 'left kidney'."
+            )
+        words = plain(self.text)
+        known = vocabulary.lookup(words)
         if known is not None:
             return known.window
-        mentioned = [vocabulary.STRUCTURES[key] for key in structures_in(self.text)]
-        if not mentioned and not any(vocabulary.lookup(word) for word in self.text.split()):
+        mentioned = [vocabulary.STRUCTURES[key] for key in structures_in(words)]
+        if not mentioned and not any(vocabulary.lookup(word) for word in words.split()):
             names = vocabulary.names()
             raise UnknownStructure(
-                f"'{self.text.strip()}' names no structure or finding that the model knows. "
-                f"{nearest_hint(self.text.strip().lower(), names)} Use a structure's name, or a phrase that holds one, "
-                "e.g. 'the cyst in the left kidney'."
+                f"'{short(self.text.strip())}' names no structure or finding that the model knows. "
+                f"{nearest_hint(short(words.strip().lower()), names)} Use a structure's name, or a phrase that holds "
+                "one, e.g. 'the cyst in the left kidney'."
             )
         return mentioned[0].window if mentioned else "soft"

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import time
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
-from torch import Tensor
+from jaxtyping import UInt8
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.model.memory_limit import enough_memory
-from medvlsam2.model.object_query import ObjectMasks, Turn
 from medvlsam2.model.precision import autocast
-from medvlsam2.tasks.answers.agreement import are_apart, needs_words_alone
+from medvlsam2.tasks.answers.agreement import (
+    MIN_OVERLAP,
+    MIN_REACH,
+    are_apart,
+    is_another,
+    names_no_place,
+    needs_words_alone,
+    overlap,
+    reach,
+)
 from medvlsam2.tasks.answers.apart import require_together
+from medvlsam2.tasks.answers.caveats import caveats
 from medvlsam2.tasks.answers.compose import Composition
 from medvlsam2.tasks.answers.geometry import (
     EMPTY_BOX_SHARE,
@@ -39,24 +44,23 @@ from medvlsam2.tasks.answers.geometry import (
 )
 from medvlsam2.tasks.answers.judge import Judge
 from medvlsam2.tasks.answers.results import ObjectResult, Voxels, result_of, union_of, unsure
-from medvlsam2.tasks.answers.stray import without_stray_clicks
+from medvlsam2.tasks.answers.stray import usable_clicks
+from medvlsam2.tasks.asking.find import find_all, recognised
+from medvlsam2.tasks.asking.job import Job, Progress, SliceShown
 from medvlsam2.tasks.engine import Engine
-from medvlsam2.tasks.looks import Found, Search, Wanted
+from medvlsam2.tasks.looks import Found
+from medvlsam2.tasks.phrases.plain import plain
 from medvlsam2.tasks.phrases.several import require_one
-from medvlsam2.tasks.prompts import ON_OBJECT, ObjectPrompt
+from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.session import VolumeSession
 from medvlsam2.tasks.slice_prompts import GridPrompt, on_slices
-from medvlsam2.tasks.turns import Claim
-from medvlsam2.transforms.window import Window, window_at, window_of_box
+from medvlsam2.transforms.spatial import BoxIJK
 
 MAX_OBJECTS = 255
 MAX_CLICKS = 128
 """Clicks of one request. Annotators place a few dozen on one object; time and memory grow with their number."""
 PARTS_NAMED: Final = 4
 """So many parts of a whole stand in a sentence."""
-
-Progress = Callable[[float], None]
-SliceShown = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,7 @@ def segment(
     names = [prompt.display_name for prompt in prompts]
     device, asked_about = torch.device(engine.device), (volume.content_hash if owner is None else owner)
     with engine.claims.claim(asked_about, names) as claim, engine.requests.one(), enough_memory(), autocast(device):
-        job = _Job(engine, claim, progress or (lambda _: None), shown)
+        job = Job(engine, claim, progress or (lambda _: None), shown)
         with job.turn():
             session = engine.session(volume)
         request = _Request.of(session, prompts, job)
@@ -132,7 +136,7 @@ class _Request:
     session: VolumeSession
     prompts: list[ObjectPrompt]
     composition: Composition
-    job: _Job
+    job: Job
     notes: list[str]
     drawn: list[GridPrompt]
     recognised: list[str | None]
@@ -144,18 +148,20 @@ class _Request:
         self.judge = Judge(self.prompts, self.session.loaded.metadata, self._find_unasked)
 
     @classmethod
-    def of(cls, session: VolumeSession, prompts: Sequence[ObjectPrompt], job: _Job) -> _Request:
+    def of(cls, session: VolumeSession, prompts: Sequence[ObjectPrompt], job: Job) -> _Request:
         """Check the prompts, and tell what boxes without words are drawn round."""
-        kept = [without_stray_clicks(prompt, session.volume) for prompt in prompts]
+        metadata = session.loaded.metadata
+        kept = [usable_clicks(_plain(prompt), session.volume, known_keys(metadata)) for prompt in prompts]
         usable, notes = [one.prompt for one in kept], [note for one in kept for note in one.notes]
         for prompt in usable:
             if prompt.text is not None and not prompt.is_placed:
                 require_one(prompt.text)
+            notes += caveats(prompt, metadata)
         mask_size = session.loaded.model.sam2.mask_size
         drawn = [on_slices(session.prepared.record, prompt, mask_size) for prompt in usable]
         job.clock.lap("prepare")
-        recognised = [_recognised(session, prompt, job.turn) for prompt in usable]
-        return cls(session, usable, Composition.of(usable), job, notes, drawn, recognised)
+        named = [recognised(session, prompt, job.turn) for prompt in usable]
+        return cls(session, usable, Composition.of(usable), job, notes, drawn, named)
 
     def answer(self, found: Mapping[int, Found]) -> Segmentation:
         """Compose the label map, and tell what is in it."""
@@ -171,7 +177,7 @@ class _Request:
         self.notes += self.judge.notes
         self._tell_of_wholes()
         self.notes += [
-            f"A click for '{prompt.display_name}' lies in the air beside the body, where the model does not look."
+            f"A click for '{prompt.shown_name}' lies in the air beside the body, where the model does not look."
             for prompt, drawn in zip(self.prompts, self.drawn, strict=True)
             if drawn.outside
         ]
@@ -186,18 +192,49 @@ class _Request:
             for number, one in found.items()
             if self._has_two_voices(asked[number]) and (is_unsure(one) or is_elsewhere(one, asked[number]))
         }
-        apart = self._words_apart({number: asked[number] for number in found if not doubted.get(number)})
+        boxed = self._in_boxes_of_others(asked)
+        short = self._short_of_boxes(asked, found)
+        pointed = {number: one for number, one in asked.items() if not doubted.get(number) and number not in boxed}
+        apart = self._words_apart(pointed) | boxed.keys()
         doubted |= dict.fromkeys(apart, True)
-        alone = self._find({number: replace(asked[number], text=None) for number in doubted}) if doubted else {}
+        geometry = {number: replace(asked[number], text=boxed.get(number)) for number in {**doubted, **short}}
+        alone = self._find(geometry) if geometry else {}
         for number, one in alone.items():
             is_seen = sureness(one.masks) > 0
-            if number in apart or (
-                is_seen and (doubted[number] or sureness(one.masks) > sureness(found[number].masks))
-            ):
+            is_better = doubted.get(number) or sureness(one.masks) > sureness(found[number].masks)
+            is_other = number in short and overlap(found[number], one) < MIN_OVERLAP
+            if number in apart or (is_seen and (is_other or (number in doubted and is_better))):
                 found[number] = one
-                self._say_that_geometry_wins(number)
+                self._say_that_geometry_wins(number, boxed.get(number))
         self.judge.judge(found)
         return found
+
+    def _in_boxes_of_others(self, asked: Mapping[int, ObjectPrompt]) -> dict[int, str]:
+        """Objects in a box that is drawn round something else than their words mean, with the name of that."""
+        others: dict[int, str] = {}
+        for number, prompt in self._boxed(asked).items():
+            key = self.session.structure_in_box(_box_of(prompt), self.job.turn)
+            if key is not None and is_another(prompt.text or "", key):
+                others[number] = vocabulary.STRUCTURES[key].name
+            elif key is not None and names_no_place(prompt.text or ""):
+                self.notes.append(
+                    f"The box of '{prompt.shown_words}' also fits the {vocabulary.STRUCTURES[key].name}: name the "
+                    "segment so if that is meant."
+                )
+        return others
+
+    def _short_of_boxes(self, asked: Mapping[int, ObjectPrompt], found: Mapping[int, Found]) -> dict[int, None]:
+        """Objects that reach through a part of their box alone, where it is drawn round nothing that has a name."""
+        return {
+            number: None
+            for number, prompt in self._boxed(asked).items()
+            if 0 not in prompt.point_labels
+            and reach(found[number], _box_of(prompt)) < MIN_REACH
+            and self.session.structure_in_box(_box_of(prompt), self.job.turn) is None
+        }
+
+    def _boxed(self, asked: Mapping[int, ObjectPrompt]) -> dict[int, ObjectPrompt]:
+        return {number: one for number, one in asked.items() if one.box_ijk is not None and self._has_two_voices(one)}
 
     def _words_apart(self, asked: Mapping[int, ObjectPrompt]) -> frozenset[int]:
         """Objects in many pieces whose words alone find nothing where the geometry points."""
@@ -220,7 +257,7 @@ class _Request:
         if not self._has_two_voices(prompt) or (prompt.is_understood and is_learned(prompt.text, learned)):
             return prompt
         self.notes.append(
-            f"The model never learned what '{prompt.text.strip()}' looks like: the {place_of(prompt)} alone "
+            f"The model never learned what '{prompt.shown_words}' looks like: the {place_of(prompt)} alone "
             f"{'says' if prompt.box_ijk is not None else 'say'} what it is."
         )
         return replace(prompt, text=None)
@@ -230,26 +267,21 @@ class _Request:
         """Whether words and geometry both say what is meant, and nothing is drawn yet that would hold anyway."""
         return prompt.text is not None and prompt.is_placed and prompt.mask is None
 
-    def _say_that_geometry_wins(self, number: int) -> None:
+    def _say_that_geometry_wins(self, number: int, name: str | None) -> None:
         prompt = self.prompts[number]
+        self.recognised[number] = name
         if prompt.text is None:
-            self.recognised[number] = None
             return
+        seen = "something else" if name is None else f"the {name}"
         self.notes.append(
-            f"'{prompt.text.strip()}' and the {place_of(prompt)} disagree: the model sees something else there. The "
+            f"'{prompt.shown_words}' and the {place_of(prompt)} disagree: the model sees {seen} there. The "
             f"answer is what the {place_of(prompt)} alone {'shows' if prompt.box_ijk is not None else 'show'}."
         )
 
     def _find(self, asked: Mapping[int, ObjectPrompt], *, is_shown: bool = True) -> dict[int, Found]:
         """Look for some objects, and show them while they are found if they are those of the request."""
-        prompts = list(asked.values())
-        windows = [_window(self.session.volume, prompt) for prompt in prompts]
-        with self.job.turn():
-            tokens = _text_tokens(self.session, prompts)
-        self.job.clock.lap("language")
-        wanted = [Wanted(prompt, token) for prompt, token in zip(prompts, tokens, strict=True)]
         job = self.job if is_shown else replace(self.job, shown=None)
-        return dict(zip(asked, _masks(self.session, wanted, windows, job, list(asked)), strict=True))
+        return dict(zip(asked, find_all(self.session, list(asked.values()), list(asked), job), strict=True))
 
     def _find_unasked(self, keys: Sequence[str]) -> dict[str, Found]:
         """Look for structures that are no part of the answer."""
@@ -269,7 +301,7 @@ class _Request:
             self.marked.add(number)
             self.recognised[number] = None
             self.notes.append(
-                f"The model finds nothing at the {place_of(prompt)} of '{prompt.display_name}': what is marked was "
+                f"The model finds nothing at the {place_of(prompt)} of '{prompt.shown_name}': what is marked was "
                 "found by its brightness alone. Check it on every slice."
             )
 
@@ -296,120 +328,24 @@ class _Request:
 
     def _tell_of_wholes(self) -> None:
         for number, parts in self.composition.parts.items():
-            names = [f"'{self.prompts[part].display_name}'" for part in parts]
+            names = [f"'{self.prompts[part].shown_name}'" for part in parts]
             shown = ", ".join(names[:PARTS_NAMED]) + (
                 f" and {len(names) - PARTS_NAMED} more" * (len(names) > PARTS_NAMED)
             )
             own = "has no voxel of its own" if number in self.composition.unions else "has the rest"
             self.notes.append(
-                f"'{self.prompts[number].display_name}' is the union with {shown}: each part keeps its own value in "
+                f"'{self.prompts[number].shown_name}' is the union with {shown}: each part keeps its own value in "
                 f"the label map, and the whole {own}."
             )
 
 
-def _masks(
-    session: VolumeSession, wanted: list[Wanted], windows: list[Window], job: _Job, numbers_asked: list[int]
-) -> list[Found]:
-    by_window: dict[Window, list[int]] = defaultdict(list)
-    for number, window in enumerate(windows):
-        by_window[window].append(number)
-    record = session.prepared.record
-    found: dict[int, Found] = {}
-    for window, numbers in by_window.items():
-
-        def tell(query: int, slice_number: int, _: ObjectMasks, numbers: list[int] = numbers) -> None:
-            if job.shown is not None:
-                job.shown(numbers_asked[numbers[query]], record.source_slice(slice_number))
-
-        chosen = [wanted[number] for number in numbers]
-        search = Search(session, window, chosen, turn=job.turn, shown=tell)
-        masks = search.find(across=job.engine.looks_across)
-        found |= dict(zip(numbers, masks, strict=True))
-        job.clock.lap("masks")
-        job.tell(len(found) / len(wanted))
-    if job.engine.read_ahead is not None:
-        used = {(one.view, windows[number]): None for number, one in found.items()}
-        for view, window in used:
-            job.engine.read_ahead.want(view.features(window))
-    return [found[number] for number in range(len(wanted))]
+def _plain(prompt: ObjectPrompt) -> ObjectPrompt:
+    """The prompt without what software adds to names, under the name that was written."""
+    if prompt.text is None or plain(prompt.text) == prompt.text:
+        return prompt
+    return replace(prompt, text=plain(prompt.text), name=prompt.name or prompt.text.strip())
 
 
-def _recognised(session: VolumeSession, prompt: ObjectPrompt, turn: Turn) -> str | None:
-    """Name of the known structure that a box without words is drawn round."""
-    if prompt.text is not None or prompt.box_ijk is None or prompt.mask is not None:
-        return None
-    key = session.structure_in_box(prompt.box_ijk, turn)
-    return None if key is None else vocabulary.STRUCTURES[key].name
-
-
-def _text_tokens(session: VolumeSession, prompts: Sequence[ObjectPrompt]) -> list[Float[Tensor, " c"] | None]:
-    phrases = [prompt.text for prompt in prompts if prompt.text is not None]
-    tokens = iter(session.text_tokens(phrases)) if phrases else iter(())
-    return [next(tokens) if prompt.text is not None else None for prompt in prompts]
-
-
-def _window(volume: CTVolume, prompt: ObjectPrompt) -> Window:
-    """From the words; without them from what the box holds, the HU under the click, or of what was drawn."""
-    by_words = prompt.window()
-    if by_words is not None:
-        return by_words
-    clicked = [
-        _window_at(volume, point) for point, label in zip(prompt.points_ijk, prompt.point_labels, strict=True) if label
-    ]
-    if prompt.box_ijk is not None:
-        found = window_of_box(volume.hu, prompt.box_ijk)
-        agreed = len(clicked) > 1 and len(set(clicked)) == 1
-        return clicked[0] if found == "soft" and agreed else found
-    if clicked:
-        return max(sorted(set(clicked)), key=clicked.count)
-    drawn = prompt.scribbles == ON_OBJECT if prompt.scribbles is not None else prompt.mask
-    return window_at(float(np.median(volume.hu[drawn])))
-
-
-def _window_at(volume: CTVolume, point_ijk: tuple[float, float, float]) -> Window:
-    i, j, k = (int(np.clip(round(p), 0, s - 1)) for p, s in zip(point_ijk, volume.shape_ijk, strict=True))
-    return window_at(float(np.median(volume.hu[max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2, k])))
-
-
-class _Clock:
-    """Seconds spent in each part of a request."""
-
-    def __init__(self) -> None:
-        self.start = self.last = time.perf_counter()
-        self.laps: dict[str, float] = {}
-
-    def lap(self, name: str) -> None:
-        """Add the time since the last lap to a part."""
-        now = time.perf_counter()
-        self.laps[name] = self.laps.get(name, 0.0) + now - self.last
-        self.last = now
-
-    def total(self) -> dict[str, float]:
-        """All parts and their sum."""
-        return {**self.laps, "total": time.perf_counter() - self.start}
-
-
-@dataclass
-class _Job:
-    """One request on its way."""
-
-    engine: Engine
-    claim: Claim
-    progress: Progress
-    shown: SliceShown | None
-    clock: _Clock = field(default_factory=_Clock)
-
-    told: float = 0.0
-
-    def tell(self, share: float) -> None:
-        """Tell of progress, which never goes back, though an object may be looked for twice."""
-        if share > self.told:
-            self.told = share
-            self.progress(share)
-
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Have the device for a step, unless a later request has replaced this one."""
-        with self.engine.turn():
-            self.claim.check()
-            yield
+def _box_of(prompt: ObjectPrompt) -> BoxIJK:
+    assert prompt.box_ijk is not None
+    return prompt.box_ijk

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,12 @@ from medvlsam2.errors import InvalidPrompt
 from medvlsam2.tasks.phrases import wholes
 from medvlsam2.tasks.phrases.several import objects_in
 
+NOT_UNDERSTOOD = re.compile(
+    "^(?:larger|smaller) (?!.* in )|without|opposite|above|below|under|between|behind|lateral|beside|in front|around|"
+    "(?:left|right) of the"
+)
+"""Phrases that the model was taught and answers with another organ: they are refused (test_unclear.py)."""
+
 
 @pytest.mark.parametrize(
     ("phrase", "objects"),
@@ -21,6 +29,10 @@ from medvlsam2.tasks.phrases.several import objects_in
         ("kidneys / spleen", ("kidneys", "spleen")),
         ("L1 and L2", ("L1", "L2")),
         ("liver spleen", ("liver", "spleen")),
+        ("liver spleen left lung stomach", ("liver", "spleen", "left lung", "stomach")),
+        ("left kidney left lung", ("left kidney", "left lung")),
+        ("liver|spleen", ("liver", "spleen")),
+        ("liver_1, Spleen copy", ("liver_1", "Spleen copy")),
         ("liver, Liver and hepar", ("liver",)),
         ("the largest cyst and the spleen", ("the largest cyst", "the spleen")),
         ("kidney and renal cyst", ("kidney", "renal cyst")),
@@ -36,7 +48,7 @@ def test_a_list_is_several(phrase: str, objects: tuple[str, ...]) -> None:
     "phrase",
     [
         *("left and right kidney", "trachea and bronchi", "portal and splenic veins", "left renal cyst"),
-        *("the vertebra between L1 and L3", "the kidney with cysts and stones", "heart left ventricle"),
+        *("the kidney with cysts and stones", "heart left ventricle", "lesion near the liver and the spleen"),
     ],
 )
 def test_one_name_with_and_is_one(phrase: str) -> None:
@@ -92,7 +104,7 @@ def test_a_number_is_no_negation_and_a_level_no_side() -> None:
         "left rib no. 3",
         "L 3 right nodule",
         "both kidneys",
-        "between the left kidney and the right kidney",
+        "lesion between the left kidney and the right kidney",
     ):
         assert objects_in(phrase) == (phrase,)
 
@@ -101,7 +113,7 @@ def test_no_name_and_no_phrase_that_the_model_learned_is_torn_apart(small_phanto
     learned = [each.phrase for each in phrases(small_phantom.facts, np.random.default_rng(0))]
     known = [text for each in vocabulary.STRUCTURES.values() for text in (each.name, *each.synonyms)]
     assert len(learned) > 50
-    for phrase in (*learned, *known):
+    for phrase in (*known, *(each for each in learned if not NOT_UNDERSTOOD.search(each))):
         assert len(objects_in(phrase)) == 1, phrase
 
 

@@ -57,7 +57,7 @@ class SharedClicks:
             return target, ()
         note = (
             f"{left_out} background clicks belong to an object that was segmented before and are not used for "
-            f"'{prompt.display_name}'."
+            f"'{prompt.shown_name}'."
         )
         return replace(target, prompt=_with(prompt, kept)), (note,)
 

@@ -28,13 +28,13 @@ def require_together(prompt: ObjectPrompt, volume: CTVolume) -> None:
     reach_ijk = _lengthened(box_ijk, volume)
     for number, (point, label) in enumerate(zip(prompt.points_ijk, prompt.point_labels, strict=True), start=1):
         if label == 1 and is_inside(point, volume) and not _holds(reach_ijk, voxel_of(point, volume.shape_ijk)):
-            raise _apart(f"Click {number} on '{prompt.display_name}' at voxel {_shown(point)} lies", "click", box_ijk)
+            raise _apart(f"Click {number} on '{prompt.shown_name}' at voxel {_shown(point)} lies", "click", box_ijk)
     place = tuple(slice(max(0, low), max(0, high)) for low, high in zip(box_ijk[::2], box_ijk[1::2], strict=True))
     drawn = None if prompt.scribbles is None else prompt.scribbles == ON_OBJECT
     for what, marked in (("strokes", drawn), ("mask", prompt.mask)):
         if marked is not None and marked.any() and not marked[place].any():
             verb = "lie" if what == "strokes" else "lies"
-            raise _apart(f"All of the {what} on '{prompt.display_name}' {verb}", what, box_ijk)
+            raise _apart(f"All of the {what} on '{prompt.shown_name}' {verb}", what, box_ijk)
 
 
 def _lengthened(box_ijk: BoxIJK, volume: CTVolume) -> BoxIJK:

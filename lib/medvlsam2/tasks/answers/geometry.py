@@ -21,8 +21,7 @@ from medvlsam2.data.volume import CTVolume
 from medvlsam2.model.object_query import ObjectMasks
 from medvlsam2.tasks.answers.intensity import by_intensity, voxel_of
 from medvlsam2.tasks.looks import Found
-from medvlsam2.tasks.phrases.several import is_pair
-from medvlsam2.tasks.phrases.wholes import parts_of
+from medvlsam2.tasks.phrases.wholes import is_pair, is_series
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.transforms.spatial import BoxIJK
 
@@ -110,7 +109,7 @@ def is_one_piece(text: str | None) -> bool:
     known = None if text is None else vocabulary.lookup(text)
     if known is None or known.is_finding or known.category.meaning != "Anatomical Structure":
         return False
-    return not is_pair(known) and not any(part.startswith(("rib", "vertebrae")) for part in parts_of(known.key))
+    return not is_pair(known) and not is_series(known)
 
 
 def mark_by_intensity(

@@ -47,7 +47,7 @@ class Judge:
             if calibration is not None and not calibration.is_present(self.seen[number]):
                 one.masks.mask_logits.fill_(EMPTY_LOGIT)
         for number, (side, became) in bound.items():
-            note = told(self.prompts[number].display_name, side, became, is_left=found[number].is_anywhere)
+            note = told(self.prompts[number].shown_name, side, became, is_left=found[number].is_anywhere)
             self.notes += [note] if note is not None else []
 
     def confident(self, number: int, result: ObjectResult) -> ObjectResult:

@@ -1,18 +1,17 @@
-"""Clicks that lie outside the scan: they are left out, and the reply says so."""
+"""Clicks that cannot be used, outside the scan or contradicting others: they are left out, and the reply says so."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidPrompt
+from medvlsam2.tasks.answers.geometry import is_learned
+from medvlsam2.tasks.answers.intensity import voxel_of
 from medvlsam2.tasks.prompts import ObjectPrompt
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -24,30 +23,57 @@ class Kept:
     """What was left out, a sentence for each click."""
 
 
-def without_stray_clicks(prompt: ObjectPrompt, volume: CTVolume) -> Kept:
-    """Leave out clicks outside the scan; where no other click remains and no box, nothing is left out.
+def usable_clicks(prompt: ObjectPrompt, volume: CTVolume, learned: Collection[str]) -> Kept:
+    """Leave out clicks outside the scan, and those beside the object in a voxel that was also clicked as on it.
 
-    A viewer keeps the clicks of a segment: one that slipped beside the scan would make every later request fail.
-    The prompt whose only clicks lie outside is refused where it is used, with the place of the first.
+    A viewer keeps the clicks of a segment: one that slipped beside the scan would make every later request fail. Where
+    no click is left, a name that the model learned is enough; a prompt without one is refused where it is used, with
+    the place of the first click.
+
+    Args:
+        prompt: with clicks or without.
+        volume: the scan.
+        learned: vocabulary keys that the model learned.
     """
+    inside = without_stray_clicks(prompt, volume, learned)
+    agreed = _without_contradictions(inside.prompt, volume)
+    return Kept(agreed.prompt, inside.notes + agreed.notes)
+
+
+def without_stray_clicks(prompt: ObjectPrompt, volume: CTVolume, learned: Collection[str]) -> Kept:
+    """Leave out clicks outside the scan, unless nothing would be left that says what is meant."""
     inside = [is_inside(point, volume) for point in prompt.points_ijk]
-    if all(inside) or not (any(inside) or prompt.box_ijk is not None):
+    if all(inside):
         return Kept(prompt, ())
     try:
-        kept = replace(
-            prompt,
-            points_ijk=_those(prompt.points_ijk, inside),
-            point_labels=_those(prompt.point_labels, inside),
-        )
-    except InvalidPrompt:  # all that remains lies beside the object
+        kept = _with_clicks(prompt, inside)
+    except InvalidPrompt:  # all that remains lies beside the object, or nothing remains
         return Kept(prompt, ())
+    is_named = kept.text is not None and kept.is_understood and is_learned(kept.text, learned)
+    if not kept.is_placed and not is_named:
+        return Kept(prompt, ())
+    instead = "" if kept.is_placed else f" What is marked was looked for by the name '{kept.shown_words}' alone."
     notes = tuple(
-        f"Click {number} of '{prompt.display_name}' at voxel {_shown(point)} lies outside the scan of shape "
-        f"{volume.shape_ijk} and is not used."
+        f"Click {number} of '{prompt.shown_name}' at voxel {_shown(point)} lies outside the scan of shape "
+        f"{volume.shape_ijk} and is not used.{instead}"
         for number, (point, fits) in enumerate(zip(prompt.points_ijk, inside, strict=True), start=1)
         if not fits
     )
     return Kept(kept, notes)
+
+
+def _without_contradictions(prompt: ObjectPrompt, volume: CTVolume) -> Kept:
+    """Leave out clicks beside the object in a voxel that was clicked as on it: a viewer may send old ones along."""
+    voxels = [voxel_of(point, volume.shape_ijk) for point in prompt.points_ijk]
+    on = {voxel for voxel, label in zip(voxels, prompt.point_labels, strict=True) if label}
+    fits = [bool(label) or voxel not in on for voxel, label in zip(voxels, prompt.point_labels, strict=True)]
+    notes = tuple(
+        f"Click {number} beside '{prompt.shown_name}' lies in voxel {voxel}, which was clicked as on it too: it is not "
+        "used."
+        for number, (voxel, fit) in enumerate(zip(voxels, fits, strict=True), start=1)
+        if not fit
+    )
+    return Kept(_with_clicks(prompt, fits) if notes else prompt, notes)
 
 
 def is_inside(point_ijk: tuple[float, float, float], volume: CTVolume) -> bool:
@@ -55,8 +81,14 @@ def is_inside(point_ijk: tuple[float, float, float], volume: CTVolume) -> bool:
     return all(-0.5 <= place <= size - 0.5 for place, size in zip(point_ijk, volume.shape_ijk, strict=True))
 
 
-def _those(items: Sequence[T], wanted: Sequence[bool]) -> tuple[T, ...]:
-    return tuple(item for item, is_wanted in zip(items, wanted, strict=True) if is_wanted)
+def _with_clicks(prompt: ObjectPrompt, wanted: Sequence[bool]) -> ObjectPrompt:
+    kept = [
+        (point, label)
+        for point, label, is_wanted in zip(prompt.points_ijk, prompt.point_labels, wanted, strict=True)
+        if is_wanted
+    ]
+    points, labels = tuple(point for point, _ in kept), tuple(label for _, label in kept)
+    return replace(prompt, points_ijk=points, point_labels=labels)
 
 
 def _shown(point_ijk: tuple[float, float, float]) -> tuple[float, ...]:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
+from collections.abc import Sequence
+from itertools import combinations, pairwise
 from typing import Final
 
 from medvlsam2.data import vocabulary
-from medvlsam2.data.language import lesions
 from medvlsam2.data.language.clinical import structures_in
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.tasks.phrases import wholes
+from medvlsam2.tasks.phrases.plain import plain
+from medvlsam2.tasks.phrases.sides import LEFT, RIGHT
+from medvlsam2.tasks.phrases.unclear import require_clear, short
 
 _BETWEEN: Final = re.compile(
-    r"\s*[;,\n]\s*(?:and\s+|or\s+|plus\s+)?|\s+(?:and|plus|or|as well as|together with|along with)\s+|\s*[&+/]\s*",
+    r"\s*[;,\n]\s*(?:and\s+|or\s+|plus\s+)?|\s+(?:and|plus|or|as well as|together with|along with|und|et|y)\s+|"
+    r"\s*[&+/|\\]\s*",
     re.IGNORECASE,
 )
 _RELATION: Final = re.compile(
@@ -27,23 +31,16 @@ _BOTH_SIDES: Final = re.compile(
 )
 _POINTS_BACK: Final = re.compile(r"\b(?:its|their|his|her|it|them)\b", re.IGNORECASE)
 _SIDE: Final = re.compile(r"\b(left|right|lt|rt)\b", re.IGNORECASE)
-_LEFT: Final = re.compile(r"\b(?:left|lt|l(?!\W*\d)|sinister|sinistra)\b", re.IGNORECASE)
-_RIGHT: Final = re.compile(r"\b(?:right|rt|r(?!\W*\d)|dexter|dextra)\b", re.IGNORECASE)
-_NEGATION: Final = re.compile(
-    r"\b(?:not|no(?!\W*\d)|without|except(?:ing)?|excluding|(?:other|rather) than|(?:apart|aside) from|instead of|"
-    r"minus|neither|nor|never)\b|n['’]t\b",
-    re.IGNORECASE,
-)
-"""Words that say what is not wanted: the model finds what a phrase names, and would find just that. "rib no. 3" is a
-number."""
+MOST_WORDS: Final = 40
+"""A longer phrase is no list of names without commas."""
 
 
 def objects_in(phrase: str) -> tuple[str, ...]:
     """The phrases of the single objects that a phrase names, in order, each once.
 
     Raises:
-        InvalidPrompt: where the phrase can be read in two ways, says what is not wanted, or gives one
-            object two sides.
+        InvalidPrompt: where the phrase can be read in two ways or as something else than it says, or gives one object
+            two sides.
 
     Example:
         >>> objects_in("the left kidney, spleen and liver")
@@ -52,7 +49,7 @@ def objects_in(phrase: str) -> tuple[str, ...]:
         (('portal vein and splenic vein',), ('the largest cyst in the liver',))
     """
     whole = phrase.strip()
-    _require_no_negation(whole)
+    require_clear(whole)
     parts = [part for part in _BETWEEN.split(_BOTH_SIDES.sub("", whole)) if part.strip()]
     if len(parts) < 2:
         parts = list(_side_by_side(whole))
@@ -65,13 +62,13 @@ def objects_in(phrase: str) -> tuple[str, ...]:
         return (whole,)
     if _is_one_site_of_two(parts) or _leaves_the_side_open(parts) or any(map(_POINTS_BACK.search, parts)):
         raise InvalidPrompt(
-            f"'{_short(whole)}' can be read in two ways. Name every object in full, with its side and its place, and "
+            f"'{short(whole)}' can be read in two ways. Name every object in full, with its side and its place, and "
             "a comma between: e.g. 'left kidney, left ureter' or 'cyst in the liver, cyst in the spleen'."
         )
     unclear = [part for part in parts if not _names_something(part)]
     if unclear and _names_something(whole):
         raise InvalidPrompt(
-            f"'{_short(whole)}' names more than one object, and '{_short(unclear[0])}' is none that the model knows. "
+            f"'{short(whole)}' names more than one object, and '{short(unclear[0])}' is none that the model knows. "
             f"Did you mean {', '.join(vocabulary.nearest(unclear[0]))}? Write every object in full."
         )
     return (whole,) if unclear else _each_once(parts)
@@ -86,36 +83,19 @@ def require_one(phrase: str) -> None:
     objects = objects_in(phrase)
     if len(objects) > 1:
         raise InvalidPrompt(
-            f"'{_short(phrase)}' names {len(objects)} objects ({', '.join(map(_short, objects))}), and one segment "
+            f"'{short(phrase)}' names {len(objects)} objects ({', '.join(map(short, objects))}), and one segment "
             "holds one. Ask for each of them."
         )
-
-
-def _require_no_negation(whole: str) -> None:
-    negation = _NEGATION.search(whole)
-    if negation is not None and vocabulary.lookup(whole) is None and not _is_other_of_a_pair(whole):
-        raise InvalidPrompt(
-            f"'{_short(whole)}' says with '{negation.group()}' what is not wanted, and the model looks for what a "
-            "phrase names. Name what is wanted, e.g. 'left kidney' rather than 'the kidney that is not on the right'."
-        )
-
-
-def _is_other_of_a_pair(whole: str) -> bool:
-    """Whether it is "kidney without the cyst", the one negation that models are taught: a pair, and one finding."""
-    one, word, finding = whole.partition(" without ")
-    pair, found = vocabulary.lookup(one), vocabulary.lookup(finding)
-    is_one_finding = word != "" and ((found is not None and found.is_finding) or finding.split()[-1] in lesions.KINDS)
-    return is_one_finding and pair is not None and is_pair(pair) and _NEGATION.search(finding) is None
 
 
 def _require_one_side_each(whole: str, parts: list[str]) -> None:
     """Refuse "left right kidney", where both sides are said of one object, and "left lung and right"."""
     for part in parts:
-        is_left, is_right = (side.search(_BOTH_SIDES.sub("", part)) is not None for side in (_LEFT, _RIGHT))
-        is_side_alone = (is_left or is_right) and re.sub(r"\W", "", _RIGHT.sub("", _LEFT.sub("", part))) == ""
+        is_left, is_right = (side.search(_BOTH_SIDES.sub("", part)) is not None for side in (LEFT, RIGHT))
+        is_side_alone = (is_left or is_right) and re.sub(r"\W", "", RIGHT.sub("", LEFT.sub("", part))) == ""
         if (is_left and is_right) or is_side_alone:
             raise InvalidPrompt(
-                f"'{_short(whole)}' does not say clearly which side is meant. Give every object one side and its name, "
+                f"'{short(whole)}' does not say clearly which side is meant. Give every object one side and its name, "
                 "e.g. 'left kidney' or 'left kidney, right kidney'."
             )
 
@@ -139,14 +119,29 @@ def _are_parts(parts: list[str], whole: vocabulary.Structure) -> bool:
 
 
 def _side_by_side(whole: str) -> tuple[str, ...]:
-    """Two names with nothing between them ("liver spleen"), neither a part of the other, or one phrase."""
-    words, known = whole.split(), vocabulary.lookup(whole)
-    for end in range(1, len(words)):
-        one, other = " ".join(words[:end]), " ".join(words[end:])
-        is_list = known is None or _are_parts([one, other], known)
-        if is_list and _is_anatomy(one) and _is_anatomy(other) and not _are_nested(one, other):
-            return _each_once([one, other])
-    return (whole,)
+    """Names with nothing between them ("liver spleen stomach"), none a part of another, or one phrase."""
+    known, names = vocabulary.lookup(whole), _names_in_a_row(whole.split())
+    if len(names) < 2 or any(_are_nested(one, other) for one, other in combinations(names, 2)):
+        return (whole,)
+    return _each_once(names) if known is None or _are_parts(names, known) else (whole,)
+
+
+def _names_in_a_row(words: Sequence[str]) -> list[str]:
+    """The fewest names of anatomy, each with one side at most, that make up all the words; none where none do."""
+    if len(words) > MOST_WORDS:
+        return []
+    fewest: list[list[str] | None] = [None] * len(words) + [[]]
+    for start in reversed(range(len(words))):
+        for end in range(start + 1, len(words) + 1):
+            name, rest = " ".join(words[start:end]), fewest[end]
+            best = fewest[start]
+            if rest is not None and (best is None or len(rest) + 1 < len(best)) and _is_one_organ(name):
+                fewest[start] = [name, *rest]
+    return fewest[0] or []
+
+
+def _is_one_organ(name: str) -> bool:
+    return _is_anatomy(name) and len(LEFT.findall(name)) + len(RIGHT.findall(name)) < 2
 
 
 def _are_nested(one: str, other: str) -> bool:
@@ -155,7 +150,8 @@ def _are_nested(one: str, other: str) -> bool:
 
 
 def _names_something(part: str) -> bool:
-    return vocabulary.lookup(part) is not None or bool(structures_in(part)) or _has_known_word(part)
+    words = plain(part)
+    return vocabulary.lookup(words) is not None or bool(structures_in(words)) or _has_known_word(words)
 
 
 def _has_known_word(part: str) -> bool:
@@ -179,24 +175,15 @@ def _leaves_the_side_open(parts: list[str]) -> bool:
     sided = False
     for part in parts:
         structure = vocabulary.lookup(part)
-        if sided and structure is not None and _SIDE.search(part) is None and is_pair(structure):
+        if sided and structure is not None and _SIDE.search(part) is None and wholes.is_pair(structure):
             return True
         sided = sided or _SIDE.search(part) is not None
     return False
 
 
-def is_pair(structure: vocabulary.Structure) -> bool:
-    """Whether a structure is a left one and a right one together."""
-    return {vocabulary.STRUCTURES[part].side for part in structure.parts} == {"left", "right"}
-
-
 def _each_once(parts: list[str]) -> tuple[str, ...]:
     found: dict[str, str] = {}
     for part in parts:
-        known = vocabulary.lookup(part)
+        known = vocabulary.lookup(plain(part))
         found.setdefault(known.key if known is not None else part.lower().strip(), part.strip())
     return tuple(found.values())
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 80 else text[:79] + "…"

@@ -9,6 +9,7 @@ from typing import Final
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language.clinical import structures_in
 from medvlsam2.data.vocabulary import Side, Structure
+from medvlsam2.tasks.phrases.wholes import is_pair
 
 CROSSING: Final = (
     *("brachiocephalic_vein", "iliac_vena", "iliac_artery", "subclavian_artery", "common_carotid_artery"),
@@ -17,7 +18,9 @@ CROSSING: Final = (
 """Sided structures that begin in the middle of the body, or reach it: they are not cut at the middle."""
 BESIDE_THE_LUNG: Final = frozenset({"pleural_effusion"})
 """Findings without a site that lie beside a lung."""
-_SIDE: Final = re.compile(r"\b(left|right|lt|rt|left-sided|right-sided)\b\.?", re.IGNORECASE)
+LEFT: Final = re.compile(r"\b(?:left|lt|l(?!\W*\d)|sinister|sinistra)\b", re.IGNORECASE)
+RIGHT: Final = re.compile(r"\b(?:right|rt|r(?!\W*\d)|dexter|dextra)\b", re.IGNORECASE)
+"""Words for the sides. "L1" is a vertebra."""
 
 
 @dataclass(frozen=True)
@@ -61,15 +64,21 @@ def _of_name(known: Structure) -> Sided | None:
 
 
 def _of_phrase(phrase: str) -> Sided | None:
-    sides: set[Side] = {"left" if word.lower().startswith("l") else "right" for word in _SIDE.findall(phrase)}
-    if len(sides) != 1:
+    is_left, is_right = LEFT.search(phrase) is not None, RIGHT.search(phrase) is not None
+    if is_left == is_right:
         return None
-    (side,) = sides
+    side: Side = "left" if is_left else "right"
     named = [vocabulary.STRUCTURES[key] for key in structures_in(phrase)]
-    if any(structure.side is None and _SIDE.search(structure.name) for structure in named):
+    if any(structure.side is None and _has_side(structure.name) for structure in named):
         return None  # a chamber of the heart: left and right are names there
     organ = next((structure.key for structure in named if structure.side == side), None)
-    return Sided(side, organ or _site_on(side, vocabulary.lookup(_SIDE.sub(" ", phrase))), is_finding=True)
+    halves = (_half(structure, side) for structure in named if is_pair(structure))
+    finding = vocabulary.lookup(LEFT.sub(" ", RIGHT.sub(" ", phrase)))
+    return Sided(side, organ or next(halves, None) or _site_on(side, finding), is_finding=True)
+
+
+def _has_side(name: str) -> bool:
+    return LEFT.search(name) is not None or RIGHT.search(name) is not None
 
 
 def _site_on(side: Side, finding: Structure | None) -> str | None:
@@ -78,8 +87,12 @@ def _site_on(side: Side, finding: Structure | None) -> str | None:
         return None
     if _base(finding) in BESIDE_THE_LUNG:
         return f"lung_{side}"
-    parts = vocabulary.STRUCTURES[finding.site].parts if finding.site is not None else ()
-    return next((part for part in parts if vocabulary.STRUCTURES[part].side == side), None)
+    return None if finding.site is None else _half(vocabulary.STRUCTURES[finding.site], side)
+
+
+def _half(pair: Structure, side: Side) -> str | None:
+    """The part of a structure that is on one side."""
+    return next((part for part in pair.parts if vocabulary.STRUCTURES[part].side == side), None)
 
 
 def _base(structure: Structure) -> str:

@@ -25,6 +25,16 @@ HOLDS_MORE: Final[Mapping[str, tuple[str, ...]]] = {
 """Structures that hold others without being their union."""
 
 
+def is_pair(structure: vocabulary.Structure) -> bool:
+    """Whether a structure is a left one and a right one together."""
+    return {vocabulary.STRUCTURES[part].side for part in structure.parts} == {"left", "right"}
+
+
+def is_series(structure: vocabulary.Structure) -> bool:
+    """Whether a structure is several ribs or vertebrae, or holds them."""
+    return any(part.startswith(("rib", "vertebrae")) for part in parts_of(structure.key))
+
+
 @cache
 def parts_of(key: str) -> frozenset[str]:
     """Keys of all parts of a structure, and of their parts.

@@ -1,0 +1,57 @@
+"""One request on its way: its turns on the device, its progress, and the seconds that its parts took."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from medvlsam2.tasks.engine import Engine
+from medvlsam2.tasks.turns import Claim
+
+Progress = Callable[[float], None]
+SliceShown = Callable[[int, int], None]
+
+
+class Clock:
+    """Seconds spent in each part of a request."""
+
+    def __init__(self) -> None:
+        self.start = self.last = time.perf_counter()
+        self.laps: dict[str, float] = {}
+
+    def lap(self, name: str) -> None:
+        """Add the time since the last lap to a part."""
+        now = time.perf_counter()
+        self.laps[name] = self.laps.get(name, 0.0) + now - self.last
+        self.last = now
+
+    def total(self) -> dict[str, float]:
+        """All parts and their sum."""
+        return {**self.laps, "total": time.perf_counter() - self.start}
+
+
+@dataclass
+class Job:
+    """One request on its way."""
+
+    engine: Engine
+    claim: Claim
+    progress: Progress
+    shown: SliceShown | None
+    clock: Clock = field(default_factory=Clock)
+    told: float = 0.0
+
+    def tell(self, share: float) -> None:
+        """Tell of progress, which never goes back, though an object may be looked for twice."""
+        if share > self.told:
+            self.told = share
+            self.progress(share)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Have the device for a step, unless a later request has replaced this one."""
+        with self.engine.turn():
+            self.claim.check()
+            yield
