@@ -19,7 +19,8 @@ from monailabel.interfaces.app import MONAILabelApp
 from label_tasks import segmentation
 from label_tasks.failures import errors_as_http
 from medvlsam2 import errors
-from medvlsam2.tasks.segment import segment
+from medvlsam2.tasks.answers.results import ObjectResult
+from medvlsam2.tasks.segment import Segmentation, segment
 
 APP_DIR = Path(__file__).resolve().parents[3] / "apps" / "medvlsam2"
 SHAPE = (5, 7, 9)
@@ -168,6 +169,19 @@ class TestMasks:
         assert refusal.value.status_code == 422
         assert "(0, 3, 0, 3, 20, 31)" in refusal.value.detail
         assert "(5, 7, 9)" in refusal.value.detail
+
+    @pytest.mark.parametrize("click", [{"foreground": [[-4, 5, 6]]}, {"background": [[1, 1, 1]]}])
+    def test_clicks_never_empty_a_segment(
+        self, ask: Ask, monkeypatch: pytest.MonkeyPatch, click: dict[str, object]
+    ) -> None:
+        """Clicks of which none says where the object is leave its name, and that may be nowhere in the scan."""
+        nowhere = ObjectResult("liver", False, 0.9, 0.0, 0.0, {}, None, values=(1,))
+        empty = Segmentation(np.zeros(SHAPE, dtype=np.uint8), (nowhere,), (), {})
+        monkeypatch.setattr(segmentation, "segment", lambda *_, **__: empty)
+        with pytest.raises(HTTPException) as refusal:
+            ask("medvlsam2_interactive", label="liver", **click)
+        assert refusal.value.status_code == 422
+        assert "Not present: 'liver'" in refusal.value.detail
 
     def test_a_click_outside_its_box_is_refused(self, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(segmentation, "segment", segment)

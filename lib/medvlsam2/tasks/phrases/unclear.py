@@ -56,7 +56,7 @@ _WHICH: Final = re.compile(
 _REAL_WORDS: Final = frozenset(
     {
         *("light", "bright", "tight", "eight", "sight", "night", "might", "fight", "height", "wright", "weight"),
-        *("lift", "loft", "let", "cleft", "heft", "lest", "lent", "leaf", "leat", "lefts", "rights", "upright"),
+        *("lift", "loft", "let", "cleft", "heft", "lest", "lent", "leaf", "lefts", "rights", "upright"),
     }
 )
 """Words one letter away from "left" or "right" that are no typing errors."""
