@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,6 +16,7 @@ from medvlsam2.tasks.looks import Found
 from medvlsam2.tasks.phrases.sides import side_in
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import segment
+from medvlsam2.tasks.view import View
 from medvlsam2.transforms.guided import MOST
 from medvlsam2.transforms.spatial import SpatialRecord, label_map_to_source
 
@@ -66,4 +65,15 @@ def _found(record: SpatialRecord) -> Found:
         iou=torch.ones(record.num_slices),
         conditioning_slices=(),
     )
-    return Found(masks, cast("Any", SimpleNamespace(record=record)))
+    return Found(masks, _FlatView(record))
+
+
+class _FlatView(View):
+    """A view of which only the place is asked."""
+
+    def __init__(self, record: SpatialRecord) -> None:
+        self._record = record
+
+    @property
+    def record(self) -> SpatialRecord:
+        return self._record

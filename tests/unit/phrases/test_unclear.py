@@ -90,7 +90,7 @@ def test_one_of_several_is_not_chosen_by_a_comparison(phrase: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "phrase", ["lefft kidney", "rihght kidney", "righ kidney", "rght lung", "lft kidney", "cyst in the elft kidney"]
+    "phrase", ["lefft kidney", "rihght kidney", "rght lung", "lft kidney", "cyst in the elft kidney"]
 )
 def test_a_misspelt_side_is_refused(phrase: str) -> None:
     """ "lefft kidney" gave both kidneys."""
