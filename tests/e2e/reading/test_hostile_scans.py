@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
 import requests
+import SimpleITK as sitk
 
 META = (
     "ObjectType = Image\nNDims = {dims}\nBinaryData = True\nDimSize = 24 20 10\n{more}ElementType = MET_SHORT\n"
@@ -35,13 +37,13 @@ def bomb() -> bytes:
     return gzip.compress(header.binaryblock + bytes(4 + 2**27), 1)
 
 
-def infer(server: Any, name: str, content: bytes) -> requests.Response:
+def infer(server: Any, name: str, content: bytes, output: str = "json") -> requests.Response:
     """Upload a scan as a session and ask for the liver in it; the first refusal, or the answer."""
     client = requests.Session()
     made = client.put(f"{server.url}/session/", files={"files": (name, content)}, timeout=60)
     if not made.ok:
         return made
-    query = {"session_id": made.json()["session_id"], "output": "json"}
+    query = {"session_id": made.json()["session_id"], "output": output}
     data = {"params": '{"prompt": "liver"}'}
     return client.post(f"{server.url}/infer/medvlsam2_referring", params=query, data=data, timeout=180)
 
@@ -56,6 +58,10 @@ HOSTILE = {
         "4000 x 4000 x 5000",
     ),
     "page.nii.gz": (b"<html>404</html>", "HTML"),
+    "long.mhd": (META.format(dims=3, more=PLACED).replace("LOCAL", "n" * 5000).encode(), "only a file beside"),
+    "twice.mha": (META.format(dims=3, more=PLACED + "Origin = 0 0 0\nOffset = 1 2 3\n").encode() + body(), "different"),
+    "double.nrrd": (NRRD.format(dims=3, sizes="24 20 10", more="space: LPS\nspace: RAS\n").encode() + body(), "twice"),
+    "misnamed.nii.gz": (NRRD.format(dims=3, sizes="24 20 10", more="").encode() + body(), "is a NRRD file"),
 }
 
 
@@ -75,3 +81,13 @@ def test_the_reply_warns_that_sides_and_sizes_are_not_known(server: Any) -> None
     warnings = " ".join(reply.json()["warnings"])
     assert "left/right is not known" in warnings
     assert "1 mm was assumed" in warnings
+
+
+def test_a_mask_of_a_scan_in_centimetres_lies_on_the_scan_that_viewers_get(server: Any, tmp_path: Path) -> None:
+    """They get it as a NIfTI in mm, so the mask is in mm too."""
+    placed = 'space: LPS\nspace directions: (0.5,0,0) (0,0.5,0) (0,0,0.6)\nspace units: "cm" "cm" "cm"\n'
+    header = NRRD.format(dims=3, sizes="24 20 10", more=placed)
+    reply = infer(server, "centimetres.nrrd", header.encode() + body(), output="image")
+    assert reply.status_code == 200, reply.text
+    (tmp_path / "mask.nrrd").write_bytes(reply.content)
+    assert sitk.ReadImage(str(tmp_path / "mask.nrrd")).GetSpacing() == pytest.approx((5, 5, 6))
