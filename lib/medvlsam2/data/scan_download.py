@@ -9,9 +9,9 @@ instead, and masks then fit voxel by voxel. How a route uses this module::
         source = as_one_file(source, cache_folder, image_id)
     return FileResponse(source, filename=download_name(source, image_id))
 
-A reply that names a sample must name ``cache_name(…)`` as its ``name``: Slicer chooses its reader by the ending, and
-takes a file of that name from its cache, whatever server it came from. It must not give a ``path`` or a ``checksum`` of
-what it will not send.
+A reply that names a sample must name ``download_name(…)`` as its ``name`` (Slicer chooses its reader by the ending),
+and must not give a ``path`` or a ``checksum`` of what it will not send. It must give the checksum of what it will send:
+Slicer keeps downloads by their file name alone, and would show another scan of that name.
 """
 
 from __future__ import annotations
@@ -39,9 +39,6 @@ from medvlsam2.data.volume_files import write_volume
 from medvlsam2.errors import UnreadableVolume, VolumeTooLarge
 
 DOWNLOAD_SUFFIX: Final = ".nii.gz"
-
-MARK_DIGITS: Final = 12
-"""Hexadecimal digits that tell states of scans apart: 48 bits, enough for any cache of a viewer."""
 
 _NRRD_ENCODINGS_OF_ITK: Final = ("raw", "gzip", "gz", "txt", "text", "ascii", "hex")
 _NRRD_SPACES_OF_ITK: Final = (
@@ -84,19 +81,6 @@ def download_name(source: Path, image_id: str) -> str:
         'chest.nii.gz'
     """
     return f"{image_id}{known_suffix(source) if loads_as_it_is(source) else DOWNLOAD_SUFFIX}"
-
-
-def cache_name(source: Path, image_id: str) -> str:
-    """Another file name for each scan and each state of it, under which a viewer may keep the scan for ever.
-
-    Slicer keeps what it downloads by its file name alone: of two scans with one id, in two studies folders or before
-    and after a change, it would show the first for both.
-    """
-    plain = download_name(source, image_id)
-    if not source.exists():
-        return plain
-    suffix = plain.removeprefix(image_id)
-    return f"{image_id}.{_state(source) if loads_as_it_is(source) else _fingerprint(source)[:MARK_DIGITS]}{suffix}"
 
 
 def write_nifti(source: Path, target: Path, image_id: str | None = None) -> tuple[str, ...]:
@@ -203,13 +187,6 @@ def _shear(affine: Float[np.ndarray, "4 4"]) -> float:
     """Largest cosine between two different axes; 0 for a plain rotation."""
     axes = affine[:3, :3] / np.maximum(np.linalg.norm(affine[:3, :3], axis=0), 1e-12)
     return float(np.abs(axes.T @ axes - np.eye(3)).max())
-
-
-def _state(source: Path) -> str:
-    """Changes with a file that stands alone: its place, size and time."""
-    facts = source.stat()
-    told = os.fsencode(source.resolve()) + f" {facts.st_size} {facts.st_mtime_ns}".encode()
-    return hashlib.sha256(told).hexdigest()[:MARK_DIGITS]
 
 
 def _fingerprint(source: Path) -> str:

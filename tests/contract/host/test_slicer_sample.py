@@ -2,8 +2,8 @@
 
 ``load`` does what the wheel's ``MONAILabel.py`` (``onNextSampleButton``) and Slicer's ``SampleData`` do: a ``path``
 that exists here is loaded; else the scan is downloaded by its id and kept in a cache under the reply's ``name``. A file
-of that name in the cache is taken as it is, unless the reply gives a ``checksum`` that it does not have. By the ending
-of the name Slicer chooses its reader.
+of that name in the cache is taken as it is, unless the reply gives a ``checksum`` that it does not have; a download
+without it is thrown away. By the ending of the name Slicer chooses its reader.
 """
 
 from __future__ import annotations
@@ -32,11 +32,15 @@ def load(server: Any, cache: Path, sample: dict[str, Any]) -> sitk.Image:
     if Path(sample.get("path") or "").exists() and sample.get("path"):
         return sitk.ReadImage(sample["path"])
     kept, checksum = cache / sample["name"], sample.get("checksum")
-    is_other = checksum and kept.exists() and f"SHA256:{hashlib.sha256(kept.read_bytes()).hexdigest()}" != checksum
-    if not kept.exists() or is_other:
+
+    def is_right() -> bool:
+        return not checksum or f"SHA256:{hashlib.sha256(kept.read_bytes()).hexdigest()}" == checksum
+
+    if not kept.exists() or not is_right():
         reply = server.get(f"/datastore/image?image={quote_plus(sample['id'])}")
         assert reply.status_code == 200, reply.text
         kept.write_bytes(reply.content)
+        assert is_right(), "Slicer throws the download away"
     assert sample["name"].endswith(READERS)
     return sitk.ReadImage(str(kept))
 
@@ -86,6 +90,7 @@ def test_a_dicom_folder_is_loaded_labelled_and_sent_back(server: Any, tmp_path: 
     """The reply named a folder, which Slicer cannot load, and the download was 404."""
     sample = server.post("/activelearning/uniform_random", json={"client_id": "slicer"}).json()
     assert sample["id"] == "chest"
+    assert sample["name"] == "chest.nii.gz"
     assert str(tmp_path) not in json.dumps(sample)
     (tmp_path / "cache").mkdir()
     shown = load(server, tmp_path / "cache", sample)
@@ -129,4 +134,4 @@ def test_slicer_never_shows_an_older_scan_of_the_same_name(
         sample = server.post("/activelearning/uniform_random", json={}).json()
         np.testing.assert_array_equal(voxels(load(server, tmp_path / "cache", sample)), values)
         again = server.post("/activelearning/uniform_random", json={}).json()
-        assert again["name"] == sample["name"], "the same scan is not loaded twice"
+        assert (again["name"], again["checksum"]) == (sample["name"], sample["checksum"]), "it is not loaded twice"

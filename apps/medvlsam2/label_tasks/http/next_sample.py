@@ -18,15 +18,15 @@ from label_tasks.http.clients import client_of, name_in
 from label_tasks.http.json_text import json_body
 from label_tasks.logs.short_ids import anonymous, short_id
 from label_tasks.pacs.datastore import PacsDatastore
-from medvlsam2.data.scan_download import cache_name
+from label_tasks.store.scan_folder import ScanFolder
+from label_tasks.store.sent_scans import checksum, sent_file
+from medvlsam2.data.scan_download import download_name
 from medvlsam2.errors import MedVLSAM2Error
 
 logger = logging.getLogger(__name__)
 
 router = APIRouter(tags=["ActiveLearning"])
 
-_LEFT_OUT: Final = ("checksum",)
-"""Of which bytes the scan is on the server: clients download it by its id, perhaps as another file."""
 NOWHERE: Final = "…"
 """In place of the folder where a scan lies on the server: no folder has this name, so that clients download the scan by
 its id, and none takes a file of the same name for it."""
@@ -55,14 +55,23 @@ def _sample(strategy: str, owner: str) -> dict[str, Any]:
         why = anonymous(str(error), image_id)
         logger.warning("Who was offered image %s cannot be noted: %s", short_id(image_id), why)
     logger.info("Next sample by %s: image %s", strategy, short_id(image_id))
-    name = _file_name(datastore, image_id)
-    told = {**found, **datastore.get_image_info(image_id), "name": name, "path": f"{NOWHERE}/{name}"}
-    return {key: value for key, value in told.items() if key not in _LEFT_OUT}
+    told = {**found, **datastore.get_image_info(image_id), **_download(datastore, image_id)}
+    return {key: value for key, value in told.items() if value is not None}
 
 
-def _file_name(datastore: Datastore, image_id: str) -> str:
-    """Under which 3D Slicer keeps what it downloads; by its ending it chooses the reader."""
-    here = (
-        datastore.path_if_here(image_id) if isinstance(datastore, PacsDatastore) else datastore.get_image_uri(image_id)
-    )
-    return cache_name(Path(here or ""), image_id)
+def _download(datastore: Datastore, image_id: str) -> dict[str, Any]:
+    """Under which name and checksum 3D Slicer keeps what it downloads; by the name's ending it chooses the reader.
+
+    A series that is not fetched yet has no checksum: its id is a UID, which no other scan has.
+    """
+    is_pacs = isinstance(datastore, PacsDatastore)
+    source = Path((datastore.path_if_here(image_id) if is_pacs else datastore.get_image_uri(image_id)) or "")
+    name = download_name(source, image_id)
+    told: dict[str, Any] = {"name": name, "path": f"{NOWHERE}/{name}", "checksum": None}
+    if isinstance(datastore, ScanFolder) and source.exists():
+        try:
+            told["checksum"] = checksum(sent_file(datastore, source, image_id))
+        except (OSError, MedVLSAM2Error) as error:
+            why = anonymous(str(error), image_id)
+            logger.warning("Image %s was offered, and cannot be sent: %s", short_id(image_id), why)
+    return told

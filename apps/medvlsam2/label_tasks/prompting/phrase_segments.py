@@ -79,8 +79,9 @@ class PhraseSegments:
             free = [value for value in SEGMENTS.values() if value not in taken.values()]
             if not free:
                 raise InvalidPrompt(
-                    f"All {len(SEGMENTS)} segments for phrases hold something on this scan. Tick the one to be "
-                    "replaced under Class Prompts, and run the phrase there."
+                    f"All {len(SEGMENTS)} segments for phrases were given to other phrases about this scan, some "
+                    "perhaps before the page was loaded anew. Tick the one to be replaced under Class Prompts, and "
+                    "run the phrase there."
                 )
             taken[phrase] = free[0]
         return taken[phrase]

@@ -27,18 +27,16 @@ from label_tasks.http.held_file import held_file
 from label_tasks.images import require_image_id
 from label_tasks.store.infos import checked_image_info
 from label_tasks.store.scan_folder import FINAL, ScanFolder
+from label_tasks.store.sent_scans import sent_file
 from label_tasks.store.submissions import submitted_suffix
 from medvlsam2 import atomic_files
 from medvlsam2.data.reading.plain_names import require_new_tag, require_plain_name, require_tag
-from medvlsam2.data.scan_download import as_one_file, download_name, loads_as_it_is
+from medvlsam2.data.scan_download import download_name, loads_as_it_is
 from medvlsam2.errors import InvalidRequest, PacsUnavailable, UnknownImage, UnknownLabel
 
 T = TypeVar("T")
 Text = Annotated[str, Form()]
 Upload = Annotated[UploadFile, File()]
-
-CONVERTED: Final = ".converted"
-"""Scans that no viewer loads as they are, as NIfTI."""
 
 CHECKSUMS: Final = ("MD5", "SHA1", "SHA256", "SHA512")
 """What a client may ask for; Slicer asks for the second."""
@@ -248,20 +246,8 @@ def _image_path(image: str) -> Path:
 def _image_file(image: str) -> FileResponse:
     source = _image_path(image)
     name = download_name(source, image)
-    if not loads_as_it_is(source):
-        source = _converted(source, image)
-    return held_file(source, get_mime_type(str(source)), name)
-
-
-def _converted(source: Path, image: str) -> Path:
-    """The scan as one file; of an image only the newest is kept."""
-    folder = _scan_folder().data_dir / CONVERTED / image
-    atomic_files.make_folder(folder.parent, private=True)
-    made = as_one_file(source, folder, image)
-    for other in folder.iterdir():
-        if other != made and other.is_file():
-            other.unlink(missing_ok=True)
-    return made
+    sent = source if loads_as_it_is(source) else sent_file(_scan_folder(), source, image)
+    return held_file(sent, get_mime_type(str(sent)), name)
 
 
 def _label_path(image: str, tag: str) -> Path:
