@@ -25,6 +25,7 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from monailabel.app import lifespan as host_lifespan
 from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException
+from starlette.exceptions import HTTPException as NoRoute
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
@@ -88,6 +89,7 @@ def build() -> FastAPI:
     application.mount("/static", StaticFiles(directory=static), name="static")
     application.add_exception_handler(MedVLSAM2Error, _our_error)
     application.add_exception_handler(HTTPException, _refusal)
+    application.add_exception_handler(NoRoute, _no_route)
     application.add_exception_handler(RequestValidationError, _wrong_form)
     application.add_exception_handler(ImageNotFoundException, _not_found)
     application.add_exception_handler(LabelNotFoundException, _not_found)
@@ -114,6 +116,17 @@ async def _our_error(_: Request, error: Exception) -> Response:
 async def _refusal(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return _sentence(error.status_code, str(error.detail))
+
+
+async def _no_route(request: Request, error: Exception) -> Response:
+    """What the router says where no route has the path, or none the method."""
+    assert isinstance(error, NoRoute)
+    sentence = str(error.detail)
+    if error.status_code == 404:
+        sentence = "There is no such page or route. The start page is /, and /docs lists all routes."
+    elif error.status_code == 405:
+        sentence = f"{request.method} is not allowed for this route. See /docs for all routes and methods."
+    return JSONResponse({"detail": sentence}, error.status_code, headers=error.headers)
 
 
 async def _wrong_form(_: Request, error: Exception) -> Response:

@@ -206,3 +206,18 @@ def test_the_log_is_shown_as_text_and_in_part(server: Any):
     assert len(server.get("/logs/?text=true&lines=2").text.splitlines()) == 2
     assert server.get("/logs/?text=true&lines=-5").ok
     assert server.get("/logs/?html=false").headers["content-type"].startswith("text/plain")
+
+
+def test_a_wrong_address_says_where_to_go_and_monitors_may_look_without_a_body(server: Any):
+    for path in ("/nothing", "/static/nothing.js"):
+        reply = server.get(path)
+        assert reply.status_code == 404
+        assert (
+            reply.json()["detail"] == "There is no such page or route. The start page is /, and /docs lists all routes."
+        )
+    assert server.get("/pages/nothing").json()["detail"].startswith("There is no file 'nothing'"), "ours stay"
+    looked = requests.head(server.url, timeout=30)
+    assert (looked.status_code, looked.content) == (200, b"")
+    reply = requests.head(f"{server.url}/docs", timeout=30)
+    assert (reply.status_code, reply.headers["allow"]) == (405, "GET")
+    assert requests.patch(f"{server.url}/info/", timeout=30).json()["detail"].startswith("PATCH is not allowed")

@@ -42,6 +42,7 @@ _pictures = Pictures()
 
 
 @router.get("/")
+@router.head("/")
 async def front(request: Request, q: str = "", state: str = "", page: int = 1) -> Response:
     """The start page: what runs, the studies, and how to connect."""
     listing = await _studies.listing()
