@@ -102,6 +102,10 @@ class PacsDatastore(ScanFolder):
         """Nothing: a PACS is asked for its CT series alone."""
         return {}
 
+    def why_refused(self, image_id: str) -> str | None:
+        """Nothing: scans come from the PACS, and nobody uploads one here."""
+        del image_id
+
     def name(self) -> str:
         """Address of the PACS."""
         return self._address.url
