@@ -29,7 +29,8 @@ from label_tasks.images import require_known_image
 from label_tasks.language import AnswerTask, ReportTask, TextTask
 from label_tasks.learning import FineTuneTask
 from label_tasks.logs.short_ids import short_id
-from label_tasks.pacs.datastore import PacsDatastore, open_pacs
+from label_tasks.pacs.datastore import PacsDatastore
+from label_tasks.pacs.opening import open_pacs
 from label_tasks.requests import label_tag
 from label_tasks.score_book import SCORE_FILE
 from label_tasks.segmentation import InteractiveTask, PromptsTask, ReferringTask, ScribblesTask, SemanticTask

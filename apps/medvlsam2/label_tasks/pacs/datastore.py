@@ -15,10 +15,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
-from monailabel.config import Settings
-
 from label_tasks.logs.short_ids import anonymous
-from label_tasks.pacs.address import PacsAddress, address_of
+from label_tasks.pacs.address import PacsAddress
 from label_tasks.pacs.catalogue import Catalogue
 from label_tasks.pacs.dicomweb import DicomWeb
 from label_tasks.pacs.kept import budget, unseen
@@ -104,7 +102,7 @@ class PacsDatastore(ScanFolder):
 
     def why_refused(self, image_id: str) -> str | None:
         """Nothing: scans come from the PACS, and nobody uploads one here."""
-        del image_id
+        return None
 
     def name(self) -> str:
         """Address of the PACS."""
@@ -381,23 +379,3 @@ class PacsDatastore(ScanFolder):
                 seg=header,
                 uids=(*self._states.of(image_id).uids, seg.uid),
             )
-
-
-def open_pacs(studies: str, settings: Settings, model_of: ModelOf) -> PacsDatastore:
-    """The datastore of the PACS that the host's settings describe.
-
-    Args:
-        studies: address of its DICOMweb.
-        settings: the host's.
-        model_of: tells which model a client's name stands for.
-    """
-    if settings.MONAI_LABEL_DICOMWEB_FETCH_BY_FRAME:
-        logger.warning("MONAI_LABEL_DICOMWEB_FETCH_BY_FRAME has no effect: whole instances are fetched")
-    cache = settings.MONAI_LABEL_DICOMWEB_CACHE_PATH.strip()
-    return PacsDatastore(
-        address_of(studies, settings),
-        Path(cache) if cache else Path.home() / ".cache" / "monailabel" / "dicom",
-        every_s=float(settings.MONAI_LABEL_DICOMWEB_CACHE_EXPIRY),
-        model_of=model_of,
-        limit_bytes=budget.budget_bytes(),
-    )
