@@ -210,7 +210,7 @@ BAD: list[tuple[str, str, Any, int, str]] = [
     ("interactive", "phantom", {"roi": [1, 2, 3]}, 422, "[1, 2, 3]"),
     ("interactive", "phantom", {"roi": [1, 5, 1, 5, 900, 910]}, 422, "900"),
     ("prompts", "phantom", {"points": [[1, 1, 1]], "point_labels": [7]}, 422, "[7]"),
-    ("prompts", "phantom", {"label_prompt": [1], "points": [[1, -9, 1]]}, 422, "-9"),
+    ("prompts", "phantom", {"points": [[1, -9, 1]]}, 422, "-9"),
     ("vqa", "phantom", {"question": ""}, 422, "question"),
     ("vqa", "phantom", {"question": "Where?", "choices": ["here"]}, 422, "here"),
 ]

@@ -198,9 +198,9 @@ def test_a_small_box_is_looked_at_from_nearer_alone(engine: Engine, small_phanto
 
 def test_small_objects_in_two_parts_are_looked_at_together(engine: Engine, small_phantom: Phantom, eyes: Eyes) -> None:
     (i0, j0, k0), (i1, j1, k1) = SMALL
-    here = ObjectPrompt("aorta", box_ijk=(i0, i1, j0, j1, k0, k1))
+    here = ObjectPrompt(box_ijk=(i0, i1, j0, j1, k0, k1))
     i, j, _ = small_phantom.volume.shape_ijk
-    elsewhere = ObjectPrompt("spleen", box_ijk=(i - 9, i - 2, j - 9, j - 2, k0, k1))
+    elsewhere = ObjectPrompt(box_ijk=(i - 9, i - 2, j - 9, j - 2, k0, k1))
     found = segment(engine, small_phantom.volume, [elsewhere, here]).label_map
     assert eyes.calls == 1
     assert len({view.crop_hw for view in eyes.views}) == 2

@@ -139,7 +139,7 @@ class TestRefused:
         return Engine(tiny_model_dir)
 
     def test_a_click_outside(self, engine: Engine, small_phantom: Phantom) -> None:
-        prompt = ObjectPrompt(points_ijk=((64.0, 0.0, 0.0),), point_labels=(1,), text="liver")
+        prompt = ObjectPrompt(points_ijk=((64.0, 0.0, 0.0),), point_labels=(1,))
         with pytest.raises(InvalidPrompt, match=r"Click 1 at voxel \(64\.0, 0\.0, 0\.0\).*\(64, 56, 36\)"):
             segment(engine, small_phantom.volume, [prompt])
 

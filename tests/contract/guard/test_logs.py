@@ -49,7 +49,7 @@ def test_no_entry_names_an_image_whoever_writes_it(log: Path) -> None:
         logger.exception("PUT /datastore/label failed")
     logger.info("label 7 of %s is not in the vocabulary", name)
     logging.getLogger("task_batch_infer").info("INFO x: Running inference for image id %s", name)
-    text = log.read_text()
+    text = log.read_text(encoding="utf-8")
     assert "Anna" not in text
     assert "Mueller" not in text
     assert "Müller" not in text
@@ -60,7 +60,7 @@ def test_no_entry_names_an_image_whoever_writes_it(log: Path) -> None:
 
 def test_an_entry_has_an_end(log: Path) -> None:
     logging.getLogger("some").info("%s the end", "x" * 10**6)
-    text = log.read_text()
+    text = log.read_text(encoding="utf-8")
     assert len(text) < MAX_CHARACTERS + 200
     assert text.endswith(" the end\n")
 

@@ -16,9 +16,7 @@ from medvlsam2.tasks.segment import segment
 from medvlsam2.transforms.spatial import BoxIJK
 
 
-@pytest.mark.parametrize(
-    "name", ["kidneys", "vertebrae", "ribs", "left kidney", "soft tissue sarcoma", "left renal cyst"]
-)
+@pytest.mark.parametrize("name", ["kidneys", "vertebrae", "ribs", "left kidney", "left renal cyst"])
 def test_a_box_round_an_organ_gives_that_organ_under_another_name(
     nano: Engine, small_phantom: Phantom, truth: dict[str, np.ndarray], name: str
 ) -> None:

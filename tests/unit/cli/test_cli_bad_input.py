@@ -71,7 +71,7 @@ def test_a_scan_that_cannot_be_read_is_refused(run, tmp_path, kind, words, verb)
     [
         (["--point", "40,3,3,+"], "InvalidPrompt", ["40", "(40, 34, 14)"]),
         (["--point", "-3,3,3,+"], "InvalidPrompt", ["-3"]),
-        (["--prompt", "liver", "--point", "2,3,99,+"], "InvalidPrompt", ["99"]),
+        (["--point", "2,3,99,+"], "InvalidPrompt", ["99"]),
         (["--point", "5,5,5,-"], "InvalidPrompt", ["Add a click on the object"]),
         (["--point", "5,5,+"], "InvalidPrompt", ["5,5,+"]),
         (["--point", "a,b,c,+"], "InvalidPrompt", ["a,b,c,+"]),
