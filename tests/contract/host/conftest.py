@@ -11,9 +11,11 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 
 APP_DIR = Path(__file__).resolve().parents[3] / "apps" / "medvlsam2"
 SHAPE = (5, 7, 9)
+LIVER = [{"name": "liver", "idx": 1}]
 
 
 @dataclass
@@ -126,3 +128,35 @@ def server(app: Any) -> Any:
     from label_tasks.server import build
 
     return TestClient(build(), raise_server_exceptions=False)
+
+
+@pytest.fixture
+def label_bytes(tmp_path: Path, affine: np.ndarray) -> Any:
+    """A label map on the scans' grid as a file: two organs at first, more planes as the number grows."""
+
+    def make(planes: int = 1, value: int = 1, shape: tuple[int, int, int] = SHAPE, suffix: str = ".nii.gz") -> bytes:
+        values = np.zeros(shape, np.uint8)
+        values[:planes] = value
+        path = tmp_path / f"made{suffix}"
+        if suffix.endswith(".nrrd"):
+            from medvlsam2.data.label_maps import write_label_map
+
+            write_label_map(path, values, affine, {})
+        else:
+            nib.save(nib.Nifti1Image(values, affine), path)
+        return path.read_bytes()
+
+    return make
+
+
+def submit(server: TestClient, content: bytes, info: Any = LIVER, name: str = "l.nii.gz", image: str = "alpha") -> Any:
+    params = info if isinstance(info, str) else json.dumps({"label_info": info})
+    files = {"label": (name, content)}
+    return server.put("/datastore/label", params={"image": image}, data={"params": params}, files=files)
+
+
+def snapshot(studies: Path) -> dict[str, bytes]:
+    """All that the server serves; what it keeps aside is hidden."""
+    files = (path for path in studies.rglob("*") if path.is_file())
+    shown = (path for path in files if not any(part.startswith(".") for part in path.relative_to(studies).parts))
+    return {str(path.relative_to(studies)): path.read_bytes() for path in shown}
