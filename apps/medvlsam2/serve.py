@@ -6,6 +6,7 @@ The environment is set before the host is imported, for it reads its settings th
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import signal
 import sys
@@ -57,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from label_tasks import host_settings
     from label_tasks.logs import private_log
     from label_tasks.uploads.private_files import ServerTemp
+    from medvlsam2.cli.process import COLLECTOR_THRESHOLDS
     from medvlsam2.data.studies.writable import require_writable
     from medvlsam2.errors import InvalidConfig
 
@@ -75,8 +77,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     temporary.use()
     signal.signal(signal.SIGTERM, _end)
     try:
+        gc.disable()  # the host imports all of MONAI: a million objects that stay
         import monailabel
         from monailabel.main import Main
+
+        gc.freeze()
+        gc.set_threshold(*COLLECTOR_THRESHOLDS)
+        gc.enable()
 
         host = Main()
         log = private_log.ServerLog(APP_DIR, arguments.studies, arguments.host, arguments.port)

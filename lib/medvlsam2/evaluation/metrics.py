@@ -9,7 +9,6 @@ from typing import Final
 import numpy as np
 import torch
 from jaxtyping import Bool
-from monai.metrics.surface_dice import compute_surface_dice
 
 NSD_TOLERANCE_MM: Final = 2.0
 _MARGIN: Final = 1
@@ -44,6 +43,9 @@ def surface_dice(
     """
     if not predicted.any() or not truth.any():
         return float(predicted.any() == truth.any())
+    # MONAI takes 2 s to import: not before the first scan is read
+    from monai.metrics.surface_dice import compute_surface_dice
+
     box = bounding_slices(predicted | truth)
     one, other = (torch.from_numpy(np.pad(mask[box], _MARGIN))[None, None].float() for mask in (predicted, truth))
     with warnings.catch_warnings():

@@ -5,22 +5,16 @@ Nothing here moves a voxel, so masks stay as they are, and nothing is ever mirro
 
 from __future__ import annotations
 
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from monai.transforms.compose import Compose
-from monai.transforms.intensity.array import (
-    RandAdjustContrast,
-    RandGaussianSharpen,
-    RandGaussianSmooth,
-    RandScaleIntensity,
-    RandShiftIntensity,
-)
-from monai.transforms.spatial.array import RandSimulateLowResolution
-from monai.utils.type_conversion import convert_to_tensor
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from monai.transforms.compose import Compose
+    from monai.transforms.intensity.array import RandAdjustContrast
 
 CONTRAST_RANGE_HU: Final = (-250.0, 350.0)
 """Contrast bends between these; below and above, HU stay what they are."""
@@ -47,11 +41,24 @@ def augment(hu: Float[Tensor, "n c s s"], rng: np.random.Generator) -> Float[Ten
 
 def _plain(image: object) -> Tensor:
     """Without MONAI's metadata, which every operation of the model would carry along."""
+    from monai.utils.type_conversion import convert_to_tensor
+
     return cast(Tensor, convert_to_tensor(image, track_meta=False))
 
 
 def _transforms(seed: int) -> tuple[RandAdjustContrast, Compose]:
     """Bending of the contrast, and what a scanner does, in its order."""
+    # MONAI takes 2 s to import: not before a training has begun
+    from monai.transforms.compose import Compose
+    from monai.transforms.intensity.array import (
+        RandAdjustContrast,
+        RandGaussianSharpen,
+        RandGaussianSmooth,
+        RandScaleIntensity,
+        RandShiftIntensity,
+    )
+    from monai.transforms.spatial.array import RandSimulateLowResolution
+
     contrast = RandAdjustContrast(prob=0.3, gamma=(0.75, 1.35))
     scanner = Compose(
         [
