@@ -112,7 +112,7 @@ def _until_it_works(verb: str, folder: Path) -> float:
     done = subprocess.run(
         [sys.executable, "-c", REPORTER, module, function, verb, *words],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=PATIENCE_S,
         check=False,
     )

@@ -248,4 +248,4 @@ def _wait_for_orthanc(url: str, log: Path, users: dict[str, str]) -> None:
                 return
         except requests.ConnectionError:
             time.sleep(0.2)
-    pytest.fail(f"Orthanc did not start:\n{log.read_text()[-3000:]}")
+    pytest.fail(f"Orthanc did not start:\n{log.read_text(encoding='utf-8')[-3000:]}")

@@ -84,7 +84,7 @@ def test_export_is_accepted_by_monai(annotated: Any, phantom: Any, tmp_path: Pat
     out = tmp_path / "dataset"
     command += ["--format", "nnunet", "-o", str(out)]
     paths = {"PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT / "lib"), os.environ.get("PYTHONPATH"))))}
-    done = subprocess.run(command, env={**os.environ, **paths}, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env={**os.environ, **paths}, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr
     (card,) = out.rglob("dataset.json")
     items = load_decathlon_datalist(str(card), is_segmentation=True, data_list_key="training")

@@ -101,7 +101,7 @@ class TestSlicer:
     )
     def test_texts_come_with_a_file(self, server: Any, image: str, task: str, request_: dict[str, Any]) -> None:
         file, reply = server.client().infer(f"medvlsam2_{task}", image, {**self.SLICER, **request_})
-        (markups,) = json.loads(Path(file).read_text())["markups"]
+        (markups,) = json.loads(Path(file).read_text(encoding="utf-8"))["markups"]
         said = reply["report"] if task == "report" else reply["answer"]
         assert said in markups["controlPoints"][0]["description"]
         assert file.endswith(".json")

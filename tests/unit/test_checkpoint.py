@@ -145,7 +145,7 @@ class TestVersions:
         replace = os.replace
 
         def watched(source: Path, target: Path) -> None:
-            seen.append((Path(source).read_text(), version_folders.current_version(model_dir)))
+            seen.append((Path(source).read_text(encoding="utf-8"), version_folders.current_version(model_dir)))
             replace(source, target)
 
         monkeypatch.setattr(checkpoint.os, "replace", watched)

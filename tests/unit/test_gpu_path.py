@@ -24,7 +24,7 @@ def taken(tiny_model_dir: Path, tiny_case: Case) -> dict[str, dict[str, list[str
         [sys.executable, str(Path(__file__).with_name("fake_gpu.py")), str(tiny_model_dir), str(tiny_case.folder)],
         env={**os.environ, "PYTHONPATH": str(lib)},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     assert found.returncode == 0, found.stderr

@@ -40,7 +40,7 @@ def label(path: Path, *values: int) -> Path:
 
 def write_json(path: Path, content: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
 
 
 def project(root: Path) -> None:

@@ -62,7 +62,7 @@ def test_skips_in_the_two_modes(suite: Path, required: str, counts: set[str]) ->
     }
     command = [sys.executable, "-m", "pytest", "tests", "--color=no", "-p", "no:cacheprovider"]
     command.append("--continue-on-collection-errors")
-    done = subprocess.run(command, cwd=suite, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=suite, env=environment, capture_output=True, encoding="utf-8", check=False)
     words = done.stdout.strip().splitlines()[-1].strip("= ").split(" in ")[0].split(", ")
     assert {f"{kind}={number}" for number, kind in (word.split() for word in words)} == counts, done.stdout
     assert (done.returncode != 0) == (required == "1")

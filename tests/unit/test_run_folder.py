@@ -24,7 +24,7 @@ def line(step: int, stage: int = 3, **losses: float) -> Line:
 
 
 def steps_of(path: Path) -> list[int]:
-    return [json.loads(text)["step"] for text in path.read_text().splitlines()]
+    return [json.loads(text)["step"] for text in path.read_text(encoding="utf-8").splitlines()]
 
 
 def test_what_came_after_the_checkpoint_is_taken_back(tmp_path: Path) -> None:

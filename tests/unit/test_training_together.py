@@ -22,7 +22,9 @@ TOGETHER = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 
 def start(*words: object) -> None:
     """Two processes, to their end."""
-    done = subprocess.run([*TOGETHER, *map(str, words)], stderr=subprocess.PIPE, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [*TOGETHER, *map(str, words)], stderr=subprocess.PIPE, encoding="utf-8", timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
 
 

@@ -38,7 +38,7 @@ def test_a_login_that_is_none_is_not_started_with(tmp_path: Path, way: str) -> N
         (tmp_path / ".env").write_text("MONAI_LABEL_AUTH_ENABLE=true\n")
     command = [sys.executable, str(APP_DIR / "serve.py"), "--studies", str(tmp_path), "--port", "1"]
     done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+        command, cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8", timeout=120, check=False
     )
     assert done.returncode == 2
     (sentence,) = done.stderr.strip().splitlines()[-1:]
@@ -54,7 +54,7 @@ def test_files_of_a_killed_server_are_removed_at_the_next_start(
 
     def server() -> tuple[subprocess.Popen[str], Path]:
         command = [sys.executable, "-c", SERVED_FOR_EVER]
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, encoding="utf-8")
         assert process.stdout is not None
         return process, Path(process.stdout.readline().strip())
 
@@ -98,7 +98,7 @@ def test_a_jobs_python_imports_nothing_beside_it(tmp_path: Path) -> None:
         cwd=tmp_path,
         env={**starter.environment(), "PYTHONPATH": str(tmp_path)},
         input=order,
-        text=True,
+        encoding="utf-8",
         capture_output=True,
         timeout=120,
         check=False,

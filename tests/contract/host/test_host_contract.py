@@ -199,7 +199,7 @@ class TestTexts:
         assert result["params"]["report"] == "Liver normal."
         assert result["params"]["findings"] == []
         assert result["file"].endswith(".json")
-        (markups,) = json.loads(Path(result["file"]).read_text())["markups"]
+        (markups,) = json.loads(Path(result["file"]).read_text(encoding="utf-8"))["markups"]
         (point,) = markups["controlPoints"]
         assert point["label"] == point["description"] == "Liver normal."
         assert markups["coordinateSystem"] == "LPS"

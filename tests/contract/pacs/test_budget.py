@@ -119,7 +119,7 @@ def test_a_process_that_trains_keeps_its_scans_until_it_ends(
         env={**os.environ, "PYTHONPATH": path},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
     )
     assert process.stdin is not None
     assert process.stdout is not None

@@ -72,7 +72,9 @@ def test_a_run_of_another_process_is_seen(progress: TrainingProgress, tmp_path: 
     )
     command = [sys.executable, "-c", code, str(tmp_path / "stats.json")]
     paths = {"PYTHONPATH": ":".join(path for path in sys.path if path)}
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=paths, text=True) as training:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=paths, encoding="utf-8"
+    ) as training:
         assert training.stdout is not None
         assert training.stdout.readline() == "on its way\n"
         assert shown(progress) == (25, 25)

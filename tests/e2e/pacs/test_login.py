@@ -134,7 +134,7 @@ def test_a_login_in_the_address_is_refused_before_anything_is_shown() -> None:
     with pytest.raises(InvalidConfig, match="holds a user or a password"):
         address_of("http://anna:secret@127.0.0.1:8042/dicom-web", Settings())
     command = [sys.executable, str(SERVE), "--model", "x", "--studies", "http://anna:secret@127.0.0.1:1/dicom-web"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    ended = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=100, check=False)
     assert ended.returncode == 2
     assert "holds a user or a password" in ended.stderr
     assert "secret" not in ended.stdout + ended.stderr

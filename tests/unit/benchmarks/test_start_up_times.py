@@ -16,7 +16,7 @@ SCRIPT = ROOT / "benchmarks" / "start_up.py"
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, encoding="utf-8", check=False)
 
 
 def test_it_prints_a_row_for_each_verb_with_machine_and_date():

@@ -95,7 +95,7 @@ def test_serve_starts_the_apps_script(run, executed, tmp_path, tiny_model_dir, f
     assert code == 0
     assert f"http://127.0.0.1:{free_port}" in out
     (command,) = executed
-    assert Path(command[1]).read_text().startswith('"""Start the host with our server')
+    assert Path(command[1]).read_text(encoding="utf-8").startswith('"""Start the host with our server')
     options = dict(zip(command[2::2], command[3::2], strict=True))
     assert options == {
         "--studies": str(tmp_path),

@@ -84,7 +84,7 @@ def saved_apart(drawn, path: Path, raw_suffix: str) -> Path:
     sitk.WriteImage(image, str(path))
     written = path.with_suffix(".raw")
     written.rename(path.with_suffix(raw_suffix))
-    path.write_text(path.read_text().replace(written.name, written.stem + raw_suffix))
+    path.write_text(path.read_text(encoding="utf-8").replace(written.name, written.stem + raw_suffix), encoding="utf-8")
     return path.with_suffix(raw_suffix)
 
 

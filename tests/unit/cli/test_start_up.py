@@ -34,7 +34,7 @@ def imported(*arguments: str) -> tuple[int, set[str]]:
         [sys.executable, "-c", RUN, *arguments],
         env={**os.environ, "PYTHONPATH": str(LIB)},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
     )
     code, modules = json.loads(done.stderr.splitlines()[-1])
@@ -80,3 +80,12 @@ def test_the_installed_command_ends_its_process_with_the_exit_code(arguments, co
         [sys.executable, "-m", "medvlsam2.cli", *arguments], env={**os.environ, "PYTHONPATH": str(LIB)}, check=False
     )
     assert done.returncode == code
+
+
+def test_a_terminal_without_a_character_still_shows_the_rest():
+    poor = {**os.environ, "PYTHONPATH": str(LIB), "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-m", "medvlsam2.cli", "versions", "nano"], env=poor, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"hold-out Dice before" in done.stdout

@@ -31,7 +31,9 @@ RECORD = SpatialRecord(
 
 def peak_bytes() -> int:
     """Most memory of this process since it was last forgotten."""
-    line = next(one for one in Path("/proc/self/status").read_text().splitlines() if one.startswith("VmHWM"))
+    line = next(
+        one for one in Path("/proc/self/status").read_text(encoding="utf-8").splitlines() if one.startswith("VmHWM")
+    )
     return int(line.split()[1]) * 1024
 
 
@@ -54,7 +56,7 @@ def corrected(count: int) -> torch.Tensor:
 def test_memory_does_not_grow_with_the_square_of_clicks() -> None:
     """With all pairs at once 100 clicks would take 100 x 100 maps of the mask's size: 650 MB, and three times so."""
     corrected(4)
-    Path("/proc/self/clear_refs").write_text("5")
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     before = peak_bytes()
     logits = corrected(100)
     assert torch.isfinite(logits).all()

@@ -272,7 +272,10 @@ def test_one_child_without_torch_decodes_a_series(tmp_path, write_series, hu, mo
     assert not {"SECRET_TOKEN", "PYTHONPATH"} & set(options["env"])
     assert not Path(command[3]).exists()
     loaded = f"import runpy, sys; runpy.run_path({command[2]!r}); print({{'torch', 'medvlsam2'}} & set(sys.modules))"
-    assert subprocess.run([*command[:2], "-c", loaded], capture_output=True, text=True, check=True).stdout == "set()\n"
+    assert (
+        subprocess.run([*command[:2], "-c", loaded], capture_output=True, encoding="utf-8", check=True).stdout
+        == "set()\n"
+    )
 
 
 @pytest.mark.parametrize(

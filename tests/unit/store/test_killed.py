@@ -17,7 +17,7 @@ def test_forty_kills_lose_nothing_that_was_acknowledged(root: Path) -> None:
         [sys.executable, str(WRITER), str(root), "7"],
         env={**os.environ, "PYTHONPATH": str(LIB)},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]

@@ -343,7 +343,7 @@ def test_an_upload_goes_at_the_next_start_once_its_server_was_killed(opened: Any
         "with folder.incoming('scan.nii.gz') as path:\n"
         "    path.write_text('of a patient'); print('there', flush=True); time.sleep(60)"
     )
-    child = subprocess.Popen([sys.executable, "-c", script, str(root)], stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen([sys.executable, "-c", script, str(root)], stdout=subprocess.PIPE, encoding="utf-8")
     try:
         assert child.stdout is not None
         assert child.stdout.readline() == "there\n"

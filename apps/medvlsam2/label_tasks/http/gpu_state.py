@@ -27,7 +27,9 @@ def _gpu_state() -> str:
     if program is None:
         raise HTTPException(404, "This server has no program 'nvidia-smi', and so no NVIDIA GPU to tell of.")
     try:
-        done = subprocess.run([program], capture_output=True, text=True, timeout=GPU_SECONDS, check=True)
+        done = subprocess.run(
+            [program], capture_output=True, encoding="utf-8", errors="replace", timeout=GPU_SECONDS, check=True
+        )
     except (OSError, subprocess.SubprocessError) as error:
         raise HTTPException(503, f"'nvidia-smi' does not answer ({type(error).__name__}).") from error
     return done.stdout
