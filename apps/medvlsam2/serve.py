@@ -89,7 +89,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         log = private_log.ServerLog(APP_DIR, arguments.studies, arguments.host, arguments.port)
         os.environ[private_log.LOG] = str(log.path)
         config = temporary.folder / "logging.json"
-        config.write_text(private_log.log_config(Path(monailabel.__file__).with_name("logging.json"), log.path))
+        config.write_text(
+            private_log.log_config(Path(monailabel.__file__).with_name("logging.json"), log.path), encoding="utf-8"
+        )
         listed = [*host_arguments(arguments), "--log_config", str(config)]
         host.action_start_server(host.args_parser().parse_args(listed))
         log.close()

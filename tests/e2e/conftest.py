@@ -109,7 +109,7 @@ def _wait_until_it_answers(server: LiveServer, process: subprocess.Popen[bytes])
                 return
         except requests.ConnectionError:
             time.sleep(0.3)
-    pytest.fail(f"The server did not start:\n{server.log.read_text()[-4000:]}")
+    pytest.fail(f"The server did not start:\n{server.log.read_text(encoding='utf-8')[-4000:]}")
 
 
 @pytest.fixture(scope="session")
@@ -218,7 +218,7 @@ def running_orthanc(folder: Path, users: dict[str, str]) -> Iterator[str]:
         "Plugins": [str(plugins[0])],
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
     }
-    (folder / "orthanc.json").write_text(json.dumps(configuration))
+    (folder / "orthanc.json").write_text(json.dumps(configuration), encoding="utf-8")
     with (folder / "orthanc.log").open("w") as log:
         process = subprocess.Popen([program, str(folder / "orthanc.json")], stdout=log, stderr=subprocess.STDOUT)
     try:

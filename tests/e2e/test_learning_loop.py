@@ -89,7 +89,7 @@ def test_export_is_accepted_by_monai(annotated: Any, phantom: Any, tmp_path: Pat
     (card,) = out.rglob("dataset.json")
     items = load_decathlon_datalist(str(card), is_segmentation=True, data_list_key="training")
     assert len(items) == 2
-    names = json.loads(card.read_text())["labels"]
+    names = json.loads(card.read_text(encoding="utf-8"))["labels"]
     keys = {key: value for value, key in phantom.labels.items()}
     for item in items:
         exported = np.asarray(nib.load(item["label"]).dataobj)

@@ -249,7 +249,7 @@ def test_missing_and_mismatched_weights(
     model = tmp_path / "medvlsam2-broken"
     model.mkdir()
     for name in ("config.yaml", "metadata.json"):
-        (model / name).write_text((tiny_model_dir / name).read_text())
+        (model / name).write_text((tiny_model_dir / name).read_text(encoding="utf-8"), encoding="utf-8")
     with start(tmp_path / "server", str(studies), model) as live:
         assert len(live.client().info()["models"]) == len(TASKS)
         reply = live.infer("medvlsam2_semantic", "phantom")

@@ -125,7 +125,7 @@ def test_trainings_side_by_side(
         "output": output,
     }
     ablations.main([check, *(f"--{name}={value}" for name, value in options.items())])
-    record = json.loads(output.read_text())
+    record = json.loads(output.read_text(encoding="utf-8"))
     assert {row["task"] for row in record["rows"]} == set(stages)
     metrics = {row["metric"] for row in record["rows"]}
     assert {"multiple choice", "loss (less is better)"} <= metrics
@@ -133,7 +133,7 @@ def test_trainings_side_by_side(
     assert f"| {' | '.join(stages)} |" in capsys.readouterr().out
     for name, wanted in stages.items():
         folder = tmp_path / "run" / name.replace(" ", "-")
-        lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
         assert {line["stage"] for line in lines} == wanted
         assert not (folder / BEST).exists(), "both are measured at their end"
         loaded = Engine(folder / "model").loaded()

@@ -65,7 +65,9 @@ def write_case(root: Path, case_id: str, files: Path, labels: dict[int, str]) ->
     target.mkdir(parents=True)
     for name in ("image.nii.gz", "label.nii.gz"):
         (target / name).write_bytes((files / name).read_bytes())
-    (target / "meta.json").write_text(json.dumps({"labels": {str(value): name for value, name in labels.items()}}))
+    (target / "meta.json").write_text(
+        json.dumps({"labels": {str(value): name for value, name in labels.items()}}), encoding="utf-8"
+    )
 
 
 class TestLabelledScan:
@@ -213,6 +215,6 @@ def test_what_is_no_case_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match="'empty' is no cached case"):
         load_case(tmp_path / "empty")
-    (tmp_path / "empty" / "case.json").write_text(json.dumps({"cache_version": 0}))
+    (tmp_path / "empty" / "case.json").write_text(json.dumps({"cache_version": 0}), encoding="utf-8")
     with pytest.raises(DatasetError, match="has version 0; 3 is allowed"):
         load_case(tmp_path / "empty")

@@ -88,9 +88,9 @@ def test_a_damaged_file_is_said_to_be_damaged(model_dir: Path, damage: str) -> N
 
 def test_an_unknown_key_of_the_configuration_names_the_nearest(model_dir: Path) -> None:
     path = model_dir / version_folders.CONFIG
-    record = yaml.safe_load(path.read_text())
+    record = yaml.safe_load(path.read_text(encoding="utf-8"))
     record["sam2"]["hiden_dim"] = record["sam2"].pop("hidden_dim")
-    path.write_text(yaml.safe_dump(record))
+    path.write_text(yaml.safe_dump(record), encoding="utf-8")
     with pytest.raises(InvalidConfig, match=r"'sam2\.hiden_dim'.*Did you mean hidden_dim"):
         checkpoint.load(model_dir)
 
@@ -172,7 +172,7 @@ class TestVersions:
             checkpoint.load(model_dir)
 
     def test_a_pointer_to_nothing_is_an_error_of_ours(self, model_dir: Path) -> None:
-        (model_dir / version_folders.CURRENT).write_text("v0042")
+        (model_dir / version_folders.CURRENT).write_text("v0042", encoding="utf-8")
         with pytest.raises((CheckpointMismatch, MissingCheckpoint), match="v0042"):
             checkpoint.load(model_dir)
 

@@ -175,7 +175,7 @@ def test_files_without_suffix_are_found_and_other_files_passed_over(tmp_path, wr
     folder = tmp_path / "export"
     for number, path in enumerate(write_series(folder)):
         path.rename(folder / f"IM{number}")
-    (folder / "notes.txt").write_text("not a slice")
+    (folder / "notes.txt").write_text("not a slice", encoding="utf-8")
     write_structured_report(folder / "report.dcm")
     np.testing.assert_array_equal(read_volume(folder).hu, small_hu)
     np.testing.assert_array_equal(read_volume(folder / "IM3").hu, small_hu)

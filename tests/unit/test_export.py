@@ -54,7 +54,7 @@ class Studies:
             entry["labels"]["final"] = {"ext": suffix, "info": {"label_info": said}}
         self.objects[image_id] = entry
         record = {"name": "test", "description": "", "images_dir": ".", "labels_dir": "labels", "objects": self.objects}
-        (self.folder / "datastore_v2.json").write_text(json.dumps(record))
+        (self.folder / "datastore_v2.json").write_text(json.dumps(record), encoding="utf-8")
         return values
 
 
@@ -94,7 +94,7 @@ def test_monai_reads_the_dataset(studies, tmp_path):
     assert folder.name == "Dataset007_Abdomen"
     listed = load_decathlon_datalist(folder / "dataset.json", is_segmentation=True, data_list_key="training")
     assert len(listed) == 2
-    labels = json.loads((folder / "dataset.json").read_text())["labels"]
+    labels = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))["labels"]
     loaded = LoadImaged(keys=("image", "label"))(listed[1])
     assert loaded["image"].shape == loaded["label"].shape == SHAPE
     np.testing.assert_allclose(np.asarray(loaded["label"].affine), AFFINE, atol=1e-5)
@@ -105,7 +105,7 @@ def test_monai_reads_the_dataset(studies, tmp_path):
 def test_the_card_follows_nnunets_conventions(studies, tmp_path):
     studies.add("scan (1)/x".replace("/", "-"), {1: "liver"})
     folder = export_nnunet(studies.folder, tmp_path / "raw").folder
-    card = json.loads((folder / "dataset.json").read_text())
+    card = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
     assert card["channel_names"] == {"0": "CT"}
     assert card["file_ending"] == ".nii.gz"
     assert card["numTraining"] == len(list((folder / "labelsTr").iterdir())) == 1
@@ -182,7 +182,7 @@ def test_a_folder_without_labels_is_refused(studies, tmp_path):
     studies.add("alpha", None)
     with pytest.raises(DatasetError, match="lists 1 images and no final label"):
         final_labels(studies.folder)
-    (studies.folder / "datastore_v2.json").write_text("{")
+    (studies.folder / "datastore_v2.json").write_text("{", encoding="utf-8")
     with pytest.raises(DatasetError, match="that can be read, and no labels"):
         final_labels(studies.folder)
 
@@ -200,7 +200,7 @@ def test_labels_are_found_with_their_names_without_their_index(studies, tmp_path
     index = studies.folder / "datastore_v2.json"
     index.unlink()
     if content is not None:
-        index.write_text(content)
+        index.write_text(content, encoding="utf-8")
     (found,) = final_labels(studies.folder)
     assert (found.image_id, found.read()[1].names) == ("alpha", {1: "spleen"})
 

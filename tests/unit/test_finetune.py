@@ -57,8 +57,8 @@ def test_a_version_with_its_provenance(model_dir: Path, submitted: LabelledScan)
     assert found.metrics["scans_trained"] == 1
     assert found.metrics["scans_held_out"] == 0
     assert found.metrics["last_loss"] == told[-1][2]
-    assert (
-        "patient 1" not in (version_folders.version_folder(model_dir, "v0001") / version_folders.METADATA).read_text()
+    assert "patient 1" not in (version_folders.version_folder(model_dir, "v0001") / version_folders.METADATA).read_text(
+        encoding="utf-8"
     )
     before, after = base.model.state_dict(), loaded.model.state_dict()
     changed = {key for key in before if not torch.equal(before[key], after[key])}

@@ -70,7 +70,7 @@ class StepClock:
 
 
 def lines_of(run: Path, name: str = "metrics.jsonl") -> list[dict[str, object]]:
-    return [json.loads(line) for line in (run / name).read_text().splitlines()]
+    return [json.loads(line) for line in (run / name).read_text(encoding="utf-8").splitlines()]
 
 
 def minutes(*steps: int) -> tuple[float, ...]:
@@ -104,7 +104,7 @@ def test_every_stage_runs_and_writes(
         assert 0 <= line["learning_rate"] <= config.learning_rates[line["stage"]]
         assert line["samples_per_s"] >= line["steps_per_s"] > 0
         assert 0 < line["busy_share"] <= 1
-    assert json.loads((run / "config.json").read_text())["preset"] == "tiny_random"
+    assert json.loads((run / "config.json").read_text(encoding="utf-8"))["preset"] == "tiny_random"
     assert list(run.glob("events.out.tfevents*"))
     assert not list(run.glob("*.part"))
     with Image.open(run / LOSSES) as picture:

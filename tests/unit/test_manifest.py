@@ -132,7 +132,7 @@ def m3d_refseg(root: Path) -> None:
 def m3d_cap(root: Path) -> None:
     folder = root / "ct_case" / "000006" / "Axial_bone"
     folder.mkdir(parents=True)
-    (folder.parent / "text.txt").write_text("study_findings: none.")
+    (folder.parent / "text.txt").write_text("study_findings: none.", encoding="utf-8")
     item = {"image": "ct_case/000006/Axial_bone", "text": "ct_case/000006/text.txt"}
     write_json(root / "M3D_Cap.json", {"train": [item], "test500": []})
 
@@ -215,7 +215,7 @@ def test_a_record_survives_being_written(layout: str, tmp_path: Path) -> None:
 def test_a_data_set_may_move_with_its_manifest(tmp_path: Path) -> None:
     project(tmp_path / "here")
     write_manifest(tmp_path / "here" / "m.jsonl", scan_folder(tmp_path / "here")[1])
-    assert str(tmp_path) not in (tmp_path / "here" / "m.jsonl").read_text()
+    assert str(tmp_path) not in (tmp_path / "here" / "m.jsonl").read_text(encoding="utf-8")
     (tmp_path / "here").rename(tmp_path / "there")
     records = read_manifest(tmp_path / "there" / "m.jsonl")
     assert all(record.image.exists() for record in records)

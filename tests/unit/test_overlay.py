@@ -130,7 +130,7 @@ def test_a_label_map_of_another_grid_is_refused(tmp_path):
 def test_the_real_abdomens_liver_is_on_the_left_of_the_picture(tmp_path, shared_data):
     folder = shared_data / "ct" / "TS_abdo"
     volume, label = read_volume(folder / "image.nii.gz"), read_label_map(folder / "label.nii.gz")
-    named = json.loads((folder / "meta.json").read_text())["labels"]
+    named = json.loads((folder / "meta.json").read_text(encoding="utf-8"))["labels"]
     value = next(int(number) for number, name in named.items() if name == "liver")
     mask = (label.values == value).astype(np.uint8)
     volume_ml = float(mask.sum()) * voxel_volume_ml(volume.affine)

@@ -196,9 +196,9 @@ def test_a_header_without_its_voxel_file_is_refused(tmp_path, small_hu, oblique_
 def test_a_wrong_content_under_a_known_name_is_refused(tmp_path):
     (tmp_path / "page.nii.gz").write_bytes(gzip.compress(b"<html>not found</html>" * 40))
     assert "'page.nii.gz'" in error_of(tmp_path / "page.nii.gz")
-    (tmp_path / "page.nrrd").write_text("<html>not found</html>")
+    (tmp_path / "page.nrrd").write_text("<html>not found</html>", encoding="utf-8")
     assert "'page.nrrd'" in error_of(tmp_path / "page.nrrd")
-    (tmp_path / "page.dcm").write_text("<html>not found</html>")
+    (tmp_path / "page.dcm").write_text("<html>not found</html>", encoding="utf-8")
     assert "'page.dcm'" in error_of(tmp_path / "page.dcm")
 
 
@@ -221,7 +221,7 @@ def test_a_damaged_affine_is_refused(tmp_path, small_hu):
 
 def test_missing_and_unknown_files_are_named(tmp_path):
     assert "'gone.nii.gz' is not there" in error_of(tmp_path / "gone.nii.gz")
-    (tmp_path / "scan.xyz").write_text("?")
+    (tmp_path / "scan.xyz").write_text("?", encoding="utf-8")
     message = error_of(tmp_path / "scan.xyz")
     assert "'scan.xyz'" in message
     assert ".nii.gz" in message

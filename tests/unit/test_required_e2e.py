@@ -40,9 +40,9 @@ def suite(tmp_path: Path) -> Path:
     (folder / "tests" / "unit").mkdir()
     shutil.copy(ROOT / "tests" / "conftest.py", folder / "tests")
     shutil.copy(ROOT / "pyproject.toml", folder)
-    (folder / "tests" / "e2e" / "test_browser.py").write_text(E2E_FILE)
-    (folder / "tests" / "e2e" / "test_pacs.py").write_text(SELF_SKIPPING_FILE)
-    (folder / "tests" / "unit" / "test_unit.py").write_text(UNIT_FILE)
+    (folder / "tests" / "e2e" / "test_browser.py").write_text(E2E_FILE, encoding="utf-8")
+    (folder / "tests" / "e2e" / "test_pacs.py").write_text(SELF_SKIPPING_FILE, encoding="utf-8")
+    (folder / "tests" / "unit" / "test_unit.py").write_text(UNIT_FILE, encoding="utf-8")
     return folder
 
 

@@ -64,7 +64,7 @@ def test_the_best_score_is_known_after_a_pause(tmp_path: Path) -> None:
 
 def test_a_run_that_begins_clears_what_an_older_one_left(tmp_path: Path) -> None:
     for name in (run_folder.METRICS, run_folder.VALIDATIONS, run_folder.BEST):
-        (tmp_path / name).write_text("old")
+        (tmp_path / name).write_text("old", encoding="utf-8")
     folder = RunFolder(tmp_path, lambda _: None)
     assert folder.best() is None
     folder.write(line(1), learning_rate=1e-3)

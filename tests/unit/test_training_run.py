@@ -63,9 +63,11 @@ def test_a_model_folder_says_where_it_comes_from(train, tmp_path: Path) -> None:
     assert told["seeds"] == {"weights_and_sampling": 0, "first_phantom": 1000}
     assert told["device"]
     assert told["code"]
-    steps = [json.loads(line) for line in (tmp_path / "run" / "validations.jsonl").read_text().splitlines()]
+    steps = [
+        json.loads(line) for line in (tmp_path / "run" / "validations.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     assert told["validation_score"] == max(step["score"] for step in steps)
-    provenance = json.loads((tmp_path / "run" / "run.json").read_text())
+    provenance = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
     assert provenance == {key: told[key] for key in provenance}
     assert (tmp_path / "run" / "losses.png").stat().st_size > 1000
     held_out = list((tmp_path / "cache").glob(f"phantom_{run.VALIDATION_PHANTOM_SEED}*"))
@@ -106,7 +108,7 @@ def write_nnunet(data: Path, phantom: Phantom) -> None:
     nib.save(nib.Nifti1Image(phantom.label_map, affine), data / "labelsTr" / "one.nii.gz")
     labels = {"background": 0, **{key: value for value, key in phantom.labels.items()}}
     card = {"channel_names": {"0": "CT"}, "labels": labels, "numTraining": 1, "file_ending": ".nii.gz"}
-    (data / "dataset.json").write_text(json.dumps(card))
+    (data / "dataset.json").write_text(json.dumps(card), encoding="utf-8")
 
 
 def test_the_hash_is_that_of_ids_and_labels(tiny_case: Case, tmp_path: Path) -> None:

@@ -66,5 +66,5 @@ def test_torchrun_trains_a_model_folder(tiny_model_dir: Path, tiny_case: Case, t
     )
     told = checkpoint.load(tmp_path / "model").metadata["training"]
     assert told["processes"] == 2
-    lines = [json.loads(line)["step"] for line in (tmp_path / "run" / METRICS).read_text().splitlines()]
+    lines = [json.loads(line)["step"] for line in (tmp_path / "run" / METRICS).read_text(encoding="utf-8").splitlines()]
     assert lines == list(range(20, told["steps"] + 1, 20))

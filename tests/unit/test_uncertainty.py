@@ -38,5 +38,5 @@ def test_a_present_object_is_as_sure_as_its_mask(model_dir: Path, small_phantom:
 
 
 def test_a_model_that_names_no_structure(model_dir: Path, small_phantom: Phantom) -> None:
-    (model_dir / version_folders.METADATA).write_text('{"structures": []}')
+    (model_dir / version_folders.METADATA).write_text('{"structures": []}', encoding="utf-8")
     assert 0 <= uncertainty(Engine(model_dir), small_phantom.volume) <= 1

@@ -199,7 +199,7 @@ def test_every_label_of_the_real_scans_is_known(shared_data: Path) -> None:
         label
         for meta in sorted((shared_data / "ct").glob("*/meta.json"))
         for kind in ("labels", "auto_labels")
-        for label in json.loads(meta.read_text()).get(kind, {}).values()
+        for label in json.loads(meta.read_text(encoding="utf-8")).get(kind, {}).values()
     }
     assert len(labels) > 50
     assert not {label: nearest(label) for label in labels if lookup(label) is None}

@@ -151,11 +151,11 @@ def data(small_phantom: Phantom, tmp_path: Path) -> Path:
     for case in (*splits["train"], *splits["val"]):
         folder = tmp_path / "data" / "ct" / case
         write(small_phantom, folder)
-        meta = json.loads((folder / "meta.json").read_text())
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         keys = chosen.get(case, {"liver", "spleen", "stomach"})
         meta["labels"] = {value: key for value, key in meta["labels"].items() if key in keys}
-        (folder / "meta.json").write_text(json.dumps(meta))
-    (tmp_path / "data" / "split.json").write_text(json.dumps(splits))
+        (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+    (tmp_path / "data" / "split.json").write_text(json.dumps(splits), encoding="utf-8")
     return tmp_path / "data"
 
 
@@ -170,15 +170,15 @@ def test_a_run_resumes_and_prints_both_models(
     threads = torch.get_num_threads()
     arguments = ["--data", str(data), "--run", str(run), "--threads", str(threads), "-o", str(output)]
     vs_dynunet.main([*arguments, "--minutes", "0.003"])
-    first = json.loads(output.read_text())
+    first = json.loads(output.read_text(encoding="utf-8"))
     assert first["run"]["structures"] == ["aorta", "liver", "spleen"]
     assert first["run"]["steps"] > 1
     state = torch.load(run / dynunet.CHECKPOINT, weights_only=True)
     assert state["step"] == first["run"]["steps"]
 
     vs_dynunet.main([*arguments, "--minutes", "0.005", "--model", str(tiny_model_dir)])
-    second = json.loads(output.read_text())
-    steps = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+    second = json.loads(output.read_text(encoding="utf-8"))
+    steps = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     assert steps == list(range(1, second["run"]["steps"] + 1))
     assert second["run"]["steps"] > first["run"]["steps"]
 
@@ -195,7 +195,9 @@ def test_a_run_resumes_and_prints_both_models(
 
 def baseline_of_other_scans(data: Path, run: Path) -> None:
     """Go on with a run with a case less."""
-    (data / "split.json").write_text(json.dumps({"train": ["OKBP_001", "TS_dicom20"], "val": ["OKBP_002", "TS_abdo"]}))
+    (data / "split.json").write_text(
+        json.dumps({"train": ["OKBP_001", "TS_dicom20"], "val": ["OKBP_002", "TS_abdo"]}), encoding="utf-8"
+    )
     vs_dynunet.main(["--data", str(data), "--run", str(run), "--threads", str(torch.get_num_threads())])
 
 

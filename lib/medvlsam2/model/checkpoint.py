@@ -68,10 +68,10 @@ def special_tokens(tokenizer: PreTrainedTokenizerBase) -> SpecialTokens:
 def save(folder: Path, model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, metadata: dict[str, Any]) -> None:
     """Write a whole model in half precision."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONFIG).write_text(yaml.safe_dump(to_dict(model.config), sort_keys=False))
+    (folder / CONFIG).write_text(yaml.safe_dump(to_dict(model.config), sort_keys=False), encoding="utf-8")
     tokenizers.save(tokenizer, folder)
     save_file(_compact(_own_tensors(model)), str(folder / WEIGHTS))
-    (folder / METADATA).write_text(json.dumps(metadata, indent=2) + "\n")
+    (folder / METADATA).write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
 
 
 def load(folder: Path, device: str = "cpu") -> LoadedModel:
@@ -159,7 +159,7 @@ def publish(folder: Path, version: str, tensors: dict[str, Tensor], metadata: di
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     save_file(_compact(tensors), str(temporary / ADAPTER))
-    (temporary / METADATA).write_text(json.dumps(metadata, indent=2) + "\n")
+    (temporary / METADATA).write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
     os.replace(temporary, target)
     if use:
         set_current(folder, version)

@@ -54,7 +54,7 @@ def set_current(folder: Path, version: str) -> None:
     if version != BASE_VERSION and not (version_folder(folder, version) / ADAPTER).is_file():
         raise MissingCheckpoint(f"Model '{folder.name}' has no version '{version}'. Allowed: {versions(folder)}.")
     temporary = folder / f".{CURRENT}.{os.getpid()}"
-    temporary.write_text(version)
+    temporary.write_text(version, encoding="utf-8")
     os.replace(temporary, folder / CURRENT)
 
 

@@ -296,7 +296,7 @@ def _write(
         "slice_spacing_mm": prepared.record.slice_spacing_mm,
     }
     temporary = folder / "case.json.part"
-    temporary.write_text(json.dumps(record))
+    temporary.write_text(json.dumps(record), encoding="utf-8")
     os.replace(temporary, folder / "case.json")
 
 

@@ -101,7 +101,7 @@ class RunFolder:
         path = self.path / CONFIG
         told = {**asdict(config), "stage_minutes": config.stage_minutes}
         if self.state is not None and path.is_file():
-            _require_same(json.loads(path.read_text()), json.loads(json.dumps(told)), self)
+            _require_same(json.loads(path.read_text(encoding="utf-8")), json.loads(json.dumps(told)), self)
         _replace(path, partial(_write_text, json.dumps(told, indent=2)))
 
     def write(self, line: Line, *, learning_rate: float) -> None:
@@ -159,7 +159,7 @@ class RunFolder:
 
     def _read(self, name: str) -> list[dict[str, Any]]:
         path = self.path / name
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
 
 
 class FollowedRun(RunFolder):

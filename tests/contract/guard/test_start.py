@@ -35,7 +35,7 @@ def test_a_login_that_is_none_is_not_started_with(tmp_path: Path, way: str) -> N
     if way == "environment":
         environment["MONAI_LABEL_AUTH_ENABLE"] = "true"
     else:
-        (tmp_path / ".env").write_text("MONAI_LABEL_AUTH_ENABLE=true\n")
+        (tmp_path / ".env").write_text("MONAI_LABEL_AUTH_ENABLE=true\n", encoding="utf-8")
     command = [sys.executable, str(APP_DIR / "serve.py"), "--studies", str(tmp_path), "--port", "1"]
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8", timeout=120, check=False
@@ -91,7 +91,7 @@ def test_a_job_gets_no_variable_that_python_reads(monkeypatch: pytest.MonkeyPatc
 def test_a_jobs_python_imports_nothing_beside_it(tmp_path: Path) -> None:
     """Started from a folder with code in it, under the names that Python looks for by itself, none of it is run."""
     for name in ("sitecustomize.py", "usercustomize.py", "json.py", "torch.py", "monailabel.py"):
-        (tmp_path / name).write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
+        (tmp_path / name).write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n", encoding="utf-8")
     order = '{"code": [], "app_dir": "", "studies": "", "conf": {}, "method": "train", "request": {}}\n'
     subprocess.run(
         [sys.executable, "-I", str(starter.SCRIPT)],

@@ -86,7 +86,7 @@ def model_dir(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "config.yaml").touch()
     structures = ["liver", "spleen", "kidney_left", "kidney_right"]
-    (folder / "metadata.json").write_text(json.dumps({"structures": structures}))
+    (folder / "metadata.json").write_text(json.dumps({"structures": structures}), encoding="utf-8")
     return folder
 
 

@@ -45,7 +45,7 @@ class TestSubmissions:
         assert server.get("/datastore/").json()["completed"] == 1
         kept = [path for path in (studies / ".refused").iterdir() if not path.name.endswith(".told.json")]
         assert {path.read_bytes() for path in kept} == {content for _, content, _ in refused.values()}
-        told = [json.loads(path.read_text()) for path in (studies / ".refused").glob("*.told.json")]
+        told = [json.loads(path.read_text(encoding="utf-8")) for path in (studies / ".refused").glob("*.told.json")]
         assert {(item["image"], item["tag"]) for item in told} == {("alpha", "final")}
         assert all(item["reason"] for item in told)
         assert (studies / ".refused").stat().st_mode & 0o777 == 0o700
@@ -205,7 +205,7 @@ class TestListing:
     def test_what_is_left_out_is_told_once(
         self, server: TestClient, studies: Path, caplog: pytest.LogCaptureFixture, affine: np.ndarray
     ) -> None:
-        (studies / "README").write_text("by hand")
+        (studies / "README").write_text("by hand", encoding="utf-8")
         (studies / "._alpha.nii.gz").write_bytes(b"\0\5\26\7")
         (studies / ".DS_Store").write_bytes(b"x")
         (studies / "broken.nii.gz").write_bytes(b"")

@@ -49,12 +49,12 @@ class TestImageInfo:
         assert (studies / "datastore_v2.json").stat().st_size < 400_000
 
     def test_one_that_an_older_server_let_in_is_read(self, server: TestClient, app: Any, studies: Path) -> None:
-        index = json.loads((studies / "datastore_v2.json").read_text())
+        index = json.loads((studies / "datastore_v2.json").read_text(encoding="utf-8"))
         poison = {"strategy": "soon", "id": "other", "path": "/etc/passwd"}
         for item in index["objects"].values():
             item["image"]["info"].update(poison)
         index["objects"]["beta"]["image"]["info"]["strategy"] = {"random": {"ts": "x"}, "uniform_random": 4}
-        (studies / "datastore_v2.json").write_text(json.dumps(index))
+        (studies / "datastore_v2.json").write_text(json.dumps(index), encoding="utf-8")
         for _ in range(6):
             sample = server.post("/activelearning/uniform_random").json()
             assert sample["id"] in {"alpha", "beta", "gamma"}
@@ -147,7 +147,8 @@ class TestImages:
         (studies / "two.mhd").write_text(
             "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\nDimSize = 4 5 6\n"
             "ElementSpacing = 4 4 5\nOffset = 0 0 0\nTransformMatrix = 1 0 0 0 1 0 0 0 1\nElementType = MET_SHORT\n"
-            "ElementDataFile = two.raw\n"
+            "ElementDataFile = two.raw\n",
+            encoding="utf-8",
         )
         assert server.get("/datastore/image/info?image=two").json()["name"] == "two.nii.gz"
         for image in ("alpha", "beta", "gamma"):

@@ -43,7 +43,7 @@ def test_a_refusal_leaves_no_image_id_in_the_log(
         assert tell(server, content, "/datastore/label", {"label_info": [{"name": "liver", "idx": 9}] * 2}).is_error
     assert "was refused and kept aside" in caplog.text
     assert "alpha" not in "".join(record.getMessage() for record in caplog.records if "httpx" not in record.name)
-    assert "alpha" in next((studies / ".refused").glob("*.told.json")).read_text()
+    assert "alpha" in next((studies / ".refused").glob("*.told.json")).read_text(encoding="utf-8")
 
 
 def test_neither_a_label_nor_a_next_sample_leaves_an_id_in_the_log(

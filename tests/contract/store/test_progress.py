@@ -58,7 +58,7 @@ def test_before_during_and_after_a_run(progress: TrainingProgress) -> None:
 
 def test_a_run_that_was_killed_is_not_on_its_way(progress: TrainingProgress, tmp_path: Path) -> None:
     path = tmp_path / "stats.json"
-    path.write_text(json.dumps({"epoch": 2, "total_epochs": 4, "best_metric": 0.6}))
+    path.write_text(json.dumps({"epoch": 2, "total_epochs": 4, "best_metric": 0.6}), encoding="utf-8")
     told = progress.told(EPOCHS)
     assert (told["interrupted"], told["best_metric"], shown(progress)) == (True, 0.6, (1, 0))
 
@@ -87,5 +87,5 @@ def test_a_run_of_another_process_is_seen(progress: TrainingProgress, tmp_path: 
     "content", ["", "[]", "{", '{"epoch": "x", "total_epochs": 0}', '{"epoch": 4, "total_time": 3}']
 )
 def test_a_damaged_file_is_as_before_any_run(progress: TrainingProgress, tmp_path: Path, content: str) -> None:
-    (tmp_path / "stats.json").write_text(content)
+    (tmp_path / "stats.json").write_text(content, encoding="utf-8")
     assert shown(progress) == (1, 0)

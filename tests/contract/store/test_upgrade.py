@@ -56,7 +56,7 @@ def test_labels_names_and_what_was_told(studies: Path) -> None:
         assert [path.name for path in (studies / "labels" / "final").glob("two*")] == ["two.nrrd"]
         (studies / "datastore_v2.json").unlink()  # the second time the names come from the labels' own records
         record = {"objects": {"three": {"image": {"ext": ".nii.gz", "info": {"PatientID": "7"}}, "labels": {}}}}
-        (studies / "datastore_v2.json").write_text(json.dumps(record))
+        (studies / "datastore_v2.json").write_text(json.dumps(record), encoding="utf-8")
     place = new.folder.shelf.place("two", "final")
     assert place.version_file(place.versions()[0].number)[0].read_bytes() == first
 

@@ -240,4 +240,4 @@ def test_the_log_tells_no_path_and_no_words(target: Any) -> None:
     text = target.get("/logs/?text=true&html=false").text
     assert str(target.folder.parent) not in text
     assert "Secret" not in text
-    assert "Secret" not in target.log.read_text()
+    assert "Secret" not in target.log.read_text(encoding="utf-8")

@@ -114,14 +114,14 @@ def test_a_client_cancels_its_own_request_and_no_other(target: Any, slow_request
 
 def test_who_leaves_ends_the_work(target: Any) -> None:
     """The log tells that a request stopped, and that nothing answered it."""
-    before = target.log.read_text().count("stopped before its end")
+    before = target.log.read_text(encoding="utf-8").count("stopped before its end")
     url = f"{target.url}/infer/medvlsam2_semantic?image=copy3&output=json"
     for number in range(40):  # a quick machine answers in less than the longest of these times
         try:
             requests.post(url, data={"params": "{}"}, timeout=0.15 / (1 + number % 8))
         except requests.Timeout:
             time.sleep(0.3)
-            if target.log.read_text().count("stopped before its end") > before:
+            if target.log.read_text(encoding="utf-8").count("stopped before its end") > before:
                 return
     pytest.fail("No request was stopped.")
 

@@ -78,7 +78,7 @@ def test_a_class_prompt_fills_its_segment(panel: Any, pacs_server: Any, series: 
     body = before.sum(axis=2) > 60
     assert changed[body].mean() > 0.01, "most of the viewport is black; the segment is on the body"
     assert (np.ptp(after[changed], axis=1) > 40).mean() > 0.9, "what appeared is a colour, and the scan is grey"
-    assert "PromptsTask answered in" in pacs_server.log.read_text()
+    assert "PromptsTask answered in" in pacs_server.log.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("model", ["medvlsam2_prompts", "medvlsam2_interactive"])

@@ -110,7 +110,7 @@ def test_scans_and_viewers_pass_through_the_login(server: Any, way: Cable) -> No
 def test_nothing_of_the_patient_or_the_login_is_in_the_log(server: Any, way: Cable) -> None:
     way.mend()
     server.client().next_sample("uniform_random", {})
-    text = server.log.read_text() + server.get("/logs/?text=true&lines=5000").text
+    text = server.log.read_text(encoding="utf-8") + server.get("/logs/?text=true&lines=5000").text
     for secret in (NAME, "DOE", "Doe", LOGIN[1], "w%C3%B6rd", f"{ROOT_UID}.{SERIES}"):
         assert secret not in text, secret
     assert "The label of image #" in text
@@ -145,7 +145,7 @@ def test_a_machine_without_google_credentials_is_told_in_a_sentence(
 ) -> None:
     """Google's own library looks for them; the file that is named is no key."""
     key = tmp_path / "key.json"
-    key.write_text(json.dumps({"type": "nonsense", "private_key": "secret"}))
+    key.write_text(json.dumps({"type": "nonsense", "private_key": "secret"}), encoding="utf-8")
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(key))
     address = address_of("https://healthcare.googleapis.com/v1/projects/p/dicomWeb", Settings())
     with pytest.raises(PacsUnavailable, match="no valid Google credentials") as error:

@@ -115,7 +115,7 @@ def test_the_page_reads_the_queues_of_the_server(folder: Path, kiosk: Any, serve
 
 def test_files_that_are_no_study_are_told_with_the_reason(folder: Path, kiosk: Any, visit: Callable[..., Any]):
     write_scan(folder / "scan.nii.gz")
-    (folder / "a<b>page.nii.gz").write_text("<html>Not found</html>")
+    (folder / "a<b>page.nii.gz").write_text("<html>Not found</html>", encoding="utf-8")
     (folder / ".DS_Store").write_bytes(b"\0")
     kiosk.show(folder)
     seen = visit(kiosk.url, "/")

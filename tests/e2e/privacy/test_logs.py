@@ -95,8 +95,8 @@ def test_no_flow_tells_an_id_in_the_log(server: Any, tmp_path: Path) -> None:
     requests.delete(f"{url}/datastore/label", params={"id": NAME, "tag": "final"}, timeout=60)
     requests.delete(f"{url}/datastore/image", params={"id": NAME}, timeout=60)
     shown = requests.get(f"{url}/logs/?text=true&lines=20000", timeout=60).text
-    kept = "".join(path.read_text() for path in (server.folder / "logs").rglob("*.log"))
-    told = [line for text in (server.log.read_text(), shown, kept) for line in text.splitlines()]
+    kept = "".join(path.read_text(encoding="utf-8") for path in (server.folder / "logs").rglob("*.log"))
+    told = [line for text in (server.log.read_text(encoding="utf-8"), shown, kept) for line in text.splitlines()]
     assert len(told) > 50
     assert [line for line in told if "DOE" in line.upper()] == []
     assert any("A label of image #" in line for line in told)
@@ -126,6 +126,6 @@ def test_the_formatter_leaves_nothing_of_a_patient(tmp_path: Path) -> None:
     plain = "127.0.0.1:8000 answered 'final' with medvlsam2 0.4.1.2 in 3.2 s, tag 'original' of 10.0 mm"
     assert anonymous(plain) == plain
     host = tmp_path / "logging.json"
-    host.write_text(json.dumps({"formatters": {"a": {"format": "%(message)s"}}, "handlers": {}}))
+    host.write_text(json.dumps({"formatters": {"a": {"format": "%(message)s"}}, "handlers": {}}), encoding="utf-8")
     config = json.loads(log_config(host, tmp_path / "app.log"))
     assert config["formatters"]["a"]["class"].endswith("AnonymousFormatter")

@@ -105,7 +105,9 @@ def test_a_killed_server_lost_nothing_that_it_acknowledged(
     for number, (before, _) in enumerate(killed, start=1):
         address = {"label": "one", "tag": "final", "version": number}
         assert requests.get(f"{url}/datastore/label/version", params=address, timeout=60).content == before
-    assert "rebuilt from the files, 3 images and 2 labels, of which 2 have their names" in restarted.log.read_text()
+    assert "rebuilt from the files, 3 images and 2 labels, of which 2 have their names" in restarted.log.read_text(
+        encoding="utf-8"
+    )
 
 
 def test_two_servers_keep_what_the_other_stored(restarted: Any, folder: Path, tmp_path: Path) -> None:
@@ -129,7 +131,7 @@ def test_two_servers_keep_what_the_other_stored(restarted: Any, folder: Path, tm
     assert [stored(restarted.url, image)[1] for image in ("two", "three")] == ["a 5", "b 5"]
     assert len(other.get_labeled_images()) == 3
     assert other.get_label_info("two", "final")["label_info"][0]["name"] == "a 5"
-    objects = json.loads((folder / "datastore_v2.json").read_text())["objects"]
+    objects = json.loads((folder / "datastore_v2.json").read_text(encoding="utf-8"))["objects"]
     names = {image: item["labels"]["final"]["info"]["label_info"][0]["name"] for image, item in objects.items()}
     assert (names["two"], names["three"]) == ("a 5", "b 5")
 

@@ -140,9 +140,9 @@ def test_a_model_without_weights_is_refused(run, scan, tmp_path, tiny_model_dir)
 def test_weights_of_another_model_are_refused(run, scan, tmp_path, tiny_model_dir):
     folder = tmp_path / "other-size"
     shutil.copytree(tiny_model_dir, folder)
-    text = (folder / version_folders.CONFIG).read_text()
+    text = (folder / version_folders.CONFIG).read_text(encoding="utf-8")
     assert "hidden_size: 32\n" in text
-    (folder / version_folders.CONFIG).write_text(text.replace("mlp_dim: 64", "mlp_dim: 96"))
+    (folder / version_folders.CONFIG).write_text(text.replace("mlp_dim: 64", "mlp_dim: 96"), encoding="utf-8")
     code, _, err = run("segment", scan, "--prompt", "liver", "--model", folder)
     assert code == 2
     assert "do not fit the model" in err

@@ -24,9 +24,9 @@ def studies(tmp_path: Path) -> Path:
     for name in ("one.nii.gz", "TWO.NII.GZ"):
         nib.save(nib.Nifti1Image(np.zeros(SHAPE, np.int16), np.eye(4)), folder / "made.nii.gz")
         (folder / "made.nii.gz").rename(folder / name)
-    (folder / "README").write_text("scanned in May")
+    (folder / "README").write_text("scanned in May", encoding="utf-8")
     (folder / ".DS_Store").write_bytes(b"x")
-    (folder / "header.mhd").write_text("ObjectType = Image\nNDims = 3\nElementDataFile = gone.raw\n")
+    (folder / "header.mhd").write_text("ObjectType = Image\nNDims = 3\nElementDataFile = gone.raw\n", encoding="utf-8")
     return folder
 
 
@@ -61,7 +61,7 @@ def test_doctor_says_what_is_wrong_with_labels_and_index(run, studies, tmp_path)
         folder.put_label("one", tag, tmp_path / "label.nii.gz", ".nii.gz", {})
     (studies / "labels" / "original" / "one.nii.gz").write_bytes(b"torn")
     (studies / "labels" / "final" / "stray.nii.gz").write_bytes((tmp_path / "label.nii.gz").read_bytes())
-    (studies / "datastore_v2.json").write_text("{")
+    (studies / "datastore_v2.json").write_text("{", encoding="utf-8")
     before = sorted(studies.rglob("*"))
     code, found = looked_at(run, studies)
     assert code == 1

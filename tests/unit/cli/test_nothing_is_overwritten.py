@@ -162,20 +162,20 @@ def test_a_manifest_replaces_no_file_unasked(run, tmp_path):
     (tmp_path / "ct" / "a").mkdir(parents=True)
     assert run("phantom", "--region", "head and neck", "-o", tmp_path / "ct" / "a")[0] == 0
     manifest = tmp_path / "all.jsonl"
-    manifest.write_text("what was there")
+    manifest.write_text("what was there", encoding="utf-8")
     assert run("manifest", tmp_path, "-o", manifest)[0] == 2
-    assert manifest.read_text() == "what was there"
+    assert manifest.read_text(encoding="utf-8") == "what was there"
     assert run("manifest", tmp_path, "-o", manifest, "--overwrite")[0] == 0
-    assert manifest.read_text().startswith("{")
+    assert manifest.read_text(encoding="utf-8").startswith("{")
 
 
 @pytest.mark.parametrize("name", ["evaluation.json", "evaluation.md", "measurements.jsonl", "texts.jsonl"])
 def test_an_evaluation_replaces_no_other_unasked(run, tmp_path, name):
-    (tmp_path / name).write_text("what was there")
+    (tmp_path / name).write_text("what was there", encoding="utf-8")
     code, _, err = run("evaluate", "--model", "tiny-random", "--phantoms", "1", "-o", tmp_path)
     assert code == 2
     assert f"holds {name}" in err
-    assert (tmp_path / name).read_text() == "what was there"
+    assert (tmp_path / name).read_text(encoding="utf-8") == "what was there"
 
 
 def test_training_replaces_no_model_unasked_and_never_the_one_it_starts_from(run, tmp_path, model_dir, monkeypatch):

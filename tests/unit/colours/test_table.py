@@ -108,7 +108,7 @@ def test_what_touches_in_a_phantom_is_far_apart(region):
 
 def test_what_touches_in_a_real_abdomen_is_far_apart(shared_data):
     folder = shared_data / "ct" / "TS_abdo"
-    names = json.loads((folder / "meta.json").read_text())["labels"]
+    names = json.loads((folder / "meta.json").read_text(encoding="utf-8"))["labels"]
     keys = {int(value): vocabulary.find(name).key for value, name in names.items()}
     pairs = touching_pairs(read_label_map(folder / "label.nii.gz").values, keys)
     assert len(pairs) > 100

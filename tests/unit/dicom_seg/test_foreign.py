@@ -90,7 +90,7 @@ def test_a_seg_of_dcmqi_as_the_usual_converter_writes_it(name, order, request, t
         for value in (1, 2, 3)
     ]
     meta = {"ContentCreatorName": "Reader1", "SeriesDescription": "x", "SeriesNumber": "300", "InstanceNumber": "1"}
-    (tmp_path / "meta.json").write_text(json.dumps({**meta, "segmentAttributes": [segments]}))
+    (tmp_path / "meta.json").write_text(json.dumps({**meta, "segmentAttributes": [segments]}), encoding="utf-8")
     program = Path(sys.executable).parent / "itkimage2segimage"
     command = [program, "--inputImageList", tmp_path / "label.nrrd", "--inputDICOMDirectory", scan.folder]
     command += ["--outputDICOM", tmp_path / "seg.dcm", "--inputMetadata", tmp_path / "meta.json"]

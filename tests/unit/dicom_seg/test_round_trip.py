@@ -109,7 +109,7 @@ def read_with_dcmqi(path, folder):
     program = Path(sys.executable).parent / "segimage2itkimage"
     command = [program, "--inputDICOM", path, "--outputDirectory", folder, "-t", "nrrd", "--mergeSegments"]
     subprocess.run(command, check=True, capture_output=True)
-    meta = json.loads((folder / "meta.json").read_text())
+    meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     images = [sitk.ReadImage(str(file)) for file in sorted(folder.glob("*.nrrd"))]
     return images, [item for group in meta["segmentAttributes"] for item in group]
 

@@ -185,7 +185,7 @@ def test_values_that_break_their_format_are_taken_over_without_a_word(axial):
 def test_other_series_and_other_files_beside_the_scan_are_passed_over(axial, write_series, small_hu):
     write_series(axial.folder / "phase", hu=small_hu, first_lps=(-10.0, -20.0, 31.0))
     write_series(axial.folder, hu=np.zeros((13, 11, 1), np.int16), first_lps=(-10.0, -20.0, 32.5))
-    (axial.folder / "README.txt").write_text("Not DICOM.")
+    (axial.folder / "README.txt").write_text("Not DICOM.", encoding="utf-8")
     (axial.folder / "damaged.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\1" * 40)
     pydicom.dcmwrite(axial.folder / "old_seg.dcm", write_seg(axial.folder, axial.label), write_like_original=False)
     seg = stored(write_seg(axial.folder, axial.label))

@@ -28,8 +28,8 @@ def data(small_phantom: Phantom, tmp_path: Path) -> Path:
         case.mkdir(parents=True)
         write_volume(case / "image.nii.gz", small_phantom.volume)
         write_label_map(case / "label.nii.gz", small_phantom.label_map, small_phantom.volume.affine, {})
-        (case / "meta.json").write_text(json.dumps({"labels": labels}))
-    (folder / "split.json").write_text(json.dumps({"val": ["A_1", "A_2", "B_1"], "train": []}))
+        (case / "meta.json").write_text(json.dumps({"labels": labels}), encoding="utf-8")
+    (folder / "split.json").write_text(json.dumps({"val": ["A_1", "A_2", "B_1"], "train": []}), encoding="utf-8")
     return folder
 
 

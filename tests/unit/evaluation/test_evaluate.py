@@ -33,7 +33,7 @@ def data(data, small_phantom):
 @pytest.mark.usefixtures("few")
 def test_two_runs_give_the_same_numbers(tiny_model_dir, small_phantom, data, tmp_path, capsys):
     liver = next(value for value, key in small_phantom.labels.items() if key == "liver")
-    (data / "ct" / "A_1" / "meta.json").write_text(json.dumps({"labels": {liver: "liver"}}))
+    (data / "ct" / "A_1" / "meta.json").write_text(json.dumps({"labels": {liver: "liver"}}), encoding="utf-8")
     given = ("--data", data, "--phantoms", "1", "--groups", "A", "--limit", "1")
     first = evaluate(tiny_model_dir, tmp_path / "first", *given)
     second = evaluate(tiny_model_dir, tmp_path / "second", *given)

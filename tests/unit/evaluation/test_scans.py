@@ -28,7 +28,7 @@ def test_pseudo_labels_are_told_apart(data, small_phantom):
     case = data / "ct" / "A_1"
     (case / "label.nii.gz").unlink()
     write_label_map(case / "auto_lungs.nii.gz", small_phantom.label_map, small_phantom.volume.affine, {})
-    (case / "meta.json").write_text(json.dumps({"labels": {}, "auto_labels": {"1": "right lung"}}))
+    (case / "meta.json").write_text(json.dumps({"labels": {}, "auto_labels": {"1": "right lung"}}), encoding="utf-8")
     scan = read_scan(list_scans(data, "val")[0])
     assert (scan.group, scan.is_pseudo, list(scan.truth)) == ("A (pseudo truth)", True, ["lung_right"])
 

@@ -343,7 +343,7 @@ def test_one_bad_label_never_ends_an_export(tmp_path):
         saved(studies, f"{image_id}.nii.gz", np.zeros(SHAPE, np.int16))
         objects[image_id] = {"image": {"ext": ".nii.gz"}, "labels": {"final": label}}
     record = {"images_dir": ".", "labels_dir": "labels", "objects": objects}
-    (studies / "datastore_v2.json").write_text(json.dumps(record))
+    (studies / "datastore_v2.json").write_text(json.dumps(record), encoding="utf-8")
     exported = export_nnunet(studies, tmp_path / "raw")
     assert list(exported.cases) == ["good"]
     listed = [sentence for sentence in exported.sentences if sentence.startswith("Left out: ")]
@@ -367,7 +367,7 @@ def test_the_export_says_where_a_whole_and_its_part_are_both_segments(tmp_path):
     saved(studies / "labels" / "final", "a.nii.gz", mask())
     info = {"label_info": [{"name": "kidneys", "idx": 1}, NAMES[1]]}
     entry = {"image": {"ext": ".nii.gz"}, "labels": {"final": {"ext": ".nii.gz", "info": info}}}
-    (studies / "datastore_v2.json").write_text(json.dumps({"objects": {"a": entry}}))
+    (studies / "datastore_v2.json").write_text(json.dumps({"objects": {"a": entry}}), encoding="utf-8")
     said = export_nnunet(studies, tmp_path / "raw").sentences
     assert any("Image 'a': 'kidneys' and its part 'left kidney' are both segments" in sentence for sentence in said)
 

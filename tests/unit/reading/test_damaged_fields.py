@@ -42,7 +42,7 @@ def is_told(folder, path):
 @pytest.mark.parametrize("suffix", [".mhd", ".nhdr"])
 def test_a_data_file_of_a_name_that_no_file_has(studies, name, suffix):
     path = studies / f"bad{suffix}"
-    path.write_text((META if suffix == ".mhd" else NRRD).format(name))
+    path.write_text((META if suffix == ".mhd" else NRRD).format(name), encoding="utf-8")
     assert is_told(studies, path)
 
 

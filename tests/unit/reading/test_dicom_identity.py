@@ -92,7 +92,7 @@ def test_a_series_for_each_slice_is_refused_with_the_counts(tmp_path, write_seri
 
 def test_messages_give_no_advice_to_programmers(tmp_path, write_series):
     (tmp_path / "ct").mkdir()
-    (tmp_path / "ct" / "page.dcm").write_text("<html>")
+    (tmp_path / "ct" / "page.dcm").write_text("<html>", encoding="utf-8")
     (tmp_path / "ct" / "noise.dcm").write_bytes(b"\x07" * 900)
     for path in (tmp_path / "ct", tmp_path / "ct" / "page.dcm", tmp_path / "ct" / "noise.dcm"):
         with pytest.raises(UnreadableVolume) as caught:

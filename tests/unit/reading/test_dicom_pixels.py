@@ -292,7 +292,7 @@ def test_one_child_without_torch_decodes_a_series(tmp_path, write_series, hu, mo
 def test_a_decoder_that_dies_costs_one_sentence(tmp_path, write_series, hu, monkeypatch, *, code, said):
     paths = compressed_series(tmp_path / "ct", write_series, hu)
     script = tmp_path / "dies.py"
-    script.write_text(f"import os, signal, sys\nassert 'torch' not in sys.modules\n{code}\n")
+    script.write_text(f"import os, signal, sys\nassert 'torch' not in sys.modules\n{code}\n", encoding="utf-8")
     monkeypatch.setattr(decode_child, "__file__", str(script))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temp"))
     os.mkdir(tmp_path / "temp")
@@ -322,7 +322,8 @@ def test_no_name_of_a_patient_reaches_the_decoder(tmp_path, write_series, hu, mo
     script = tmp_path / "looks.py"
     script.write_text(
         "import pathlib, sys\nfound = b''.join(file.read_bytes() for file in pathlib.Path(sys.argv[1]).iterdir())\n"
-        f"pathlib.Path({str(tmp_path / 'seen')!r}).write_bytes(found)\n"
+        f"pathlib.Path({str(tmp_path / 'seen')!r}).write_bytes(found)\n",
+        encoding="utf-8",
     )
     monkeypatch.setattr(decode_child, "__file__", str(script))
     with pytest.raises(UnreadableVolume):

@@ -134,7 +134,9 @@ def test_each_text_file_gives_its_own_slice(tmp_path, small_hu, planes, encoding
 def test_a_data_file_may_be_called_a_list(tmp_path, small_hu, name):
     (tmp_path / name).write_bytes(small_hu.tobytes(order="F"))
     path = tmp_path / "scan.nhdr"
-    path.write_text("\n".join(["NRRD0004", f"data file: {name}", *(f"{key}: {NRRD[key]}" for key in NRRD)]))
+    path.write_text(
+        "\n".join(["NRRD0004", f"data file: {name}", *(f"{key}: {NRRD[key]}" for key in NRRD)]), encoding="utf-8"
+    )
     assert is_right(path, small_hu)
     assert is_right(meta(tmp_path / "scan.mhd", name), small_hu)
 

@@ -42,7 +42,7 @@ def add_foreign_files(folder):
     for path in sorted(folder.glob("*.dcm")):
         (folder / f"._{path.name}").write_bytes(b"\0\5\26\7\0\2\0\0Mac OS X        " + bytes(100))
     (folder / ".DS_Store").write_bytes(b"\0\0\0\1Bud1" + bytes(200))
-    (folder / "AAA_readme.txt").write_text("exported for you")
+    (folder / "AAA_readme.txt").write_text("exported for you", encoding="utf-8")
     (folder / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0" + bytes(600))
     shutil.copy(pydicom.data.get_testdata_file("DICOMDIR"), folder / "DICOMDIR")
     (folder / "__MACOSX").mkdir()
@@ -152,7 +152,7 @@ def test_the_one_scan_of_an_upload_is_found_and_read(tmp_path, small_hu, nifti, 
     (folder / "export").mkdir(parents=True)
     (folder / "__MACOSX").mkdir()
     (folder / "__MACOSX" / f"._{name}").write_bytes(b"\0\5\26\7")
-    (folder / "readme.txt").write_text("hello")
+    (folder / "readme.txt").write_text("hello", encoding="utf-8")
     if name.endswith(".GZ"):
         shutil.copy(nifti, folder / "export" / name)
     else:
@@ -179,7 +179,7 @@ def test_dicom_objects_beside_the_scan_of_an_upload_do_no_harm(tmp_path, small_h
 def test_two_scans_or_none_in_an_upload_are_refused_by_name(tmp_path, small_hu, nifti):
     folder = tmp_path / "session"
     folder.mkdir()
-    (folder / "notes.txt").write_text("a note")
+    (folder / "notes.txt").write_text("a note", encoding="utf-8")
     with pytest.raises(UnreadableVolume, match=r"holds 1 files, none of them DICOM .*'notes.txt' is of no image"):
         only_scan(folder)
     shutil.copy(nifti, folder / "a.nii.gz")

@@ -42,7 +42,7 @@ def label(tmp_path: Path) -> Callable[[str, str], Path]:
 
     def write(content: str, suffix: str = ".nii.gz") -> Path:
         path = tmp_path / f"label{suffix}"
-        path.write_text(content)
+        path.write_text(content, encoding="utf-8")
         return path
 
     return write

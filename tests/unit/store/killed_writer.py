@@ -57,7 +57,7 @@ def content(number: int) -> bytes:
 
 def left_behind(root: Path, image_id: str, acknowledged: int) -> dict[str, Any]:
     """What another process finds: first in the files as they are, then through the folder."""
-    index = json.loads((root / "datastore_v2.json").read_text())
+    index = json.loads((root / "datastore_v2.json").read_text(encoding="utf-8"))
     folder = StudiesFolder(root, list_scans)
     record: dict[str, Any] = {"acknowledged": acknowledged, "images": len(index["objects"])}
     if "final" not in folder.require(image_id).labels:

@@ -25,12 +25,15 @@ def test_results_of_the_model_are_bounded_and_submissions_are_not(opened: Any, l
         folder.put_label("p1", "original", label(f"result {number}"), ".nii.gz", {OF_MODEL: True})
         folder.put_label("p1", "final", label(f"submission {number}"), ".nii.gz", {})
     place = folder.shelf.place("p1", "original")
-    found = {version.number: place.version_file(version.number)[0].read_text() for version in place.versions()}
+    found = {
+        version.number: place.version_file(version.number)[0].read_text(encoding="utf-8")
+        for version in place.versions()
+    }
     assert found[1] == "by hand"
     assert list(found.values())[1:] == [f"result {number}" for number in range(7, many)]
     assert len(kept_files(root, "original")) == MAX_RESULTS
     final = folder.shelf.place("p1", "final")
-    assert [final.version_file(v.number)[0].read_text() for v in final.versions()] == [
+    assert [final.version_file(v.number)[0].read_text(encoding="utf-8") for v in final.versions()] == [
         f"submission {number}" for number in range(many)
     ]
 
@@ -45,7 +48,7 @@ def test_a_result_that_a_person_named_or_restored_is_none_any_more(opened: Any, 
     for number in range(MAX_RESULTS + 5):
         folder.put_label("p1", "original", label(f"result {number}"), ".nii.gz", {OF_MODEL: True})
     place = folder.shelf.place("p1", "original")
-    texts = [place.version_file(version.number)[0].read_text() for version in place.versions()]
+    texts = [place.version_file(version.number)[0].read_text(encoding="utf-8") for version in place.versions()]
     assert "named" in texts
     assert "chosen" in texts
     assert "other" not in texts
@@ -59,8 +62,8 @@ def test_a_label_of_one_image_never_takes_the_file_of_another(opened: Any, label
     folder.put_label("p1", "final", label("of p1", ".seg.nrrd"), ".seg.nrrd", {"comment": "p1"})
     folder.put_label("p1.seg", "final", label("of p1.seg", ".nrrd"), ".nrrd", {"comment": "p1.seg"})
     for each in (folder, opened()):
-        assert each.label("p1", "final").path.read_text() == "of p1"
-        assert each.label("p1.seg", "final").path.read_text() == "of p1.seg"
+        assert each.label("p1", "final").path.read_text(encoding="utf-8") == "of p1"
+        assert each.label("p1.seg", "final").path.read_text(encoding="utf-8") == "of p1.seg"
         assert each.label_info("p1", "final")["comment"] == "p1"
         assert each.label_info("p1.seg", "final")["comment"] == "p1.seg"
 

@@ -43,5 +43,5 @@ def test_nothing_is_written_in_its_place(opened: Any, label: Any, root: Path, le
     away.rename(root)
     folder.put_label("p1", "final", label("two"), ".nii.gz", {})
     upload()
-    assert folder.label("p1", "final").path.read_text() == "two"
+    assert folder.label("p1", "final").path.read_text(encoding="utf-8") == "two"
     assert set(folder.index().objects) == {"p1", "p2", "p3", "new"}

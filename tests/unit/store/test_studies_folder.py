@@ -47,14 +47,23 @@ class TestVersions:
         for _ in range(2):  # the second changes nothing and is no version
             folder.update_label_info("p1", "final", named("stomach"))
         place = folder.shelf.place("p1", "final")
-        kept = [(v.number, place.version_file(v.number)[0].read_text(), dict(v.info)) for v in place.versions()]
+        kept = [
+            (v.number, place.version_file(v.number)[0].read_text(encoding="utf-8"), dict(v.info))
+            for v in place.versions()
+        ]
         assert [(number, text) for number, text, _ in kept] == [(1, "one"), (2, "two"), (3, "two")]
         assert [info["label_info"][0]["name"] for _, _, info in kept] == ["liver", "spleen", "stomach"]
         folder.restore_label("p1", "final", 1)
-        assert (folder.label("p1", "final").path.read_text(), names_of(folder, "p1")) == ("one", ["liver"])
+        assert (folder.label("p1", "final").path.read_text(encoding="utf-8"), names_of(folder, "p1")) == (
+            "one",
+            ["liver"],
+        )
         assert [version.number for version in place.versions()] == [1, 2, 3, 4]
         folder.restore_label("p1", "final", 2)
-        assert (folder.label("p1", "final").path.read_text(), names_of(folder, "p1")) == ("two", ["spleen"])
+        assert (folder.label("p1", "final").path.read_text(encoding="utf-8"), names_of(folder, "p1")) == (
+            "two",
+            ["spleen"],
+        )
 
     def test_an_unknown_version_is_refused_with_those_that_are(self, opened: Any, label: Any) -> None:
         folder = opened()
@@ -67,7 +76,9 @@ class TestVersions:
         folder.put_label("p1", "final", label("old"), ".nii.gz", named("liver"))
         folder.put_label("p1", "final", label("new", ".nrrd"), ".nrrd", named("spleen"))
         assert [path.name for path in (root / "labels" / "final").glob("p1*")] == ["p1.nrrd"]
-        assert json.loads((root / INDEX).read_text())["objects"]["p1"]["labels"]["final"]["ext"] == ".nrrd"
+        assert (
+            json.loads((root / INDEX).read_text(encoding="utf-8"))["objects"]["p1"]["labels"]["final"]["ext"] == ".nrrd"
+        )
         folder.restore_label("p1", "final", 1)
         assert [path.name for path in (root / "labels" / "final").glob("p1*")] == ["p1.nii.gz"]
         assert names_of(folder, "p1") == ["liver"]
@@ -78,11 +89,11 @@ class TestVersions:
         folder = opened()
         folder.put_label("p1", "final", label("one"), ".nii.gz", named("liver"))
         folder.put_label("p1", "final", label("two"), ".nii.gz", named("spleen"))
-        (root / "labels" / "final" / "p1.nii.gz").write_text("drawn elsewhere")
+        (root / "labels" / "final" / "p1.nii.gz").write_text("drawn elsewhere", encoding="utf-8")
         folder.look_again()
-        assert folder.label("p1", "final").path.read_text() == "drawn elsewhere"
+        assert folder.label("p1", "final").path.read_text(encoding="utf-8") == "drawn elsewhere"
         assert names_of(opened(), "p1") == names_of(folder, "p1") == []  # its names are not known, so it gets none
-        assert folder.shelf.place("p1", "final").version_file(1)[0].read_text() == "one"
+        assert folder.shelf.place("p1", "final").version_file(1)[0].read_text(encoding="utf-8") == "one"
 
     def test_removing_keeps_the_versions(self, opened: Any, label: Any, root: Path) -> None:
         folder = opened()
@@ -134,7 +145,7 @@ class TestDamage:
         again = opened()
         assert names_of(again, "p1") == ["liver"]
         assert names_of(again, "p2", "original") == ["left kidney", "spleen"]
-        objects = json.loads((root / INDEX).read_text())["objects"]
+        objects = json.loads((root / INDEX).read_text(encoding="utf-8"))["objects"]
         assert objects["p2"]["labels"]["original"]["info"]["label_info"] == named("left kidney", "spleen")["label_info"]
         assert "rebuilt from the files, 3 images and 2 labels, of which 2 have their names" in caplog.text
         damaged = [path.read_bytes() for path in root.glob("datastore_v2.damaged-*.json")]
@@ -148,17 +159,17 @@ class TestDamage:
             if content:
                 (root / INDEX).write_bytes(content)
             folder.put_label("p1", "final", label("one"), ".nii.gz", named("liver"))
-            stored = json.loads((root / INDEX).read_text())["objects"]["p1"]
+            stored = json.loads((root / INDEX).read_text(encoding="utf-8"))["objects"]["p1"]
             assert stored["image"]["info"]["PatientID"] == "7"
             assert "final" in stored["labels"]
 
     def test_one_wrong_entry_does_not_spoil_the_others(self, opened: Any, label: Any, root: Path) -> None:
         opened().put_label("p2", "final", label("one"), ".nii.gz", named("liver"))
-        record = json.loads((root / INDEX).read_text())
+        record = json.loads((root / INDEX).read_text(encoding="utf-8"))
         record["objects"]["p1"] = 3
         record["objects"]["p3"]["image"]["info"] = [1]
         record["objects"]["p2"]["image"]["info"]["PatientID"] = "7"
-        (root / INDEX).write_text(json.dumps(record))
+        (root / INDEX).write_text(json.dumps(record), encoding="utf-8")
         index = opened().index()
         assert sorted(index.objects) == ["p1", "p2", "p3"]
         assert index.objects["p2"].image.info["PatientID"] == "7"
@@ -166,15 +177,18 @@ class TestDamage:
     def test_of_two_files_without_an_index_the_newer_is_the_label(self, opened: Any, label: Any, root: Path) -> None:
         opened()
         labels = root / "labels" / "final"
-        (labels / "p1.nii.gz").write_text("older")
-        (labels / "p1.nrrd").write_text("newer")
+        (labels / "p1.nii.gz").write_text("older", encoding="utf-8")
+        (labels / "p1.nrrd").write_text("newer", encoding="utf-8")
         os.utime(labels / "p1.nii.gz", (1_000_000, 1_000_000))
         (root / INDEX).unlink()
         folder = opened()
-        assert folder.label("p1", "final").path.read_text() == "newer"
+        assert folder.label("p1", "final").path.read_text(encoding="utf-8") == "newer"
         assert [path.name for path in labels.glob("p1*")] == ["p1.nrrd"]
         place = folder.shelf.place("p1", "final")
-        assert [place.version_file(v.number)[0].read_text() for v in place.versions()] == ["older", "newer"]
+        assert [place.version_file(v.number)[0].read_text(encoding="utf-8") for v in place.versions()] == [
+            "older",
+            "newer",
+        ]
 
     def test_killed_between_label_and_index_the_label_has_its_own_names(
         self, opened: Any, label: Any, root: Path, monkeypatch: pytest.MonkeyPatch
@@ -186,7 +200,7 @@ class TestDamage:
         (root / INDEX).write_bytes(index)
         assert names_of(folder, "p1") == ["spleen"]
         assert names_of(opened(), "p1") == ["spleen"]
-        stored = json.loads((root / INDEX).read_text())["objects"]["p1"]["labels"]["final"]["info"]
+        stored = json.loads((root / INDEX).read_text(encoding="utf-8"))["objects"]["p1"]["labels"]["final"]["info"]
         assert stored["label_info"] == named("spleen")["label_info"]
 
 
@@ -206,7 +220,7 @@ class TestFullDisk:
                 break
             assert state(root) == before
             assert names_of(folder, "p1") == ["liver"]
-            assert folder.label("p1", "final").path.read_text() == "one"
+            assert folder.label("p1", "final").path.read_text(encoding="utf-8") == "one"
         assert step > 5
         assert names_of(opened(), "p1") == ["spleen"]
 
@@ -261,7 +275,7 @@ class TestFullDisk:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert (root / INDEX).read_bytes() == stored
         folder.look_again()
-        assert "p9" in json.loads((root / INDEX).read_text())["objects"]
+        assert "p9" in json.loads((root / INDEX).read_text(encoding="utf-8"))["objects"]
 
 
 class FullAfter:
@@ -324,13 +338,13 @@ class TestTwoServers:
 def test_uploads_of_a_killed_server_are_removed(opened: Any, root: Path) -> None:
     folder = opened()
     with folder.incoming("scan.nii.gz") as on_its_way:
-        on_its_way.write_text("young")
+        on_its_way.write_text("young", encoding="utf-8")
         old = root / ".incoming" / "old"
         old.mkdir()
-        (old / "scan.nii.gz").write_text("of a patient")
+        (old / "scan.nii.gz").write_text("of a patient", encoding="utf-8")
         os.utime(old, (1_000_000_000, 1_000_000_000))
         opened()
-        assert on_its_way.read_text() == "young"
+        assert on_its_way.read_text(encoding="utf-8") == "young"
         assert not old.exists()
 
 
@@ -348,7 +362,9 @@ def test_an_upload_goes_at_the_next_start_once_its_server_was_killed(opened: Any
         assert child.stdout is not None
         assert child.stdout.readline() == "there\n"
         opened()
-        assert [path.read_text() for path in (root / ".incoming").rglob("scan.nii.gz")] == ["of a patient"]
+        assert [path.read_text(encoding="utf-8") for path in (root / ".incoming").rglob("scan.nii.gz")] == [
+            "of a patient"
+        ]
     finally:
         child.kill()
         child.communicate()
@@ -360,12 +376,12 @@ def test_an_image_id_is_given_once(opened: Any, root: Path, tmp_path: Path) -> N
     folder = opened()
     for image_id, suffix in (("p1", ".nii.gz"), ("p1", ".nrrd")):
         with folder.incoming(f"scan{suffix}") as arrived:
-            arrived.write_text("other")
+            arrived.write_text("other", encoding="utf-8")
             with pytest.raises(errors.AlreadyThere, match="'p1' exists"):
                 folder.add_image(image_id, arrived, suffix, {})
-    (root / "p9.nii.gz").write_text("laid in by hand")
+    (root / "p9.nii.gz").write_text("laid in by hand", encoding="utf-8")
     with folder.incoming("scan.nii.gz") as arrived:
-        arrived.write_text("other")
+        arrived.write_text("other", encoding="utf-8")
         with pytest.raises(errors.AlreadyThere, match="'p9' exists"):
             folder.add_image("p9", arrived, ".nii.gz", {})
     assert [(root / f"{name}.nii.gz").read_bytes() for name in ("p1", "p9")] == [b"p1", b"laid in by hand"]

@@ -107,7 +107,7 @@ def test_the_file_is_kept_until_the_scan_changes(tmp_path, write_series):
 
 
 def test_an_unreadable_scan_leaves_nothing_behind(tmp_path):
-    (tmp_path / "broken.mhd").write_text("NDims = 3\nElementDataFile = gone.raw\n")
+    (tmp_path / "broken.mhd").write_text("NDims = 3\nElementDataFile = gone.raw\n", encoding="utf-8")
     with pytest.raises(UnreadableVolume):
         scan_download.as_one_file(tmp_path / "broken.mhd", tmp_path / "cache", "broken")
     assert list((tmp_path / "cache").iterdir()) == []

@@ -74,7 +74,7 @@ def _available_bytes() -> int:
 
 def _of_machine() -> int | None:
     try:
-        lines = _MEMORY_FILE.read_text().splitlines()
+        lines = _MEMORY_FILE.read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
     line = next((line for line in lines if line.startswith("MemAvailable:")), "")
@@ -84,9 +84,9 @@ def _of_machine() -> int | None:
 def _of_group() -> int | None:
     """Free memory under the limit of a control group (version 2); pages that only cache files count as free."""
     try:
-        limit = (_GROUP_FOLDER / "memory.max").read_text().strip()
-        used = int((_GROUP_FOLDER / "memory.current").read_text())
-        facts = dict(line.split() for line in (_GROUP_FOLDER / "memory.stat").read_text().splitlines())
+        limit = (_GROUP_FOLDER / "memory.max").read_text(encoding="utf-8").strip()
+        used = int((_GROUP_FOLDER / "memory.current").read_text(encoding="utf-8"))
+        facts = dict(line.split() for line in (_GROUP_FOLDER / "memory.stat").read_text(encoding="utf-8").splitlines())
     except (OSError, ValueError):
         return None
     return max(0, int(limit) - used + int(facts.get("inactive_file", 0))) if limit.isdecimal() else None
