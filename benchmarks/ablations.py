@@ -47,18 +47,18 @@ from medvlsam2.evaluation.words import measurable
 from medvlsam2.model import builders, checkpoint
 from medvlsam2.model.checkpoint import LoadedModel
 from medvlsam2.model.medvlsam2 import MedVLSAM2
-from medvlsam2.tasks.engine import Engine
+from medvlsam2.tasks.engine.engine import Engine
+from medvlsam2.tasks.engine.session import VolumeSession
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import segment
-from medvlsam2.tasks.session import VolumeSession
-from medvlsam2.training.cases import Case
 from medvlsam2.training.config import TrainConfig
+from medvlsam2.training.data.cases import Case
+from medvlsam2.training.data.samples import COMMON, talk
 from medvlsam2.training.initial import PARTS, take_parts
 from medvlsam2.training.loop import fit
-from medvlsam2.training.run import prepare_cases, train, validation_cases
-from medvlsam2.training.run_folder import Line
-from medvlsam2.training.samples import COMMON, talk
-from medvlsam2.training.step import conversation_step
+from medvlsam2.training.running.run_folder import Line
+from medvlsam2.training.steps.masks import conversation_step
+from medvlsam2.training.train import prepare_cases, train, validation_cases
 
 SEED = 0
 CONVERSATIONS_PER_CASE = 16

@@ -25,9 +25,9 @@ import torch
 
 from medvlsam2.evaluation.interactive import NUM_CLICKS, measure_interactive, when
 from medvlsam2.evaluation.scans import LabelledScan, chosen, list_scans, read_scan
-from medvlsam2.tasks import corrected_masks
-from medvlsam2.tasks.engine import Engine
-from medvlsam2.tasks.session import VolumeSession
+from medvlsam2.tasks.engine.engine import Engine
+from medvlsam2.tasks.engine.session import VolumeSession
+from medvlsam2.tasks.masks import corrected_masks
 
 Curves = dict[tuple[str, str], list[float]]
 WORSE: Final = 0.1

@@ -2,9 +2,10 @@
 
     python benchmarks/colours.py [--labelled label.nii.gz names.json] [--picture table.png]
 
-Writes ``lib/medvlsam2/data/structure_colors.yaml``. Pairs that must be apart come from ``colour_neighbours.yaml``, from
-generated phantoms and from a labelled scan whose names stand in a JSON file ({"labels": {"1": "spleen", …}}). Each
-structure in turn takes the colour of least cost; pairs that stay too near count more each time (breakout local search).
+Writes ``lib/medvlsam2/data/structures/structure_colors.yaml``. Pairs that must be apart come from
+``colour_neighbours.yaml``, from generated phantoms and from a labelled scan whose names stand in a JSON file
+({"labels": {"1": "spleen", …}}). Each structure in turn takes the colour of least cost; pairs that stay too near count
+more each time (breakout local search).
 """
 
 from __future__ import annotations

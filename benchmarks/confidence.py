@@ -25,12 +25,12 @@ import torch
 from scipy.optimize import isotonic_regression
 
 from medvlsam2.data import vocabulary
-from medvlsam2.data.language.finding_keys import FINDING_KEYS, finding_key
+from medvlsam2.data.language.findings.finding_keys import FINDING_KEYS, finding_key
 from medvlsam2.data.phantom import PhantomConfig
 from medvlsam2.evaluation.metrics import Mask, dice
 from medvlsam2.evaluation.scans import LabelledScan, draw_phantom, list_scans, read_scan
 from medvlsam2.tasks.answers.confidence import RIGHT_DICE
-from medvlsam2.tasks.engine import Engine
+from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.phrases.wholes import parts_of
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import segment

@@ -20,7 +20,7 @@ import torch
 from medvlsam2.model import checkpoint
 from medvlsam2.training.calibrate import WEIGHTS, best_score_bias, calibrate, mean_dice, tall, words_on_scan
 from medvlsam2.training.config import TrainConfig
-from medvlsam2.training.run import prepare_cases
+from medvlsam2.training.train import prepare_cases
 
 SHIFTS = (-3.0, -2.5, -2.0, -1.5, -1.0, -0.5, 0.0, 0.5)
 

@@ -18,7 +18,7 @@ from monai import transforms as mt
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from medvlsam2.data.manifest import ScanRecord
+from medvlsam2.data.datasets.manifest import ScanRecord
 from medvlsam2.data.volume import HU_MIN, CTVolume
 from medvlsam2.errors import DatasetError
 from medvlsam2.evaluation.scans import LabelledScan, list_scans, source

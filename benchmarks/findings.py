@@ -26,9 +26,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from medvlsam2.data.language.finding_keys import FINDING_KEYS, finding_key
+from medvlsam2.data.language.findings.finding_keys import FINDING_KEYS, finding_key
 from medvlsam2.evaluation.scans import draw_phantom
-from medvlsam2.tasks.engine import Engine
+from medvlsam2.tasks.engine.engine import Engine
 
 KEYS = sorted(set(FINDING_KEYS.values()))
 FIRST_SEED = 700_000

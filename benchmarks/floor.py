@@ -20,11 +20,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from medvlsam2.model import builders
-from medvlsam2.model.build_sam2 import build_sam2
-from medvlsam2.model.object_query import ObjectQuery, SlicePrompt
-from medvlsam2.model.precision import autocast, has_bfloat16
-from medvlsam2.model.propagation import segment_objects
-from medvlsam2.model.volume_sam2 import SliceFeatures
+from medvlsam2.model.device.precision import autocast, has_bfloat16
+from medvlsam2.model.pixel_decoder.build import build_sam2
+from medvlsam2.model.pixel_decoder.volume_sam2 import SliceFeatures
+from medvlsam2.model.propagation.object_query import ObjectQuery, SlicePrompt
+from medvlsam2.model.propagation.propagate import segment_objects
 
 MATRIX = 2048
 REPEATS = 5

@@ -37,9 +37,10 @@ from medvlsam2.data.language.corpus import sentences
 from medvlsam2.data.readers import read_volume
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.data.volume_files import write_volume
-from medvlsam2.model import builders, checkpoint, propagation
-from medvlsam2.tasks import looks
-from medvlsam2.tasks.engine import Engine
+from medvlsam2.model import builders, checkpoint
+from medvlsam2.model.propagation import propagate
+from medvlsam2.tasks.engine.engine import Engine
+from medvlsam2.tasks.masks import looks
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import segment
 
@@ -258,7 +259,7 @@ def _medians(rows: list[Click]) -> dict[str, dict[str, float]]:
 @contextmanager
 def without_early_end() -> Iterator[None]:
     """Let propagation go to the ends of the volume."""
-    with patch.object(propagation, "PATIENCE_SLICES", 10**9):
+    with patch.object(propagate, "PATIENCE_SLICES", 10**9):
         yield
 
 

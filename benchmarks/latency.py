@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from medvlsam2.data.phantom import Phantom, PhantomConfig, generate
-from medvlsam2.tasks.engine import Engine
+from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import segment
 

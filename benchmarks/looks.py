@@ -26,8 +26,8 @@ from medvlsam2.evaluation.measurement import Measurement, rows
 from medvlsam2.evaluation.metrics import dice
 from medvlsam2.evaluation.scans import chosen, list_scans, read_scan
 from medvlsam2.evaluation.words import find_by_name, measurable
-from medvlsam2.tasks import looks
-from medvlsam2.tasks.engine import Engine
+from medvlsam2.tasks.engine.engine import Engine
+from medvlsam2.tasks.masks import looks
 from medvlsam2.transforms import guided
 
 WAYS: Final = ("whole slices", "and nearer", "and edges", "and across")

@@ -18,16 +18,16 @@ import numpy as np
 import torch
 
 from medvlsam2.data import vocabulary
-from medvlsam2.data.language.finding_keys import finding_key
+from medvlsam2.data.language.findings.finding_keys import finding_key
 from medvlsam2.data.phantom import PhantomConfig
 from medvlsam2.evaluation.metrics import Mask, dice
 from medvlsam2.evaluation.scans import LabelledScan, draw_phantom, list_scans, read_scan
-from medvlsam2.model.precision import autocast
+from medvlsam2.model.device.precision import autocast
 from medvlsam2.tasks.answers.agreement import is_another, names_no_place, overlap, reach
 from medvlsam2.tasks.answers.geometry import sureness
 from medvlsam2.tasks.asking.find import find_all
 from medvlsam2.tasks.asking.job import Job
-from medvlsam2.tasks.engine import Engine
+from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.phrases.wholes import parts_of
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.transforms.spatial import BoxIJK

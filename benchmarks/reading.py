@@ -17,15 +17,15 @@ import numpy as np
 import torch
 
 from medvlsam2.data.language import chat
+from medvlsam2.data.language.asking.questions import questions
 from medvlsam2.data.language.clinical import parse_findings, stated_findings
 from medvlsam2.data.language.corpus import random_facts
 from medvlsam2.data.language.measurements import as_measured, corrupted, measured_text
-from medvlsam2.data.language.questions import questions
 from medvlsam2.evaluation.questions import same_answer
 from medvlsam2.evaluation.reports import f1_parts
 from medvlsam2.model import checkpoint
 from medvlsam2.model.checkpoint import LoadedModel
-from medvlsam2.model.language import PrefixCache
+from medvlsam2.model.language.model import PrefixCache
 from medvlsam2.transforms.text import encode, prefix_ids, turn_ids
 
 SEED = 77

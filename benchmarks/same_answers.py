@@ -27,7 +27,7 @@ from medvlsam2.evaluation.metrics import Mask, dice
 from medvlsam2.evaluation.questions import drawn_questions
 from medvlsam2.evaluation.scans import LabelledScan, draw_phantom, list_scans, read_scan
 from medvlsam2.tasks import converse
-from medvlsam2.tasks.engine import Engine
+from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import Segmentation, segment
 

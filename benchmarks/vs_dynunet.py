@@ -42,7 +42,7 @@ from medvlsam2.evaluation.metrics import Mask, dice, surface_dice
 from medvlsam2.evaluation.scans import LabelledScan, read_scan
 from medvlsam2.evaluation.words import find_by_name, measurable
 from medvlsam2.geometry import spacing_mm
-from medvlsam2.tasks.engine import Engine
+from medvlsam2.tasks.engine.engine import Engine
 
 BASELINE = "DynUNet"
 

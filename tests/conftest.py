@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from medvlsam2.data.phantom import Phantom
     from medvlsam2.model.checkpoint import LoadedModel
     from medvlsam2.model.medvlsam2 import MedVLSAM2
-    from medvlsam2.training.cases import Case
+    from medvlsam2.training.data.cases import Case
 
 ROOT = Path(__file__).resolve().parents[1]
 NO_SHARED_DATA = "The real scans are not here: set MEDVLSAM2_DATA, or put them into ../shared/data."
@@ -155,7 +155,7 @@ def small_phantom() -> Phantom:
 def tiny_case(small_phantom: Phantom, tmp_path_factory: pytest.TempPathFactory) -> Case:
     """The small phantom, cached for the tiny model."""
     from medvlsam2.model.builders import TINY_RANDOM
-    from medvlsam2.training import cases
+    from medvlsam2.training.data import cases
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cases.phantom, "generate", lambda _: small_phantom)

@@ -23,18 +23,24 @@ from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
 
 from label_tasks import serve_config
-from label_tasks.base import EngineTask, ScanReader
 from label_tasks.failures import errors_as_http
 from label_tasks.images import require_known_image
-from label_tasks.language import AnswerTask, ReportTask, TextTask
-from label_tasks.learning import FineTuneTask
+from label_tasks.infer.base import EngineTask, ScanReader
+from label_tasks.infer.requests import label_tag
+from label_tasks.infer.segmentation import (
+    InteractiveTask,
+    PromptsTask,
+    ReferringTask,
+    ScribblesTask,
+    SemanticTask,
+)
+from label_tasks.infer.text import AnswerTask, ReportTask, TextTask
+from label_tasks.learning.finetuning import FineTuneTask
+from label_tasks.learning.score_book import SCORE_FILE
+from label_tasks.learning.selection import UniformRandom, ValueStrategy
 from label_tasks.logs.short_ids import short_id
 from label_tasks.pacs.datastore import PacsDatastore
 from label_tasks.pacs.opening import open_pacs
-from label_tasks.requests import label_tag
-from label_tasks.score_book import SCORE_FILE
-from label_tasks.segmentation import InteractiveTask, PromptsTask, ReferringTask, ScribblesTask, SemanticTask
-from label_tasks.selection import UniformRandom, ValueStrategy
 from label_tasks.store.scan_folder import ScanFolder
 from label_tasks.uploads.sessions import PrivateSessions
 from medvlsam2.data import vocabulary
@@ -42,7 +48,7 @@ from medvlsam2.data.studies.bounds import OF_MODEL
 from medvlsam2.data.studies.writable import require_writable
 from medvlsam2.errors import InvalidRequest, nearest_hint
 from medvlsam2.model.registry import resolve_model
-from medvlsam2.tasks.engine import Engine
+from medvlsam2.tasks.engine.engine import Engine
 
 logger = logging.getLogger(__name__)
 

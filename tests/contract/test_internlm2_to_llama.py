@@ -9,8 +9,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from medvlsam2.config import LanguageConfig
 from medvlsam2.errors import CheckpointMismatch
-from medvlsam2.model.convert_internlm2 import convert
-from medvlsam2.model.language import LanguageModel, SpecialTokens
+from medvlsam2.model.language.convert_internlm2 import convert
+from medvlsam2.model.language.model import LanguageModel, SpecialTokens
 
 HEADS, KV_HEADS, HEAD_DIM, HIDDEN = 6, 2, 8, 48
 RENAMED = {

@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from medvlsam2.config import LanguageConfig
-from medvlsam2.model.language import LORA_TARGETS, LanguageModel, SpecialTokens
+from medvlsam2.model.language.model import LORA_TARGETS, LanguageModel, SpecialTokens
 
 TOKENS = SpecialTokens(image_context=290, seg=291, eos=292, pad=293, new=(294,))
 SIZES = {

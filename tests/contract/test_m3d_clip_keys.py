@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from medvlsam2.config import ViT3DConfig
-from medvlsam2.model.vit3d import ViT3D, load_m3d_clip
+from medvlsam2.model.volume_encoder.vit3d import ViT3D, load_m3d_clip
 
 SMALL = ViT3DConfig(
     image_size_dhw=(8, 32, 48),

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from label_tasks import guards, requests, serve_config
+from label_tasks import guards, serve_config
+from label_tasks.infer import requests
 from label_tasks.serve_config import ServeConfig
 from medvlsam2.data.label_info import names_of_values
 from medvlsam2.errors import DatasetError, InvalidConfig, InvalidPrompt, InvalidRequest, UnknownStructure

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from label_tasks.scribbles import scribbled
+from label_tasks.infer.scribbles import scribbled
 from medvlsam2.data.label_maps import write_label_map
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import GeometryMismatch, InvalidPrompt, InvalidRequest

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from medvlsam2.data.phantom import Phantom
 from medvlsam2.data.volume import CTVolume
-from medvlsam2.tasks.engine import Engine
+from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import segment
 

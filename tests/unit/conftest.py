@@ -14,7 +14,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 if TYPE_CHECKING:
-    from medvlsam2.model.text_similarity import TextSimilarity
+    from medvlsam2.model.pixel_decoder.text_similarity import TextSimilarity
 
 
 def rotation(angles_rad: tuple[float, float, float]) -> np.ndarray:
@@ -108,7 +108,7 @@ def ct_slice(stored: np.ndarray, series_uid: str) -> FileDataset:
 @pytest.fixture
 def similarity() -> TextSimilarity:
     """Of features planted in the finest of 32 channels: logit 5 where that of the token's number is 1, else -5."""
-    from medvlsam2.model.text_similarity import TextSimilarity
+    from medvlsam2.model.pixel_decoder.text_similarity import TextSimilarity
 
     similarity = TextSimilarity(32)
     with torch.no_grad():

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from fastapi import Request, UploadFile
 
-from label_tasks.http.json_text import read_object
+from label_tasks.http.bodies.json_text import read_object
 from label_tasks.uploads.received import SCANS, ending
 from medvlsam2.data.reading.plain_names import holds_unseen, require_plain_name, require_tag, shown
 from medvlsam2.errors import InvalidRequest

@@ -31,14 +31,21 @@ from starlette.types import ASGIApp
 
 from label_tasks import guards, host_settings, viewer
 from label_tasks.failures import status_of
-from label_tasks.http import gpu_state, inference, info, jobs, next_sample, sessions
 from label_tasks.http.beside import Running, beside
-from label_tasks.http.body_limits import BodyLimits
-from label_tasks.http.clients import Cookies
-from label_tasks.http.headers import CarefulHeaders
-from label_tasks.http.once import check_query
-from label_tasks.http.origins import OurOrigins
-from label_tasks.http.server_paths import without_paths
+from label_tasks.http.bodies.once import check_query
+from label_tasks.http.middleware.body_limits import BodyLimits
+from label_tasks.http.middleware.clients import Cookies
+from label_tasks.http.middleware.headers import CarefulHeaders
+from label_tasks.http.middleware.origins import OurOrigins
+from label_tasks.http.middleware.server_paths import without_paths
+from label_tasks.http.routes import (
+    gpu_state,
+    inference,
+    info,
+    jobs,
+    next_sample,
+    sessions,
+)
 from label_tasks.jobs.queue import JobQueue
 from label_tasks.pages import router as pages
 from label_tasks.store import routes as store_routes

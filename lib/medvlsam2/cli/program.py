@@ -101,7 +101,7 @@ def _parse_verb(name: str, argv: Sequence[str]) -> tuple[Verb, Namespace]:
     from medvlsam2.cli.values import normalise
     from medvlsam2.cli.verb import HelpFormatter
 
-    verb: Verb = importlib.import_module(f"medvlsam2.cli.{name}").VERB
+    verb: Verb = importlib.import_module(f"medvlsam2.cli.verbs.{name}").VERB
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     options = ArgumentParser(
         prog=f"{PROGRAM} {name}", description=VERBS[name], formatter_class=HelpFormatter, exit_on_error=False

@@ -147,7 +147,8 @@ def _require_no_input(path: Path, what: str, inputs: Iterable[Path | str]) -> No
 
 def _files_of(given: Path) -> Iterator[Path]:
     """A file and those that belong to it: the voxels of a header, the other slices beside a DICOM file."""
-    from medvlsam2.data.reading import data_files, scan_kinds
+    from medvlsam2.data.reading import scan_kinds
+    from medvlsam2.data.reading.formats import data_files
 
     yield given
     if given.is_file():

@@ -13,11 +13,11 @@ import numpy as np
 from jaxtyping import Float, Integer, Shaped, UInt16
 
 from medvlsam2 import geometry
-from medvlsam2.data import file_formats
 from medvlsam2.data.colours import colors_of
 from medvlsam2.data.label_info import MAX_VALUE, whole_number
-from medvlsam2.data.labels import scan_affine
-from medvlsam2.data.labels.nifti_place import write_nifti
+from medvlsam2.data.placement import scan_affine
+from medvlsam2.data.placement.nifti_place import write_nifti
+from medvlsam2.data.reading.formats import file_formats
 from medvlsam2.data.reading.names import NIFTI_SUFFIXES
 from medvlsam2.errors import DatasetError, UnreadableVolume
 

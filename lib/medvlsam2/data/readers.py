@@ -1,6 +1,6 @@
 """Any CT on disk becomes one CTVolume on its source grid, or an UnreadableVolume with one sentence.
 
-The formats themselves live in ``file_formats`` and ``dicom_series``; here they meet: which reader, Hounsfield
+The formats themselves live in ``reading.formats`` and ``reading.dicom``; here they meet: which reader, Hounsfield
 units, the name of the image and what the user should be warned of.
 """
 
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from medvlsam2.data import dicom_series, file_formats, intensity
 from medvlsam2.data.label_maps import LabelMap, read_label_map, write_label_map
-from medvlsam2.data.reading import scan_kinds
+from medvlsam2.data.reading import intensity, scan_kinds
+from medvlsam2.data.reading.dicom import series
+from medvlsam2.data.reading.formats import file_formats
+from medvlsam2.data.reading.formats.voxel_stream import MAX_SCAN_RATIO
 from medvlsam2.data.reading.names import default_image_id
 from medvlsam2.data.reading.plausible_sizes import size_warnings
 from medvlsam2.data.reading.stored_array import StoredArray
-from medvlsam2.data.reading.voxel_stream import MAX_SCAN_RATIO
 from medvlsam2.data.volume import CTVolume
 
 __all__ = ["LabelMap", "read_label_map", "read_stored", "read_volume", "write_label_map"]
@@ -33,7 +34,7 @@ def read_stored(path: Path, *, geometry_only: bool = False) -> StoredArray:
     """
     given = scan_kinds.only_scan(path) if path.is_dir() else path
     if given.is_dir() or scan_kinds.is_dicom_file(given):
-        return dicom_series.read_series(given, geometry_only=geometry_only)
+        return series.read_series(given, geometry_only=geometry_only)
     return file_formats.read_array(given, MAX_SCAN_RATIO, geometry_only=geometry_only)
 
 

@@ -27,10 +27,10 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 
-from medvlsam2.data.labels import scan_affine
+from medvlsam2.data.placement import scan_affine
 from medvlsam2.data.readers import read_stored, read_volume
 from medvlsam2.data.reading import causes
-from medvlsam2.data.reading.data_files import named_data_files
+from medvlsam2.data.reading.formats.data_files import named_data_files
 from medvlsam2.data.reading.formats.header_text import read_meta_header, read_nrrd_header
 from medvlsam2.data.reading.formats.nifti import is_first_version
 from medvlsam2.data.reading.length_units import mm_per_unit

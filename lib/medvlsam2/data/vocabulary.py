@@ -17,7 +17,14 @@ from collections.abc import Iterator, Mapping
 from difflib import SequenceMatcher
 from functools import cache
 
-from medvlsam2.data.structure_table import ORDINALS, Code, Side, Structure, Window, load_structures
+from medvlsam2.data.structures.table import (
+    ORDINALS,
+    Code,
+    Side,
+    Structure,
+    Window,
+    load_structures,
+)
 from medvlsam2.errors import UnknownStructure
 
 __all__ = [

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from medvlsam2.atomic_files import replacing
-from medvlsam2.data.labels import scan_affine
-from medvlsam2.data.labels.nifti_place import write_nifti
+from medvlsam2.data.placement import scan_affine
+from medvlsam2.data.placement.nifti_place import write_nifti
 from medvlsam2.data.volume import CTVolume
 
 

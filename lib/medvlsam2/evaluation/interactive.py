@@ -21,7 +21,7 @@ from medvlsam2.evaluation.metrics import Mask, bounding_slices, dice, surface_di
 from medvlsam2.evaluation.scans import LabelledScan
 from medvlsam2.evaluation.words import MIN_VOXELS, measurable
 from medvlsam2.geometry import spacing_mm
-from medvlsam2.tasks.engine import Engine
+from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import segment
 from medvlsam2.transforms.spatial import BoxIJK

@@ -10,13 +10,13 @@ from typing import Final
 import numpy as np
 
 from medvlsam2.data.facts import ScanFacts
-from medvlsam2.data.language.drafts import QuestionAnswer
-from medvlsam2.data.language.questions import questions
+from medvlsam2.data.language.asking.drafts import QuestionAnswer
+from medvlsam2.data.language.asking.questions import questions
 from medvlsam2.evaluation.measurement import Measurement
 from medvlsam2.evaluation.scans import LabelledScan
 from medvlsam2.evaluation.texts import TextPair
 from medvlsam2.tasks.converse import answer
-from medvlsam2.tasks.engine import Engine
+from medvlsam2.tasks.engine.engine import Engine
 
 TASK: Final = "vqa"
 QUESTIONS_EACH: Final = 8

@@ -12,7 +12,7 @@ import numpy as np
 from medvlsam2.evaluation.metrics import dice
 from medvlsam2.evaluation.scans import LabelledScan
 from medvlsam2.evaluation.words import find_by_name, measurable
-from medvlsam2.tasks.engine import Engine
+from medvlsam2.tasks.engine.engine import Engine
 
 
 def words_dice(engine: Engine, scans: Sequence[LabelledScan]) -> float:

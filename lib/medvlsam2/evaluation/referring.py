@@ -17,7 +17,7 @@ from medvlsam2.evaluation.measurement import Measurement
 from medvlsam2.evaluation.metrics import Mask, iou
 from medvlsam2.evaluation.scans import LabelledScan
 from medvlsam2.evaluation.words import MIN_VOXELS
-from medvlsam2.tasks.engine import Engine
+from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import segment
 

@@ -8,13 +8,13 @@ from typing import Final
 import numpy as np
 
 from medvlsam2.data.facts import ScanFacts
-from medvlsam2.data.language import reports
 from medvlsam2.data.language.clinical import Finding, parse_findings, stated_findings
+from medvlsam2.data.language.reporting import reports
 from medvlsam2.evaluation.measurement import Measurement
 from medvlsam2.evaluation.scans import LabelledScan
 from medvlsam2.evaluation.texts import TextPair
 from medvlsam2.tasks.converse import report
-from medvlsam2.tasks.engine import Engine
+from medvlsam2.tasks.engine.engine import Engine
 
 TASK: Final = "report"
 NUM_REFERENCES: Final = 5

@@ -34,7 +34,7 @@ from medvlsam2.evaluation.scans import (
 )
 from medvlsam2.evaluation.texts import TextPair, text_measurements
 from medvlsam2.evaluation.words import measure_words
-from medvlsam2.tasks.engine import Engine
+from medvlsam2.tasks.engine.engine import Engine
 
 Progress = Callable[[float, str], None]
 Measure = Callable[[Engine, LabelledScan], Iterable[Measurement | TextPair]]

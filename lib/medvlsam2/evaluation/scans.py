@@ -15,14 +15,14 @@ import numpy as np
 from jaxtyping import Bool, Integer, UInt8
 
 from medvlsam2.data import phantom, vocabulary
+from medvlsam2.data.datasets.label_facts import facts_of_labels
+from medvlsam2.data.datasets.layouts import scan_folder
+from medvlsam2.data.datasets.manifest import ScanRecord
 from medvlsam2.data.facts import ScanFacts
-from medvlsam2.data.label_facts import facts_of_labels
 from medvlsam2.data.labels import wholes
 from medvlsam2.data.labels.scan_geometry import ScanGeometry
 from medvlsam2.data.labels.submission import read_label_on_scan
 from medvlsam2.data.language import anatomy
-from medvlsam2.data.manifest import ScanRecord
-from medvlsam2.data.manifest_layouts import scan_folder
 from medvlsam2.data.readers import read_volume
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import DatasetError, InvalidRequest

@@ -14,7 +14,7 @@ from medvlsam2.evaluation.scans import PHANTOM_GROUP, LabelledScan
 from medvlsam2.geometry import spacing_mm
 from medvlsam2.tasks.answers.confidence import RIGHT_DICE
 from medvlsam2.tasks.answers.results import ObjectResult
-from medvlsam2.tasks.engine import Engine
+from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import segment
 

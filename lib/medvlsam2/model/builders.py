@@ -12,12 +12,12 @@ from torch import nn
 
 from medvlsam2.config import LanguageConfig, ModelConfig, ProjectorConfig, Sam2Config, ViT3DConfig
 from medvlsam2.errors import InvalidConfig, nearest_hint
-from medvlsam2.model.build_sam2 import build_sam2
-from medvlsam2.model.language import LanguageModel, SpecialTokens
-from medvlsam2.model.linear_projector import LinearProjector
+from medvlsam2.model.language.model import LanguageModel, SpecialTokens
 from medvlsam2.model.medvlsam2 import MedVLSAM2
-from medvlsam2.model.mixer_projector import MixerProjector
-from medvlsam2.model.vit3d import ViT3D
+from medvlsam2.model.pixel_decoder.build import build_sam2
+from medvlsam2.model.volume_encoder.linear_projector import LinearProjector
+from medvlsam2.model.volume_encoder.mixer_projector import MixerProjector
+from medvlsam2.model.volume_encoder.vit3d import ViT3D
 
 TINY_RANDOM = ModelConfig(
     model_id="medvlsam2-tiny-random",

@@ -10,9 +10,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from medvlsam2.config import ModelConfig
-from medvlsam2.model.language import LanguageModel
-from medvlsam2.model.vit3d import ViT3D
-from medvlsam2.model.volume_sam2 import VolumeSAM2
+from medvlsam2.model.language.model import LanguageModel
+from medvlsam2.model.pixel_decoder.volume_sam2 import VolumeSAM2
+from medvlsam2.model.volume_encoder.vit3d import ViT3D
 
 
 class MedVLSAM2(nn.Module):

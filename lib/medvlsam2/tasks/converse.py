@@ -14,9 +14,9 @@ from medvlsam2.data.language.chat import AnswerKind
 from medvlsam2.data.language.clinical import split_sentences, structures_in
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidPrompt
-from medvlsam2.tasks.answers.places import PlaceRAS
-from medvlsam2.tasks.engine import Engine
-from medvlsam2.tasks.session import VolumeSession
+from medvlsam2.tasks.engine.engine import Engine
+from medvlsam2.tasks.engine.session import VolumeSession
+from medvlsam2.tasks.measure.places import PlaceRAS
 from medvlsam2.transforms.text import encode, turn_ids
 
 REPORT_TOKENS: Final = 256

@@ -13,8 +13,8 @@ from jaxtyping import UInt8
 from medvlsam2.data import vocabulary
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidPrompt
-from medvlsam2.model.memory_limit import enough_memory
-from medvlsam2.model.precision import autocast
+from medvlsam2.model.device.memory_limit import enough_memory
+from medvlsam2.model.device.precision import autocast
 from medvlsam2.tasks.answers.agreement import (
     MIN_OVERLAP,
     MIN_REACH,
@@ -47,13 +47,13 @@ from medvlsam2.tasks.answers.results import ObjectResult, Voxels, result_of, uni
 from medvlsam2.tasks.answers.stray import usable_clicks
 from medvlsam2.tasks.asking.find import find_all, recognised
 from medvlsam2.tasks.asking.job import Job, Progress, SliceShown
-from medvlsam2.tasks.engine import Engine
-from medvlsam2.tasks.looks import Found
+from medvlsam2.tasks.engine.engine import Engine
+from medvlsam2.tasks.engine.session import VolumeSession
+from medvlsam2.tasks.masks.looks import Found
+from medvlsam2.tasks.masks.slice_prompts import GridPrompt, on_slices
 from medvlsam2.tasks.phrases.plain import plain
 from medvlsam2.tasks.phrases.several import require_one
 from medvlsam2.tasks.prompts import ObjectPrompt
-from medvlsam2.tasks.session import VolumeSession
-from medvlsam2.tasks.slice_prompts import GridPrompt, on_slices
 from medvlsam2.transforms.spatial import BoxIJK
 
 MAX_OBJECTS = 255

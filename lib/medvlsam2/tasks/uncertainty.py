@@ -8,8 +8,8 @@ import torch
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.volume import CTVolume
-from medvlsam2.model.word_seeds import scan
-from medvlsam2.tasks.engine import Engine
+from medvlsam2.model.propagation.word_seeds import scan
+from medvlsam2.tasks.engine.engine import Engine
 
 SLICES: Final = 24
 """Slices that are looked at, spread over the scan."""

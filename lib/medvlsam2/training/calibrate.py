@@ -19,12 +19,12 @@ from transformers import PreTrainedTokenizerBase
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language import chat
 from medvlsam2.model.medvlsam2 import MedVLSAM2
-from medvlsam2.model.text_similarity import evidence
-from medvlsam2.model.volume_sam2 import SliceFeatures, SlicePrompts
-from medvlsam2.training.cases import Case
-from medvlsam2.training.prompt_draws import PromptKind
-from medvlsam2.training.samples import draw_keys, segmentation_sample
-from medvlsam2.training.step import draw_prompts, request_tokens, text_tokens
+from medvlsam2.model.pixel_decoder.text_similarity import evidence
+from medvlsam2.model.pixel_decoder.volume_sam2 import SliceFeatures, SlicePrompts
+from medvlsam2.training.data.cases import Case
+from medvlsam2.training.data.samples import draw_keys, segmentation_sample
+from medvlsam2.training.data.simulated_prompts import PromptKind
+from medvlsam2.training.steps.masks import draw_prompts, request_tokens, text_tokens
 from medvlsam2.transforms.prepare import three_channels
 
 MAX_CASES = 40

@@ -25,10 +25,15 @@ from medvlsam2.config import ModelConfig
 from medvlsam2.errors import DatasetError
 from medvlsam2.model import checkpoint, version_folders
 from medvlsam2.model.checkpoint import LoadedModel
-from medvlsam2.training.cases import Case, cache_phantom, cache_scan, load_case
+from medvlsam2.training.data.cases import (
+    Case,
+    cache_phantom,
+    cache_scan,
+    load_case,
+)
+from medvlsam2.training.data.samples import segmentation_sample
 from medvlsam2.training.parts import set_trainable_for_finetuning
-from medvlsam2.training.samples import segmentation_sample
-from medvlsam2.training.step import segmentation_step
+from medvlsam2.training.steps.masks import segmentation_step
 from medvlsam2.training.validate import text_dice
 
 logger = logging.getLogger(__name__)

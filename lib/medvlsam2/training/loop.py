@@ -21,21 +21,26 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedTokenizerBase
 
 from medvlsam2.errors import InvalidConfig
+from medvlsam2.model.device.precision import PlainAttention, has_bfloat16, settle
 from medvlsam2.model.medvlsam2 import MedVLSAM2
-from medvlsam2.model.precision import PlainAttention, has_bfloat16, settle
-from medvlsam2.model.text_similarity import TextSimilarity
-from medvlsam2.training.averaging import WeightAverage
-from medvlsam2.training.batches import Drawn, Steps, default_num_workers, step_rng
+from medvlsam2.model.pixel_decoder.text_similarity import TextSimilarity
 from medvlsam2.training.calibrate import calibrate
-from medvlsam2.training.cases import Case
 from medvlsam2.training.config import TrainConfig
+from medvlsam2.training.data.cases import Case
 from medvlsam2.training.interrupt import Stopped, StopSignals
-from medvlsam2.training.kind import Source
-from medvlsam2.training.kinds import mix
-from medvlsam2.training.meter import Meter
 from medvlsam2.training.parts import set_trainable
-from medvlsam2.training.ranks import ALONE, Ranks
-from medvlsam2.training.run_folder import FollowedRun, Line, RunFolder
+from medvlsam2.training.running.averaging import WeightAverage
+from medvlsam2.training.running.meter import Meter
+from medvlsam2.training.running.ranks import ALONE, Ranks
+from medvlsam2.training.running.run_folder import FollowedRun, Line, RunFolder
+from medvlsam2.training.steps.base import Source
+from medvlsam2.training.steps.mix import mix
+from medvlsam2.training.steps.stream import (
+    Drawn,
+    Steps,
+    default_num_workers,
+    step_rng,
+)
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from transformers import PreTrainedTokenizerBase
 
 from medvlsam2.data import vocabulary
 from medvlsam2.model.medvlsam2 import MedVLSAM2
-from medvlsam2.model.word_seeds import scan
-from medvlsam2.training.cases import Case
+from medvlsam2.model.propagation.word_seeds import scan
+from medvlsam2.training.data.cases import Case
 from medvlsam2.transforms.prepare import three_channels
 from medvlsam2.transforms.text import pad, prefix_ids, segmentation_turn_ids
 

@@ -23,7 +23,7 @@ FLAT_HU: Final = 20.0
 SUREST: Final = 4.0
 """Logits beyond are as sure as this when the line is fitted."""
 MOST: Final = 1.25
-"""The most that is added to a logit: less than a click leaves (:data:`medvlsam2.tasks.click_field.MARGIN`)."""
+"""The most that is added to a logit: less than a click leaves (``click_correction.MARGIN``)."""
 FINER: Final = 2
 """The line is fitted on so many pixels per pixel of the mask grid."""
 

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from label_tasks.http.body_limits import BodyLimits
+from label_tasks.http.middleware.body_limits import BodyLimits
 
 STALLED_S = 0.2
 

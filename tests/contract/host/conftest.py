@@ -96,7 +96,8 @@ def app(studies: Path, model_dir: Path, tmp_path: Path, monkeypatch: pytest.Monk
     import monailabel.interfaces.utils.app as host
     from monailabel.config import settings
 
-    from label_tasks import language, segmentation
+    from label_tasks.infer import segmentation
+    from label_tasks.infer import text as language
 
     monkeypatch.setattr(settings, "MONAI_LABEL_DATASTORE_AUTO_RELOAD", False)
     monkeypatch.setattr(settings, "MONAI_LABEL_SESSION_PATH", str(tmp_path / "sessions"))

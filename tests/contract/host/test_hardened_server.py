@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from label_tasks import language, segmentation
+from label_tasks.infer import segmentation, text
 from label_tasks.server import build
 
 from .conftest import SHAPE, fake_segment
@@ -161,7 +161,7 @@ class TestServer:
         assert "access-control-allow-origin" not in allowed
 
     def test_a_bug_is_reported_without_its_details(self, server: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(language.converse, "report", lambda *_, **__: {}["secret"])
+        monkeypatch.setattr(text.converse, "report", lambda *_, **__: {}["secret"])
         reply = server.post("/infer/medvlsam2_report?image=alpha", data={"params": "{}"})
         assert reply.status_code == 500
         assert "KeyError" in reply.json()["detail"]

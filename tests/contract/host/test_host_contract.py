@@ -16,8 +16,8 @@ from fastapi import HTTPException
 from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
 
-from label_tasks import segmentation
 from label_tasks.failures import errors_as_http
+from label_tasks.infer import segmentation
 from medvlsam2 import errors
 from medvlsam2.tasks.answers.results import ObjectResult
 from medvlsam2.tasks.segment import Segmentation, segment

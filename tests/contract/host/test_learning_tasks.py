@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from monailabel.interfaces.app import MONAILabelApp
 
-from label_tasks import learning, selection
-from label_tasks.score_book import SCORE_FILE
+from label_tasks.learning import finetuning, selection
+from label_tasks.learning.score_book import SCORE_FILE
 from medvlsam2 import errors
 
 SHAPE = (5, 7, 9)
@@ -96,7 +96,7 @@ class TestFineTuning:
         )
         store.save_label("beta", str(label), "final", {"label_info": []})
         seen: dict[str, Any] = {}
-        monkeypatch.setattr(learning, "finetune", lambda *arguments: seen.update(arguments=arguments) or Published())
+        monkeypatch.setattr(finetuning, "finetune", lambda *arguments: seen.update(arguments=arguments) or Published())
         stats = app.train({"model": "medvlsam2_finetune", "max_epochs": 2})
         (scan,) = seen["arguments"][1]
         assert scan.names == {1: "liver", 2: "cyst"}

@@ -16,7 +16,7 @@ import pytest
 import SimpleITK as sitk
 from fastapi import HTTPException
 
-from label_tasks import segmentation
+from label_tasks.infer import segmentation
 
 SLICER = {"result_extension": ".nrrd", "result_dtype": "uint8"}
 """What the module adds to every request."""

@@ -7,11 +7,11 @@ from pathlib import Path
 import monailabel
 import pytest
 
+from label_tasks.infer.requests import Target, referring
 from label_tasks.pages.ohif_colours import PANEL_SCRIPT
 from label_tasks.prompting import ohif_panel
 from label_tasks.prompting.phrase_segments import SEGMENTS, PhraseSegments
 from label_tasks.prompting.shared_clicks import SharedClicks
-from label_tasks.requests import Target, referring
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.tasks.prompts import ObjectPrompt
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from label_tasks import requests
+from label_tasks.infer import requests
 from medvlsam2.errors import InvalidPrompt, InvalidRequest, MedVLSAM2Error
 
 LABELS = {"liver": 1, "spleen": 2, "left kidney": 3, "right kidney": 4}

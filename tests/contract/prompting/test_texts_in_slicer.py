@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from label_tasks.replies import text_file
+from label_tasks.infer.replies import text_file
 from medvlsam2.data.volume import CTVolume
 
 SENTENCES = ("The liver is normal.", f"The spleen {'is not enlarged and ' * 12}is normal.", "No ascites.")

@@ -182,7 +182,7 @@ def test_the_arguments_of_a_long_command_are_taken(item: Shown, monkeypatch: Any
 
 def parsed_only(arguments: list[str], monkeypatch: Any) -> int:
     """Exit code of a verb that would do nothing after its arguments were parsed."""
-    module = importlib.import_module(f"medvlsam2.cli.{arguments[0]}")
+    module = importlib.import_module(f"medvlsam2.cli.verbs.{arguments[0]}")
     assert arguments[0] in program.VERBS
     monkeypatch.setattr(module, "VERB", Verb(module.VERB.add_arguments, lambda _: 0))
     return main(arguments)

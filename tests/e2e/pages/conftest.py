@@ -21,7 +21,7 @@ from label_tasks.pages import router as pages
 from label_tasks.pages.pictures import Pictures
 from label_tasks.pages.studies import Studies, listing_of
 from label_tasks.store.scan_folder import ScanFolder
-from medvlsam2.tasks.engine import Engine
+from medvlsam2.tasks.engine.engine import Engine
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WAIT_MS = 20_000

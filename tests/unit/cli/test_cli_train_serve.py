@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from medvlsam2.cli import serve
+from medvlsam2.cli.verbs import serve
 from medvlsam2.training.interrupt import Stopped
 
 
 def test_train_hands_over_its_options(run, tmp_path, monkeypatch):
-    from medvlsam2.training import run as training_run
-    from medvlsam2.training.run_folder import Line
+    from medvlsam2.training import train as training_run
+    from medvlsam2.training.running.run_folder import Line
 
     seen = {}
 
@@ -43,7 +43,7 @@ def test_train_hands_over_its_options(run, tmp_path, monkeypatch):
 
 
 def test_train_takes_one_number_of_minutes(run, tmp_path, monkeypatch):
-    from medvlsam2.training import run as training_run
+    from medvlsam2.training import train as training_run
 
     seen = []
     monkeypatch.setattr(training_run, "train", lambda config, **_: seen.append(config))
@@ -52,7 +52,7 @@ def test_train_takes_one_number_of_minutes(run, tmp_path, monkeypatch):
 
 
 def test_a_stopped_training_says_how_to_go_on(run, tmp_path, monkeypatch):
-    from medvlsam2.training import run as training_run
+    from medvlsam2.training import train as training_run
 
     def fake(config, **_):
         raise Stopped(15, 70)

@@ -179,7 +179,7 @@ def test_an_evaluation_replaces_no_other_unasked(run, tmp_path, name):
 
 
 def test_training_replaces_no_model_unasked_and_never_the_one_it_starts_from(run, tmp_path, model_dir, monkeypatch):
-    from medvlsam2.training import run as training_run
+    from medvlsam2.training import train as training_run
 
     trained = []
     monkeypatch.setattr(training_run, "train", lambda config, **given: trained.append(given["output"]))

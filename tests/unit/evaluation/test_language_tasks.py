@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from medvlsam2.data.language import reports as report_texts
+from medvlsam2.data.language.reporting import reports as report_texts
 from medvlsam2.errors import UnknownStructure
 from medvlsam2.evaluation import questions, referring, reports
 from medvlsam2.evaluation.measurement import Measurement
 from medvlsam2.evaluation.scans import draw_phantom, list_scans, read_scan
 from medvlsam2.evaluation.texts import TextPair, text_measurements
 from medvlsam2.tasks.converse import Answer, Report
-from medvlsam2.tasks.engine import Engine
+from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.segment import Segmentation
 
 

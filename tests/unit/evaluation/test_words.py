@@ -12,7 +12,7 @@ from medvlsam2.evaluation import words
 from medvlsam2.evaluation.quick import words_dice
 from medvlsam2.evaluation.scans import LabelledScan
 from medvlsam2.tasks.answers.results import ObjectResult
-from medvlsam2.tasks.engine import Engine
+from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.segment import Segmentation
 
 

@@ -10,10 +10,10 @@ import torch
 
 from medvlsam2.data.phantom import Phantom
 from medvlsam2.errors import InvalidPrompt
-from medvlsam2.model.object_query import ObjectMasks, ObjectQuery, SlicePrompt
-from medvlsam2.model.volume_sam2 import SliceFeatures
-from medvlsam2.tasks.click_field import heed_clicks
-from medvlsam2.tasks.engine import Engine
+from medvlsam2.model.pixel_decoder.volume_sam2 import SliceFeatures
+from medvlsam2.model.propagation.object_query import ObjectMasks, ObjectQuery, SlicePrompt
+from medvlsam2.tasks.engine.engine import Engine
+from medvlsam2.tasks.masks.click_correction import heed_clicks
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import MAX_CLICKS, segment
 from medvlsam2.transforms.spatial import SpatialRecord

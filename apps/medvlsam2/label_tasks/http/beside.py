@@ -15,7 +15,7 @@ import anyio
 from fastapi import HTTPException, Request
 
 from medvlsam2.errors import Cancelled
-from medvlsam2.tasks.stopping import stoppable
+from medvlsam2.tasks.scheduling.stopping import stoppable
 
 logger = logging.getLogger(__name__)
 

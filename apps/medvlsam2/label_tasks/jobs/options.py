@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from label_tasks.requests import EXTENSIONS
+from label_tasks.infer.requests import EXTENSIONS
 from medvlsam2.data.reading.plain_names import require_new_tag, shown
 from medvlsam2.errors import InvalidRequest
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response
 from monailabel.interfaces.utils.app import app_instance
 
-from label_tasks.http.server_paths import without_paths
+from label_tasks.http.middleware.server_paths import without_paths
 from label_tasks.logs.any_path import without_any_path
 from label_tasks.logs.private_log import own_log
 from label_tasks.pages import render, start

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from label_tasks.pages.studies import STATES, Listing, Study
 from medvlsam2.errors import MedVLSAM2Error
 from medvlsam2.model import version_folders
-from medvlsam2.tasks.engine import Engine
+from medvlsam2.tasks.engine.engine import Engine
 
 PER_PAGE: Final = 24
 """Studies on one page: their pictures are drawn within half a minute."""

@@ -14,7 +14,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from label_tasks.requests import Target
+from label_tasks.infer.requests import Target
 from medvlsam2.errors import InvalidPrompt
 
 SEGMENTS: Final = {"referred object": 1, **{f"referred object {number}": number for number in range(2, 9)}}

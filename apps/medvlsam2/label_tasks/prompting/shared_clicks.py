@@ -13,8 +13,8 @@ from collections.abc import Hashable
 from dataclasses import replace
 from typing import Final
 
+from label_tasks.infer.requests import Target
 from label_tasks.prompting.fields import PointIJK
-from label_tasks.requests import Target
 from medvlsam2.tasks.prompts import ObjectPrompt
 
 KEPT: Final = 64

@@ -22,7 +22,7 @@ from monailabel.utils.others.generic import get_mime_type
 
 from label_tasks import guards
 from label_tasks.http.beside import beside
-from label_tasks.http.forms import FrugalRoute
+from label_tasks.http.bodies.forms import FrugalRoute
 from label_tasks.http.held_file import held_file
 from label_tasks.images import require_image_id
 from label_tasks.store.infos import checked_image_info

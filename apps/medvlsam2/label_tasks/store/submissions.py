@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from medvlsam2.data.label_maps import WRITABLE_SUFFIXES, LabelMap, write_label_map
 from medvlsam2.data.labels.as_sent import is_plain
-from medvlsam2.data.labels.scan_affine import for_viewers
 from medvlsam2.data.labels.scan_geometry import ScanGeometry, read_geometry
 from medvlsam2.data.labels.submission import RAW_SUFFIX, CheckedLabel, check_label, read_label_on_scan
+from medvlsam2.data.placement.scan_affine import for_viewers
 from medvlsam2.data.studies.label_place import LABEL_SUFFIXES, label_suffix
 from medvlsam2.errors import DatasetError, InvalidRequest
 

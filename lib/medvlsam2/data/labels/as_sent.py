@@ -14,10 +14,10 @@ import numpy as np
 from jaxtyping import Float
 
 from medvlsam2 import geometry
-from medvlsam2.data.file_formats import read_array
-from medvlsam2.data.labels import scan_affine
 from medvlsam2.data.labels.scan_geometry import ScanGeometry
+from medvlsam2.data.placement import scan_affine
 from medvlsam2.data.reading import causes
+from medvlsam2.data.reading.formats.file_formats import read_array
 from medvlsam2.data.reading.names import NIFTI_SUFFIXES, known_suffix
 
 SAME_GRID_VOXELS: Final = 0.01

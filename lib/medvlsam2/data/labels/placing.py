@@ -14,7 +14,7 @@ from jaxtyping import Float, UInt16
 
 from medvlsam2 import geometry
 from medvlsam2.data.label_maps import LabelMap
-from medvlsam2.data.labels import scan_affine
+from medvlsam2.data.placement import scan_affine
 from medvlsam2.errors import GeometryMismatch
 
 Affine = Float[np.ndarray, "4 4"]

@@ -13,7 +13,8 @@ from functools import cache
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.facts import ScanFacts, Side
-from medvlsam2.data.language import anatomy, lesions
+from medvlsam2.data.language import anatomy
+from medvlsam2.data.language.findings import lesions
 
 Finding = tuple[str, str | None, Side | None]
 """Kind, vocabulary key of its structure, side; "normal" and "absent" are kinds too."""

@@ -14,12 +14,13 @@ import numpy as np
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.facts import ContrastPhase, Lesion, Region, ScanFacts, Side
-from medvlsam2.data.language import anatomy, chat, lesions
+from medvlsam2.data.language import anatomy, chat
+from medvlsam2.data.language.asking.questions import questions
+from medvlsam2.data.language.findings import lesions
 from medvlsam2.data.language.grammar import pick, shuffled
 from medvlsam2.data.language.measurements import measured_text
 from medvlsam2.data.language.phrases import phrases
-from medvlsam2.data.language.questions import questions
-from medvlsam2.data.language.reports import report
+from medvlsam2.data.language.reporting.reports import report
 
 _TYPICAL_ML = {
     "liver": 1500.0,

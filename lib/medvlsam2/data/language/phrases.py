@@ -14,7 +14,8 @@ import numpy as np
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.facts import Lesion, ScanFacts
-from medvlsam2.data.language import anatomy, lesions
+from medvlsam2.data.language import anatomy
+from medvlsam2.data.language.findings import lesions
 from medvlsam2.data.language.grammar import millimetres, pick, shuffled
 
 _CLEARLY_LARGER = 1.2

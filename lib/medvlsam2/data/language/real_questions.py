@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from medvlsam2.data.language import chat
-from medvlsam2.data.language.drafts import QuestionAnswer
+from medvlsam2.data.language.asking.drafts import QuestionAnswer
 from medvlsam2.data.language.grammar import capital, count_word, pick, sentence, shuffled
 from medvlsam2.errors import DatasetError
 

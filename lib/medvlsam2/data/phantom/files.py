@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Final
 
-from medvlsam2.data.labels.nifti_place import write_nifti
-from medvlsam2.data.labels.scan_affine import place_header
 from medvlsam2.data.phantom.generate import Phantom
+from medvlsam2.data.placement.nifti_place import write_nifti
+from medvlsam2.data.placement.scan_affine import place_header
 
 FILES: Final = ("image.nii.gz", "label.nii.gz", "lesions.nii.gz", "meta.json", "facts.json")
 

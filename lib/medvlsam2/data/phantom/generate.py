@@ -11,23 +11,23 @@ from scipy.ndimage import find_objects
 
 from medvlsam2 import geometry
 from medvlsam2.data.facts import ContrastPhase, Region, ScanFacts
-from medvlsam2.data.phantom import findings, lesions
-from medvlsam2.data.phantom.abdomen import paint_abdomen
-from medvlsam2.data.phantom.acquisition import add_couch, draw_grid, scan
-from medvlsam2.data.phantom.artefacts import insert_metal
+from medvlsam2.data.phantom.anatomy.abdomen import paint_abdomen
+from medvlsam2.data.phantom.anatomy.head import paint_head, paint_jaws
+from medvlsam2.data.phantom.anatomy.neck import paint_neck
+from medvlsam2.data.phantom.anatomy.pelvis import paint_gluteal_muscles, paint_pelvis
+from medvlsam2.data.phantom.anatomy.skeleton import paint_skeleton
+from medvlsam2.data.phantom.anatomy.thorax import paint_lungs, paint_mediastinum
+from medvlsam2.data.phantom.anatomy.trunk import paint_back_muscles, paint_hull
+from medvlsam2.data.phantom.anatomy.vessels import paint_vessels
 from medvlsam2.data.phantom.canvas import Canvas
 from medvlsam2.data.phantom.config import PhantomConfig
-from medvlsam2.data.phantom.head import paint_head, paint_jaws
 from medvlsam2.data.phantom.hull import Hull
-from medvlsam2.data.phantom.neck import paint_neck
+from medvlsam2.data.phantom.pathology import findings, lesions
 from medvlsam2.data.phantom.patient import draw_patient
-from medvlsam2.data.phantom.pelvis import paint_gluteal_muscles, paint_pelvis
+from medvlsam2.data.phantom.scanner.acquisition import add_couch, draw_grid, scan
+from medvlsam2.data.phantom.scanner.artefacts import insert_metal
 from medvlsam2.data.phantom.scene import LABEL_VALUES, STRUCTURE_KEYS, Scene
-from medvlsam2.data.phantom.skeleton import paint_skeleton
-from medvlsam2.data.phantom.thorax import paint_lungs, paint_mediastinum
 from medvlsam2.data.phantom.tissues import PHASES, Tissues
-from medvlsam2.data.phantom.trunk import paint_back_muscles, paint_hull
-from medvlsam2.data.phantom.vessels import paint_vessels
 from medvlsam2.data.volume import CTVolume
 
 _DEFAULT: Final = PhantomConfig()

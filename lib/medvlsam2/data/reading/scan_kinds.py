@@ -20,10 +20,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from medvlsam2.data.dicom_headers import SliceHeader, slice_headers
 from medvlsam2.data.reading import causes, names
-from medvlsam2.data.reading.data_files import absent_part, named_data_files
+from medvlsam2.data.reading.dicom.headers import SliceHeader, slice_headers
 from medvlsam2.data.reading.dicom_mark import looks_like_dicom
+from medvlsam2.data.reading.formats.data_files import absent_part, named_data_files
 from medvlsam2.errors import UnreadableVolume
 
 MAX_LOOKED_AT: Final = 10_000

@@ -18,13 +18,14 @@ from typing import Any, Final
 
 from medvlsam2 import atomic_files
 from medvlsam2.data.reading.plain_names import alike
-from medvlsam2.data.studies import incoming, mending, refused
+from medvlsam2.data.studies import incoming, refused
 from medvlsam2.data.studies.bounds import forget_old_results, require_bounded, without_mark
 from medvlsam2.data.studies.folder_lock import FolderLock
 from medvlsam2.data.studies.index import INDEX, LABELS, DamagedIndex, Entry, ImageEntry, StudiesIndex, plain, read_index
 from medvlsam2.data.studies.label_place import LABEL_SUFFIXES, LabelFile, own_suffix
 from medvlsam2.data.studies.label_shelf import LabelShelf
 from medvlsam2.data.studies.scan_list import ScanLister
+from medvlsam2.data.studies.upkeep import mending
 from medvlsam2.data.studies.versions import LabelVersion
 from medvlsam2.errors import AlreadyThere, InvalidRequest, StorageFull, UnknownImage, nearest_hint
 

@@ -5,8 +5,8 @@ series, a finding or a phrase may be in many pieces, and the geometry adds its o
 elsewhere. So such words are looked for alone, and what they find is compared with the places that were pointed at.
 
 In a box words find what they name of whatever is there: a corner of the kidneys in the box of the spleen. So the
-structure that the box is drawn round (:mod:`medvlsam2.tasks.box_names`) is compared with the name; where it is none
-that the model knows, what was found must reach to the sides of the box.
+structure that the box is drawn round (:mod:`medvlsam2.tasks.measure.box_names`) is compared with the name; where it is
+none that the model knows, what was found must reach to the sides of the box.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from scipy import ndimage
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language.clinical import structures_in
 from medvlsam2.tasks.answers.geometry import is_one_piece
-from medvlsam2.tasks.click_field import extent
-from medvlsam2.tasks.looks import Found
+from medvlsam2.tasks.masks.click_correction import extent
+from medvlsam2.tasks.masks.looks import Found
 from medvlsam2.tasks.phrases.sides import BESIDE_THE_LUNG
 from medvlsam2.tasks.phrases.wholes import parts_of
 from medvlsam2.tasks.prompts import ON_OBJECT, ObjectPrompt

@@ -18,9 +18,9 @@ from scipy import ndimage
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.volume import CTVolume
-from medvlsam2.model.object_query import ObjectMasks
+from medvlsam2.model.propagation.object_query import ObjectMasks
 from medvlsam2.tasks.answers.intensity import by_intensity, voxel_of
-from medvlsam2.tasks.looks import Found
+from medvlsam2.tasks.masks.looks import Found
 from medvlsam2.tasks.phrases.wholes import is_pair, is_series
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.transforms.spatial import BoxIJK

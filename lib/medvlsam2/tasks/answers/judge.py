@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from medvlsam2.data import vocabulary
-from medvlsam2.model.object_query import EMPTY_LOGIT
+from medvlsam2.model.propagation.object_query import EMPTY_LOGIT
 from medvlsam2.tasks.answers.confidence import Calibration
 from medvlsam2.tasks.answers.geometry import known_keys, sureness
 from medvlsam2.tasks.answers.results import ObjectResult
 from medvlsam2.tasks.answers.sides import CORD, Bound, bind_to_side, helpers, told
-from medvlsam2.tasks.looks import Found
+from medvlsam2.tasks.masks.looks import Found
 from medvlsam2.tasks.phrases.sides import Sided, side_in
 from medvlsam2.tasks.prompts import ObjectPrompt
 

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.volume import CTVolume
-from medvlsam2.model.object_query import ObjectMasks, Turn
+from medvlsam2.model.propagation.object_query import ObjectMasks, Turn
 from medvlsam2.tasks.asking.job import Job
-from medvlsam2.tasks.looks import Found, Search, Wanted
+from medvlsam2.tasks.engine.session import VolumeSession
+from medvlsam2.tasks.masks.looks import Found, Search, Wanted
 from medvlsam2.tasks.prompts import ON_OBJECT, ObjectPrompt
-from medvlsam2.tasks.session import VolumeSession
 from medvlsam2.transforms.window import Window, window_at, window_of_box
 
 

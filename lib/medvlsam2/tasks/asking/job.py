@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from medvlsam2.tasks.engine import Engine
-from medvlsam2.tasks.turns import Claim
+from medvlsam2.tasks.engine.engine import Engine
+from medvlsam2.tasks.scheduling.turns import Claim
 
 Progress = Callable[[float], None]
 SliceShown = Callable[[int, int], None]

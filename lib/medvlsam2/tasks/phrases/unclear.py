@@ -10,7 +10,7 @@ import re
 from typing import Final
 
 from medvlsam2.data import vocabulary
-from medvlsam2.data.structure_table import ORDINALS
+from medvlsam2.data.structures.table import ORDINALS
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.tasks.phrases.plain import plain
 from medvlsam2.tasks.phrases.wholes import is_pair, is_series

@@ -8,8 +8,8 @@ from itertools import chain
 from typing import Final
 
 from medvlsam2.data import vocabulary
-from medvlsam2.data.language import lesions
-from medvlsam2.data.language.lesion_words import LESION_WORDS
+from medvlsam2.data.language.findings import lesions
+from medvlsam2.data.language.findings.lesion_words import LESION_WORDS
 from medvlsam2.tasks.phrases.plain import plain
 
 _GRAMMAR: Final = frozenset(

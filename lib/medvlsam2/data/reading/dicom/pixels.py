@@ -23,9 +23,9 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from medvlsam2.data.dicom_headers import SliceHeader
 from medvlsam2.data.reading.dicom.data_set import PARSE_ERRORS, damaged, read_data_set, transfer_syntax
 from medvlsam2.data.reading.dicom.decoding import decoded_files
+from medvlsam2.data.reading.dicom.headers import SliceHeader
 from medvlsam2.data.reading.memory_budget import HU_BYTES, require_memory
 from medvlsam2.data.reading.stored_array import squeezed_shape
 from medvlsam2.data.volume import HU_MAX, HU_MIN

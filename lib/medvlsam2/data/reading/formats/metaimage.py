@@ -13,8 +13,10 @@ import numpy as np
 from jaxtyping import Float
 
 from medvlsam2 import geometry
-from medvlsam2.data.reading import data_files, length_units
+from medvlsam2.data.reading import length_units
+from medvlsam2.data.reading.formats import data_files
 from medvlsam2.data.reading.formats.header_text import read_meta_header, sizes_of
+from medvlsam2.data.reading.formats.voxel_stream import Encoding, StoredVoxels, read_voxels
 from medvlsam2.data.reading.stored_array import (
     StoredArray,
     require_one_value,
@@ -23,7 +25,6 @@ from medvlsam2.data.reading.stored_array import (
     unread,
     unreadable,
 )
-from medvlsam2.data.reading.voxel_stream import Encoding, StoredVoxels, read_voxels
 from medvlsam2.errors import UnreadableVolume
 
 MAX_DIMENSION: Final = 10
@@ -53,7 +54,7 @@ def read_metaimage(path: Path, max_ratio: float | None = None, *, geometry_only:
 
     Args:
         path: ``.mha``, or ``.mhd`` with its data files beside it.
-        max_ratio: see :func:`medvlsam2.data.reading.voxel_stream.read_voxels`.
+        max_ratio: see :func:`medvlsam2.data.reading.formats.voxel_stream.read_voxels`.
         geometry_only: leave the voxels unread: all are 0, and take no memory.
 
     Raises:

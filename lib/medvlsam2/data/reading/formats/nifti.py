@@ -19,8 +19,14 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.volumeutils import apply_read_scaling
 
 from medvlsam2 import geometry
-from medvlsam2.data.labels import nifti_place, scan_affine
+from medvlsam2.data.placement import nifti_place, scan_affine
 from medvlsam2.data.reading import causes, length_units
+from medvlsam2.data.reading.formats.voxel_stream import (
+    STREAM_ERRORS,
+    Encoding,
+    StoredVoxels,
+    read_voxels,
+)
 from medvlsam2.data.reading.stored_array import (
     StoredArray,
     require_numbers,
@@ -29,7 +35,6 @@ from medvlsam2.data.reading.stored_array import (
     unread,
     unreadable,
 )
-from medvlsam2.data.reading.voxel_stream import STREAM_ERRORS, Encoding, StoredVoxels, read_voxels
 from medvlsam2.errors import UnreadableVolume
 
 QFORM_TOLERANCE_MM: Final = 1.0
@@ -53,7 +58,7 @@ def read_nifti(path: Path, max_ratio: float | None = None, *, geometry_only: boo
 
     Args:
         path: the file.
-        max_ratio: see :func:`medvlsam2.data.reading.voxel_stream.read_voxels`.
+        max_ratio: see :func:`medvlsam2.data.reading.formats.voxel_stream.read_voxels`.
         geometry_only: leave the voxels unread: all are 0, and take no memory.
 
     Raises:

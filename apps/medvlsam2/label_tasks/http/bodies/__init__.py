@@ -1,0 +1,1 @@
+"""Bodies of requests: JSON and forms, read within limits."""

@@ -1,0 +1,93 @@
+"""What all infer tasks share: options, the scan, errors, and the facts that every reply carries."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monailabel.interfaces.tasks.infer_v2 import InferTask
+
+from label_tasks.failures import errors_as_http
+from label_tasks.infer.replies import NOTICE, Reply, Stopwatch
+from medvlsam2.data.readers import read_volume
+from medvlsam2.data.volume import CTVolume
+from medvlsam2.errors import UnreadableVolume
+from medvlsam2.tasks.engine.engine import Engine
+
+logger = logging.getLogger(__name__)
+
+
+class ScanReader:
+    """Reads scans and keeps the last few, so that the next click on the same scan finds it in memory."""
+
+    def __init__(self, kept: int = 2) -> None:
+        self._read = functools.lru_cache(maxsize=kept)(_read_version)
+
+    def __call__(self, path: str, image_id: str) -> CTVolume:
+        """The scan at ``path``, read again when the file has changed.
+
+        Raises:
+            UnreadableVolume: if there is none.
+        """
+        try:
+            stat = Path(path).stat()
+        except OSError as error:
+            raise UnreadableVolume(
+                f"Image '{image_id}' cannot be opened ({error.strerror}). Check that its file is still there."
+            ) from error
+        return self._read(path, image_id, (stat.st_mtime_ns, stat.st_size))
+
+
+class EngineTask(InferTask):  # type: ignore[misc]
+    """One ability of the model under one of the host's task types."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        scans: ScanReader,
+        *,
+        kind: str,
+        labels: Mapping[str, int] | Sequence[str],
+        description: str,
+        options: Mapping[str, Any],
+    ) -> None:
+        super().__init__(kind, labels, 3, description, dict(options))
+        self._engine = engine
+        self._scans = scans
+
+    def is_valid(self) -> bool:
+        """The task is listed even without weights: a request then says what is missing."""
+        return True
+
+    def __call__(self, request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Answer one request of the host."""
+        watch = Stopwatch()
+        with errors_as_http(), watch.lap("total"):
+            reply = self.answer({**self._config, **request}, watch)
+        body = {
+            "model_id": self._engine.model_id,
+            "model_version": self._engine.version,
+            **reply.body,
+            "warnings": [*reply.body["warnings"], NOTICE],
+            "latencies": watch.laps_s,
+        }
+        logger.info("%s answered in %.2f s", type(self).__name__, watch.laps_s["total"])
+        return str(reply.file), body
+
+    @abstractmethod
+    def answer(self, request: Mapping[str, Any], watch: Stopwatch) -> Reply:
+        """Answer a request whose options are filled in."""
+
+    def read_scan(self, request: Mapping[str, Any], watch: Stopwatch) -> CTVolume:
+        """The scan that the host resolved for this request."""
+        path = request["image"]
+        with watch.lap("read"):
+            return self._scans(path, request.get("image_id", Path(path).name))
+
+
+def _read_version(path: str, image_id: str, _version: tuple[int, int]) -> CTVolume:
+    return read_volume(path, image_id)

@@ -1,0 +1,108 @@
+"""The two tasks that answer with text: a JSON reply for programs, a markups file for Slicer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from label_tasks.infer import requests
+from label_tasks.infer.base import EngineTask, ScanReader
+from label_tasks.infer.replies import Reply, Stopwatch, text_file
+from medvlsam2.data.language.clinical import split_sentences
+from medvlsam2.data.volume import CTVolume
+from medvlsam2.errors import InvalidRequest
+from medvlsam2.tasks import converse
+from medvlsam2.tasks.engine.engine import Engine
+from medvlsam2.tasks.measure.places import PlaceRAS
+
+
+class TextTask(EngineTask):
+    """A task whose stored result must not take the place of a mask: it has a tag of its own."""
+
+    tag: str
+
+    def read_scan(self, request: Mapping[str, Any], watch: Stopwatch) -> CTVolume:
+        """The scan that the request is about.
+
+        Raises:
+            InvalidRequest: if OHIF asks (it alone sends ``restore_label_idx``), which would read text as a mask.
+        """
+        if "restore_label_idx" in request:
+            raise InvalidRequest(
+                f"The task '{self.tag}' answers with text, and OHIF's panel shows masks alone. Ask over HTTP with "
+                "output=json, in 3D Slicer, or with 'medvlsam2 report' and 'medvlsam2 ask'."
+            )
+        return super().read_scan(request, watch)
+
+
+class ReportTask(TextTask):
+    """A draft report."""
+
+    tag = "report"
+
+    def __init__(self, engine: Engine, scans: ScanReader, max_new_tokens: int) -> None:
+        super().__init__(
+            engine,
+            scans,
+            kind="segmentation",
+            labels=(),
+            description="Writes a draft radiology report",
+            options={},
+        )
+        self._max_new_tokens = max_new_tokens
+
+    def answer(self, request: Mapping[str, Any], watch: Stopwatch) -> Reply:
+        """Report on a scan."""
+        volume = self.read_scan(request, watch)
+        with watch.lap("infer"):
+            report = converse.report(self._engine, volume, max_new_tokens=self._max_new_tokens)
+        watch.laps_s.update(report.latencies_s)
+        body = {
+            "report": report.text,
+            "findings": [
+                {"sentence": one.sentence, "structures": one.structures, "place_ras_mm": _rounded(one.place_ras)}
+                for one in report.findings
+            ],
+            "warnings": report.warnings,
+        }
+        places_ras = {one.sentence: one.place_ras for one in report.findings}
+        return Reply(text_file(report.text, "Draft report", volume, places_ras), body)
+
+
+class AnswerTask(TextTask):
+    """An answer to a question."""
+
+    tag = "vqa"
+
+    def __init__(self, engine: Engine, scans: ScanReader) -> None:
+        super().__init__(
+            engine,
+            scans,
+            kind="segmentation",
+            labels=(),
+            description="Answers 'question'; with 'choices' (';' between them) it is multiple choice",
+            options={"question": "", "choices": "", "kind": ["auto", "short", "long", "multiple_choice"]},
+        )
+
+    def answer(self, request: Mapping[str, Any], watch: Stopwatch) -> Reply:
+        """Answer a question about a scan."""
+        asked = requests.question(request)
+        volume = self.read_scan(request, watch)
+        with watch.lap("infer"):
+            answer = converse.answer(self._engine, volume, asked.text, asked.choices, asked.kind)
+        watch.laps_s.update(answer.latencies_s)
+        body = {
+            "question": asked.text,
+            "answer": answer.text,
+            "choices": list(asked.choices),
+            "choice_index": answer.choice_index,
+            "place_ras_mm": _rounded(answer.place_ras),
+            "warnings": answer.warnings,
+        }
+        said = f"{asked.text} {answer.text}"
+        places_ras = dict.fromkeys(split_sentences(said), answer.place_ras)
+        return Reply(text_file(said, "Answer", volume, places_ras), body)
+
+
+def _rounded(place_ras: PlaceRAS | None) -> list[float] | None:
+    return None if place_ras is None else [round(x_mm, 1) for x_mm in place_ras]

@@ -1,0 +1,1 @@
+"""Fine-tuning on submitted labels, and which scan to label next."""

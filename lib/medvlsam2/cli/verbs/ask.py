@@ -1,0 +1,68 @@
+"""``medvlsam2 ask``: an answer to a question about a scan."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from jsonargparse import ArgumentParser, Namespace
+
+from medvlsam2.cli import console
+from medvlsam2.cli.verb import Verb, add_image, add_json, add_model
+from medvlsam2.errors import InvalidPrompt
+from medvlsam2.model.registry import resolve_model
+
+KINDS: Final = ("short", "long", "multiple_choice")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Options of the verb."""
+    add_image(parser)
+    parser.add_argument("question", metavar="QUESTION", help='in words, e.g. "Is the liver visible?"')
+    parser.add_argument("--choices", nargs="+", default=[], metavar="CHOICE", help="answers to choose from")
+    parser.add_argument("--kind", choices=KINDS, help="style of the answer; by default short, or one of the choices")
+    add_json(parser)
+    add_model(parser)
+
+
+def run(arguments: Namespace) -> int:
+    """Answer one question."""
+    if not arguments.question.strip():
+        raise InvalidPrompt(
+            f'The question {arguments.question!r} is empty. Ask in words, e.g. "Is the liver visible?".'
+        )
+    model_dir = resolve_model(arguments.model)
+
+    from medvlsam2.data.readers import read_volume
+
+    volume = read_volume(arguments.image)
+    console.warn(volume.warnings)
+
+    from medvlsam2.tasks import converse
+    from medvlsam2.tasks.engine.engine import Engine
+
+    engine = Engine(model_dir, arguments.device)
+    with console.working("Thinking"):
+        answer = converse.answer(engine, volume, arguments.question, arguments.choices, arguments.kind)
+    if arguments.json:
+        console.show_json(
+            {
+                "image_id": volume.image_id,
+                "model_id": engine.model_id,
+                "model_version": engine.version,
+                "question": arguments.question,
+                "choices": arguments.choices,
+                "answer": answer.text,
+                "choice_index": answer.choice_index,
+                "warnings": list(answer.warnings),
+                "latencies_s": answer.latencies_s,
+                "notice": console.NOTICE,
+            }
+        )
+        return 0
+    console.warn([warning for warning in answer.warnings if warning not in volume.warnings])
+    console.show_text(answer.text)
+    console.show_notice(f"{engine.model_id} {engine.version}", f"{answer.latencies_s['total']:.1f} s")
+    return 0
+
+
+VERB = Verb(add_arguments, run)

@@ -1,0 +1,62 @@
+"""``medvlsam2 report``: a draft report of a scan."""
+
+from __future__ import annotations
+
+from jsonargparse import ArgumentParser, Namespace
+
+from medvlsam2.cli import console
+from medvlsam2.cli.verb import Verb, add_image, add_json, add_model
+from medvlsam2.model.registry import resolve_model
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Options of the verb."""
+    add_image(parser)
+    parser.add_argument("--max-tokens", type=int, default=256, help="longest report in tokens")
+    add_json(parser)
+    add_model(parser)
+
+
+def run(arguments: Namespace) -> int:
+    """Report on one scan."""
+    model_dir = resolve_model(arguments.model)
+
+    from medvlsam2.data.readers import read_volume
+
+    volume = read_volume(arguments.image)
+    console.warn(volume.warnings)
+
+    from medvlsam2.tasks import converse
+    from medvlsam2.tasks.engine.engine import Engine
+
+    engine = Engine(model_dir, arguments.device)
+    with console.working("Writing a report"):
+        report = converse.report(engine, volume, max_new_tokens=arguments.max_tokens)
+    if arguments.json:
+        console.show_json(
+            {
+                "image_id": volume.image_id,
+                "model_id": engine.model_id,
+                "model_version": engine.version,
+                "report": report.text,
+                "findings": [
+                    {"sentence": finding.sentence, "structures": list(finding.structures)}
+                    for finding in report.findings
+                ],
+                "warnings": list(report.warnings),
+                "latencies_s": report.latencies_s,
+                "notice": console.NOTICE,
+            }
+        )
+        return 0
+    console.warn([warning for warning in report.warnings if warning not in volume.warnings])
+    console.show_text(report.text or "(The model wrote nothing.)")
+    console.show_notice(
+        "Draft for a radiologist to correct",
+        f"{engine.model_id} {engine.version}",
+        f"{report.latencies_s['total']:.1f} s",
+    )
+    return 0
+
+
+VERB = Verb(add_arguments, run)

@@ -1,0 +1,1 @@
+"""Questions about scans, with the answers that facts prove."""

@@ -1,0 +1,1 @@
+"""The organs, bones and vessels of the phantom."""

@@ -1,0 +1,1 @@
+"""Findings of the phantom: which, where, and how they look."""

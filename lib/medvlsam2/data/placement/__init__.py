@@ -1,0 +1,1 @@
+"""Where the voxels of a scan lie, as its file says it."""

@@ -1,0 +1,1 @@
+"""The table of structures: names, codes, colours."""

@@ -1,0 +1,1 @@
+"""What keeps a studies folder whole, and what tells how it is."""

@@ -1,0 +1,1 @@
+"""What depends on the device: half precision, CUDA graphs and memory."""

@@ -1,0 +1,1 @@
+"""The causal language model with its LoRA adapter, its new tokens and its weights."""

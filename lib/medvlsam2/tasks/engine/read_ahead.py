@@ -1,0 +1,67 @@
+"""Slices of the scan in use are encoded before anybody asks for them, while no request is on its way.
+
+A click waits for one batch of slices at most. The thread ends when all is made or memory is full, since what went to
+disk would not come back much faster than it was made.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from medvlsam2.tasks.features.feature_store import FeatureStore
+from medvlsam2.tasks.scheduling.turns import Requests
+
+logger = logging.getLogger(__name__)
+
+
+class ReadAhead:
+    """Fills feature stores in the background, the one wanted last first.
+
+    Args:
+        turn: a turn on the device.
+        requests: while there are any, nothing is made.
+    """
+
+    def __init__(self, turn: Callable[[], AbstractContextManager[None]], requests: Requests) -> None:
+        self._turn = turn
+        self._requests = requests
+        self._guard = threading.Lock()
+        self._wanted: list[FeatureStore] = []
+        self._thread: threading.Thread | None = None
+
+    def want(self, store: FeatureStore) -> None:
+        """Fill this store next."""
+        with self._guard:
+            self._wanted = [one for one in self._wanted if one is not store] + [store]
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="read-ahead", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while (store := self._next()) is not None:
+            self._requests.wait_for_none()
+            try:
+                with self._turn():
+                    more = store.make_more()
+            except ReferenceError:
+                logger.debug("the scan is no longer open")
+                more = False
+            except Exception:
+                logger.exception("reading ahead ended")
+                more = False
+            if not more:
+                self._done(store)
+
+    def _next(self) -> FeatureStore | None:
+        with self._guard:
+            if not self._wanted:
+                self._thread = None
+                return None
+            return self._wanted[-1]
+
+    def _done(self, store: FeatureStore) -> None:
+        with self._guard:
+            self._wanted = [one for one in self._wanted if one is not store]

@@ -1,0 +1,1 @@
+"""From the prompts of one request to masks that agree with them."""

@@ -1,0 +1,242 @@
+"""What was clicked is so: masks corrected round clicks that they contradict, at once and in closed form.
+
+A correction says more than its voxel: it holds for what looks alike nearby. So the mask logits are the prior mean of a
+Gaussian process whose covariance falls off with distance and with the difference of the slice encoder's features, and
+the clicks are its observations; its posterior mean is the answer. Clicks that the masks agree with change nothing, the
+order of clicks does not matter, and one click less gives the mask of before. Reference: Rasmussen and Williams,
+Gaussian Processes for Machine Learning, section 2.7 (a process with a mean of its own).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from medvlsam2.model.device.precision import full_precision
+from medvlsam2.model.propagation.object_query import (
+    ObjectMasks,
+    ObjectQuery,
+    Turn,
+    within,
+)
+from medvlsam2.model.propagation.slice_source import SliceSource
+from medvlsam2.transforms.spatial import SpatialRecord
+
+MARGIN: Final = 1.5
+"""Logit that a mask has at a click, at least."""
+SURENESS: Final = 3.0
+"""No mask logit counts for more than this, or no click could reach beyond its voxel."""
+REACH: Final = 0.4
+"""Standard deviation of a click's reach, in sizes of the object …"""
+MIN_REACH_MM: Final = 8.0
+"""… and at least so much."""
+UNLIKENESS: Final = 0.7
+"""Difference of features, summed over three resolutions, at which a click's reach has fallen to 0.6 of itself."""
+NOISE: Final = 0.01
+"""Variance of an observation; keeps two clicks on one voxel solvable."""
+FARTHEST: Final = 3.0
+"""Standard deviations beyond which a click reaches nothing."""
+SLICES: Final = 4
+"""Slices that are looked at at once, at most: all their features are in memory as floats …"""
+AT_ONCE: Final = 2**23
+"""… and at most so many numbers (32 MB) of how far clicks speak for pixels, however many clicks there are."""
+
+
+@torch.no_grad()
+def heed_clicks(
+    masks: ObjectMasks,
+    features: SliceSource,
+    query: ObjectQuery,
+    record: SpatialRecord,
+    *,
+    turn: Turn = nullcontext,
+) -> None:
+    """Correct mask logits where they contradict clicks.
+
+    Args:
+        masks: of one object, on every slice; its logits are changed in place.
+        features: of these slices.
+        query: with the object's clicks and box.
+        record: how far slices and pixels are apart.
+        turn: entered for each step, so that others can use the device in between.
+    """
+    side = masks.mask_logits.shape[-1]
+    clicks = _Clicks.of(query, side, record.side, masks.mask_logits.device)
+    if clicks is None:
+        return
+    prior = masks.mask_logits
+    missing = clicks.missing(prior)
+    if not missing.any():
+        return
+    height_mm, width_mm = (pixel_mm * record.side / side for pixel_mm in record.pixel_mm)
+    spacing_mm = (record.slice_spacing_mm, height_mm, width_mm)
+    with turn(), full_precision(prior.device):
+        field = _Field(clicks, features, spacing_mm, _reach_mm(masks, query, spacing_mm, record.side))
+        weights = field.solve(missing)
+    _bounded(prior)
+    last = len(prior) - 1 if query.last_slice is None else min(query.last_slice, len(prior) - 1)
+    asked = torch.arange(max(query.first_slice, 0), last + 1, device=prior.device)
+    near = asked[(field.steps(asked) < FARTHEST).any(dim=0)]
+    for numbers in field.parts(near):
+        with turn(), full_precision(prior.device):
+            prior[numbers] += torch.einsum("c,cnhw->nhw", weights, field.covariance(numbers))
+    if query.box_xyxy is not None:
+        masks.mask_logits = within(query.box_xyxy, prior, record.side)
+
+
+def _bounded(logits: Float[Tensor, "*d m m"]) -> Float[Tensor, "*d m m"]:
+    """The same tensor, changed in place: all slices of a long scan take much memory."""
+    return logits.div_(SURENESS).tanh_().mul_(SURENESS)
+
+
+@dataclass(frozen=True)
+class _Clicks:
+    """Clicks on the mask grid; sorted, so that their order changes nothing."""
+
+    side: int
+    """Side of the mask grid in pixels."""
+    slices: Int[Tensor, " c"]
+    rows: Float[Tensor, " c"]
+    columns: Float[Tensor, " c"]
+    signs: Float[Tensor, " c"]
+
+    @classmethod
+    def of(cls, query: ObjectQuery, side: int, image_size: int, device: torch.device) -> _Clicks | None:
+        scale = side / image_size
+        found = sorted(
+            (d, (y + 0.5) * scale - 0.5, (x + 0.5) * scale - 0.5, 2.0 * label - 1)
+            for prompts in (query.prompts, query.corrections)
+            for d, prompt in prompts.items()
+            for (x, y), label in zip(prompt.points_xy, prompt.point_labels, strict=True)
+            if label in (0, 1)
+        )
+        if not found:
+            return None
+        d, rows, columns, signs = torch.tensor(found, dtype=torch.float32, device=device).T
+        return cls(side, d.long(), rows, columns, signs)
+
+    def on(self, number: int) -> Int[Tensor, " k"]:
+        """Which clicks lie on a slice."""
+        return torch.nonzero(self.slices == number).flatten()
+
+    def sampled(self, maps: Float[Tensor, "k h w"], which: Int[Tensor, " n"]) -> Float[Tensor, "n k"]:
+        """Maps of one slice where some of its clicks lie between their pixels, as on the way back to the scan."""
+        place = torch.stack([self.columns[which], self.rows[which]], dim=1)
+        place = ((place + 0.5) * 2 / self.side - 1)[None, None]
+        return F.grid_sample(maps[None], place, padding_mode="border", align_corners=False)[0, :, 0].T
+
+    def missing(self, prior: Float[Tensor, "d m m"]) -> Float[Tensor, " c"]:
+        """What the masks lack at the clicks that they contradict."""
+        there = torch.empty_like(self.signs)
+        for number in torch.unique(self.slices).tolist():
+            which = self.on(number)
+            there[which] = self.sampled(_bounded(prior[number].clone())[None], which)[:, 0]
+        return torch.where(self.signs * there < MARGIN, self.signs * MARGIN - there, 0.0)
+
+
+class _Field:
+    """How far each click speaks for each pixel."""
+
+    def __init__(
+        self,
+        clicks: _Clicks,
+        features: SliceSource,
+        spacing_mm: tuple[float, float, float],
+        reach_mm: tuple[float, float, float],
+    ) -> None:
+        self.clicks = clicks
+        self.features = features
+        self.reaches_per_pixel = tuple(spacing / reach for spacing, reach in zip(spacing_mm, reach_mm, strict=True))
+        self.looks = self._looks()
+
+    def solve(self, missing: Float[Tensor, " c"]) -> Float[Tensor, " c"]:
+        """Weights with which the clicks' reaches add up to what is missing at every one of them."""
+        between = torch.empty(len(missing), len(missing), device=missing.device)
+        for numbers in self.parts(torch.unique(self.clicks.slices)):
+            covariance = self.covariance(numbers)
+            for place, number in enumerate(numbers.tolist()):
+                which = self.clicks.on(number)
+                between[which] = self.clicks.sampled(covariance[:, place], which)
+        noise = NOISE * torch.eye(len(missing), device=missing.device)
+        return torch.linalg.solve(between + noise, missing)
+
+    def parts(self, numbers: Int[Tensor, " n"]) -> Iterator[Int[Tensor, " _"]]:
+        """Slices, as many at a time as memory is meant to hold."""
+        size = max(1, min(SLICES, AT_ONCE // (len(self.clicks.slices) * self.clicks.side**2)))
+        return (numbers[start : start + size] for start in range(0, len(numbers), size))
+
+    def steps(self, numbers: Int[Tensor, " n"]) -> Float[Tensor, "c n"]:
+        """Distance of slices from each click, in standard deviations."""
+        return (numbers - self.clicks.slices[:, None]).abs() * self.reaches_per_pixel[0]
+
+    def covariance(self, numbers: Int[Tensor, " n"]) -> Float[Tensor, "c n m m"]:
+        """Of each click with every pixel of some slices: 1 at the click itself."""
+        line = torch.arange(self.clicks.side, device=self.clicks.rows.device)
+        rows = (line - self.clicks.rows[:, None]) * self.reaches_per_pixel[1]
+        columns = (line - self.clicks.columns[:, None]) * self.reaches_per_pixel[2]
+        apart = self.steps(numbers)[:, :, None, None] ** 2 + rows[:, None, :, None] ** 2 + columns[:, None, None] ** 2
+        return torch.exp(-apart / 2 - self._unlikeness(numbers) / (2 * UNLIKENESS**2))
+
+    def _unlikeness(self, numbers: Int[Tensor, " n"]) -> Float[Tensor, "c n m m"]:
+        """Squared distance of unit features, relative to their size, summed over the resolutions."""
+        levels = self.features.select(numbers).levels
+        total = torch.zeros((), device=numbers.device)
+        for look, level in zip(self.looks, levels, strict=True):
+            values = level.float()
+            # Faster than F.normalize, whose norm over channels reads memory in steps.
+            norm = values.square().sum(dim=1).sqrt().clamp(min=1e-12)
+            likeness = torch.einsum("ck,nkhw->cnhw", look, values) / norm
+            total = total + 2 - 2 * F.interpolate(likeness, size=(self.clicks.side, self.clicks.side), mode="bilinear")
+        return total
+
+    def _looks(self) -> list[Float[Tensor, "c _"]]:
+        """Unit features of the clicked pixels, one tensor per resolution."""
+        found: list[list[Tensor]] = []
+        for number in torch.unique(self.clicks.slices).tolist():
+            which = self.clicks.on(number)
+            levels = self.features.select(torch.tensor([number], device=which.device)).levels
+            found.append([self.clicks.sampled(F.normalize(level.float(), dim=1)[0], which) for level in levels])
+        # the clicks are sorted by slice
+        return [F.normalize(torch.cat(level), dim=1) for level in zip(*found, strict=True)]
+
+
+def _reach_mm(
+    masks: ObjectMasks, query: ObjectQuery, spacing_mm: tuple[float, float, float], image_size: int
+) -> tuple[float, float, float]:
+    """A click's reach along each axis: a part of the box, or of what was found where there is no box."""
+    edges_dhw = box_extent(query, masks.mask_logits.shape[-1], image_size) or extent(masks)
+    d, h, w = (
+        max(MIN_REACH_MM, REACH * (high - low) * mm) for (low, high), mm in zip(edges_dhw, spacing_mm, strict=True)
+    )
+    return d, h, w
+
+
+Edges = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+"""First and end index along d, h and w on the mask grid; edges of pixel n are n and n + 1."""
+
+
+def box_extent(query: ObjectQuery, side: int, image_size: int) -> Edges | None:
+    """Where the query's box lies; None without one."""
+    if query.box_xyxy is None or query.last_slice is None:
+        return None
+    x0, y0, x1, y1 = ((edge + 0.5) * side / image_size for edge in query.box_xyxy)
+    return (float(query.first_slice), query.last_slice + 1.0), (y0, y1), (x0, x1)
+
+
+def extent(masks: ObjectMasks) -> Edges:
+    """Where the smallest box round a mask lies; from 0 to 0 where it is empty."""
+    held = masks.mask_logits > 0
+    depth, height, width = (_held_range(held.movedim(axis, 0)) for axis in range(3))
+    return depth, height, width
+
+
+def _held_range(held: Bool[Tensor, "n _ _"]) -> tuple[float, float]:
+    line = torch.nonzero(held.flatten(1).any(dim=1)).flatten()
+    return (float(line[0]), float(line[-1] + 1)) if len(line) else (0.0, 0.0)

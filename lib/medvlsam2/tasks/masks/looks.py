@@ -1,0 +1,289 @@
+"""Where a request looks: at whole slices, once more from nearer where what it wants is small, and, if asked, across.
+
+An object of a few pixels is coarse on the mask grid and far from most of what the slice encoder was trained on. So a
+part of each slice round it is looked at again, enlarged. Nine parts cover a slice, each of two thirds of its side, so
+that neighbours share their features and the next click finds them made; for that clicks choose the part, as long as
+what was found lies well inside of it. What a box says to be small is looked for there alone; what words or clicks found
+to be small gets the mean of both looks. A look across is one at coronal slices, fused in three dimensions; it is for
+models that know such slices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from jaxtyping import Float
+from torch import Tensor
+
+from medvlsam2.model.device.memory_limit import batches
+from medvlsam2.model.propagation.object_query import (
+    EMPTY_LOGIT,
+    ObjectMasks,
+    ObjectQuery,
+    Shown,
+    Turn,
+)
+from medvlsam2.model.propagation.propagate import BATCH
+from medvlsam2.tasks.engine.session import VolumeSession
+from medvlsam2.tasks.features.view import View
+from medvlsam2.tasks.masks.click_correction import (
+    Edges,
+    box_extent,
+    extent,
+    heed_clicks,
+)
+from medvlsam2.tasks.masks.corrected_masks import find_masks
+from medvlsam2.tasks.masks.slice_prompts import on_slices
+from medvlsam2.tasks.prompts import ObjectPrompt
+from medvlsam2.transforms.regrid import regrid
+from medvlsam2.transforms.spatial import Crop, SpatialRecord
+from medvlsam2.transforms.window import Window
+
+SEED_STRIDE_MM: Final = 3.0
+"""Words alone are tried on slices about this far apart."""
+SMALL_PX: Final = 24
+"""Objects up to this size on the mask grid are looked at from nearer …"""
+SMALL_PART: Final = 4
+"""… and up to this fraction of its side, so that they lie well inside of a part."""
+OFFSETS: Final = (0.0, 1 / 6, 1 / 3)
+"""Where parts begin, in sides of a slice …"""
+PART: Final = 2 / 3
+"""… and how long they are."""
+FURTHER_SLICES: Final = 3
+"""Slices by which a clicked object may be longer from nearer."""
+INSIDE: Final = 0.1
+"""An object lies well inside of a part at least so far from its border, in sides of a slice."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One object of a request."""
+
+    prompt: ObjectPrompt
+    text_token: Float[Tensor, " c"] | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found of it, and in which view."""
+
+    masks: ObjectMasks
+    view: View
+
+    @property
+    def record(self) -> SpatialRecord:
+        """How the scan's voxels map to the pixels of that view."""
+        return self.view.record
+
+    @property
+    def is_anywhere(self) -> bool:
+        """Whether anything was found."""
+        return bool((self.masks.mask_logits > 0).any())
+
+
+@dataclass(frozen=True)
+class _Aim:
+    """An object as it is asked for in one view."""
+
+    view: View
+    query: ObjectQuery
+
+
+@dataclass(frozen=True)
+class Search:
+    """One request in one window.
+
+    Args:
+        session: the scan.
+        window: in which it is looked at.
+        wanted: what to look for.
+        turn: entered for each step, so that others can use the device in between.
+        shown: told of each slice of the first look that is done.
+    """
+
+    session: VolumeSession
+    window: Window
+    wanted: Sequence[Wanted]
+    turn: Turn
+    shown: Shown
+
+    def find(self, *, across: bool) -> list[Found]:
+        """Masks of all objects on every slice.
+
+        Args:
+            across: whether coronal slices are looked at as well.
+        """
+        whole = self.session.whole
+        aims = {number: _Aim(whole, _query(whole, one)) for number, one in enumerate(self.wanted)}
+        side = whole.sam2.mask_size
+        edges = {number: box_extent(aim.query, side, whole.record.side) for number, aim in aims.items()}
+        near = {
+            number: aim
+            for number, one in edges.items()
+            if one is not None and (aim := self._nearer(self.wanted[number], one, None)) is not None
+        }
+        results = self._look(aims | near, self.shown)
+        self._look_nearer(results, {number: aim.query for number, aim in aims.items() if number not in near})
+        if across:
+            self._look_across(results)
+        return [results[number] for number in range(len(self.wanted))]
+
+    def _look_nearer(self, results: dict[int, Found], queries: dict[int, ObjectQuery]) -> None:
+        side = self.session.whole.record.side
+        for some in batches(list(queries), BATCH):
+            near: dict[int, _Aim] = {}
+            for number in some:
+                edges = extent(results[number].masks)
+                aim = self._nearer(self.wanted[number], edges, clicked_middle_hw(queries[number], side))
+                if aim is not None:
+                    near[number] = replace(aim, query=_limited(aim.query, edges[0]))
+            for number, found in self._look(near, None, seeds_mm=0.0).items():
+                if self._fuse(found, results[number]):
+                    results[number] = found
+                    self._heed(found, near[number].query)
+
+    def _look_across(self, results: dict[int, Found]) -> None:
+        """An edited mask is one of axial slices and stays alone; what is not found across stays as it is."""
+        view = self.session.coronal
+        numbers = [n for n, one in enumerate(self.wanted) if results[n].is_anywhere and one.prompt.mask is None]
+        for some in batches(numbers, BATCH):
+            aims = {number: _Aim(view, _query(view, self.wanted[number])) for number in some}
+            for number, found in self._look(aims, None).items():
+                query = _near_query(results[number].view, self.wanted[number])
+                if query is not None and self._fuse(results[number], found):
+                    self._heed(results[number], query)
+
+    def _nearer(self, wanted: Wanted, edges: Edges, clicked_hw: tuple[float, float] | None) -> _Aim | None:
+        """A small object in a part of the slices; None for what is not small."""
+        whole = self.session.whole
+        crop = part_round(whole.record, edges, whole.sam2.mask_size, clicked_hw)
+        if crop is None:
+            return None
+        view = self.session.near(crop)
+        query = _near_query(view, wanted)
+        return None if query is None else _Aim(view, query)
+
+    def _fuse(self, kept: Found, other: Found) -> bool:
+        """The mean of both looks on the grid of one, where it leaves anything; each has one voice, however loud.
+
+        Two looks that see different things tell nothing: then nothing is changed.
+        """
+        if not any(bool((mean > 0).any()) for _, mean in _means(kept, other)):
+            return False
+        for part, mean in _means(kept, other):
+            kept.masks.mask_logits[part] = mean
+        return True
+
+    def _heed(self, found: Found, query: ObjectQuery) -> None:
+        """Clicks hold in the mean too."""
+        heed_clicks(found.masks, found.view.features(self.window), query, found.record, turn=self.turn)
+
+    def _look(
+        self, aims: dict[int, _Aim], shown: Shown | None, *, seeds_mm: float = SEED_STRIDE_MM
+    ) -> dict[int, Found]:
+        """All at once; their views have the same slices."""
+        if not aims:
+            return {}
+        numbers = list(aims)
+
+        def tell(query: int, slice_number: int, masks: ObjectMasks) -> None:
+            if shown is not None:
+                shown(numbers[query], slice_number, masks)
+
+        views, queries = [aim.view for aim in aims.values()], [aim.query for aim in aims.values()]
+        stride = max(1, round(seeds_mm / views[0].record.slice_spacing_mm))
+        masks = find_masks(views, self.window, queries, stride=stride, turn=self.turn, shown=tell)
+        return {number: Found(one, view) for number, one, view in zip(numbers, masks, views, strict=True)}
+
+
+def part_round(
+    record: SpatialRecord, edges: Edges, mask_size: int, clicked_hw: tuple[float, float] | None = None
+) -> Crop | None:
+    """The part of the slices in which a small object lies well; None for what is not small.
+
+    Args:
+        record: the whole view.
+        edges: of the object, on its mask grid.
+        mask_size: side of that grid.
+        clicked_hw: row and column of the middle of the clicks on the object, in sides of a slice: they say which part,
+            where the object lies well inside of that one. Else it is the one in whose middle it lies best.
+    """
+    sizes = [end - start for start, end in edges]
+    if not 0 < max(sizes[1:]) <= min(SMALL_PX, mask_size / SMALL_PART):
+        return None
+    crop: list[int] = []
+    borders = zip(record.crop_hw[0::2], record.crop_hw[1::2], strict=True)
+    for axis, (first, last) in enumerate(borders):
+        start, end = (edge / mask_size for edge in edges[1 + axis])
+        offset = _offset((start + end) / 2)
+        if clicked_hw is not None and _holds(_offset(clicked_hw[axis]), start, end):
+            offset = _offset(clicked_hw[axis])
+        begin = first + round(offset * (last - first))
+        crop += [begin, begin + max(1, round(PART * (last - first)))]
+    return crop[0], crop[1], crop[2], crop[3]
+
+
+def clicked_middle_hw(query: ObjectQuery, side: int) -> tuple[float, float] | None:
+    """Row and column of the middle of the clicks on an object, in sides of a slice; None without any."""
+    clicks = [
+        point
+        for prompt in query.prompts.values()
+        for point, label in zip(prompt.points_xy, prompt.point_labels, strict=True)
+        if label == 1
+    ]
+    if not clicks:
+        return None
+    x, y = (sum(place) / len(clicks) for place in zip(*clicks, strict=True))
+    return (y + 0.5) / side, (x + 0.5) / side
+
+
+def _offset(middle: float) -> float:
+    """Where the part begins whose middle is nearest to a place."""
+    return min(OFFSETS, key=lambda offset: abs(offset + PART / 2 - middle))
+
+
+def _holds(offset: float, start: float, end: float) -> bool:
+    """Whether what goes from start to end lies well inside of a part; at the slice's own border as far as it goes."""
+    low = start >= offset + INSIDE or offset == OFFSETS[0]
+    return low and (end <= offset + PART - INSIDE or offset == OFFSETS[-1])
+
+
+def _query(view: View, wanted: Wanted) -> ObjectQuery:
+    return on_slices(view.record, wanted.prompt, view.sam2.mask_size).query(wanted.text_token)
+
+
+def _near_query(view: View, wanted: Wanted) -> ObjectQuery | None:
+    """The query in a nearer view, without clicks beside the object that lie outside; None where one on it does."""
+    query = _query(view, wanted)
+    prompts = {number: prompt.inside(view.record.side) for number, prompt in query.prompts.items()}
+    if None in prompts.values():
+        return None
+    corrections = {number: prompt.inside(view.record.side) for number, prompt in query.corrections.items()}
+    return replace(
+        query,
+        prompts={number: prompt for number, prompt in prompts.items() if prompt is not None},
+        corrections={number: prompt for number, prompt in corrections.items() if prompt and prompt.point_labels},
+    )
+
+
+def _limited(query: ObjectQuery, found_slices: tuple[float, float]) -> ObjectQuery:
+    """A slice needs both looks, so the nearer one keeps to the slices of the first.
+
+    What was clicked may go a little further, and as far as its clicks; what has a box keeps to that.
+    """
+    first, last = int(found_slices[0]), int(found_slices[1]) - 1
+    if not query.is_pointed:
+        return replace(query, first_slice=first, last_slice=last)
+    if query.box_xyxy is not None:
+        return query
+    first = max(query.first_slice, min(first - FURTHER_SLICES, *query.prompts))
+    return replace(query, first_slice=first, last_slice=max(last + FURTHER_SLICES, *query.prompts))
+
+
+def _means(kept: Found, other: Found) -> Iterator[tuple[slice, Float[Tensor, "n m m"]]]:
+    """Of both looks on the grid of one, some slices at a time."""
+    logits = kept.masks.mask_logits
+    seen = regrid(other.masks.mask_logits, other.record, kept.record, outside=EMPTY_LOGIT, limit=-EMPTY_LOGIT)
+    return ((part, (there + logits[part].clamp(EMPTY_LOGIT, -EMPTY_LOGIT)) / 2) for part, there in seen)

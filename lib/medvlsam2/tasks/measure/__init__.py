@@ -1,0 +1,1 @@
+"""What masks measure: volumes, diameters and findings by name."""

@@ -1,0 +1,154 @@
+"""What masks of the known structures measure: the facts that stand before questions in the language model's prompt.
+
+The masks are the quick ones: the similarity of each name's [SEG] token to every pixel, without mask decoder and
+memory, on the model's own mask grid.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from scipy import ndimage
+from torch import Tensor
+
+from medvlsam2.data import vocabulary
+from medvlsam2.data.facts import Region, ScanFacts
+from medvlsam2.data.language import anatomy
+from medvlsam2.model.pixel_decoder.text_similarity import TextSimilarity, evidence
+from medvlsam2.model.pixel_decoder.volume_sam2 import SliceFeatures
+from medvlsam2.model.propagation.slice_source import SliceSource
+from medvlsam2.tasks.scheduling.turns import GiveWay, stay
+from medvlsam2.transforms.window import Window
+
+MARGIN: Final = 0.5
+"""How far above a mask's threshold a pixel's similarity must be: a measurement that is believed must be sure."""
+PRICE_OF_A_PART: Final = 0.2
+"""Share of the volume for which a region that covers the whole vocabulary must show more than one that covers none."""
+MIN_ML: Final = 1.0
+"""A structure of which no connected part is this large counts as not seen."""
+BATCH: Final = 16
+"""Slices that are compared at once."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was seen of the structures of a scan."""
+
+    facts: ScanFacts
+    masks: dict[str, Bool[np.ndarray, "d m m"]]
+    """Mask of each structure that the facts name, on the model's mask grid."""
+
+
+def measurable(keys: Sequence[str]) -> list[str]:
+    """Those structures that are measured: no findings, and no wholes whose parts are measured.
+
+    A lung is a whole of lobes, which few scans have labels of: without them it is measured itself.
+    """
+    known = [vocabulary.STRUCTURES[key] for key in keys if key in vocabulary.STRUCTURES]
+    return [structure.key for structure in known if not structure.is_finding and _is_undivided(structure, keys)]
+
+
+def _is_undivided(structure: vocabulary.Structure, keys: Sequence[str]) -> bool:
+    """Whether it has no parts, or only such as are none of the keys and have no parts themselves."""
+    return not any(part in keys or vocabulary.STRUCTURES[part].parts for part in structure.parts)
+
+
+@torch.no_grad()
+def measure_structures(
+    similarity: TextSimilarity,
+    tokens: Mapping[str, Float[Tensor, " c"]],
+    features_of: Callable[[Window], SliceSource],
+    voxel_ml: float,
+    give_way: GiveWay = stay,
+) -> Measured | None:
+    """Structures that are seen, by their names, without those that the part of the body cannot show; None if none is.
+
+    Args:
+        similarity: the model's comparison of words with pixels.
+        tokens: [SEG] token of each structure (vocabulary key).
+        features_of: slice features of the scan in a window.
+        voxel_ml: volume of a pixel of the mask grid on one slice.
+        give_way: called between steps.
+    """
+    by_window: dict[Window, list[str]] = defaultdict(list)
+    for key in tokens:
+        by_window[vocabulary.STRUCTURES[key].window].append(key)
+    volumes_ml: dict[str, float] = {}
+    masks: dict[str, np.ndarray] = {}
+    for window, keys in by_window.items():
+        labels = _label_slices(similarity, torch.stack([tokens[key] for key in keys]), features_of(window), give_way)
+        for number, key in enumerate(keys, start=1):
+            mask = labels == number
+            volume_ml = _largest_part(mask) * voxel_ml
+            if volume_ml >= MIN_ML:
+                volumes_ml[key], masks[key] = volume_ml, mask
+    if not volumes_ml:
+        return None
+    region = likeliest_region(volumes_ml)
+    seen = {key: volume for key, volume in volumes_ml.items() if anatomy.is_covered(key, region)}
+    facts = ScanFacts(region=region, volumes_ml=seen, absent=tuple(key for key in tokens if key not in seen))
+    return Measured(facts, {key: masks[key] for key in seen})
+
+
+def likeliest_region(volumes_ml: Mapping[str, float]) -> Region:
+    """The part of the body that shows most of what was found, the smaller one where two show as much.
+
+    Args:
+        volumes_ml: volume of every structure found, by vocabulary key; some of them may be mistakes.
+    """
+    total_ml = sum(volumes_ml.values())
+
+    def shown(region: Region) -> float:
+        covered_ml = sum(volume for key, volume in volumes_ml.items() if anatomy.is_covered(key, region))
+        return covered_ml / total_ml - PRICE_OF_A_PART * len(anatomy.in_region(region)) / len(vocabulary.STRUCTURES)
+
+    return max(anatomy.REGION_NAMES, key=shown)
+
+
+def sure_slices(
+    similarity: TextSimilarity, tokens: Float[Tensor, "k c"], features: SliceSource, give_way: GiveWay = stay
+) -> Iterator[Float[Tensor, "n k m m"]]:
+    """Logits of quick masks, some slices at a time: positive where a pixel surely is what a token means.
+
+    Args:
+        similarity: the model's comparison of words with pixels.
+        tokens: [SEG] tokens.
+        features: slice features of the scan.
+        give_way: called between steps.
+    """
+    for start in range(0, len(features), BATCH):
+        give_way()
+        part = features.select(torch.arange(start, min(start + BATCH, len(features)), device=tokens.device))
+        yield sure_masks(similarity, tokens, part)
+
+
+def sure_masks(
+    similarity: TextSimilarity, tokens: Float[Tensor, "k c"], part: SliceFeatures
+) -> Float[Tensor, "n k m m"]:
+    """Logits of quick masks, as :func:`sure_slices` gives them, on the slices that these features are of."""
+    maps = similarity.of_all(tokens, part.levels).float()
+    n, k, m, _ = maps.shape
+    shown = evidence(maps.reshape(n * k, 1, m, m)).reshape(n, k, 1, 1) + similarity.score_bias > 0
+    return torch.where(shown, maps + similarity.words_bias - MARGIN, -1.0)
+
+
+def _label_slices(
+    similarity: TextSimilarity, tokens: Float[Tensor, "k c"], features: SliceSource, give_way: GiveWay
+) -> np.ndarray:
+    """The structure that each pixel is most similar to, counted from 1; 0 where none is on the slice."""
+    parts = []
+    for logits in sure_slices(similarity, tokens, features, give_way):
+        best, index = logits.max(dim=1)
+        parts.append(torch.where(best > 0, index + 1, 0).cpu().numpy())
+    return np.concatenate(parts)
+
+
+def _largest_part(mask: np.ndarray) -> int:
+    labels, count = ndimage.label(mask)
+    return int(np.bincount(labels.ravel())[1:].max()) if count else 0

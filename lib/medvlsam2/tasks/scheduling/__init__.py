@@ -1,0 +1,1 @@
+"""Who uses the device next, and which work is no longer wanted."""

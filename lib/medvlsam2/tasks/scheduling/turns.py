@@ -1,0 +1,153 @@
+"""Who uses the device next: requests take turns in the order in which they asked, and old ones make way.
+
+A turn is one decoding step or one batch of slices, so nobody waits for another's whole volume. Of several requests
+for the same object only the newest goes on: an annotator who clicks again has no use for the older answer.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from medvlsam2.errors import Superseded
+from medvlsam2.tasks.scheduling import stopping
+
+NAMED: Final = 3
+"""Objects that a sentence names."""
+
+GiveWay = Callable[[], None]
+"""Called in the middle of a long turn: those who wait go first (:meth:`Turns.give_way`)."""
+
+
+def stay() -> None:
+    """Let nobody go first, where nobody waits."""
+
+
+class Turns:
+    """A lock that is handed over first come, first served; not reentrant."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._taken = False
+        self._waiting: deque[threading.Event] = deque()
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for the others that asked before, then have the device.
+
+        Raises:
+            Cancelled: if the work is no longer wanted (:mod:`medvlsam2.tasks.scheduling.stopping`).
+        """
+        stopping.check()
+        self._acquire()
+        try:
+            stopping.check()
+            yield
+        finally:
+            self._release()
+
+    def give_way(self) -> None:
+        """In the middle of a long turn: let those who wait go first.
+
+        Raises:
+            Cancelled: if the work is no longer wanted.
+        """
+        stopping.check()
+        if self._waiting:
+            self._release()
+            self._acquire()
+
+    def _acquire(self) -> None:
+        with self._guard:
+            if not self._taken:
+                self._taken = True
+                return
+            mine = threading.Event()
+            self._waiting.append(mine)
+        mine.wait()
+
+    def _release(self) -> None:
+        with self._guard:
+            if self._waiting:
+                self._waiting.popleft().set()
+            else:
+                self._taken = False
+
+
+class Requests:
+    """How many requests are on their way, so that other work can wait until there is none."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._count = 0
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Be on its way."""
+        with self._changed:
+            self._count += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._count -= 1
+                self._changed.notify_all()
+
+    def wait_for_none(self) -> None:
+        """Wait until all are answered."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._count == 0)
+
+
+class Claim:
+    """One request's right to its objects, until a newer request claims all of them."""
+
+    def __init__(self, place: Hashable, names: Iterable[str]) -> None:
+        self._place = place
+        self._names = Counter(names)
+        self._lost = threading.Event()
+
+    def check(self) -> None:
+        """Go on only while no newer request has come for the same.
+
+        Raises:
+            Superseded: if one has.
+        """
+        if self._lost.is_set():
+            what = " and ".join(repr(name) for name in list(self._names)[:NAMED])
+            raise Superseded(f"A newer request for {what} has replaced this one. Use the newer answer.")
+
+    def give_up_to(self, newer: Claim) -> None:
+        """Make way for a newer claim that answers all that this one would."""
+        if self._place == newer._place and self._names <= newer._names:
+            self._lost.set()
+
+
+class Claims:
+    """Requests on their way, by what they are about."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._active: list[Claim] = []
+
+    @contextmanager
+    def claim(self, place: Hashable, names: Iterable[str]) -> Iterator[Claim]:
+        """Claim objects for the time of a request.
+
+        Args:
+            place: where they are and who asks, e.g. scan and annotator.
+            names: of the objects.
+        """
+        mine = Claim(place, names)
+        with self._guard:
+            for older in self._active:
+                older.give_up_to(mine)
+            self._active.append(mine)
+        try:
+            yield mine
+        finally:
+            with self._guard:
+                self._active.remove(mine)

@@ -1,0 +1,1 @@
+"""A run of the training: its folder, its figures, its processes."""

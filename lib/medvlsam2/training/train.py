@@ -1,0 +1,180 @@
+"""``medvlsam2 train``: from nothing but a preset (and scans, if there are any) to a model folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import PreTrainedTokenizerBase
+
+import medvlsam2
+from medvlsam2.config import ModelConfig
+from medvlsam2.data import vocabulary
+from medvlsam2.data.language import tokenizer as tokenizers
+from medvlsam2.data.language.corpus import sentences
+from medvlsam2.data.language.findings.finding_keys import finding_key
+from medvlsam2.errors import DatasetError
+from medvlsam2.model import builders, checkpoint
+from medvlsam2.model.medvlsam2 import MedVLSAM2
+from medvlsam2.training.config import TrainConfig
+from medvlsam2.training.data.caching import cache_scans, labelled_scans
+from medvlsam2.training.data.cases import Case, cache_phantom, load_case
+from medvlsam2.training.data.samples import COMMON
+from medvlsam2.training.initial import take_parts
+from medvlsam2.training.loop import Validate, fit, precision
+from medvlsam2.training.running.provenance import code_version, data_hash, device_name
+from medvlsam2.training.running.ranks import joined
+from medvlsam2.training.running.run_folder import Line
+from medvlsam2.training.validate import text_dice
+
+logger = logging.getLogger(__name__)
+
+TOKENIZER_TEXTS = 20_000
+"""Conversations from which the tokenizer of a model without parents learns its merges."""
+VALIDATION_PHANTOM_SEED = 800_000
+PROVENANCE = "run.json"
+
+
+def train(
+    config: TrainConfig,
+    *,
+    output: Path,
+    run: Path,
+    cache: Path,
+    data: Path | None,
+    workers: int,
+    report: Callable[[Line], None],
+    validate: Validate | None = None,
+    initial: Path | None = None,
+) -> None:
+    """Train a preset and write a model folder.
+
+    Args:
+        config: what to train and how.
+        output: model folder to write.
+        run: folder of the run: logs and the checkpoint from which it resumes.
+        cache: folder of prepared scans and phantoms, kept between runs.
+        data: a manifest, or a folder in a layout that ``medvlsam2 manifest`` knows; None: phantoms alone.
+        workers: processes that draw phantoms.
+        report: called every few steps.
+        validate: scores the model; None: the mean Dice of structures asked for by name, on scans of the ``val`` split
+            and phantoms that are not trained on.
+        initial: model folder whose tokenizer and fitting parts the training starts from; None: from nothing.
+    """
+    model_config = builders.preset(config.preset)
+    cases: list[Case] = []
+    with joined() as ranks:
+        with ranks.first_alone():
+            tokenizer = _tokenizer(model_config, config.seed, run) if initial is None else tokenizers.load(initial)
+            if set(config.stages) != {0}:
+                cases = prepare_cases(config, model_config, cache, data, workers)
+                if validate is None and config.stages[-1] == 3 and ranks.is_first:
+                    held_out = validation_cases(config, model_config, cache, data, workers)
+                    validate = dice_of_names(tokenizer, held_out) if held_out else None
+        model = builders.build(model_config, checkpoint.special_tokens(tokenizer), seed=config.seed)
+        taken = () if initial is None else take_parts(model, initial)
+        provenance = {**_provenance(config, cases), "processes": ranks.size}
+        if initial is not None:
+            provenance["initial"] = {"model": initial.name, "parts": taken}
+        if ranks.is_first:
+            run.mkdir(parents=True, exist_ok=True)
+            (run / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
+        outcome = fit(model, tokenizer, cases, config, run=run, report=report, validate=validate, ranks=ranks)
+        if ranks.is_first:
+            training = {**provenance, "config": asdict(config), **asdict(outcome)}
+            checkpoint.save(output, model, tokenizer, _metadata(training, model_config, cases))
+
+
+def prepare_cases(
+    config: TrainConfig, model_config: ModelConfig, cache: Path, data: Path | None, workers: int
+) -> list[Case]:
+    """Cached phantoms, the scans of the ``train`` split, and new ones made of them."""
+    seeds = range(config.phantom_seed, config.phantom_seed + config.phantoms)
+    scans: list[Path] = []
+    if data is not None:
+        records = labelled_scans(data)
+        scans = cache_scans(records, cache, model_config, synthetic=config.synthetic, workers=workers)
+    return [load_case(folder) for folder in (*scans, *_phantoms(seeds, model_config, cache, workers))]
+
+
+def validation_cases(
+    config: TrainConfig, model_config: ModelConfig, cache: Path, data: Path | None, workers: int
+) -> list[Case]:
+    """Cached scans of the ``val`` split that have labels, and phantoms of other seeds."""
+    seeds = range(VALIDATION_PHANTOM_SEED, VALIDATION_PHANTOM_SEED + config.validation_cases)
+    scans: list[Path] = []
+    if data is not None:
+        try:
+            records = labelled_scans(data, "val")[: config.validation_cases]
+            scans = cache_scans(records, cache, model_config, synthetic=0, workers=workers)
+        except DatasetError as error:
+            logger.warning("validation on phantoms alone: %s", error)
+    return [load_case(folder) for folder in (*scans, *_phantoms(seeds, model_config, cache, workers))]
+
+
+def dice_of_names(tokenizer: PreTrainedTokenizerBase, cases: list[Case]) -> Validate:
+    """Mean over structures of the Dice of what is asked for by name."""
+
+    def score(model: MedVLSAM2) -> float:
+        return float(np.mean(list(text_dice(model, tokenizer, cases).values())))
+
+    return score
+
+
+def _phantoms(seeds: Iterable[int], model_config: ModelConfig, cache: Path, workers: int) -> list[Path]:
+    with ProcessPoolExecutor(max_workers=workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        return list(pool.map(partial(cache_phantom, cache=cache, config=model_config), seeds))
+
+
+def _tokenizer(model_config: ModelConfig, seed: int, run: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of the run, learnt once from the corpus."""
+    folder = run / "tokenizer"
+    if not (folder / "tokenizer.json").is_file():
+        texts = islice(sentences(seed, TOKENIZER_TEXTS), TOKENIZER_TEXTS)
+        tokenizers.save(tokenizers.train_tokenizer(texts, model_config.language.vocab_size), folder)
+    return tokenizers.load(folder)
+
+
+def _provenance(config: TrainConfig, cases: list[Case]) -> dict[str, object]:
+    """What a run was made of."""
+    phantoms = sum(case.is_phantom for case in cases)
+    return {
+        "phantoms": phantoms,
+        "scans": len(cases) - phantoms,
+        "data_sha256": data_hash(cases),
+        "code": code_version(),
+        "torch": torch.__version__,
+        "device": device_name(),
+        "precision": precision(),
+        "seeds": {"weights_and_sampling": config.seed, "first_phantom": config.phantom_seed},
+    }
+
+
+def _metadata(training: dict[str, object], model_config: ModelConfig, cases: list[Case]) -> dict[str, object]:
+    """What a program wants to know of a model."""
+    keys = {key for case in cases for key in case.present_keys}
+    lesions = [lesion for case in cases if case.facts is not None for lesion in case.facts.lesions]
+    findings = {finding_key(lesion) for lesion in lesions}
+    return {
+        "model_id": model_config.model_id,
+        "version": medvlsam2.__version__,
+        "minimum_code_version": medvlsam2.__version__,
+        "intended_use": "Research only; not a medical device.",
+        "licence": "Apache-2.0",
+        "supported_prompts": ["text", "points", "box", "text+points", "text+box"],
+        "supported_tasks": ["segment", "report", "answer"],
+        "structures": [key for key in vocabulary.STRUCTURES if key in keys & COMMON],
+        "findings": [key for key in vocabulary.STRUCTURES if key in findings],
+        "trained_on": [key for key in vocabulary.STRUCTURES if key in keys],
+        "input": {"modality": "CT", "format": "hounsfield", "dimensions": 3},
+        "base_models": [],
+        "training": training,
+    }

@@ -1,0 +1,75 @@
+"""What does not fit into the device's memory is done in smaller parts; the rest of the server goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from medvlsam2.data.phantom import Phantom
+from medvlsam2.data.volume import CTVolume
+from medvlsam2.errors import DeviceFull
+from medvlsam2.model.device.memory_limit import in_parts
+from medvlsam2.model.pixel_decoder.volume_sam2 import VolumeSAM2
+from medvlsam2.tasks.engine.engine import Engine
+from medvlsam2.tasks.prompts import ObjectPrompt
+from medvlsam2.tasks.segment import segment
+
+
+class Device:
+    """Has memory for so many at once."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.parts: list[list[int]] = []
+
+    def __call__(self, part: Sequence[int]) -> list[int]:
+        if len(part) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        self.parts.append(list(part))
+        return [2 * one for one in part]
+
+
+@pytest.mark.parametrize(("room", "largest"), [(1, 1), (2, 2), (3, 2), (8, 8), (100, 8)])
+def test_everything_is_done_once_and_in_order(room: int, largest: int) -> None:
+    device = Device(room)
+    found = in_parts(device, range(20), 8)
+    assert [one for part in found for one in part] == [2 * n for n in range(20)]
+    assert max(map(len, device.parts)) == largest
+
+
+def test_a_device_without_room_for_one_says_so() -> None:
+    with pytest.raises(DeviceFull, match="device cpu"):
+        in_parts(Device(0), range(3), 2)
+
+
+def test_a_small_device_gives_the_same_masks(
+    tiny_model_dir: Path, small_phantom: Phantom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = [
+        ObjectPrompt(points_ijk=((20.0 + 4 * n, 24.0, 8.0),), point_labels=(1,), name=f"object {n}") for n in range(4)
+    ]
+    prompts.append(ObjectPrompt("liver"))
+    volume = CTVolume(small_phantom.volume.hu[:, :, :14].copy(), small_phantom.volume.affine, "short")
+    wanted = segment(Engine(tiny_model_dir), volume, prompts).label_map
+    assert wanted.any()
+    encode, predict = VolumeSAM2.encode_slices, VolumeSAM2.predict
+    refused: list[int] = []
+
+    def limited(method: Any) -> Any:
+        def call(self: VolumeSAM2, first: torch.Tensor, *given: Any, **more: Any) -> Any:
+            if len(first) > 1:
+                refused.append(len(first))
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return method(self, first, *given, **more)
+
+        return call
+
+    monkeypatch.setattr(VolumeSAM2, "encode_slices", limited(encode))
+    monkeypatch.setattr(VolumeSAM2, "predict", limited(predict))
+    found = segment(Engine(tiny_model_dir), volume, prompts).label_map
+    assert refused
+    assert (found != wanted).mean() < 1e-3, "equal but for rounding"

@@ -1,0 +1,58 @@
+"""Answers read after one prefix: with or without an image, short ones apart from reports."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import torch
+
+from medvlsam2.model.checkpoint import LoadedModel
+from medvlsam2.training.steps.conversation import LONG_ANSWER, answers_loss, turns_after_images
+from medvlsam2.transforms.text import Conversation
+
+SHORT = [Conversation("Is the liver visible?", "Yes"), Conversation("Which phase is it?", "portal venous")]
+REPORT = Conversation("Please write a report.", "The liver is normal. " * (LONG_ANSWER // 20 + 1))
+MEASURED = "Measured: region abdomen. Volumes in mL: liver 1480."
+
+
+def loss_of(loaded: LoadedModel, conversations: list[Conversation], measured: str | None = MEASURED) -> torch.Tensor:
+    with torch.no_grad():
+        return answers_loss(loaded.model, loaded.tokenizer, None, [conversations], [measured])
+
+
+def test_a_report_counts_as_much_as_all_short_answers(tiny_loaded: LoadedModel) -> None:
+    opinionated = replace(tiny_loaded, model=copy.deepcopy(tiny_loaded.model))
+    with torch.no_grad():
+        for parameter in opinionated.model.language.parameters():
+            parameter.mul_(10)
+    both = loss_of(opinionated, [*SHORT, REPORT])
+    parts = torch.stack([loss_of(opinionated, SHORT), loss_of(opinionated, [REPORT])])
+    assert torch.allclose(both, parts.mean(), rtol=1e-5)
+    assert abs(float(parts[0] - parts[1])) > 0.01 * float(both)
+
+
+def test_short_answers_alone_are_read_as_ever(tiny_loaded: LoadedModel) -> None:
+    with torch.no_grad():
+        turns = turns_after_images(tiny_loaded.model, tiny_loaded.tokenizer, None, [SHORT], [MEASURED])
+    assert torch.allclose(loss_of(tiny_loaded, SHORT), turns.loss)
+
+
+def test_what_is_measured_is_read(tiny_loaded: LoadedModel) -> None:
+    assert not torch.allclose(loss_of(tiny_loaded, SHORT), loss_of(tiny_loaded, SHORT, None))
+
+
+def test_what_is_measured_of_one_volume_is_not_read_of_another(tiny_loaded: LoadedModel) -> None:
+    """Told together, in prefixes of different lengths, each answer has the states that it has when told alone."""
+    told = [[SHORT[0]], [SHORT[1]]]
+    measured = [MEASURED, None]
+    with torch.no_grad():
+        both = turns_after_images(tiny_loaded.model, tiny_loaded.tokenizer, None, told, measured)
+        for row in range(2):
+            alone = turns_after_images(
+                tiny_loaded.model, tiny_loaded.tokenizer, None, told[row : row + 1], measured[row : row + 1]
+            )
+            length = alone.input_ids.shape[1]
+            torch.testing.assert_close(
+                both.hidden_states_last[row, :length], alone.hidden_states_last[0], rtol=1e-4, atol=1e-5
+            )
