@@ -118,12 +118,6 @@ def source_of(affine: Num[np.ndarray, "4 4"], shape_ijk: Iterable[int]) -> Sourc
     return source if source is not None and source.shape_ijk == tuple(shape_ijk) else None
 
 
-def is_orthogonal(affine: Num[np.ndarray, "4 4"]) -> bool:
-    """Whether all axes stand at right angles."""
-    axes = _unit_axes(affine)
-    return bool(np.abs(axes.T @ axes - np.eye(3)).max() < ORTHOGONAL_TOLERANCE)
-
-
 def orthogonal(affine: Num[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
     """The nearest placement of the same voxel spacing and first voxel whose axes stand at right angles.
 

@@ -18,11 +18,6 @@ _MAX_FIRST_LENGTH: Final = 1024
 _VALUE_REPRESENTATIONS: Final = frozenset((b"UL", b"OB", b"UI", b"CS", b"SH", b"LO", b"DA", b"TM", b"DT"))
 
 
-def has_mark(path: Path) -> bool:
-    """Whether the file carries DICOM's mark after 128 bytes."""
-    return _start(path)[MARK_AT_BYTES:] == MARK
-
-
 def looks_like_dicom(path: Path) -> bool:
     """Whether the file carries DICOM's mark, or starts as a data set without preamble does."""
     start = _start(path)

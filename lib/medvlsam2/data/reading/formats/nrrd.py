@@ -127,9 +127,7 @@ def _domain_axes(path: Path, fields: dict[str, str], sizes: tuple[int, ...]) -> 
 
 
 def _is_range(kind: str) -> bool:
-    return kind in _RANGE_KINDS or kind.endswith(
-        ("-vector", "-color", "-matrix", "-normal", "-gradient", "-quaternion")
-    )
+    return kind in _RANGE_KINDS or kind.endswith(_RANGE_ENDINGS)
 
 
 def _placed(
