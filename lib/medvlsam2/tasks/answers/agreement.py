@@ -32,12 +32,11 @@ MIN_REACH: Final = 0.7
 MIN_OVERLAP: Final = 0.3
 """… or has at least this Dice with what the box alone gives.
 
-Right names and eight wrong ones were tried in boxes round no single structure that the model knows, on TS_abdo,
-TS_dicom20, an OpenKBP scan, a sarcoma and a phantom (``benchmarks/names_in_boxes.py``). Of the sure answers, right ones
-that spanned less than 0.7 had an overlap of 0.39 and more (parotid glands), and the one with less (lungs) spanned 0.85.
-Of ten wrong ones six spanned 0.20 to 0.58 with an overlap of 0.22 at most, such as vertebrae in the box of both
-kidneys; four look as right ones do, such as ribs in the box of a vertebra. None of 62 boxes round a structure or a pair
-was taken to be drawn round another one.
+Right names and up to eight wrong ones in 145 boxes: TS_abdo, TS_dicom20, an OpenKBP scan, a sarcoma and a phantom
+(``benchmarks/names_in_boxes.py``, 2 cores, 2026-11-30). Where the box is taken to be round nothing that the model
+knows, these limits overrule 66 of 103 sure wrong names and 5 of 71 right ones, whose own masks have a Dice of 0.32 at
+most. The wrong names that stay look as right ones do, such as ribs in the box of a vertebra. Where a known structure is
+recognised, its name overrules 93 of 125 sure wrong names and one of 73 right ones, whose own mask has a Dice of 0.09.
 """
 
 
