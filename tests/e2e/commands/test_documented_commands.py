@@ -35,7 +35,7 @@ DOCUMENTS = ["README.md", "apps/medvlsam2/README.md", "apps/medvlsam2/demo/READM
 DOCUMENTS += sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))
 SHOWN = "http://127.0.0.1:8000"
 LONG = ("train", "evaluate", "serve")
-DRAWINGS = (" CT volume (HU, affine)", "README.md  requirements.txt  pyproject.toml  Makefile")
+DRAWINGS = (" CT volume (HU, affine)", "README.md  CONTRIBUTING.md  CHANGELOG.md")
 """First lines of the blocks that hold no commands."""
 CLICK, CLICK_IN_THIN = "90,60,100", "22,15,12"
 """The same place in the demo scan and in the thinned one, which has every 4th voxel of a slice and every 8th slice."""

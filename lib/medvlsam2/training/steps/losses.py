@@ -3,7 +3,8 @@
 Mask and IoU terms count only where the object is; the object score is trained everywhere. Reference: sam2,
 training/loss_fns.py (weights: configs/sam2.1_training). Most structures cover a hundredth of a slice, and focal and
 dice together leave a decoder that learns from scratch at the empty mask; the balanced cross-entropy, in which the
-object has a fixed share whatever its size, leads it out (docs/design.md, section 7).
+object has a fixed share whatever its size, leads it out (docs/experiments.md, "A mask decoder that learns from
+scratch").
 """
 
 from __future__ import annotations
