@@ -1,1 +1,1 @@
-"""What comes before and around the readers of single formats: names, kinds, causes of failure, memory, sizes."""
+"""Reading of scans: file names, kinds of scan, causes of failure, memory and sizes; the formats have folders below."""

@@ -1,6 +1,7 @@
-"""Why a file is not what its name says, in one sentence: known content that is no scan is named.
+"""Recognition of files whose content does not match their name (archives, web pages, pictures, other image formats).
 
-Only the first bytes are looked at. What is damaged inside a file of the right format is told by its reader.
+Only the first bytes of a file are examined. Damage inside a file of the right format is reported by the reader of
+that format.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 START_BYTES: Final = 512
-"""How much of a file is looked at: the mark of a tar archive stands at byte 257, the others before it."""
+"""Number of bytes that are examined. The mark of a tar archive stands at byte 257; all other marks stand before it."""
 
 GZIP_MARK: Final = b"\x1f\x8b"
 
@@ -43,7 +44,9 @@ _TAR_MARK_AT_BYTES: Final = 257
 
 
 def printable(text: str) -> str:
-    r"""A text out of a file for a message: blanks of all kinds are blanks, what else cannot be printed is a mark.
+    r"""Return a text from a file in a form that a message can show.
+
+    White space of any kind becomes a space. Any other character that cannot be printed becomes U+FFFD.
 
     Example:
         >>> printable("a\tb\x1cc\x08").replace(_UNPRINTABLE, "?")
@@ -53,17 +56,19 @@ def printable(text: str) -> str:
 
 
 def first_bytes(path: Path) -> bytes:
-    """The first START_BYTES of a file; fewer where it is shorter.
+    """Return the first START_BYTES bytes of a file, or the whole file if it is shorter.
 
     Raises:
-        OSError: if it cannot be opened.
+        OSError: if the file cannot be opened.
     """
     with path.open("rb") as file:
         return file.read(START_BYTES)
 
 
 def foreign_content(start: bytes) -> str:
-    """What else a file is, by its first bytes: half a sentence and what to do; empty where nothing is recognised.
+    """Return what a file is, if its first bytes show that it is no scan; empty if they are not recognised.
+
+    The text continues a sentence that starts with the file's name, and says what the user can do.
 
     Example:
         >>> foreign_content(b"<!DOCTYPE html><html>404")
@@ -86,11 +91,13 @@ def foreign_content(start: bytes) -> str:
 
 
 def misnamed(start: bytes, suffix: str) -> str:
-    """That a file is of another image format than its name says: half a sentence and what to do; empty if not.
+    """Return a text for a file whose content is another image format than its suffix says; empty if both agree.
+
+    The text continues a sentence that starts with the file's name, and says what the user can do.
 
     Args:
-        start: its first bytes.
-        suffix: in lower case, of an image format.
+        start: first bytes of the file.
+        suffix: suffix of the file in lower case; a suffix of an image format.
 
     Example:
         >>> misnamed(b"NRRD0004", ".nii")
@@ -103,7 +110,7 @@ def misnamed(start: bytes, suffix: str) -> str:
 
 
 def other_format(start: bytes) -> tuple[str, tuple[str, ...]] | None:
-    """Which image format a file is by its first bytes, in words and as suffixes; None where it cannot be told.
+    """Return the image format that the first bytes show, in words and as its suffixes; None if they show none.
 
     Example:
         >>> other_format(b"NRRD0004")

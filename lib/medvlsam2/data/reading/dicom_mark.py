@@ -1,4 +1,7 @@
-"""Whether a file is DICOM, by its content: with the mark of Part 10, or a bare data set as old archives hold them."""
+"""Recognition of DICOM files by content: a file with the mark of DICOM Part 10, or a bare data set.
+
+A bare data set has no preamble and no mark; old archives hold such files.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +13,25 @@ MARK: Final = b"DICM"
 MARK_AT_BYTES: Final = 128
 
 _FIRST_GROUPS: Final = frozenset((0x0002, 0x0008))
-"""A data set starts with the file's meta header or with the identifying group."""
+"""Groups of the first element: a data set starts with the file's meta header or with the identifying group."""
 _MAX_FIRST_ELEMENT: Final = 0x0070
-"""The manufacturer: what comes before it (identifiers, dates, modality) may have been removed from the data set."""
+"""Largest number of the first element in its group: 0x0070 is the manufacturer.
+
+The elements before the manufacturer (identifiers, dates, modality) may have been removed from the data set."""
 _MAX_FIRST_LENGTH: Final = 1024
-"""The first value is a group's length, a character set or an identifier: some dozens of bytes."""
+"""Largest length of the first value in bytes. It is a group length, a character set or an identifier, each far
+shorter."""
 _VALUE_REPRESENTATIONS: Final = frozenset((b"UL", b"OB", b"UI", b"CS", b"SH", b"LO", b"DA", b"TM", b"DT"))
 
 
 def looks_like_dicom(path: Path) -> bool:
-    """Whether the file carries DICOM's mark, or starts as a data set without preamble does."""
+    """Return whether the file carries the DICOM mark or starts like a bare data set."""
     start = _start(path)
     return start[MARK_AT_BYTES:] == MARK or is_bare_data_set(start)
 
 
 def is_bare_data_set(start: bytes) -> bool:
-    """Whether the first bytes are the first element of a data set: its tag, its type, a length that can be.
+    """Return whether the bytes can be the first element of a data set: a tag, then a type or a possible length.
 
     Example:
         >>> is_bare_data_set(bytes.fromhex("0800050043530a0049534f5f49522031"))  # (0008,0005) CS

@@ -1,4 +1,4 @@
-"""Units of length in headers, and what the user is told of them."""
+"""Units of length in headers, and the warnings about them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MM_PER_UNIT: Final = {
     **dict.fromkeys(("nm", "nanometer", "nanometers", "nanometre"), 1e-6),
     **dict.fromkeys(("in", "inch", "inches"), 25.4),
 }
-"""Names of units as NRRD and MetaImage headers hold them; the field of a NRRD is free text."""
+"""Millimetres per unit, by the names that NRRD and MetaImage headers use. In a NRRD header this field is free text."""
 
 NO_SPACING: Final = "{format} header holds no voxel size: 1 mm was assumed. Lengths and volumes may be wrong."
 NO_SIDES: Final = "{format} header {why}: left/right is not known (left and right are guessed)."
@@ -25,7 +25,7 @@ UNKNOWN_UNIT: Final = "{format} header gives lengths in '{unit}', an unknown uni
 
 
 def mm_per_unit(name: str) -> float | None:
-    """Millimetres in a unit of length; None where its name is not known, 1 where there is none.
+    """Return the millimetres in a unit of length; None for an unknown name, 1 for an empty name.
 
     Example:
         >>> mm_per_unit("um"), mm_per_unit(""), mm_per_unit("furlong")

@@ -1,6 +1,7 @@
-"""Whether a scan may be read at all: the memory that its header asks for, against what this machine can give.
+"""Comparison of the memory that a scan needs with the memory that this machine can give.
 
-The header alone decides, before anything is allocated: a damaged or hostile one may promise terabytes.
+The comparison uses the header alone and runs before any memory is allocated: a damaged or hostile header may
+promise terabytes of voxels.
 """
 
 from __future__ import annotations
@@ -12,26 +13,26 @@ from typing import Final
 from medvlsam2.errors import InvalidConfig, VolumeTooLarge
 
 BUDGET_VARIABLE: Final = "MEDVLSAM2_SCAN_MIB"
-"""Environment variable with the memory that reading one scan may take, in MiB; by default a share of what is free."""
+"""Environment variable: the memory that reading one scan may take, in MiB. Default: AVAILABLE_SHARE of free memory."""
 
 AVAILABLE_SHARE: Final = 0.5
-"""Share of the available memory that one scan may take: the model needs about as much again for its features."""
+"""Share of the available memory that reading one scan may take. The model's features need about as much again."""
 
 HU_BYTES: Final = 2
-"""A voxel of the scan that is made from what was stored (int16)."""
+"""Bytes per voxel of the scan in Hounsfield units (int16), which is held beside the stored voxels."""
 
 _MIB: Final = 2**20
 _MEMORY_FILE: Final = Path("/proc/meminfo")
 _GROUP_FOLDER: Final = Path("/sys/fs/cgroup")
 _UNKNOWN_BYTES: Final = 4 * 2**30
-"""Taken for available where the system does not tell (not Linux)."""
+"""Available memory that is assumed if the system does not report it (systems other than Linux)."""
 
 
 def budget_bytes() -> int:
-    """Memory that reading one scan may take: the setting, or a share of what is available.
+    """Return the memory that reading one scan may take: the setting, or AVAILABLE_SHARE of the available memory.
 
     Raises:
-        InvalidConfig: if the setting is not a whole number from 1.
+        InvalidConfig: if the setting is not a whole number of at least 1.
     """
     chosen = os.environ.get(BUDGET_VARIABLE)
     if chosen is None:
@@ -44,21 +45,21 @@ def budget_bytes() -> int:
 
 
 def require_memory(name: str, needed_bytes: int, why: str) -> None:
-    """Refuse what does not fit the budget.
+    """Refuse a file that does not fit the memory budget.
 
     Args:
-        name: of the file, for the message.
-        needed_bytes: what reading will take at its most.
-        why: what the header asks for, e.g. its shape and type.
+        name: name of the file, for the message.
+        needed_bytes: peak memory of reading the file.
+        why: what the header asks for, e.g. the shape and the type of the voxels.
 
     Raises:
-        VolumeTooLarge: with both figures.
+        VolumeTooLarge: if the file needs more than the budget; the message gives both figures.
     """
     allowed = budget_bytes()
     if needed_bytes > allowed:
         raise VolumeTooLarge(
             f"'{name}' would take {_in_words(needed_bytes)} of memory ({why}); {_in_words(allowed)} are allowed for "
-            f"one scan here. Crop or resample it, or set {BUDGET_VARIABLE} higher."
+            f"one scan here. Crop or resample the scan, or set {BUDGET_VARIABLE} higher."
         )
 
 
@@ -67,7 +68,7 @@ def _in_words(number_bytes: int) -> str:
 
 
 def _available_bytes() -> int:
-    """What the system can still give, or the process's group (container), whichever is less."""
+    """Return the free memory of the machine or of the process's control group (container), whichever is less."""
     found = [available for available in (_of_machine(), _of_group()) if available is not None]
     return min(found, default=_UNKNOWN_BYTES)
 
@@ -82,7 +83,10 @@ def _of_machine() -> int | None:
 
 
 def _of_group() -> int | None:
-    """Free memory under the limit of a control group (version 2); pages that only cache files count as free."""
+    """Return the free memory under the limit of a control group (version 2); None if there is no limit.
+
+    Inactive pages of the file cache count as free, because the kernel gives them up first.
+    """
     try:
         limit = (_GROUP_FOLDER / "memory.max").read_text(encoding="utf-8").strip()
         used = int((_GROUP_FOLDER / "memory.current").read_text(encoding="utf-8"))

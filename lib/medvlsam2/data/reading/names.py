@@ -1,4 +1,4 @@
-"""Names of image files: which suffix means which format, which files are nobody's scan, and what an image is called."""
+"""Names of image files: the suffixes of each format, the files that belong to no scan, and the default image id."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ ITK_SUFFIXES: Final = (*NRRD_SUFFIXES, *META_SUFFIXES)
 DICOM_SUFFIXES: Final = (".dcm", ".ima")
 
 FOREIGN_FOLDERS: Final = frozenset(("__MACOSX",))
-"""Folders that a program adds to an archive of its own accord; the macOS Finder puts copies of names there."""
+"""Folders that a program adds to an archive without being asked. The macOS Finder adds ``__MACOSX``."""
 
 
 def known_suffix(path: Path) -> str:
-    """The suffix of an image file in lower case, ``.nii.gz`` as one; empty where the format is not known."""
+    """Return the suffix of an image file in lower case (``.nii.gz`` is one suffix); empty for an unknown format."""
     name = path.name.lower()
     known = (*NIFTI_SUFFIXES, *ITK_SUFFIXES, *DICOM_SUFFIXES)
     return next((suffix for suffix in known if name.endswith(suffix)), "")
 
 
 def default_image_id(path: Path) -> str:
-    """File or folder name without the image suffix.
+    """Return the name of a file or folder without the image suffix.
 
     Example:
         >>> default_image_id(Path("studies/chest.1.nii.gz"))
@@ -34,7 +34,7 @@ def default_image_id(path: Path) -> str:
 
 
 def is_hidden(path: Path) -> bool:
-    """Whether a file or folder is hidden (``.DS_Store``, ``._IM001.dcm``) or one of FOREIGN_FOLDERS.
+    """Return whether a file or folder is hidden (``.DS_Store``, ``._IM001.dcm``) or one of FOREIGN_FOLDERS.
 
     Example:
         >>> is_hidden(Path("CT/._IM001.dcm")), is_hidden(Path("CT/IM001.dcm"))

@@ -1,4 +1,4 @@
-"""The one rule for names: of images, labels, sessions, models, strategies and tags."""
+"""The rule for names of images, labels, sessions, models, strategies and tags that come from a user or a file."""
 
 from __future__ import annotations
 
@@ -9,32 +9,34 @@ from typing import Final
 from medvlsam2.errors import InvalidRequest
 
 MAX_NAME_BYTES: Final = 200
-"""File systems allow 255 bytes in a name; 55 are left for endings and the names of partial files."""
+"""Longest name in bytes. File systems allow 255; 55 are kept for suffixes and for the names of temporary files."""
 
 _SEPARATORS: Final = frozenset("/\\")
 _FORBIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-"""Unicode categories without a letter to see: control and format characters (line ends, NUL, right-to-left marks),
-halves of surrogate pairs, private and unassigned ones, line and paragraph separators."""
+"""Unicode categories of invisible characters: control and format characters (line ends, NUL, right-to-left marks),
+halves of surrogate pairs, private and unassigned characters, line and paragraph separators."""
 
 REPLACEMENT: Final = "\ufffd"
-"""What decoders put in place of bytes that are no UTF-8: two different names would become one."""
+"""The character that decoders put in place of bytes that are not UTF-8.
+
+Names with this character are refused: two different names would become the same name."""
 
 KNOWN_TAGS: Final = ("final", "original", "report", "vqa")
-"""Tags with a meaning: what annotators submitted, and the masks and texts of the model."""
+"""Tags that have a meaning: labels that annotators submitted, and masks and texts of the model."""
 
 _TAG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 def require_plain_name(key: str, value: str) -> str:
-    """The same name, where it can be that of a file or folder beside others, and looks like what it is.
+    """Return the name unchanged if it is safe as the name of a file or folder.
 
     Args:
-        key: what the name is of, for the message.
+        key: what the name belongs to, for the message, e.g. ``"image"``.
         value: the name.
 
     Raises:
-        InvalidRequest: if it is empty, a path, too long, starts with a dot, starts or ends with a space, or holds a
-            character that cannot be seen.
+        InvalidRequest: if the name is empty, a path or too long, starts with a dot, starts or ends with a space, or
+            holds an invisible character.
 
     Example:
         >>> require_plain_name("image", "scan 1")
@@ -42,22 +44,23 @@ def require_plain_name(key: str, value: str) -> str:
     """
     if not value or value.startswith(".") or value != value.strip() or _holds_forbidden(value):
         raise InvalidRequest(
-            f"The {key} {shown(value)} is not allowed. Give a name without '/' and '\\', without line ends and other "
-            "characters that cannot be seen, that starts with no dot, and starts and ends with no space."
+            f"The {key} {shown(value)} is not allowed. Give a name without '/' and '\\', and without line ends and "
+            "other invisible characters. The name must not start with a dot or a space, nor end with a space."
         )
     size_bytes = len(value.encode())
     if size_bytes > MAX_NAME_BYTES:
         raise InvalidRequest(
-            f"The {key} {shown(value)} is not allowed: it has {size_bytes} bytes. Give at most {MAX_NAME_BYTES}."
+            f"The {key} {shown(value)} is not allowed: the name has {size_bytes} bytes, more than {MAX_NAME_BYTES}. "
+            "Shorten the name."
         )
     return value
 
 
 def require_tag(value: object) -> str:
-    """The same tag, where it is safe as the name of a folder.
+    """Return the tag unchanged if it is safe as the name of a folder.
 
     Raises:
-        InvalidRequest: on anything but letters, digits, ``_`` and ``-``.
+        InvalidRequest: if the tag holds anything but letters, digits, ``_`` and ``-``, or is longer than 64.
 
     Example:
         >>> require_tag("final")
@@ -72,11 +75,11 @@ def require_tag(value: object) -> str:
 
 
 def require_new_tag(value: object) -> str:
-    """The same tag, where something may be stored under it.
+    """Return the tag unchanged if labels may be stored under it.
 
     Raises:
-        InvalidRequest: as :func:`require_tag`, and where it differs from one of ``KNOWN_TAGS`` only in capitals: on a
-            disk that does not tell capitals apart both would be one folder.
+        InvalidRequest: as :func:`require_tag`; also if the tag differs from one of ``KNOWN_TAGS`` only in capital
+            letters, because both would be the same folder on a disk that ignores capitals.
 
     Example:
         >>> require_new_tag("second_reader")
@@ -86,28 +89,28 @@ def require_new_tag(value: object) -> str:
     for known in KNOWN_TAGS:
         if tag != known and tag.casefold() == known:
             raise InvalidRequest(
-                f"The label tag {shown(tag)} differs from '{known}' only in capitals, and some disks take both for "
-                f"one. Write '{known}', or give another tag."
+                f"The label tag {shown(tag)} differs from '{known}' only in capitals; on some disks both are the "
+                f"same folder. Write '{known}', or give another tag."
             )
     return tag
 
 
 def holds_unseen(value: str, allowed: str = "") -> bool:
-    r"""Whether a text holds a character without a letter to see: a control or format character, a line end.
+    r"""Return whether a text holds an invisible character: a control or format character, or a line end.
 
     Args:
         value: the text.
-        allowed: such characters that it may hold.
+        allowed: invisible characters that the text may hold.
 
     Example:
         >>> holds_unseen("left kidney"), holds_unseen("a\u202eb"), holds_unseen("two\nlines", "\n")
         (False, True, False)
     """
-    return any(unicodedata.category(one) in _FORBIDDEN and one not in allowed for one in value)
+    return any(unicodedata.category(character) in _FORBIDDEN and character not in allowed for character in value)
 
 
 def alike(one: str, other: str) -> bool:
-    r"""Whether two names differ at most in capitals and in how accents are coded: some disks take them for one.
+    r"""Return whether two names differ at most in capitals and in the coding of accents (equal names on some disks).
 
     Example:
         >>> alike("Müller", "MU\u0308LLER"), alike("scan1", "scan2")
@@ -117,7 +120,7 @@ def alike(one: str, other: str) -> bool:
 
 
 def shown(value: str, length: int = 80) -> str:
-    """A given text as a message may show it: quoted, short, and without characters that cannot be seen."""
+    """Return a text in the form that a message shows: quoted, at most ``length`` long, without invisible characters."""
     cut = value if len(value) <= length else value[:length] + "…"
     return ascii(cut) if any(unicodedata.category(character) in _FORBIDDEN for character in cut) else repr(cut)
 

@@ -1,7 +1,7 @@
-"""Whether a scan's voxels and extent can be a patient's: a wrong unit of length makes them 10 to 1,000 times too large.
+"""Check of a scan's voxel sizes and extent: a wrong unit of length makes them 10 to 1,000 times too large or too small.
 
-A figure that no scanner makes is refused, one that is merely strange is told. Both sentences name the figure, so that
-a volume in mL that is wrong a thousand times never looks like a finding.
+A size that no scanner produces is refused. A size that is only unusual gives a warning. Both texts give the size, so
+that a structure's volume in mL that is wrong by a factor of a thousand is not mistaken for a finding.
 """
 
 from __future__ import annotations
@@ -15,26 +15,29 @@ from medvlsam2 import geometry
 from medvlsam2.errors import UnreadableVolume
 
 ALLOWED_VOXEL_MM: Final = (0.005, 100.0)
-"""Micro-CT of a tooth has 0.01 mm. A file in metres that is taken as mm is below, one in microns above."""
+"""Micro-CT of a tooth has voxels of 0.01 mm.
+
+A file in metres that is read as mm lies below the range. A file in microns that is read as mm lies above."""
 USUAL_VOXEL_MM: Final = (0.05, 20.0)
-"""Clinical CT: 0.1 mm (inner ear, photon counting) to 10 mm (thick slices)."""
+"""Clinical CT has voxels of 0.1 mm (inner ear, photon counting) to 10 mm (thick slices); the range is twice as wide."""
 ALLOWED_EXTENT_MM: Final = 10_000.0
+"""Longest side of a scan in mm. A CT table moves about 2 m; five times that can only be a wrong unit."""
 USUAL_EXTENT_MM: Final = (3.0, 2_500.0)
-"""Longest side: a table moves 2 m. The lower bound only catches what has a wrong unit."""
+"""Longest side of a scan in mm. A CT table moves about 2 m. The lower bound only catches a wrong unit of length."""
 
 _HINT: Final = "Perhaps the header's unit of length is wrong or absent"
 
 
 def size_warnings(name: str, affine: Float[np.ndarray, "4 4"], shape_ijk: tuple[int, int, int]) -> tuple[str, ...]:
-    """What is strange of a scan's sizes.
+    """Return the warnings about a scan's voxel sizes and extent.
 
     Args:
-        name: of the image, for messages.
-        affine: ``_ijk`` to ``_ras`` mm; may be singular, then nothing is said.
+        name: name of the image, for messages.
+        affine: 4x4, ``_ijk`` to ``_ras`` mm; a singular affine gives no warning.
         shape_ijk: voxels along i, j and k.
 
     Raises:
-        UnreadableVolume: if no scanner makes such voxels or such an extent.
+        UnreadableVolume: if no scanner produces such voxels or such an extent.
     """
     spacing_mm = np.array(geometry.spacing_mm(affine))
     if not np.isfinite(spacing_mm).all() or not spacing_mm.all():
@@ -54,6 +57,6 @@ def size_warnings(name: str, affine: Float[np.ndarray, "4 4"], shape_ijk: tuple[
     if spacing_mm.min() < USUAL_VOXEL_MM[0] or spacing_mm.max() > USUAL_VOXEL_MM[1]:
         return (f"The voxels measure {voxel}, which is unusual for CT. {_HINT}: lengths and volumes may be wrong.",)
     if not USUAL_EXTENT_MM[0] <= longest_mm <= USUAL_EXTENT_MM[1]:
-        told = f"The scan's longest side is {longest_mm:.4g} mm (voxels of {voxel}), which is unusual for a patient."
-        return (f"{told} {_HINT}: lengths and volumes may be wrong.",)
+        finding = f"The scan's longest side is {longest_mm:.4g} mm (voxels of {voxel}), which is unusual for a patient."
+        return (f"{finding} {_HINT}: lengths and volumes may be wrong.",)
     return ()

@@ -1,14 +1,15 @@
-"""What is a scan: the ONE place that decides it, for the readers, the listing of a studies folder, and uploads.
+"""The definition of a scan. The readers, the listing of a studies folder and uploads all use this module.
 
 Interfaces:
-    ``judge(path)`` says which kind of scan a file or folder is, or in one sentence why it is none.
-    ``list_scans(folder)`` lists a studies folder: image ids with their paths, and what was left out with the reason.
-    ``only_scan(folder)`` gives the one scan among the unpacked files of an upload, for ``read_volume``.
+    ``judge(path)`` returns the kind of scan that a file or folder is, or the reason why it is no scan.
+    ``list_scans(folder)`` lists a studies folder: image ids with their paths, and the other entries with the reason.
+    ``only_scan(folder)`` returns the one scan among the unpacked files of an upload, for ``read_volume``.
 
 A scan is a NIfTI file, an NRRD or MetaImage file with the data files that its header names, one DICOM file, or a
-folder with DICOM slices in it or below it. Content decides for DICOM, the name for the other formats, in any case
-(``.NII.GZ``). Hidden files (``._IM001.dcm``, ``.DS_Store``) and ``__MACOSX`` are nobody's scan and are not even
-named. A data file that a header names is a part of that scan. Nothing is read but names, first bytes, headers.
+folder with DICOM slices in it or below it. DICOM is recognised by content. The other formats are recognised by their
+suffix, in capital or small letters (``.NII.GZ``). Hidden files (``._IM001.dcm``, ``.DS_Store``) and ``__MACOSX``
+belong to no scan and are not listed. A data file that a header names is a part of that scan. This module reads only
+names, first bytes and headers.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from medvlsam2.data.reading.formats.data_files import absent_part, named_data_fi
 from medvlsam2.errors import UnreadableVolume
 
 MAX_LOOKED_AT: Final = 10_000
-"""Files of a folder that are looked at for the first DICOM slice; a series has its own folder, not a whole archive."""
+"""Number of files of a folder that are examined for DICOM slices. A series has its own folder; a folder with more
+files without slices is an archive."""
 _SEGMENTATION_SUFFIX: Final = ".seg.nrrd"
 _MAX_NAMED: Final = 3
 
@@ -43,11 +45,11 @@ class ScanKind(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a path is a scan.
+    """The answer to the question whether a path is a scan.
 
     Args:
-        kind: its format; None if it is no scan.
-        reason: why it is none, as the end of a sentence that starts with its name; empty for a scan.
+        kind: format of the scan; None if the path is no scan.
+        reason: why the path is no scan, as the end of a sentence that starts with its name; empty for a scan.
     """
 
     kind: ScanKind | None
@@ -61,8 +63,8 @@ class ListedScan:
     Args:
         image_id: name of the file or folder without its suffix.
         path: what ``read_volume`` is given: a file, or a folder with DICOM slices.
-        kind: its format.
-        files: names of the entries of the studies folder that it consists of, e.g. a header and its data file.
+        kind: format of the scan.
+        files: names of the entries of the studies folder that form the image, e.g. a header and its data file.
     """
 
     image_id: str
@@ -73,7 +75,7 @@ class ListedScan:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """An entry of a studies folder that is no image, and why: ``f"'{name}' {reason}"`` is a sentence."""
+    """An entry of a studies folder that is no image, and the reason: ``f"'{name}' {reason}"`` is a sentence."""
 
     name: str
     reason: str
@@ -81,14 +83,17 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Listing:
-    """A studies folder: its images and what was left out, each sorted by name."""
+    """The images of a studies folder and its other entries, each sorted by name."""
 
     scans: tuple[ListedScan, ...]
     left_out: tuple[LeftOut, ...]
 
 
 def judge(path: Path) -> Verdict:
-    """Decide which kind of scan a file or folder is. The header's data files must be there; voxels are not read."""
+    """Return the kind of scan that a file or folder is, or the reason why it is no scan.
+
+    The data files that a header names must exist. Voxels are not read.
+    """
     if names.is_hidden(path):
         return Verdict(None, "is hidden.")
     if path.is_dir():
@@ -114,13 +119,14 @@ def judge(path: Path) -> Verdict:
 def list_scans(folder: Path, *, ignored: Collection[str] = (), registered: Mapping[str, str] | None = None) -> Listing:
     """List the images of a studies folder.
 
-    Loose DICOM files are grouped by their series: each series is one image, named after its first file.
-    If two entries would have one image id, the registered one has it, else the first by name.
+    DICOM files that lie in the studies folder itself are grouped by series: each series is one image, named after its
+    first file. If two entries have the same image id, the registered entry keeps the id. Without a registered entry
+    the first entry by name gets the id.
 
     Args:
-        folder: holds image files, and a folder for each DICOM series or study.
+        folder: a folder with image files, and with a folder for each DICOM series or study.
         ignored: names of entries that are no studies, e.g. the folder of labels.
-        registered: image id to the name of the entry that had it so far.
+        registered: image ids, each with the name of the entry that had the id so far.
     """
     entries = sorted(entry for entry in folder.iterdir() if entry.name not in ignored and not names.is_hidden(entry))
     loose = [entry for entry in entries if entry.is_file() and _kind_by_name(names.known_suffix(entry)) is None]
@@ -143,12 +149,12 @@ def list_scans(folder: Path, *, ignored: Collection[str] = (), registered: Mappi
 
 
 def only_scan(folder: Path) -> Path:
-    """The one scan among the files of a folder, in it or below it: what ``read_volume`` then reads.
+    """Return the path of the one scan in or below a folder, for ``read_volume``.
 
-    All DICOM slices together count as one scan: the readers choose the series.
+    All DICOM slices together count as one scan; the reader chooses the series.
 
     Raises:
-        UnreadableVolume: if there is none, or more than one; the message names what was found.
+        UnreadableVolume: if there is no scan or more than one scan; the message names the files that were found.
     """
     found: list[Path] = []
     others: list[str] = []
@@ -180,12 +186,12 @@ def only_scan(folder: Path) -> Path:
 
 
 def dicom_files(folder: Path) -> list[Path]:
-    """All files in and below a folder that are DICOM by name or content, sorted; hidden ones are passed over."""
+    """Return all files in and below a folder that are DICOM by name or content, sorted, without hidden files."""
     return [file for file in _files_below(folder) if is_dicom_file(file)]
 
 
 def is_dicom_file(file: Path) -> bool:
-    """Whether a file is DICOM by its suffix, or by its content where it has no suffix of another format."""
+    """Return whether a file is DICOM by its suffix, or by its content if its suffix names no other format."""
     if names.is_hidden(file) or not file.is_file():
         return False
     suffix = names.known_suffix(file)
@@ -193,7 +199,7 @@ def is_dicom_file(file: Path) -> bool:
 
 
 def _judge_image_file(path: Path, kind: ScanKind | None) -> Verdict:
-    """The verdict on a file that is neither DICOM nor known to be something else."""
+    """Return the verdict on a file that is not DICOM and whose content is not known to be something else."""
     if kind is None:
         return Verdict(None, _what_else(path))
     try:
@@ -235,7 +241,10 @@ def _dicom_below(folder: Path) -> Iterator[Path]:
 
 
 def _judge_slices(name: str, files: Iterator[Path]) -> Verdict:
-    """A scan has at least two slices; a damaged file is a slice that the reader will name."""
+    """Return the verdict on DICOM files: a scan has at least two slices.
+
+    A damaged file counts as a scan: the reader then reports the file by name.
+    """
     slices, looked_at = 0, 0
     for file in files:
         looked_at += 1
@@ -253,7 +262,7 @@ def _judge_slices(name: str, files: Iterator[Path]) -> Verdict:
 
 
 def _what_else(path: Path) -> str:
-    """What a file is whose name says no image format, or DICOM though it is none."""
+    """Return why a file is no scan, if its suffix names no image format, or DICOM although the content is not DICOM."""
     if names.known_suffix(path) in names.DICOM_SUFFIXES:
         return "is no DICOM file though its name says so."
     if causes.first_bytes(path).startswith(causes.GZIP_MARK):
@@ -262,7 +271,7 @@ def _what_else(path: Path) -> str:
 
 
 def _has_slices(file: Path) -> bool:
-    """Whether a DICOM file holds slices; a damaged one counts, so that the reader names it."""
+    """Return whether a DICOM file holds slices. A damaged file counts, so that the reader reports it by name."""
     try:
         return bool(slice_headers(file))
     except UnreadableVolume:
@@ -270,7 +279,7 @@ def _has_slices(file: Path) -> bool:
 
 
 def _loose_series(folder: Path, files: list[Path]) -> tuple[list[ListedScan], list[LeftOut]]:
-    """The series among DICOM files that lie in the studies folder itself."""
+    """Group the DICOM files that lie in the studies folder itself by series."""
     series: dict[str, list[SliceHeader]] = {}
     left_out: list[LeftOut] = []
     for file in files:
@@ -295,7 +304,7 @@ def _loose_series(folder: Path, files: list[Path]) -> tuple[list[ListedScan], li
 
 
 def _one_per_id(scans: list[ListedScan], left_out: list[LeftOut], registered: Mapping[str, str]) -> Listing:
-    """Give each image id to one entry: labels are found by that id, and must not change their scan."""
+    """Give each image id to one entry. Labels are found by image id, so an id must stay with its scan."""
     chosen: dict[str, ListedScan] = {}
     for scan in sorted(scans, key=lambda scan: (registered.get(scan.image_id) != scan.path.name, scan.path.name)):
         owner = chosen.setdefault(scan.image_id, scan)
@@ -303,7 +312,8 @@ def _one_per_id(scans: list[ListedScan], left_out: list[LeftOut], registered: Ma
             reason = f"has the same image id '{scan.image_id}' as '{owner.path.name}'. Rename one of them."
             left_out.append(LeftOut(scan.path.name, reason))
     return Listing(
-        tuple(sorted(chosen.values(), key=lambda scan: scan.image_id)), tuple(sorted(left_out, key=lambda o: o.name))
+        tuple(sorted(chosen.values(), key=lambda scan: scan.image_id)),
+        tuple(sorted(left_out, key=lambda entry: entry.name)),
     )
 
 

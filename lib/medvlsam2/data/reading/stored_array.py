@@ -1,4 +1,7 @@
-"""What a file holds before it means anything: voxels as stored, their place in space, and why they cannot be read."""
+"""Voxels as a file stores them, with their affine; and the errors for files that cannot be read.
+
+This module knows nothing of Hounsfield units or labels.
+"""
 
 from __future__ import annotations
 
@@ -16,26 +19,29 @@ from medvlsam2.data.reading.causes import printable
 from medvlsam2.errors import UnreadableVolume
 
 MAX_VOXELS: Final = 2**30
-"""Twice the largest CT that was met (512 x 512 x 2000); a larger number is a damaged header.
+"""Twice the voxels of the largest CT that was seen (512 x 512 x 2000). A larger number means a damaged header.
 
-The memory budget usually refuses earlier; this bound also holds on a machine with much memory."""
+The memory budget usually refuses such a file earlier. This bound also holds on a machine with much memory."""
 
 MAX_PLACE: Final = 1e9
-"""Largest number of an affine in any unit: a metre in nanometres. Larger ones overflow where they are squared."""
+"""Largest absolute number that an affine may hold, in any unit of length.
+
+1e9 is one metre in nanometres, the smallest unit that headers use. Much larger numbers overflow when they are squared.
+"""
 
 _REASON_LENGTH: Final = 160
 
 
 @dataclass(frozen=True, eq=False)
 class StoredArray:
-    """What a file holds: voxels as stored, and where they lie.
+    """The content of an image file: its voxels and where they lie.
 
     Args:
         values: voxels after the file's own scaling, in the file's axis order.
         affine: 4x4, ``_ijk`` voxel centre to ``_ras`` mm.
-        metadata: the header's own text fields, e.g. Slicer's segment names.
+        metadata: text fields of the header, e.g. Slicer's segment names.
         warnings: sentences for the user.
-        scaling: factor and offset that the file's header gives, and that ``values`` have; (1, 0) without any.
+        scaling: factor and offset that the header gives; they are already applied to ``values``. (1, 0) means none.
     """
 
     values: Shaped[np.ndarray, "i j k"]
@@ -46,7 +52,7 @@ class StoredArray:
 
 
 def unreadable(path: Path, error: BaseException | str) -> UnreadableVolume:
-    """One sentence that names the file and gives the reader's own reason, without paths or line numbers."""
+    """Return an error that names the file and gives the reader's reason, without paths and without memory addresses."""
     text = str(error) or type(error).__name__
     text = re.split(r"ITK ERROR:|sitk::ERROR:", text)[-1]
     text = re.sub(r"Reason: .*", "", text, flags=re.DOTALL)
@@ -60,10 +66,10 @@ def unreadable(path: Path, error: BaseException | str) -> UnreadableVolume:
 
 
 def squeezed_shape(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """The three sizes of a volume whose trailing axes of one voxel are dropped.
+    """Return the three sizes of a volume, without trailing axes of one voxel.
 
     Raises:
-        UnreadableVolume: if it is not 3-D, is empty, or is larger than MAX_VOXELS.
+        UnreadableVolume: if the volume is not 3-D, is empty, or has more than MAX_VOXELS voxels.
     """
     sizes = list(shape)
     while len(sizes) > 3 and sizes[-1] == 1:
@@ -82,15 +88,15 @@ def squeezed_shape(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
 
 
 def unread(shape: tuple[int, int, int], dtype: np.dtype[Any]) -> Shaped[np.ndarray, "i j k"]:
-    """Voxels that stand for those of a file where only its geometry is wanted: all 0, without memory."""
+    """Return zeros in place of a file's voxels, for callers that need only its geometry; takes no memory."""
     return np.broadcast_to(np.zeros((), dtype=dtype), shape)
 
 
 def require_numbers(path: Path, dtype: np.dtype[Any]) -> None:
-    """Refuse voxels that are no integers or real numbers.
+    """Refuse voxels that are neither integers nor real numbers.
 
     Raises:
-        UnreadableVolume: for colour, complex numbers and blocks of bytes.
+        UnreadableVolume: for colours, complex numbers and blocks of bytes.
     """
     if dtype.kind not in "buif":
         raise UnreadableVolume(
@@ -100,10 +106,10 @@ def require_numbers(path: Path, dtype: np.dtype[Any]) -> None:
 
 
 def require_one_value(path: Path, count: int) -> None:
-    """Refuse voxels of more than one value.
+    """Refuse voxels that hold more than one value.
 
     Raises:
-        UnreadableVolume: for colour, vectors and segmentations with overlapping segments.
+        UnreadableVolume: for colours, vectors and segmentations with overlapping segments.
     """
     if count != 1:
         raise UnreadableVolume(
@@ -113,14 +119,14 @@ def require_one_value(path: Path, count: int) -> None:
 
 
 def require_place(path: Path, affine: Float[np.ndarray, "4 4"]) -> None:
-    """Refuse an affine of which a number is NaN, infinite or absurd.
+    """Refuse an affine that holds NaN, an infinite number or a number beyond MAX_PLACE.
 
     Raises:
-        UnreadableVolume: with the number.
+        UnreadableVolume: if the affine holds such a number; the message gives the number.
     """
     wrong = affine[~(np.abs(affine) <= MAX_PLACE)]
     if wrong.size:
         raise UnreadableVolume(
-            f"'{path.name}' has an affine with the number {wrong[0]:g}; finite ones up to {MAX_PLACE:g} are allowed. "
+            f"'{path.name}' has an affine with the number {wrong[0]:g}; numbers up to {MAX_PLACE:g} are allowed. "
             "Its header is damaged; export it again."
         )

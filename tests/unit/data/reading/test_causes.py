@@ -1,4 +1,4 @@
-"""A file that is not what its name says: it is read if it can be, else the sentence names what it is."""
+"""A file whose content does not match its name is read if possible, else refused with what its content is."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_stream_whose_check_sum_is_wrong_is_damaged(tmp_path, nifti):
     assert "damaged or truncated and cannot be read (CRC check failed" in error_of(tmp_path / "scan.nii.gz")
 
 
-def test_half_of_a_pair_is_told(tmp_path, nifti):
+def test_the_header_of_a_nifti_pair_is_refused_with_the_reason(tmp_path, nifti):
     (tmp_path / "pair.nii").write_bytes(nifti[:344] + b"ni1\0" + nifti[348:])
     assert "header of a NIfTI pair" in error_of(tmp_path / "pair.nii")
 
@@ -108,7 +108,7 @@ def test_half_of_a_pair_is_told(tmp_path, nifti):
 @pytest.mark.parametrize(
     ("name", "part"), [("alone.mhd", "alone.raw"), ("alone.nhdr", "alone.raw"), ("z.mhd", "z.zraw")]
 )
-def test_a_header_alone_is_told_with_the_name_of_its_data_file(tmp_path, small_hu, name, part):
+def test_a_header_without_its_data_file_is_refused_with_the_name_of_the_data_file(tmp_path, small_hu, name, part):
     image = sitk.GetImageFromArray(np.ascontiguousarray(small_hu.T))
     sitk.WriteImage(image, str(tmp_path / name), useCompression=name.startswith("z"))
     (tmp_path / part).unlink()

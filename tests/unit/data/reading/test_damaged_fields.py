@@ -1,4 +1,4 @@
-"""Fields that no program writes: a sentence from every door, and the other scans of the folder are still listed."""
+"""Damaged header fields: every entry point refuses the file, and the listing still shows the other scans."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def studies(tmp_path, small_hu):
     return tmp_path
 
 
-def is_told(folder, path):
-    """Refused in one printable sentence, and no fault of the other doors: geometry, download, listing."""
+def is_refused_everywhere(folder, path):
+    """Check that the file is refused in one printable sentence, and that download and listing do not fail."""
     with pytest.raises(UnreadableVolume) as error:
         read_volume(path)
     assert str(error.value).isprintable()
     assert str(folder) not in str(error.value)
-    with suppress(UnreadableVolume):  # what is damaged may be of no concern for the geometry
+    with suppress(UnreadableVolume):  # the geometry may not need the damaged field
         read_geometry(path, "scan")
     loads_as_it_is(path)
     assert "good" in [scan.image_id for scan in list_scans(folder).scans]
@@ -43,7 +43,7 @@ def is_told(folder, path):
 def test_a_data_file_of_a_name_that_no_file_has(studies, name, suffix):
     path = studies / f"bad{suffix}"
     path.write_text((META if suffix == ".mhd" else NRRD).format(name), encoding="utf-8")
-    assert is_told(studies, path)
+    assert is_refused_everywhere(studies, path)
 
 
 @pytest.mark.parametrize("field", [b"\x28\x00\x10\x00US\x02\x00", b"\x20\x00\x32\x00DS", b"\x28\x00\x02\x00US\x02\x00"])
@@ -58,13 +58,13 @@ def test_a_dicom_field_of_an_unknown_type_or_a_broken_length(studies, write_seri
     else:
         content = content[: start + 6] + b"\x03\x00" + content[start + 8 : start + 11] + content[start + 10 :]
     paths[4].write_bytes(content)
-    assert is_told(studies, studies / "series")
+    assert is_refused_everywhere(studies, studies / "series")
 
 
 def test_a_meta_header_of_a_broken_length(studies, write_series):
-    """pydicom raises an error of a kind of its own."""
+    """pydicom raises its own type of error here."""
     paths = write_series(studies / "series")
     content = paths[4].read_bytes()
     assert content[132:140] == b"\x02\x00\x00\x00UL\x04\x00"
     paths[4].write_bytes(content[:138] + b"\x06\x00" + content[140:])
-    assert is_told(studies, studies / "series")
+    assert is_refused_everywhere(studies, studies / "series")

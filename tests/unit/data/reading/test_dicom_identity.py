@@ -1,4 +1,4 @@
-"""Which slices are one scan is told by what they hold and where they lie, not by a preamble or an identifier alone."""
+"""The content and the position of slices decide which slices form a scan, not a preamble or an identifier alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from medvlsam2.errors import UnreadableVolume
 
 
 def strip(path, *, implicit=True, drop=()):
-    """The data set alone, as old archives hold it: no preamble, no mark, no meta header."""
+    """Keep the data set alone, as in old archives: no preamble, no mark, no meta header."""
     dataset = pydicom.dcmread(path)
     bare = pydicom.Dataset({element.tag: element for element in dataset if element.keyword not in drop})
     bare.is_little_endian, bare.is_implicit_VR = True, implicit
@@ -56,19 +56,19 @@ def test_slices_without_preamble_are_read_and_listed(tmp_path, write_series, sma
     np.testing.assert_array_equal(read_volume(folder / f"IM4{suffix}").hu, small_hu)
 
 
-def test_one_identifier_for_all_slices_loses_none(tmp_path, write_series, small_hu):
+def test_slices_that_share_one_identifier_are_all_kept(tmp_path, write_series, small_hu):
     change(write_series(tmp_path / "ct"), SOPInstanceUID="1.2.3.4")
     volume = read_volume(tmp_path / "ct")
     np.testing.assert_array_equal(volume.hu, small_hu)
     assert volume.warnings == ()
 
 
-def test_no_identifier_at_all_loses_none(tmp_path, write_series, small_hu):
+def test_slices_without_an_identifier_are_all_kept(tmp_path, write_series, small_hu):
     change(write_series(tmp_path / "ct"), SOPInstanceUID="", SeriesInstanceUID="")
     np.testing.assert_array_equal(read_volume(tmp_path / "ct").hu, small_hu)
 
 
-def test_where_identifiers_are_lost_copies_are_told_by_their_pixels(tmp_path, write_series, small_hu):
+def test_copies_without_identifiers_are_recognised_by_their_pixels(tmp_path, write_series, small_hu):
     paths = write_series(tmp_path / "ct")
     change(paths, SOPInstanceUID="1.2.3.4")
     shutil.copy(paths[2], tmp_path / "ct" / "copy.dcm")
@@ -101,7 +101,7 @@ def test_messages_give_no_advice_to_programmers(tmp_path, write_series):
         assert "no DICOM file" in str(caught.value) or "HTML" in str(caught.value)
 
 
-def test_an_empty_slice_is_told(tmp_path, write_series):
+def test_an_empty_slice_file_is_refused(tmp_path, write_series):
     paths = write_series(tmp_path / "ct")
     paths[3].write_bytes(b"")
     with pytest.raises(UnreadableVolume, match=rf"'{paths[3].name}' is damaged or truncated: it is empty"):

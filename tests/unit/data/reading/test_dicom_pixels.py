@@ -1,4 +1,4 @@
-"""Hounsfield units of DICOM against known ones: padding, MONOCHROME1, rescale, bits, transfer syntaxes, the decoder."""
+"""Hounsfield units of DICOM against known values: padding, MONOCHROME1, rescale, bits, syntaxes, decoder."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def hu():
 
 
 def outside(hu):
-    """The corners that a scanner does not see."""
+    """A mask of the corners, which lie outside the scanner's field of view."""
     i, j = np.indices(hu.shape[:2])
     return (i - 11.5) ** 2 + (j - 9.5) ** 2 > 110
 
 
 def edit(paths, change, *, compress=False):
-    """Change each file: ``change(dataset, stored)`` gets its pixels as integers and may return others."""
+    """Change each file: ``change(dataset, stored)`` gets the pixels as integers and may return new pixels."""
     for path in paths:
         dataset = pydicom.dcmread(path)
         stored = change(dataset, dataset.pixel_array.astype(np.int64))
@@ -55,11 +55,11 @@ def edit(paths, change, *, compress=False):
 
 @pytest.fixture(params=[False, True], ids=["plain", "compressed"])
 def compress(request):
-    """Whether the pixels are compressed: both ways must give the same Hounsfield units."""
+    """Whether the pixels are compressed; both cases must give the same Hounsfield units."""
     return request.param
 
 
-def test_monochrome1_is_not_turned_about(tmp_path, write_series, hu, compress):
+def test_monochrome1_is_not_inverted(tmp_path, write_series, hu, compress):
     def change(dataset, _):
         dataset.PhotometricInterpretation = "MONOCHROME1"
 
@@ -101,8 +101,8 @@ def test_padding_above_the_used_bits_is_air(tmp_path, write_series, hu):
     np.testing.assert_array_equal(read_volume(tmp_path / "ct").hu, expected)
 
 
-def test_padding_of_a_value_that_tissue_has_counts_only_around_the_body(tmp_path, write_series, hu, compress):
-    """Files exist whose padding is 0 HU: the water inside the body must not become air."""
+def test_a_padding_value_that_tissue_can_have_is_air_only_around_the_body(tmp_path, write_series, hu, compress):
+    """Files with a padding value of 0 HU exist: water inside the body must not become air."""
 
     def change(dataset, stored):
         dataset.add_new("PixelPaddingValue", "SS", 1024)
@@ -175,7 +175,7 @@ def test_every_syntax_that_is_not_compressed_is_read(tmp_path, write_series, hu,
 
 
 @pytest.mark.parametrize("syntax", ["1_2_840_10008_1_2_1", "1.2.840.10008.1.2.4.70"])
-def test_pixels_that_are_not_in_items_are_not_compressed_whatever_the_syntax_says(tmp_path, write_series, hu, syntax):
+def test_pixels_outside_items_are_read_as_uncompressed_whatever_the_syntax_says(tmp_path, write_series, hu, syntax):
     for path in write_series(tmp_path / "ct", hu):
         content = path.read_bytes()
         old = b"1.2.840.10008.1.2.1\0"
@@ -201,7 +201,7 @@ def test_a_frame_without_offset_table_is_decoded(tmp_path, write_series, hu):
     np.testing.assert_array_equal(read_volume(tmp_path / "ct").hu, hu)
 
 
-def test_a_deflated_file_is_unpacked_no_further_than_is_sensible(tmp_path, write_series, hu):
+def test_a_deflated_file_is_decompressed_only_up_to_the_limit(tmp_path, write_series, hu):
     path = write_series(tmp_path / "ct", hu)[0]
     dataset = pydicom.dcmread(path)
     dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
@@ -232,10 +232,10 @@ def test_the_header_of_the_pixels_is_checked(tmp_path, write_series, hu):
     def none(dataset, _):
         del dataset.PixelData
 
-    for change, said in (
+    for change, reason in (
         (colour, "colour"),
         (twelve, "12 bits"),
-        (many, "of which 1 have a position"),
+        (many, "but only 1 of them have a position"),
         (none, "holds no pixels"),
     ):
         paths = write_series(tmp_path / change.__name__, hu)
@@ -243,7 +243,7 @@ def test_the_header_of_the_pixels_is_checked(tmp_path, write_series, hu):
             dataset = pydicom.dcmread(path)
             change(dataset, None)
             dataset.save_as(path)
-        with pytest.raises(UnreadableVolume, match=said):
+        with pytest.raises(UnreadableVolume, match=reason):
             read_volume(tmp_path / change.__name__)
 
 
@@ -286,10 +286,10 @@ def test_one_child_without_torch_decodes_a_series(tmp_path, write_series, hu, mo
         ("os._exit(3)", "exit code 3"),
         ("print(1 / 0)", "exit code 1"),
         ('print(\'{"shape": [1, 20, 24], "dtype": "<i2"}\'); print(\'short\')', "exit code 0"),
-        ('print(\'{"shape": [999, 20, 24], "dtype": "<i2"}\')', "479520 pixels, 480 are promised"),
+        ('print(\'{"shape": [999, 20, 24], "dtype": "<i2"}\')', "479520 pixels, but its header promises 480"),
     ],
 )
-def test_a_decoder_that_dies_costs_one_sentence(tmp_path, write_series, hu, monkeypatch, *, code, said):
+def test_a_crash_of_the_decoder_is_an_error_of_the_request(tmp_path, write_series, hu, monkeypatch, *, code, said):
     paths = compressed_series(tmp_path / "ct", write_series, hu)
     script = tmp_path / "dies.py"
     script.write_text(f"import os, signal, sys\nassert 'torch' not in sys.modules\n{code}\n", encoding="utf-8")

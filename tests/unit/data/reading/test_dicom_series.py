@@ -1,4 +1,4 @@
-"""DICOM series: sorted by place, exact also when tilted, refused when a slice is missing or repeated."""
+"""DICOM series: sorted by position, exact also with a tilted gantry, refused when a slice is missing or repeated."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TILT_DEG = 12.0
 
 
 def error_of(path):
-    """The sentence with which a path is refused; it never holds patient data."""
+    """Return the error text for a path, after a check that the text holds no patient data."""
     with pytest.raises(UnreadableVolume) as caught:
         read_volume(path)
     message = str(caught.value)
@@ -89,7 +89,7 @@ def test_uneven_spacing_is_refused_with_the_gap_and_the_tolerance(tmp_path, writ
     move(paths[4], dz=0.4)
     message = error_of(tmp_path / "uneven")
     assert "uneven spacing" in message
-    assert "At most 0.1 mm" in message
+    assert "A difference of at most 0.1 mm is allowed" in message
 
 
 @pytest.mark.parametrize(("shift_mm", "readable"), [(0.09, True), (0.11, False)])
@@ -171,7 +171,7 @@ def test_one_file_stands_for_its_own_series(tmp_path, write_series, small_hu):
     np.testing.assert_array_equal(volume.hu, small_hu[:, :, 2:5])
 
 
-def test_files_without_suffix_are_found_and_other_files_passed_over(tmp_path, write_series, small_hu):
+def test_files_without_suffix_are_found_and_other_files_ignored(tmp_path, write_series, small_hu):
     folder = tmp_path / "export"
     for number, path in enumerate(write_series(folder)):
         path.rename(folder / f"IM{number}")
@@ -284,12 +284,12 @@ def test_a_ct_slice_without_a_position_is_named(tmp_path, write_series, position
     assert path.name in error_of(tmp_path / "lost")
 
 
-def test_one_slice_is_no_volume(tmp_path, write_series, small_hu):
+def test_a_single_slice_is_refused(tmp_path, write_series, small_hu):
     path = write_series(tmp_path / "single", small_hu[:, :, :1])[0]
     assert "1 slice;" in error_of(path)
 
 
-def test_folders_without_a_series_say_so(tmp_path):
+def test_folders_without_a_series_are_refused_with_the_reason(tmp_path):
     (tmp_path / "empty").mkdir()
     assert "'empty' holds 0 files, none of them DICOM" in error_of(tmp_path / "empty")
     (tmp_path / "words").mkdir()
@@ -310,7 +310,7 @@ def test_the_real_chest_slab_lies_where_simpleitk_puts_it(tmp_path, shared_data)
     assert volume.warnings == ()
 
 
-def test_a_segmentation_beside_the_real_slices_is_passed_over(tmp_path, shared_data):
+def test_a_segmentation_beside_the_real_slices_is_ignored(tmp_path, shared_data):
     with tarfile.open(shared_data / "dicom" / "dcmqi_3slice_with_seg.tar.gz") as archive:
         archive.extractall(tmp_path, filter="data")
     volume = read_volume(tmp_path / "dcmqi_3slice")

@@ -1,4 +1,4 @@
-"""Headers that programs understand in different ways: refused, or told; their voxels never move to other places."""
+"""Headers that programs interpret in different ways are refused or give a warning; no voxel moves to another place."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ META = {
 
 @pytest.fixture
 def planes(small_hu):
-    """Voxels of each slice as they are stored."""
+    """The stored voxels of each slice."""
     return [small_hu[:, :, k].tobytes(order="F") for k in range(9)]
 
 
 def nrrd(path, data_file="", voxels=b"", **fields):
-    """A NRRD whose data file is named last, as ``LIST`` needs it."""
+    """Write a NRRD header whose data file field comes last, as ``LIST`` requires."""
     said = NRRD | {name.replace("_", " "): text for name, text in fields.items()}
     lines = [f"{name}: {text}" for name, text in said.items()] + [data_file] * bool(data_file)
     path.write_bytes("\n".join(["NRRD0004", *lines, ""]).encode() + b"\n" * (not data_file) + voxels)
@@ -91,8 +91,8 @@ def is_right(path, hu):
 
 @pytest.mark.parametrize("count", [3, 4, 8, 10])
 @pytest.mark.parametrize("how", ["LIST", "pattern", "MetaImage LIST", "MetaImage pattern"])
-def test_data_files_that_are_not_one_a_slice_are_refused(tmp_path, planes, count, how):
-    """Each holds enough bytes: their voxels would land in other slices without a word."""
+def test_data_files_that_are_not_one_per_slice_are_refused(tmp_path, planes, count, how):
+    """Each file holds enough bytes, so without the check voxels would move to other slices without a message."""
     names = write_parts(tmp_path, [planes[number % 9] * 4 for number in range(count)])
     pattern = f"s%02d.raw 0 {count - 1} 1"
     if how == "LIST":
@@ -121,7 +121,7 @@ def test_data_files_of_slices_and_of_slabs_are_read(tmp_path, small_hu, planes):
 
 @pytest.mark.parametrize("encoding", ["text", "hex"])
 def test_each_text_file_gives_its_own_slice(tmp_path, small_hu, planes, encoding):
-    """One with a number too many does not move those of the files after it."""
+    """A file with one number too many does not move the voxels of the files after it."""
     words = [
         plane.hex() if encoding == "hex" else " ".join(map(str, np.frombuffer(plane, np.int16))) for plane in planes
     ]
@@ -173,7 +173,7 @@ def test_metaimage_headers_that_contradict_themselves_are_refused(tmp_path, smal
         read_volume(meta(tmp_path / "scan.mha", voxels=small_hu.tobytes(order="F"), **fields))
 
 
-def test_what_is_said_twice_alike_is_read(tmp_path, small_hu):
+def test_a_field_that_occurs_twice_with_the_same_value_is_read(tmp_path, small_hu):
     voxels = small_hu.tobytes(order="F")
     assert is_right(nrrd(tmp_path / "scan.nrrd", voxels=voxels, encoding="raw\nspace: LPS"), small_hu)
     alike = {"Origin": "-30.0 -20.0 -50", "Rotation": META["TransformMatrix"], "ElementByteOrderMSB": "false"}
@@ -188,7 +188,7 @@ def test_a_patient_space_without_directions_leaves_the_sides_unknown(tmp_path, s
     assert any(UNKNOWN_SIDES in warning for warning in read_volume(path).warnings)
 
 
-def test_directions_that_are_longer_than_1_are_told(tmp_path, small_hu):
+def test_directions_that_are_longer_than_1_give_a_warning(tmp_path, small_hu):
     path = meta(tmp_path / "a.mha", voxels=small_hu.tobytes(order="F"), TransformMatrix="2 0 0 0 2 0 0 0 2")
     assert any("directions of length 2 x 2 x 2" in warning for warning in read_volume(path).warnings)
 
@@ -202,38 +202,38 @@ def test_binary_bytes_of_a_header_do_not_reach_the_message(tmp_path):
 
 @pytest.mark.parametrize("codes", [(1, 0), (0, 1), (1, 1)])
 @pytest.mark.parametrize("sizes", [(-4, 4, 5), (4, 4, -5)])
-def test_a_voxel_size_below_0_is_told_for_itk_mirrors_it(tmp_path, small_hu, codes, sizes):
+def test_a_negative_voxel_size_gives_a_warning_because_itk_mirrors_the_scan(tmp_path, small_hu, codes, sizes):
     volume = read_volume(nifti(tmp_path / "scan.nii", small_hu, codes=codes, sizes=sizes))
     assert any("numbers above 0 are needed" in warning for warning in volume.warnings)
     assert any(UNKNOWN_SIDES in warning for warning in volume.warnings) == (codes == (0, 1))
 
 
 @pytest.mark.parametrize("sizes", [(0, 4, 5), (np.nan, 4, 5), (np.inf, 4, 5), (0, 0, 0)])
-def test_a_voxel_size_that_is_none_is_told_and_the_sform_used(tmp_path, small_hu, sizes):
+def test_an_invalid_voxel_size_gives_a_warning_and_the_sform_is_used(tmp_path, small_hu, sizes):
     volume = read_volume(nifti(tmp_path / "scan.nii", small_hu, codes=(1, 0), sizes=sizes))
     np.testing.assert_allclose(volume.affine, AFFINE)
     assert any("numbers above 0 are needed" in warning for warning in volume.warnings)
 
 
 @pytest.mark.parametrize(("qfac", "known"), [(1, True), (0, True), (-1, True), (-3, False), (2, False)])
-def test_an_order_of_slices_that_is_neither_1_nor_minus_1_is_told(tmp_path, small_hu, qfac, known):
+def test_a_qfac_that_is_neither_1_nor_minus_1_gives_a_warning(tmp_path, small_hu, qfac, known):
     volume = read_volume(nifti(tmp_path / "scan.nii", small_hu, codes=(0, 1), qfac=qfac))
     assert any(UNKNOWN_SIDES in warning for warning in volume.warnings) != known
     assert read_volume(nifti(tmp_path / "with.nii", small_hu, qfac=qfac)).affine[0, 0] == -4
 
 
-def test_a_quaternion_that_is_no_number_is_told(tmp_path, small_hu):
+def test_a_quaternion_that_is_not_finite_gives_a_warning(tmp_path, small_hu):
     volume = read_volume(nifti(tmp_path / "scan.nii", small_hu, quatern_b=np.nan))
     assert any("qform is damaged: the sform is used" in warning for warning in volume.warnings)
 
 
 @pytest.mark.parametrize("codes", [(6, 1), (-1, 1), (200, 0)])
-def test_an_unknown_code_is_told(tmp_path, small_hu, codes):
+def test_an_unknown_orientation_code_gives_a_warning(tmp_path, small_hu, codes):
     volume = read_volume(nifti(tmp_path / "scan.nii", small_hu, codes=codes))
-    assert any(f"sform_code is {codes[0]}, an unknown one" in warning for warning in volume.warnings)
+    assert any(f"sform_code is {codes[0]}, an unknown code" in warning for warning in volume.warnings)
 
 
-def test_an_intercept_without_a_slope_is_told_for_itk_adds_it(tmp_path, small_hu):
+def test_an_intercept_without_a_slope_gives_a_warning_because_itk_adds_it(tmp_path, small_hu):
     volume = read_volume(nifti(tmp_path / "scan.nii", small_hu, scl_slope=0, scl_inter=-1024))
     np.testing.assert_array_equal(volume.hu, small_hu)
     assert any("the intercept -1024 without a slope" in warning for warning in volume.warnings)

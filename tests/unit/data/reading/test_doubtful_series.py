@@ -1,4 +1,4 @@
-"""DICOM series whose headers are at odds with themselves: refused, or told; no slice is left out without a word."""
+"""DICOM series whose headers contradict each other are refused or give a warning; no slice is dropped silently."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from medvlsam2.errors import UnreadableVolume
 
 
 def changed(paths, change):
-    """Change the data set of each file; ``change`` gets it and its number."""
+    """Change the data set of each file with ``change(dataset, number)``."""
     for number, path in enumerate(paths):
         dataset = pydicom.dcmread(path)
         change(dataset, number)
@@ -25,7 +25,7 @@ def changed(paths, change):
 
 
 def refusal(path):
-    """The sentence of the reader of voxels, which is that of the reader of geometry alone."""
+    """Return the error text for a path, after a check that reading the geometry alone gives the same text."""
     with pytest.raises(UnreadableVolume) as error:
         read_volume(path)
     with pytest.raises(UnreadableVolume) as of_geometry:
@@ -40,13 +40,13 @@ def test_a_pixel_spacing_that_would_mirror_or_flatten_is_refused(tmp_path, write
     assert f"its pixel spacing is {spacing[0]:g} x {spacing[1]:g} mm" in refusal(folder)
 
 
-def test_one_number_for_the_pixel_spacing_is_none(tmp_path, write_series):
+def test_a_pixel_spacing_of_one_number_is_refused(tmp_path, write_series):
     folder = changed(write_series(tmp_path / "ct"), lambda slice_, _: setattr(slice_, "PixelSpacing", 0.7))
     assert "its slice position, orientation or pixel spacing is absent" in refusal(folder)
 
 
 @pytest.mark.parametrize("without", [{4}, {0, 2, 4, 6, 8}])
-def test_slices_that_lost_their_intercept_are_refused_among_those_that_have_it(tmp_path, write_series, without):
+def test_a_series_of_which_some_slices_have_no_intercept_is_refused(tmp_path, write_series, without):
     def lose(slice_, number):
         if number in without:
             del slice_.RescaleIntercept
@@ -57,7 +57,7 @@ def test_slices_that_lost_their_intercept_are_refused_among_those_that_have_it(t
 
 @pytest.mark.parametrize("unit", ["HU", "US", "HU_MOD", "", "MGML", "Z_EFF", "ED"])
 @pytest.mark.parametrize("enhanced", [False, True])
-def test_values_in_another_unit_than_hu_are_told(tmp_path, write_series, small_hu, unit, enhanced):
+def test_values_in_another_unit_than_hu_give_a_warning(tmp_path, write_series, small_hu, unit, enhanced):
     """Iodine, electron density and effective atomic number of a dual-energy CT look like CT."""
     if enhanced:
         path = write_enhanced(tmp_path / "ct.dcm", small_hu, unit=unit)
@@ -70,7 +70,7 @@ def test_values_in_another_unit_than_hu_are_told(tmp_path, write_series, small_h
 
 
 def write_enhanced(path, hu, *, unit="HU", unplaced=(), frames=None):
-    """One multi-frame file with a frame for each slice; ``unplaced`` ones have no position."""
+    """Write one multi-frame file with a frame for each slice; the frames in ``unplaced`` have no position."""
     planes = [hu[:, :, k].T.astype(np.int16) + 1024 for k in range(hu.shape[2])]
     dataset = ct_slice(np.stack(planes)[0], "1.2.3.4")
     dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
@@ -98,20 +98,22 @@ def frame(number, unit, placed):
 
 
 @pytest.mark.parametrize("unplaced", [(8,), (0,), (0, 8), (4,)])
-def test_a_frame_without_a_position_is_not_left_out_in_silence(tmp_path, small_hu, unplaced):
+def test_a_frame_without_a_position_is_refused(tmp_path, small_hu, unplaced):
     path = write_enhanced(tmp_path / "ct.dcm", small_hu, unplaced=unplaced)
-    assert f"it holds 9 frames, of which {9 - len(unplaced)} have a position" in refusal(path)
+    assert f"it holds 9 frames, but only {9 - len(unplaced)} of them have a position" in refusal(path)
 
 
 def test_more_frames_than_positions_are_refused(tmp_path, small_hu):
-    assert "it holds 12 frames, of which 9" in refusal(write_enhanced(tmp_path / "ct.dcm", small_hu, frames=12))
+    assert "it holds 12 frames, but only 9 of" in refusal(write_enhanced(tmp_path / "ct.dcm", small_hu, frames=12))
 
 
 def test_slices_of_two_frames_with_one_position_are_refused(tmp_path, write_series):
     def double(slice_, _):
         slice_.NumberOfFrames, slice_.PixelData = 2, slice_.PixelData * 2
 
-    assert "it holds 2 frames, of which 1 have a position" in refusal(changed(write_series(tmp_path / "ct"), double))
+    assert "it holds 2 frames, but only 1 of them have a position" in refusal(
+        changed(write_series(tmp_path / "ct"), double)
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What we read and ITK does not show in the same place goes to viewers as a NIfTI file of its own."""
+"""A scan that ITK would show at another place than this package reads it is sent to viewers as a new NIfTI file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MM, UM = "(4,0,0) (0,4,0) (0,0,5)", "(4000,0,0) (0,4000,0) (0,0,5000)"
 
 
 def files(hu):
-    """Each scan by name, and whether ITK shows it where it lies."""
+    """The scans by name, each with whether ITK shows the scan where it lies."""
     raw = hu.tobytes(order="F")
     nifti = nib.Nifti1Image(hu, np.diag([-4.0, -4, 5, 1])).to_bytes()
     meta = (

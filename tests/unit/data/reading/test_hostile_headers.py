@@ -1,4 +1,4 @@
-"""Headers that ended the process inside ITK, or made it read another file: one sentence, no voxel, no dead server."""
+"""Headers that crashed ITK, or made it read another file, are refused with a sentence and do not end the process."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ NRRD = {
 
 
 def meta_header(**fields):
-    """A MetaImage header, which ends with its data file; None leaves a field out."""
+    """Write a MetaImage header that ends with its data file field; a field with the value None is omitted."""
     merged = {**META, **fields}
     merged["ElementDataFile"] = merged.pop("ElementDataFile")
     return "".join(f"{key} = {value}\n" for key, value in merged.items() if value is not None).encode()
@@ -133,7 +133,7 @@ def test_data_files_outside_the_folder_are_not_read(tmp_path, small_hu, name, su
     assert "only a file beside the header is allowed" in error_of(folder / f"scan{suffix}")
 
 
-def test_a_list_may_not_leave_the_folder_either(tmp_path, small_hu):
+def test_listed_data_files_outside_the_folder_are_not_read(tmp_path, small_hu):
     (tmp_path / "scan.nhdr").write_bytes(nrrd_header({"data file": "LIST"}) + b"/etc/passwd\n/etc/group\n")
     assert "only a file beside" in error_of(tmp_path / "scan.nhdr")
     (tmp_path / "scan.mhd").write_bytes(meta_header(ElementDataFile="LIST") + b"/etc/passwd\n")
@@ -144,7 +144,7 @@ def test_a_list_may_not_leave_the_folder_either(tmp_path, small_hu):
 
 @pytest.mark.parametrize("name", ["Coronary 0.75 77 %.raw", "with spaces.raw", "100%d.raw", "sub/scan.raw"])
 @pytest.mark.parametrize("suffix", [".mhd", ".nhdr"])
-def test_odd_names_of_data_files_are_names(tmp_path, small_hu, name, suffix):
+def test_unusual_names_of_data_files_are_accepted(tmp_path, small_hu, name, suffix):
     (tmp_path / "sub").mkdir()
     (tmp_path / name).write_bytes(small_hu.tobytes(order="F"))
     header = meta_header(ElementDataFile=name) if suffix == ".mhd" else nrrd_header({"data file": name})
@@ -154,7 +154,7 @@ def test_odd_names_of_data_files_are_names(tmp_path, small_hu, name, suffix):
 
 @pytest.mark.parametrize("suffix", [".mhd", ".nhdr"])
 @pytest.mark.parametrize("named", ["LIST", "slice%02d.raw 1 9 1"])
-def test_a_file_a_slice_is_read_in_order(tmp_path, small_hu, suffix, named):
+def test_one_data_file_per_slice_is_read_in_order(tmp_path, small_hu, suffix, named):
     names = [f"slice{number:02d}.raw" for number in range(1, 10)]
     for number, name in enumerate(names):
         (tmp_path / name).write_bytes(small_hu[:, :, number].tobytes(order="F"))
@@ -191,8 +191,8 @@ NUMBERS = st.one_of(
 VALUES = st.lists(NUMBERS, max_size=12).map(" ".join)
 
 
-def survives(path, content):
-    """Read a file: a volume or our own error in one line comes of it, nothing else."""
+def is_read_or_refused(path, content):
+    """Read a file and check that the result is a volume or one of this package's errors in one line."""
     path.write_bytes(content)
     try:
         message = repr(read_volume(path))
@@ -205,8 +205,8 @@ def survives(path, content):
 @given(st.dictionaries(st.sampled_from([*META, "HeaderSize", "CompressedData", "ElementSize"]), VALUES, max_size=3))
 @example({"NDims": "99"})
 @example({"ElementDataFile": "x%03d.raw 1 8"})
-def test_no_metaimage_header_does_harm(tmp_path, small_hu, fields):
-    survives(tmp_path / "scan.mha", meta_header(**fields) + small_hu.tobytes(order="F"))
+def test_any_metaimage_header_is_read_or_refused(tmp_path, small_hu, fields):
+    is_read_or_refused(tmp_path / "scan.mha", meta_header(**fields) + small_hu.tobytes(order="F"))
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -220,17 +220,17 @@ def test_no_metaimage_header_does_harm(tmp_path, small_hu, fields):
     )
 )
 @example({"dimension": "16", "sizes": "2 " * 16})
-def test_no_nrrd_header_does_harm(tmp_path, small_hu, fields):
-    survives(tmp_path / "scan.nrrd", nrrd_header(fields) + b"\n" + small_hu.tobytes(order="F"))
+def test_any_nrrd_header_is_read_or_refused(tmp_path, small_hu, fields):
+    is_read_or_refused(tmp_path / "scan.nrrd", nrrd_header(fields) + b"\n" + small_hu.tobytes(order="F"))
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 351), st.binary(min_size=1, max_size=8))
-def test_no_nifti_header_does_harm(tmp_path, small_hu, place, content):
+def test_any_nifti_header_is_read_or_refused(tmp_path, small_hu, place, content):
     image = nib.Nifti1Image(small_hu, np.diag([-1.0, -1, 2, 1]))
     header = bytearray(image.header.binaryblock + bytes(4))
     header[place : place + len(content)] = content
-    survives(tmp_path / "scan.nii", bytes(header[:352]) + small_hu.tobytes(order="F"))
+    is_read_or_refused(tmp_path / "scan.nii", bytes(header[:352]) + small_hu.tobytes(order="F"))
 
 
 TRIPLE = st.tuples(*[st.floats(-3, 3, width=32)] * 3)
@@ -240,7 +240,7 @@ KINDS = st.tuples(st.sampled_from([".nrrd", ".nhdr", ".mha", ".mhd"]), st.boolea
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(KINDS, TRIPLE, TRIPLE, TRIPLE)
-def test_voxels_and_place_are_those_of_itk(tmp_path, kind, angles, sizes, place):
+def test_voxels_and_affine_are_those_of_itk(tmp_path, kind, angles, sizes, place):
     suffix, packed, dtype = kind
     values = np.random.default_rng(0).integers(0, 100, (9, 7, 5)).astype(dtype)
     image = sitk.GetImageFromArray(values)

@@ -1,4 +1,4 @@
-"""Does it look like CT? Silent on every real CT, a sentence on every real MR."""
+"""The check for Hounsfield units gives no warning for any real CT and a warning for every real MR."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from medvlsam2.data.readers import read_volume
 from medvlsam2.data.reading.intensity import ct_warning, to_hu
 
 
-def test_every_real_ct_is_silent(shared_data):
+def test_no_real_ct_gives_a_warning(shared_data):
     paths = sorted((shared_data / "ct").glob("*/image.nii.gz"))
     assert len(paths) > 100
     loud = {path.parent.name: volume.warnings for path in paths if (volume := read_volume(path)).warnings}
     assert loud == {}
 
 
-def test_every_real_mr_speaks(shared_data):
+def test_every_real_mr_gives_a_warning(shared_data):
     paths = sorted((shared_data / "mr").glob("*/image.nii.gz"))
     assert len(paths) == 5
     silent = [path.parent.name for path in paths if not read_volume(path).warnings]
@@ -31,8 +31,8 @@ def body() -> np.ndarray:
     return np.clip(means + rng.normal(0, 12, 315), -1024, 3071).astype(np.int16).reshape(5, 7, 9)
 
 
-def test_only_what_is_no_hounsfield_unit_yet_is_copied():
-    """A long scan takes half a gigabyte; what is stored as it should be is taken as it is."""
+def test_voxels_that_are_in_hounsfield_units_already_are_not_copied():
+    """A long scan takes half a gigabyte, so int16 voxels in Hounsfield units are used without a copy."""
     stored = body()
     assert to_hu(stored, "scan") is stored
     padded = stored.copy()
@@ -44,7 +44,7 @@ def test_only_what_is_no_hounsfield_unit_yet_is_copied():
     np.testing.assert_array_equal(padded, before)
 
 
-def test_a_body_in_hounsfield_units_is_silent():
+def test_a_body_in_hounsfield_units_gives_no_warning():
     assert ct_warning(body()) is None
 
 
@@ -59,7 +59,7 @@ def test_a_body_in_hounsfield_units_is_silent():
         (np.clip(body(), -160, 240), "exactly -160: it looks cut to a display window"),
     ],
 )
-def test_other_values_are_told_with_their_range(hu, said):
+def test_values_that_are_not_hounsfield_units_give_a_warning_with_their_range(hu, said):
     hu = hu.astype(np.int16)
     warning = ct_warning(hu)
     assert said in warning

@@ -1,4 +1,4 @@
-"""What would take more memory than one scan may is refused by its header; reading takes little more than the voxels."""
+"""A scan that needs more memory than allowed is refused by its header; reading takes little more than the voxels."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def nifti_header(shape, dtype=np.int16, offset=352):
 
 
 def sparse(path, start, size_bytes):
-    """A file of any size that takes no room on the disk."""
+    """Write a file of any size that takes no space on the disk."""
     with path.open("wb") as file:
         file.write(start)
         file.truncate(size_bytes)
@@ -38,7 +38,7 @@ def sparse(path, start, size_bytes):
 
 
 def peak_bytes(read, path):
-    """Memory that numpy and Python take at most, and what came of it."""
+    """Return the peak memory of numpy and Python during a call, and the call's result."""
     tracemalloc.start()
     try:
         return read(path), tracemalloc.get_traced_memory()[1]
@@ -59,7 +59,7 @@ META = (
 
 
 def huge_files(folder):
-    """Sparse files of 8 GiB whose headers promise just that."""
+    """Sparse files of 8 GiB whose headers promise that size."""
     sizes = "1024 1024 1024"
     starts = {
         "scan.nii": nifti_header((1024, 1024, 1024), np.float64),
@@ -69,7 +69,7 @@ def huge_files(folder):
     return [sparse(folder / name, start, len(start) + 8 * 2**30) for name, start in starts.items()]
 
 
-def test_a_sparse_file_is_refused_before_memory_is_taken(tmp_path, monkeypatch):
+def test_a_sparse_file_is_refused_before_memory_is_allocated(tmp_path, monkeypatch):
     monkeypatch.setenv(BUDGET_VARIABLE, "4096")
     for path in huge_files(tmp_path):
         error, peak = peak_bytes(read_volume, path)
@@ -79,7 +79,7 @@ def test_a_sparse_file_is_refused_before_memory_is_taken(tmp_path, monkeypatch):
         assert status_of(error) == 413
 
 
-def test_the_budget_is_a_share_of_what_is_available_or_set(monkeypatch):
+def test_the_budget_is_a_share_of_the_available_memory_or_the_setting(monkeypatch):
     monkeypatch.delenv(BUDGET_VARIABLE, raising=False)
     assert 0 < budget_bytes() < 0.6 * psutil.virtual_memory().available
     monkeypatch.setenv(BUDGET_VARIABLE, "3")
@@ -91,7 +91,7 @@ def test_the_budget_is_a_share_of_what_is_available_or_set(monkeypatch):
 
 
 def test_a_scan_that_just_fits_the_budget_is_read(tmp_path, monkeypatch):
-    values = np.random.default_rng(0).integers(-1000, 400, (64, 64, 128)).astype(np.int16)  # 1 MiB, and as much HU
+    values = np.random.default_rng(0).integers(-1000, 400, (64, 64, 128)).astype(np.int16)  # 1 MiB stored, 1 MiB of HU
     (tmp_path / "scan.nii").write_bytes(nifti_header(values.shape) + values.tobytes(order="F"))
     monkeypatch.setenv(BUDGET_VARIABLE, "2")
     np.testing.assert_array_equal(read_volume(tmp_path / "scan.nii").hu, values)
@@ -100,7 +100,7 @@ def test_a_scan_that_just_fits_the_budget_is_read(tmp_path, monkeypatch):
         read_volume(tmp_path / "scan.nii")
 
 
-def test_a_series_is_measured_by_its_headers_too(tmp_path, write_series, small_hu, monkeypatch):
+def test_the_memory_of_a_series_is_computed_from_its_headers(tmp_path, write_series, small_hu, monkeypatch):
     paths = write_series(tmp_path / "ct", np.tile(small_hu, (60, 50, 1)))
     monkeypatch.setenv(BUDGET_VARIABLE, "1")
     with pytest.raises(VolumeTooLarge, match="9 slices of 300 x 350"):
@@ -115,7 +115,7 @@ def test_a_series_is_measured_by_its_headers_too(tmp_path, write_series, small_h
         read_volume(tmp_path / "ct")
 
 
-def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path):
+def test_a_decompression_bomb_is_refused_before_it_is_decompressed(tmp_path):
     shape = (512, 512, 256)
     header = nifti_header(shape)
     path = tmp_path / "bomb.nii.gz"
@@ -127,7 +127,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path):
     assert peak < 16 * MIB
 
 
-def test_a_label_map_may_shrink_as_much_as_it_likes(tmp_path, monkeypatch):
+def test_a_label_map_may_have_any_compression_ratio(tmp_path, monkeypatch):
     monkeypatch.setattr(voxel_stream, "RATIO_FROM_BYTES", 2**20)
     values = np.zeros((128, 128, 128), np.uint8)
     values[40:60, 40:60, 40:60] = 5
@@ -139,7 +139,7 @@ def test_a_label_map_may_shrink_as_much_as_it_likes(tmp_path, monkeypatch):
         read_volume(tmp_path / "label.nii.gz")
 
 
-def test_what_lies_before_the_voxels_has_a_limit(tmp_path):
+def test_the_bytes_before_the_voxels_have_a_limit(tmp_path):
     content = nifti_header((4, 4, 4), offset=2**30) + bytes(2**20)
     (tmp_path / "scan.nii.gz").write_bytes(gzip.compress(content))
     with pytest.raises(UnreadableVolume, match="start at byte 1073741824"):

@@ -1,4 +1,4 @@
-"""Every file format becomes the same volume on the same grid, and every bad file one sentence."""
+"""Every file format gives the same volume on the same grid, and every bad file is refused with one sentence."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_every_format_gives_the_same_oblique_volume(tmp_path, small_hu, oblique_
 
 @pytest.mark.parametrize("name", ["scan.nii", "scan.nii.gz"])
 def test_a_nifti_is_read_in_parts_as_nibabel_reads_it_whole(tmp_path, small_hu, oblique_affine, name, monkeypatch):
-    """Scaled, big-endian and in parts that end amid a voxel."""
+    """The voxels are scaled and big-endian, and a part may end in the middle of a voxel."""
     image = nib.Nifti1Image(small_hu.astype(">i2"), oblique_affine)
     image.header.set_data_dtype(">i2")
     image.header.set_slope_inter(2.0, -10.0)
@@ -179,7 +179,7 @@ def test_truncated_files_are_refused_in_one_sentence(tmp_path, small_hu, oblique
     assert "No such file" not in message
 
 
-def test_header_fields_that_are_no_text_do_no_harm(tmp_path, small_hu, oblique_affine):
+def test_header_fields_that_are_not_text_are_read_or_refused(tmp_path, small_hu, oblique_affine):
     path = write(tmp_path / "scan.mha", small_hu, oblique_affine)
     content = path.read_bytes()
     path.write_bytes(content.replace(b"AnatomicalOrientation = ", b"Anat\xffmical = \xfe\xffnote: "))
@@ -201,7 +201,7 @@ def test_a_wrong_content_under_a_known_name_is_refused(tmp_path):
     assert "'page.dcm'" in error_of(tmp_path / "page.dcm")
 
 
-def test_a_header_that_promises_too_much_is_refused_before_memory_is_taken(tmp_path):
+def test_a_header_that_promises_too_much_is_refused_before_memory_is_allocated(tmp_path):
     header = nib.Nifti1Header()
     header.set_data_dtype(np.int16)
     header["dim"] = (3, 32767, 32767, 32767, 1, 1, 1, 1)
@@ -235,7 +235,7 @@ def test_a_nifti_without_orientation_warns_that_sides_are_guessed(tmp_path, smal
     )
 
 
-def test_two_different_orientations_in_a_nifti_are_told(tmp_path, small_hu):
+def test_two_different_orientations_in_a_nifti_give_a_warning(tmp_path, small_hu):
     image = nib.Nifti1Image(small_hu, np.eye(4))
     image.set_sform(np.eye(4), code=1)
     image.set_qform(np.diag([-1.0, -1.0, 1.0, 1.0]), code=1)

@@ -1,4 +1,4 @@
-"""What is a scan is decided once: the listing of a folder, and the reader, agree on every entry."""
+"""The listing of a folder and the reader agree about every entry whether it is a scan."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def ids(listing):
 
 
 def add_foreign_files(folder):
-    """What macOS, an archive and a person put beside slices."""
+    """Add the files that macOS, an archive and a person put beside slices."""
     for path in sorted(folder.glob("*.dcm")):
         (folder / f"._{path.name}").write_bytes(b"\0\5\26\7\0\2\0\0Mac OS X        " + bytes(100))
     (folder / ".DS_Store").write_bytes(b"\0\0\0\1Bud1" + bytes(200))
@@ -78,7 +78,7 @@ def test_every_format_is_listed_in_any_case_with_its_data_file(tmp_path, small_h
     np.testing.assert_array_equal(read_volume(listing.scans[0].path).hu, small_hu)
 
 
-def test_what_is_no_scan_is_left_out_with_its_reason(tmp_path, small_hu, write_series, nifti):
+def test_files_that_are_no_scan_are_left_out_with_the_reason(tmp_path, small_hu, write_series, nifti):
     folder = tmp_path / "studies"
     folder.mkdir()
     contents = {
@@ -168,7 +168,7 @@ def test_an_upload_of_slices_is_its_folder(tmp_path, write_series, small_hu):
     np.testing.assert_array_equal(read_volume(tmp_path / "session").hu, small_hu)
 
 
-def test_dicom_objects_beside_the_scan_of_an_upload_do_no_harm(tmp_path, small_hu, nifti):
+def test_dicom_objects_beside_the_scan_of_an_upload_are_ignored(tmp_path, small_hu, nifti):
     folder = tmp_path / "session"
     folder.mkdir()
     shutil.copy(pydicom.data.get_testdata_file("reportsi.dcm"), folder / "report.dcm")
@@ -200,7 +200,7 @@ def test_objects_without_slices_are_no_scan(tmp_path):
 def test_a_scan_with_the_suffix_of_another_format_is_left_out_with_what_it_is(
     tmp_path, nifti, write_series, name, what
 ):
-    """It is not listed first and refused later."""
+    """The file is left out of the list, so that it is not refused later."""
     folder = tmp_path / "studies"
     folder.mkdir()
     if what == "DICOM":

@@ -1,4 +1,4 @@
-"""Units of length become mm, sizes that no patient has are refused or told, and so are sides that nobody knows."""
+"""Units of length become mm; impossible sizes are refused; unusual sizes and unknown sides give a warning."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def metaimage(path, hu, **fields):
 def test_a_nifti_in_any_unit_lies_in_mm(tmp_path, hu, units):
     stored = AFFINE.copy()
     stored[:3] /= MM_PER_NIFTI_UNIT[units]
-    volume = read_volume(nifti(tmp_path / "scan.nii", hu, stored, units=units | 8))  # 8: seconds, for the time axis
+    volume = read_volume(nifti(tmp_path / "scan.nii", hu, stored, units=units | 8))  # 8 is the code for seconds
     np.testing.assert_allclose(volume.affine, AFFINE, rtol=1e-5)
     assert geometry.voxel_volume_ml(volume.affine) == pytest.approx(0.08)
     told = [warning for warning in volume.warnings if "converted to mm" in warning]
@@ -97,13 +97,13 @@ def test_the_units_of_axes_and_of_a_metaimage_count_too(tmp_path, hu):
     np.testing.assert_allclose(volume.affine, AFFINE)
 
 
-def test_an_unknown_unit_is_told(tmp_path, hu):
+def test_an_unknown_unit_gives_a_warning(tmp_path, hu):
     units = '"furlong" "furlong" "furlong"'
     path = nrrd(tmp_path / "scan.nrrd", hu, space="LPS", space_directions="(4,0,0) (0,4,0) (0,0,5)", space_units=units)
     assert any("'furlong', an unknown unit: mm was assumed" in warning for warning in read_volume(path).warnings)
 
 
-def test_a_missing_voxel_size_is_told_in_every_format(tmp_path, hu):
+def test_a_missing_voxel_size_gives_a_warning_in_every_format(tmp_path, hu):
     paths = [
         nrrd(tmp_path / "scan.nrrd", hu, space="LPS"),
         metaimage(tmp_path / "scan.mha", hu, TransformMatrix="1 0 0 0 1 0 0 0 1"),
@@ -118,9 +118,11 @@ def test_a_missing_voxel_size_is_told_in_every_format(tmp_path, hu):
         read_volume(paths[3])
 
 
-def test_a_sform_that_lost_the_voxel_size_is_told(tmp_path, hu):
+def test_a_sform_without_the_voxel_size_gives_a_warning(tmp_path, hu):
     path = nifti(tmp_path / "scan.nii", hu, np.eye(4), codes=(1, 0), pixdim=(4, 4, 5))
-    assert any("voxel size is 4 x 4 x 5, its sform's 1 x 1 x 1" in warning for warning in read_volume(path).warnings)
+    assert any(
+        "voxel size is 4 x 4 x 5, that of its sform 1 x 1 x 1" in warning for warning in read_volume(path).warnings
+    )
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,7 @@ def test_a_sform_that_lost_the_voxel_size_is_told(tmp_path, hu):
         (10.0, None),
     ],
 )
-def test_sizes_that_no_patient_has_are_refused_or_told(tmp_path, hu, scale, said):
+def test_sizes_that_no_patient_has_are_refused_or_give_a_warning(tmp_path, hu, scale, said):
     path = nifti(tmp_path / "scan.nii", hu, scaled(scale))
     if said:
         with pytest.raises(UnreadableVolume, match=said):
@@ -147,7 +149,7 @@ def scaled(scale):
     return affine
 
 
-def test_a_scan_of_many_metres_is_refused_and_a_tiny_one_told(tmp_path):
+def test_a_scan_of_many_metres_is_refused_and_a_tiny_scan_gives_a_warning(tmp_path):
     long = np.full((2, 2, 900), -1000, np.int16)
     long[0] = 40
     with pytest.raises(UnreadableVolume, match=r"is 18\.0 m long"):
@@ -170,7 +172,7 @@ def test_a_scan_of_many_metres_is_refused_and_a_tiny_one_told(tmp_path):
         ({"space_dimension": "3"}, False),
     ],
 )
-def test_a_nrrd_in_no_patient_space_says_that_sides_are_not_known(tmp_path, hu, fields, known):
+def test_a_nrrd_without_a_patient_space_gives_a_warning_about_the_sides(tmp_path, hu, fields, known):
     path = nrrd(tmp_path / "scan.nrrd", hu, **fields, space_directions="(4,0,0) (0,4,0) (0,0,5)")
     assert any(UNKNOWN_SIDES in warning for warning in read_volume(path).warnings) != known
 
@@ -195,18 +197,20 @@ TURNED = "-1 0 0 0 -1 0 0 0 1"
         ({"TransformMatrix": IDENTITY, "AnatomicalOrientation": "LPI"}, False),
     ],
 )
-def test_a_metaimage_that_does_not_tell_its_sides_says_so(tmp_path, hu, fields, known):
+def test_a_metaimage_without_sides_gives_a_warning(tmp_path, hu, fields, known):
     path = metaimage(tmp_path / "scan.mha", hu, ElementSpacing="4 4 5", **fields)
     assert any(UNKNOWN_SIDES in warning for warning in read_volume(path).warnings) != known
 
 
 @pytest.mark.parametrize(("codes", "known"), [((0, 0), False), ((1, 0), True), ((0, 1), True), ((2, 1), True)])
-def test_a_nifti_without_orientation_says_so(tmp_path, hu, codes, known):
+def test_a_nifti_without_orientation_gives_a_warning(tmp_path, hu, codes, known):
     volume = read_volume(nifti(tmp_path / "scan.nii", hu, codes=codes))
     assert any(UNKNOWN_SIDES in warning for warning in volume.warnings) != known
 
 
-def test_a_scale_that_no_viewer_applies_is_told(tmp_path, hu):
+def test_a_scale_that_no_viewer_applies_gives_a_warning(tmp_path, hu):
     fields = {"TransformMatrix": IDENTITY, "ElementToIntensityFunctionOffset": "-1024"}
     path = metaimage(tmp_path / "scan.mha", hu, ElementSpacing="4 4 5", **fields)
-    assert any("times 1 plus -1024: they were taken as stored" in warning for warning in read_volume(path).warnings)
+    assert any(
+        "times 1 plus -1024: the values were taken as stored" in warning for warning in read_volume(path).warnings
+    )

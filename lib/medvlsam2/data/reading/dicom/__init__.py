@@ -1,1 +1,1 @@
-"""DICOM files: their data sets, and their pixels as Hounsfield units. Which slices form a volume is decided above."""
+"""Reading of DICOM: data sets, slice headers, pixels as Hounsfield units, and the slices that form one volume."""

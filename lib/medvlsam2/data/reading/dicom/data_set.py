@@ -1,6 +1,7 @@
-"""The data set of one DICOM file by pydicom, also without preamble, and of a deflated one no more than is sensible.
+"""Reading of the data set of one DICOM file by pydicom, also of files without a preamble.
 
-pydicom unpacks a deflated file whole, whatever its size; a file of 1 MB may become 1 GB. So that is done here.
+A deflated (compressed as a whole) file is decompressed here and not by pydicom: pydicom decompresses it without a
+limit, and a file of 1 MB may become 1 GB.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ PARSE_ERRORS: Final = (
     OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, NotImplementedError, ArithmeticError,
     AssertionError, RecursionError, struct.error, zlib.error, InvalidDicomError, BytesLengthException,
 )  # fmt: skip
-"""What pydicom raises on damaged files."""
+"""Exceptions that pydicom raises on damaged files."""
 
 MAX_DEFLATED_RATIO: Final = 200
-"""How much a deflated file may grow: CT grows 2 to 4 times, zeros 1,000 times."""
+"""Largest growth of a deflated file. A CT grows 2 to 4 times, a file of zeros about 1,000 times."""
 _PIXEL_GROUP: Final = 0x7FE0
 _META_LENGTH_BYTES: Final = 12
-"""The element that tells the length of the rest of the meta header."""
+"""Size of the element that holds the length of the rest of the meta header."""
 
 
 def read_data_set(path: Path, *, tags: Sequence[str] | None = None) -> Dataset:
@@ -41,10 +42,10 @@ def read_data_set(path: Path, *, tags: Sequence[str] | None = None) -> Dataset:
 
     Args:
         path: the file.
-        tags: keywords of the elements that are needed; then pixels are left out. None for everything.
+        tags: keywords of the elements that are needed; pixels are then not read. None for all elements.
 
     Raises:
-        UnreadableVolume: if it is no DICOM file, damaged or truncated.
+        UnreadableVolume: if the file is no DICOM file, damaged or truncated.
     """
     try:
         with path.open("rb") as file:
@@ -61,13 +62,18 @@ def read_data_set(path: Path, *, tags: Sequence[str] | None = None) -> Dataset:
 
 
 def transfer_syntax(dataset: Dataset) -> str:
-    """How a data set was encoded; empty where no meta header says so."""
+    """Return the transfer syntax UID (the encoding) of a data set; empty without a meta header."""
     meta = getattr(dataset, "file_meta", None)
     return "" if meta is None else str(meta.get("TransferSyntaxUID", ""))
 
 
 def damaged(path: Path, reason: str) -> UnreadableVolume:
-    """One sentence for a DICOM file that cannot be read; ``reason`` is for those who look into the file."""
+    """Return the error for a DICOM file that cannot be read.
+
+    Args:
+        path: the file.
+        reason: technical cause, for a reader who can look into the file.
+    """
     text = " ".join(causes.printable(reason).replace(str(path), path.name).split())[:120]
     return UnreadableVolume(
         f"DICOM file '{path.name}' is damaged or truncated ({text}). Send the series again, or remove the file."

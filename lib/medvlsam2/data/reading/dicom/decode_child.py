@@ -1,9 +1,10 @@
-"""Decodes compressed DICOM pixels in a process of its own: native code that may die takes nobody with it.
+"""Child process that decodes compressed DICOM pixels, so that a crash of the native decoder does not end the server.
 
-It is run as a file by an isolated interpreter and imports neither this package nor torch. It reads the DICOM files of
-a folder in the order of their names, and writes for each one line of JSON and then its pixels as stored, raw.
+The server runs this file with an isolated interpreter (``python -I``). The file imports neither this package nor
+torch. It reads the DICOM files of a folder in the order of their names. For each file it writes one line of JSON and
+then the stored pixels as raw bytes.
 
-Arguments: the folder, and the most memory and processor time that this process may take, in bytes and seconds.
+Arguments: the folder, the largest address space in bytes, and the largest processor time in seconds.
 """
 
 import json
@@ -35,7 +36,7 @@ def main(folder: str, memory_bytes: int, processor_s: int) -> None:
 
 
 def send(facts: dict) -> None:
-    """Write one line."""
+    """Write one line of JSON."""
     sys.stdout.buffer.write(json.dumps(facts).encode() + b"\n")
     sys.stdout.buffer.flush()
 

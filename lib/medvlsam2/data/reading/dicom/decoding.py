@@ -1,7 +1,8 @@
-"""Pixels of compressed DICOM files, decoded by GDCM in ONE child process for all files of a series.
+"""Decoding of compressed DICOM pixels by GDCM, in ONE child process for all files of a series.
 
-GDCM gets copies that hold the description of the pixels and the pixels, and nothing else: no rescale that it would
-apply, no MONOCHROME1 that it would turn about, no name of a patient. A child that dies costs one request a sentence.
+GDCM receives copies of the files that hold only the pixels and their description. The copies hold no rescale (GDCM
+would apply it), no MONOCHROME1 (GDCM would invert the pixels) and no name of a patient. If GDCM crashes, the child
+process ends and the request gets an error; the server goes on.
 """
 
 from __future__ import annotations
@@ -29,12 +30,13 @@ from medvlsam2.data.reading.memory_budget import require_memory
 from medvlsam2.errors import UnreadableVolume
 
 BASE_MEMORY_BYTES: Final = 3 * 2**30
-"""Address space that the interpreter and SimpleITK take before the first file (found: 1.1 GiB), with room to spare."""
+"""Address space of the child before the first file: interpreter and SimpleITK take 1.1 GiB (measured); with reserve."""
 MEMORY_PER_PIXEL_BYTES: Final = 16
-"""On top of that for a file's pixels: GDCM, ITK and numpy hold a copy each, of up to 4 bytes."""
+"""Further address space per pixel of a file: GDCM, ITK and numpy hold a copy each of up to 4 bytes, plus reserve."""
 BASE_TIME_S: Final = 120
+"""Time that the child may take to start, on a busy machine."""
 TIME_PER_FILE_S: Final = 5
-"""A slice of 512 x 512 takes 0.05 s; a machine may be busy."""
+"""Time that the child may take per file. A slice of 512 x 512 takes 0.05 s; a busy machine may need much longer."""
 
 _KEPT_VARIABLES: Final = ("PATH", "LD_LIBRARY_PATH", "TMPDIR", "LANG")
 _MULTI_FRAME_WORD: Final = "1.2.840.10008.5.1.4.1.1.7.3"
@@ -48,13 +50,13 @@ _MAX_LINE_BYTES: Final = 4096
 
 
 def decoded_files(paths: Sequence[Path]) -> Generator[Shaped[np.ndarray, "frames rows columns"], None, None]:
-    """The stored pixels of each file in turn, before any rescale.
+    """Yield the stored pixels of each file in turn, before any rescale.
 
     Args:
         paths: compressed DICOM files with one grey value per pixel.
 
     Raises:
-        UnreadableVolume: if a file cannot be decoded, or ended the decoder.
+        UnreadableVolume: if a file cannot be decoded, or the decoder crashed.
     """
     with tempfile.TemporaryDirectory(prefix="medvlsam2-pixels-") as folder:
         promised = [_write_bare(path, Path(folder) / f"{number:06d}.dcm") for number, path in enumerate(paths)]
@@ -81,7 +83,7 @@ def decoded_files(paths: Sequence[Path]) -> Generator[Shaped[np.ndarray, "frames
 
 
 def _write_bare(path: Path, copy: Path) -> int:
-    """Write a file that holds the pixels and their description alone; returns how many pixels that promises."""
+    """Write a copy that holds only the pixels and their description; return the number of pixels it promises."""
     try:
         source = read_data_set(path)
         frames = int(source.get("NumberOfFrames") or 1)
@@ -94,7 +96,7 @@ def _write_bare(path: Path, copy: Path) -> int:
 
 
 def _bare(source: Dataset, frames: int, copy: Path) -> FileDataset:
-    """The pixels of a data set and their description alone."""
+    """Return a data set with only the pixels of the source and their description."""
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = source.file_meta.TransferSyntaxUID
     many = _MULTI_FRAME_BYTE if source.get("BitsAllocated") == 8 else _MULTI_FRAME_WORD
@@ -122,15 +124,15 @@ def _received(path: Path, child: subprocess.Popen[bytes], promised: int) -> Shap
     if facts and len(facts["shape"]) == 4:
         raise UnreadableVolume(f"DICOM file '{path.name}' is a colour picture; a grey CT slice is needed.")
     if facts and prod(facts["shape"]) > promised:
-        raise damaged(path, f"it decodes to {prod(facts['shape'])} pixels, {promised} are promised")
+        raise damaged(path, f"it decodes to {prod(facts['shape'])} pixels, but its header promises {promised}")
     pixels = _read_pixels(child.stdout, facts) if facts else None
     if pixels is None:
-        raise damaged(path, f"its compressed pixels ended the decoder: {_end_of(child)}")
+        raise damaged(path, f"its compressed pixels made the decoder crash: {_end_of(child)}")
     return pixels if pixels.ndim == 3 else pixels[np.newaxis]
 
 
 def _read_pixels(stream: IO[bytes], facts: dict[str, Any]) -> Shaped[np.ndarray, "..."] | None:
-    """The pixels that follow a line; None if the child ended among them."""
+    """Return the pixels that follow a line of facts; None if the child ended before it had sent all of them."""
     shape, dtype = tuple(facts["shape"]), np.dtype(facts["dtype"])
     content = stream.read(prod(shape) * dtype.itemsize)
     return np.frombuffer(content, dtype).reshape(shape) if len(content) == prod(shape) * dtype.itemsize else None

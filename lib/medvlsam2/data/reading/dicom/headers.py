@@ -1,6 +1,6 @@
-"""What the reader of a series must know of each DICOM slice, single or a frame of an enhanced file.
+"""The header of each DICOM slice: a single-frame file, or one frame of an enhanced (multi-frame) file.
 
-Only pydicom is used here, and no pixel is touched. Messages name files, never patients.
+This module uses pydicom alone and reads no pixel. Messages name files, never patients.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ _DIRECTORY_SOP_CLASS: Final = "1.2.840.10008.1.3.10"
 _VOLUME_SOP_CLASSES: Final = frozenset(
     f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("2", "2.1", "2.2", "4", "4.1", "4.4", "128", "128.1", "130")
 )
-"""CT, MR and PET, single, enhanced and legacy-converted: a file of these without a position is damaged."""
+"""SOP classes of CT, MR and PET: single, enhanced and legacy-converted. Such a file without a position is damaged."""
 
 _NO_SCANS: Final = frozenset(("SEG", "RTDOSE"))
-"""Modalities whose frames have positions, but are not what a scanner measured."""
+"""Modalities whose frames have positions, but were not measured by a scanner."""
 
 
 @dataclass(frozen=True, eq=False)
 class SliceHeader:
-    """One slice: which file and frame, which series, and where it lies.
+    """One slice: its file and frame, its series and its position.
 
     Args:
-        path: its file.
-        frame: number of the frame in that file, 0 for a single slice.
+        path: file of the slice.
+        frame: number of the frame in the file; 0 for a single slice.
         modality: DICOM's code, e.g. "CT".
-        series_uid: identifier of its series.
-        instance_uid: identifier of its file's content; copies of a file share it.
+        series_uid: SeriesInstanceUID.
+        instance_uid: SOPInstanceUID; copies of a file share it.
         rows_columns: size in pixels.
         pixel_spacing_mm: distance between rows, then between columns.
-        position_lps: centre of its first pixel in mm.
-        orientation: direction of rows, then of columns.
-        rescale: slope and intercept of an enhanced frame; None where the data set's own hold.
-        has_rescale: whether the file says how stored values become HU.
-        unit: what it says that they become, e.g. "HU"; empty where it says nothing.
+        position_lps: centre of the first pixel in mm.
+        orientation: direction of rows, then of columns, as unit vectors in ``_lps``.
+        rescale: slope and intercept of an enhanced frame; None if the data set's own rescale applies.
+        has_rescale: whether the file defines how stored values become HU.
+        unit: RescaleType, the unit after the rescale, e.g. "HU"; empty if the file has none.
     """
 
     path: Path
@@ -67,11 +67,11 @@ class SliceHeader:
 
 
 def slice_headers(path: Path) -> list[SliceHeader]:
-    """Slices of one DICOM file; none for objects without slice positions (SEG, SR, dose, plans …).
+    """Return the slices of one DICOM file; an empty list for objects without slices (SEG, SR, dose, plans …).
 
     Raises:
-        UnreadableVolume: if the header is damaged or truncated, a slice or frame of CT, MR or PET lacks its position,
-            or a pixel spacing is not above 0.
+        UnreadableVolume: if the header is damaged or truncated, if a slice or frame of CT, MR or PET has no position,
+            or if a pixel spacing is not above 0.
     """
     dataset = read_data_set(path, tags=_TAGS)
     try:
@@ -94,11 +94,11 @@ def slice_headers(path: Path) -> list[SliceHeader]:
 
 
 def _require_places(path: Path, frames: list[SliceHeader], promised: int) -> None:
-    """Refuse a file of a scanner of which a slice has no place of its own: it would be left out without a word."""
+    """Refuse a scanner's file in which a slice has no position: the slice would be missing without a message."""
     if not frames:
         raise damaged(path, "its slice position, orientation or pixel spacing is absent")
     if len(frames) != promised:
-        raise damaged(path, f"it holds {promised} frames, of which {len(frames)} have a position")
+        raise damaged(path, f"it holds {promised} frames, but only {len(frames)} of them have a position")
 
 
 def _frames(path: Path, dataset: Dataset) -> Iterator[SliceHeader]:
@@ -111,7 +111,7 @@ def _frames(path: Path, dataset: Dataset) -> Iterator[SliceHeader]:
 
 
 def _header(path: Path, dataset: Dataset, number: int, groups: tuple[Dataset, ...]) -> SliceHeader | None:
-    """One slice, or None where its place is not told."""
+    """Return one slice, or None if the header has no position, orientation or pixel spacing for it."""
     places = [dataset] if not groups else []
     for name in ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence"):
         places.extend(item for group in groups for item in (group.get(name) or ()))
@@ -121,7 +121,7 @@ def _header(path: Path, dataset: Dataset, number: int, groups: tuple[Dataset, ..
     if position is None or orientation is None or spacing is None or "Rows" not in dataset:
         return None
     if not (spacing > 0).all():
-        raise ValueError(f"its pixel spacing is {spacing[0]:g} x {spacing[1]:g} mm, numbers above 0 are needed")
+        raise ValueError(f"its pixel spacing is {spacing[0]:g} x {spacing[1]:g} mm; numbers above 0 are needed")
     transforms = [item for group in groups for item in (group.get("PixelValueTransformationSequence") or ())]
     rescale = _rescale_of(transforms[0]) if transforms else None
     units = [str(item.get("RescaleType") or "") for item in (*transforms, dataset)]
@@ -151,7 +151,7 @@ def _rescale_of(transform: Dataset) -> tuple[float, float]:
 
 
 def _numbers(places: list[Dataset], name: str, count: int) -> Float[np.ndarray, " n"] | None:
-    """The first value of that name that has all its numbers; None where there is none or one is NaN."""
+    """Return the first value of that name with ``count`` numbers; None if there is none or a number is not finite."""
     for place in places:
         value = place.get(name)
         if isinstance(value, MultiValue) and len(value) == count:

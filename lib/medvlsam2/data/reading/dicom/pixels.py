@@ -1,8 +1,10 @@
-"""Hounsfield units of DICOM slices: stored value times slope plus intercept, padding as air, nothing else.
+"""Hounsfield units of DICOM slices: stored value times slope plus intercept, with padding as air.
 
-Pixels that are not compressed are taken from the file by numpy; compressed ones come from ``decoding``. DICOM defines
-the rescale on stored values: MONOCHROME1 only says how a viewer shows them, so nothing is turned about. The values
-of unused bits are undefined, so they are cut off. Padding is told from the whole word, before that.
+numpy takes uncompressed pixels from the file; ``decoding`` decodes compressed pixels. Three rules of DICOM:
+
+* The rescale applies to stored values. MONOCHROME1 only tells a viewer how to show them, so no value is inverted.
+* The unused bits of a stored word are undefined, so they are removed.
+* The padding value is compared with the whole word, before the unused bits are removed.
 """
 
 from __future__ import annotations
@@ -42,15 +44,15 @@ _GE_BIG_ENDIAN_PIXELS: Final = "1.2.840.113619.5.2"
 _ITEM: Final = bytes.fromhex("feff00e0")
 _GREY: Final = frozenset(("MONOCHROME1", "MONOCHROME2", ""))
 _FILE_COPIES: Final = 2
-"""A file's content, and what is made of it, at one time."""
+"""Copies of a file in memory at one time: its content, and the words or values that are made from it."""
 
 
 def hu_of_slices(name: Path, slices: Sequence[SliceHeader]) -> Int16[np.ndarray, "i j k"]:
-    """Hounsfield units of all slices, rounded, in ``_ijk`` order (column, row, slice).
+    """Return the Hounsfield units of all slices, rounded, in ``_ijk`` order (column, row, slice).
 
     Args:
         name: path that the user gave, for messages.
-        slices: headers of the slices of one stack, in the order that is wanted.
+        slices: headers of the slices of one stack, in the order of the result.
 
     Raises:
         UnreadableVolume: if a file is damaged, truncated or in colour.
@@ -71,8 +73,8 @@ def hu_of_slices(name: Path, slices: Sequence[SliceHeader]) -> Int16[np.ndarray,
             for number, header in places[path]:
                 if words.shape[1:] != (rows, columns) or len(words) <= header.frame:
                     raise UnreadableVolume(
-                        f"DICOM file '{path.name}' holds pixels of shape {words.shape} (frames, rows, columns), its "
-                        f"header promises {rows} rows and {columns} columns. Send the series again."
+                        f"DICOM file '{path.name}' holds pixels of shape {words.shape} (frames, rows, columns), but "
+                        f"its header promises {rows} rows and {columns} columns. Send the series again."
                     )
                 try:
                     hu[number] = _hu(words[header.frame], dataset, header)
@@ -84,7 +86,10 @@ def hu_of_slices(name: Path, slices: Sequence[SliceHeader]) -> Int16[np.ndarray,
 def _words_of_files(
     paths: Sequence[Path],
 ) -> Generator[tuple[Path, Dataset, Shaped[np.ndarray, "frames rows columns"]], None, None]:
-    """Each file with what describes its pixels, and the pixels as they are stored."""
+    """Yield each file with the data set that describes its pixels, and the pixels as stored words.
+
+    Uncompressed files come first; compressed files follow, decoded by one child process.
+    """
     compressed: list[tuple[Path, Dataset]] = []
     for path in paths:
         dataset = read_data_set(path)
@@ -104,7 +109,10 @@ def _words_of_files(
 
 
 def _has_compressed_pixels(path: Path, dataset: Dataset) -> bool:
-    """Whether the grey pixels of a file are compressed; pydicom looks at each field when it is asked for."""
+    """Return whether the grey pixels of a file are compressed.
+
+    pydicom parses each field only when it is used, so a damaged field raises an error here.
+    """
     try:
         _require_grey(path, dataset)
         if "PixelData" not in dataset:
@@ -121,7 +129,7 @@ def _require_grey(path: Path, dataset: Dataset) -> None:
 
 
 def _is_compressed(dataset: Dataset) -> bool:
-    """Whether the pixels are in items, as compressed ones are; the name of the syntax alone may be wrong."""
+    """Return whether the pixels are stored in items, as compressed pixels are; the transfer syntax may be wrong."""
     if dataset["PixelData"].is_undefined_length:
         return True
     syntax = transfer_syntax(dataset)
@@ -129,18 +137,18 @@ def _is_compressed(dataset: Dataset) -> bool:
 
 
 def _plain_words(path: Path, dataset: Dataset) -> Shaped[np.ndarray, "frames rows columns"]:
-    """Pixels that are not compressed, as unsigned words of BitsAllocated."""
+    """Return uncompressed pixels as unsigned words of BitsAllocated."""
     try:
         bits = int(dataset.get("BitsAllocated") or 0)
         if bits not in (8, 16, 32):
-            raise ValueError(f"its pixels take {bits} bits each, 8, 16 and 32 are allowed")
+            raise ValueError(f"its pixels take {bits} bits each; 8, 16 and 32 are allowed")
         big = transfer_syntax(dataset) == _GE_BIG_ENDIAN_PIXELS or not dataset.is_little_endian
         dtype = np.dtype(f"u{bits // 8}").newbyteorder(">" if big else "<")
         shape = (int(dataset.get("NumberOfFrames") or 1), int(dataset.Rows), int(dataset.Columns))
         count = shape[0] * shape[1] * shape[2]
         content: bytes = dataset.PixelData
         if len(content) < count * dtype.itemsize:
-            raise ValueError(f"it holds {len(content)} bytes of pixels, {count * dtype.itemsize} are promised")
+            raise ValueError(f"it holds {len(content)} bytes of pixels; {count * dtype.itemsize} are promised")
         words: np.ndarray[Any, Any] = np.frombuffer(content, dtype, count).reshape(shape)
         return words
     except PARSE_ERRORS as error:
@@ -150,7 +158,7 @@ def _plain_words(path: Path, dataset: Dataset) -> Shaped[np.ndarray, "frames row
 def _hu(
     words: Num[np.ndarray, "rows columns"], dataset: Dataset, header: SliceHeader
 ) -> Int16[np.ndarray, "rows columns"]:
-    """Hounsfield units of one slice, clipped to int16."""
+    """Return the Hounsfield units of one slice, clipped to int16."""
     stored = _stored_values(words, dataset)
     if header.rescale is None and "ModalityLUTSequence" in dataset:
         values = np.asarray(apply_modality_lut(stored, dataset), dtype=np.float64)
@@ -172,19 +180,23 @@ def _rescale_of(dataset: Dataset) -> tuple[float, float]:
 def _rescaled(
     stored: Integer[np.ndarray, "rows columns"], rescale: tuple[float, float]
 ) -> Num[np.ndarray, "rows columns"]:
-    """Integers stay integers where slope and intercept are whole; a slope of 0 is taken as 1, as GDCM does."""
+    """Return the stored values times slope plus intercept.
+
+    The result has an integer type if slope and intercept are whole numbers. A slope of 0 is used as 1, as GDCM does.
+    """
     slope, intercept = rescale[0] or 1.0, rescale[1]
     if not (np.isfinite(slope) and np.isfinite(intercept)):
-        raise ValueError(f"its rescale is {slope} and {intercept}, numbers are needed")
+        raise ValueError(f"its rescale slope and intercept are {slope} and {intercept}; finite numbers are needed")
     if not (slope.is_integer() and intercept.is_integer()):
         return stored * slope + intercept
+    # 2**16 (stored) * 2**14 (slope) + 2**29 (intercept) stays below 2**31, so 32 bits hold the result.
     small = stored.dtype.itemsize <= 2 and abs(slope) < 2**14 and abs(intercept) < 2**29
     whole: np.ndarray[Any, Any] = stored.astype(np.int32 if small else np.int64)
     return whole * int(slope) + int(intercept)
 
 
 def _stored_values(words: Num[np.ndarray, "rows columns"], dataset: Dataset) -> Integer[np.ndarray, "rows columns"]:
-    """What the used bits of each word mean."""
+    """Return the number that the used bits of each word stand for (BitsStored, HighBit, PixelRepresentation)."""
     allocated = 8 * words.dtype.itemsize
     used = int(dataset.get("BitsStored") or allocated)
     used = used if 0 < used <= allocated else allocated
@@ -200,10 +212,10 @@ def _stored_values(words: Num[np.ndarray, "rows columns"], dataset: Dataset) -> 
 def _padding(
     words: Num[np.ndarray, "rows columns"], dataset: Dataset, hu: Int16[np.ndarray, "rows columns"]
 ) -> Bool[np.ndarray, "rows columns"]:
-    """Which pixels the scanner filled in around what it saw.
+    """Return a mask of the padding: the pixels that the scanner filled in outside its field of view.
 
-    A padding value that tissue can have counts only where it reaches the edge of the picture: some files name 0
-    as padding and hold 0 HU inside the body too.
+    Some files give 0 as the padding value and hold 0 HU inside the body too. So pixels with a padding value that
+    tissue can have are padding only if they are connected with the edge of the picture.
     """
     value = _as_integer(dataset.get("PixelPaddingValue"))
     if value is None:
@@ -220,7 +232,7 @@ def _padding(
 
 
 def _wrapped(number: Any, bits: int, *, signed: bool) -> Any:
-    """The number that a word of so many bits holds for it: 63536 is -2000 in a signed word of 16 bits."""
+    """Return the number that a word of ``bits`` bits holds, e.g. -2000 for 63536 in a signed word of 16 bits."""
     word = number & ((1 << bits) - 1)
     return word - ((word >> (bits - 1)) << bits) if signed else word
 
@@ -228,7 +240,7 @@ def _wrapped(number: Any, bits: int, *, signed: bool) -> Any:
 def _reaches_edge(
     padding: Bool[np.ndarray, "rows columns"], hu: Int16[np.ndarray, "rows columns"]
 ) -> Bool[np.ndarray, "rows columns"]:
-    """Pixels whose HU no tissue has, and those that are connected with the edge through padding."""
+    """Return a mask of pixels that have an HU of no tissue, or that padding connects with the edge of the picture."""
     beyond = (hu <= HU_MIN) | (hu >= HU_MAX)
     if (beyond | ~padding).all():
         return beyond
@@ -240,7 +252,7 @@ def _reaches_edge(
 
 
 def _as_integer(value: Any) -> int | None:
-    """A number of type US or SS, which pydicom leaves as bytes where the file does not say which of them it is."""
+    """Return a value of type US or SS as an integer; pydicom leaves bytes if the file does not say which type."""
     if isinstance(value, bytes):
         return int.from_bytes(value[:2], "little") if len(value) >= 2 else None
     return None if value is None or value == "" else int(value)

@@ -1,7 +1,7 @@
-"""One CT series out of a folder of DICOM files, on the exact lattice of its slices.
+"""Reader of one CT series from a folder of DICOM files, on the exact lattice of its slices.
 
-Slices are sorted by where they lie, never by file name or instance number. How their pixels become Hounsfield units is
-told in ``reading.dicom.pixels``.
+Slices are sorted by position, never by file name or instance number. ``reading.dicom.pixels`` converts their pixels
+to Hounsfield units.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ from medvlsam2.data.reading.stored_array import StoredArray, unread
 from medvlsam2.errors import UnreadableVolume
 
 STACK_TOLERANCE: Final = 1e-3
-"""Slices whose orientation (unit vectors) and pixel spacing (mm) differ by less can lie in one stack."""
+"""Slices can form one stack if their orientations (unit vectors) and pixel spacings (mm) differ by less than this.
+
+The bound lies above the rounding of the texts in which DICOM writes these numbers."""
 
 _HU_UNITS: Final = frozenset(("HU", "HU_MOD", "US", ""))
-"""What CT may say of its values: US stands for unspecified."""
+"""Values of RescaleType that a CT in Hounsfield units may have. US stands for unspecified."""
 
 _ONE_SLICE: Final = "The series has 1 slice; a volume needs at least 2."
 
@@ -34,12 +36,12 @@ _ONE_SLICE: Final = "The series has 1 slice; a volume needs at least 2."
 def read_series(path: Path, *, geometry_only: bool = False) -> StoredArray:
     """Read the largest CT series of a folder, or the series that one file belongs to.
 
-    Files of the folder and of the folders below it count; those that are not DICOM, or hold no slices, are
-    passed over. An enhanced (multi-frame) file is a series of its own.
+    Files of the folder and of the folders below it are used. Files that are not DICOM or hold no slices are ignored.
+    An enhanced (multi-frame) file is a series of its own.
 
     Args:
-        path: a folder, or one DICOM file (then the slices of its series beside it are read too).
-        geometry_only: read the headers alone: all voxels are 0, and take no memory.
+        path: a folder, or one DICOM file; the slices of its series in the same folder are then read too.
+        geometry_only: read the headers alone: all voxels are 0 and take no memory.
 
     Raises:
         UnreadableVolume: if there is no series, or its slices are damaged, missing, repeated or uneven.
@@ -65,7 +67,7 @@ def read_series(path: Path, *, geometry_only: bool = False) -> StoredArray:
     if grid.tilt_deg > slice_lattice.TILT_TOLERANCE_DEG:
         warnings.append(
             f"The gantry was tilted by {grid.tilt_deg:.1f} degrees: masks lie exactly on the slices, but "
-            "software that takes the axes for orthogonal shows them skewed."
+            "software that takes the axes for orthogonal shows scan and masks skewed."
         )
     if geometry_only:
         rows, columns = first.rows_columns
@@ -87,7 +89,10 @@ def _folder_headers(folder: Path) -> list[SliceHeader]:
 
 
 def _sibling_headers(path: Path) -> list[SliceHeader]:
-    """Slices of a file and of those beside it; a damaged neighbour may be one of its series: an error."""
+    """Return the slices of a file and of the DICOM files beside it.
+
+    A damaged file beside it is an error, because that file may be a slice of the same series.
+    """
     own = slice_headers(path)
     if not own or len(own) > 1:
         return own
@@ -96,7 +101,7 @@ def _sibling_headers(path: Path) -> list[SliceHeader]:
 
 
 def _stacks(headers: Sequence[SliceHeader]) -> list[list[SliceHeader]]:
-    """Slices that can form one volume: same series, size, orientation and pixel spacing."""
+    """Group the slices that can form one volume: same series, modality, size, orientation and pixel spacing."""
     stacks: list[list[SliceHeader]] = []
     for header in headers:
         for stack in reversed(stacks):
@@ -118,7 +123,7 @@ def _belongs(header: SliceHeader, first: SliceHeader) -> bool:
 
 
 def _choose(stacks: Sequence[list[SliceHeader]], path: Path) -> list[SliceHeader]:
-    """The stack of the given file, or the largest of a folder; CT goes before all else."""
+    """Return the stack of the given file, or the largest stack of a folder; a CT stack goes before any other."""
     own = [stack for stack in stacks if any(header.path == path for header in stack)]
     return max(own or stacks, key=lambda stack: (stack[0].modality == "CT", len(stack)))
 
@@ -133,7 +138,7 @@ def _left_out(chosen: list[SliceHeader], stacks: Sequence[list[SliceHeader]]) ->
 
 
 def _odd_ones(chosen: list[SliceHeader], stacks: Sequence[list[SliceHeader]]) -> str:
-    """The slices of the same series that form another stack: they may be those that are missed."""
+    """Return a sentence about slices of the same series in another stack: they may be the missing slices."""
     uid = chosen[0].series_uid
     odd = [header for stack in stacks if stack is not chosen for header in stack if header.series_uid == uid]
     if not odd:
@@ -145,10 +150,10 @@ def _odd_ones(chosen: list[SliceHeader], stacks: Sequence[list[SliceHeader]]) ->
 
 
 def _unit_warnings(chosen: list[SliceHeader]) -> list[str]:
-    """Say where values are no Hounsfield units by what DICOM says.
+    """Return a warning if the headers say that the values are not Hounsfield units.
 
     Raises:
-        UnreadableVolume: if a part of the CT slices says how stored values become HU, and a part does not.
+        UnreadableVolume: if only some of the CT slices define how stored values become HU.
     """
     first = chosen[0]
     if first.modality != "CT":
@@ -166,7 +171,7 @@ def _unit_warnings(chosen: list[SliceHeader]) -> list[str]:
 
 
 def _require_several(chosen: list[SliceHeader], stacks: Sequence[list[SliceHeader]]) -> None:
-    """Refuse a single slice, and say whether the others lost their common identifier."""
+    """Refuse a single slice; say if the folder's slices have probably lost their common SeriesInstanceUID."""
     if len(chosen) > 1:
         return
     series = {header.series_uid for stack in stacks for header in stack}
@@ -180,7 +185,7 @@ def _require_several(chosen: list[SliceHeader], stacks: Sequence[list[SliceHeade
 
 
 def _sorted_slices(stack: list[SliceHeader]) -> tuple[list[SliceHeader], list[str]]:
-    """Slices by place, without copies of one file; two different slices at one place are refused."""
+    """Return the slices sorted by depth, without copies, and warnings; refuse two different slices at one position."""
     positions = np.stack([header.position_lps for header in stack])
     depths = slice_lattice.depths_mm(positions, stack[0].orientation)
     kept = _without_copies(stack, depths)
@@ -198,7 +203,7 @@ def _sorted_slices(stack: list[SliceHeader]) -> tuple[list[SliceHeader], list[st
 
 
 def _without_copies(stack: list[SliceHeader], depths: Float[np.ndarray, " n"]) -> list[int]:
-    """Numbers of the slices in order of depth, of copies the first alone."""
+    """Return the numbers of the slices in order of depth, with only the first of several copies."""
     reused = _reused_identifiers(stack)
     kept: list[int] = []
     for number in map(int, np.argsort(depths, kind="stable")):
@@ -210,7 +215,10 @@ def _without_copies(stack: list[SliceHeader], depths: Float[np.ndarray, " n"]) -
 
 
 def _reused_identifiers(stack: list[SliceHeader]) -> set[str]:
-    """SOP Instance UIDs that name slices at different places: they were lost, and say nothing of copies."""
+    """Return the SOP Instance UIDs that slices at different positions share.
+
+    Such a UID was overwritten, e.g. by anonymisation, and does not show that two slices are copies.
+    """
     places: dict[tuple[str, int], SliceHeader] = {}
     reused = set()
     for header in stack:
@@ -221,7 +229,7 @@ def _reused_identifiers(stack: list[SliceHeader]) -> set[str]:
 
 
 def _is_copy(header: SliceHeader, other: SliceHeader, reused: set[str]) -> bool:
-    """Whether two slices at one place are the same: by their identifier, or by content where it was lost."""
+    """Return whether two slices at one position are copies: by their UID, or by their pixels if the UID is reused."""
     if (header.instance_uid, header.frame) != (other.instance_uid, other.frame):
         return False
     if header.instance_uid and header.instance_uid not in reused:

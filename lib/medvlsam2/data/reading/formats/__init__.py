@@ -1,1 +1,1 @@
-"""One reader per file format that is no DICOM; ``data.file_formats`` chooses among them."""
+"""One reader for each of NIfTI, NRRD and MetaImage; ``file_formats`` chooses the reader by the file's suffix."""

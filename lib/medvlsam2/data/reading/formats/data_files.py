@@ -1,6 +1,7 @@
-"""Which data files belong to the header of an NRRD or MetaImage file; they must lie beside it or below.
+"""The data files that an NRRD or MetaImage header names. They must lie in the header's folder or below it.
 
-A header comes from somebody else. A name that leaves its folder would make the server read its own files as voxels.
+A header may come from an untrusted source. A name that leads out of the folder would make the server read any file
+of its machine as voxels.
 """
 
 from __future__ import annotations
@@ -18,17 +19,18 @@ from medvlsam2.data.reading.formats.header_text import HeaderText, is_list, read
 from medvlsam2.errors import UnreadableVolume
 
 MAX_PARTS: Final = 10_000
-"""Data files of one header: one a slice at most."""
+"""Most data files of one header; there is one file per slice at most."""
 
 MAX_NAME_BYTES: Final = 255
-"""The longest name of a file that the usual file systems know."""
+"""Longest file name in bytes that common file systems allow."""
 
 _PATTERN: Final = re.compile(r"(?P<name>[^%]*%0?\d?d[^%]*?)\s+(?P<numbers>-?\d+(?:\s+-?\d+){1,3})")
-"""``slice%03d.raw 1 20 1``: a name with one place for a number, then the first, the last and perhaps the step."""
+"""A pattern such as ``slice%03d.raw 1 20 1``: a name with one place for a number, then the first and the last number,
+and optionally the step and the number of dimensions of each file."""
 
 
 def named_data_files(path: Path) -> tuple[Path, ...]:
-    """The files that hold a scan's voxels, in order: the file itself, or those that its header names.
+    """Return the files that hold a scan's voxels, in order: the file itself, or the files that its header names.
 
     Raises:
         UnreadableVolume: if the header is damaged, or names a file outside its own folder.
@@ -42,36 +44,38 @@ def named_data_files(path: Path) -> tuple[Path, ...]:
 
 
 def nrrd_parts(path: Path, header: HeaderText) -> tuple[Path, ...]:
-    """Data files of a NRRD header; the header's own file where it names none.
+    """Return the data files of a NRRD header; the header's own file if the header names none.
 
     Raises:
-        UnreadableVolume: if one of them would lie outside the header's folder.
+        UnreadableVolume: if a data file would lie outside the header's folder.
     """
     return _parts(path, header.fields.get("datafile", ""), header.listed)
 
 
 def meta_parts(path: Path, header: HeaderText) -> tuple[Path, ...]:
-    """Data files of a MetaImage header; the header's own file where it says LOCAL.
+    """Return the data files of a MetaImage header; the header's own file if ElementDataFile is LOCAL.
 
     Raises:
-        UnreadableVolume: if one of them would lie outside the header's folder.
+        UnreadableVolume: if a data file would lie outside the header's folder.
     """
     named = header.fields["elementdatafile"]
     return _parts(path, "" if named.upper() == "LOCAL" else named or "?", header.listed)
 
 
 def require_even_parts(path: Path, named: str, parts: Sequence[Path], sizes: Sequence[int]) -> None:
-    """Refuse data files that are not as many as the header's sizes ask for: voxels would move to other slices.
+    """Refuse data files whose number does not fit the header's sizes: voxels would move to other slices.
+
+    Each file holds all axes but the last, or as many axes as ``named`` says. If each file holds all axes, the files
+    have equal shares of the last axis.
 
     Args:
-        path: the header, for messages.
-        named: what its field for data files says: a name, ``LIST``, ``LIST 2D`` or a pattern with numbers.
-        parts: the files that it means.
-        sizes: voxels along each axis. A file holds all axes but the last, or as many as ``named`` says; where it holds
-            all of them, an equal share of the last.
+        path: path of the header, for messages.
+        named: value of the header's data file field: a name, ``LIST``, ``LIST 2D`` or a pattern with numbers.
+        parts: the files that ``named`` stands for.
+        sizes: voxels along each axis.
 
     Raises:
-        UnreadableVolume: with both numbers.
+        UnreadableVolume: if the number of files does not fit; the message gives both numbers.
     """
     if len(parts) == 1:
         return
@@ -80,25 +84,26 @@ def require_even_parts(path: Path, named: str, parts: Sequence[Path], sizes: Seq
     if len(parts) != needed and (axes < len(sizes) or needed % len(parts)):
         raise UnreadableVolume(
             f"'{path.name}' names {len(parts)} data files for {' x '.join(map(str, sizes))} voxels; {needed} are "
-            "needed, one a slice. Copy the whole series, or save it as one file."
+            "needed, one per slice. Copy the whole series, or save it as one file."
         )
 
 
 def _axes_of_part(named: str, dimension: int) -> int:
-    """How many axes each data file has."""
+    """Return the number of axes that each data file holds."""
     pattern = _PATTERN.fullmatch(named)
     numbers = pattern["numbers"].split()[3:] if pattern else re.findall(r"\d+", named)
     return min(int(numbers[0]), dimension) if numbers else dimension - 1
 
 
 def absent_part(parts: Iterable[Path]) -> str:
-    """What is said of a header whose data file is not there; empty if all are.
+    """Return the message for a header whose data file does not exist; empty if all data files exist.
 
     Example:
         >>> absent_part([Path("no/such/scan.raw")])
         "is a header alone: its data file 'scan.raw' is not there. Copy it beside the header."
     """
-    absent = next((part.name for part in parts if not os.path.isfile(part)), "")  # never raises, as Path.is_file does
+    # os.path.isfile, because Path.is_file raises an error for some names, e.g. one that is too long.
+    absent = next((part.name for part in parts if not os.path.isfile(part)), "")
     return f"is a header alone: its data file '{absent}' is not there. Copy it beside the header." if absent else ""
 
 
@@ -112,7 +117,7 @@ def _parts(path: Path, named: str, listed: tuple[str, ...]) -> tuple[Path, ...]:
         files = _numbered(path, pattern) if pattern else [named]
     if not 0 < len(files) <= MAX_PARTS:
         raise UnreadableVolume(
-            f"'{path.name}' names {len(files)} data files; 1 to {MAX_PARTS} are allowed. Save it as one file."
+            f"'{path.name}' names {len(files)} data files; 1 to {MAX_PARTS} are allowed. Save the scan as one file."
         )
     return tuple(_beside(path, file) for file in files)
 
@@ -120,12 +125,15 @@ def _parts(path: Path, named: str, listed: tuple[str, ...]) -> tuple[Path, ...]:
 def _numbered(path: Path, pattern: re.Match[str]) -> list[str]:
     first, last, step = (*(int(number) for number in pattern["numbers"].split()[:3]), 1)[:3]
     if step == 0 or (last - first) // step + 1 > MAX_PARTS:
-        raise UnreadableVolume(f"'{path.name}' names data files from {first} to {last} by {step}. Save it as one file.")
+        raise UnreadableVolume(
+            f"'{path.name}' names data files with numbers from {first} to {last} in steps of {step}; a step other than "
+            f"0 and at most {MAX_PARTS} files are allowed. Save the scan as one file."
+        )
     return [pattern["name"] % number for number in range(first, last + (1 if step > 0 else -1), step)]
 
 
 def _beside(path: Path, name: str) -> Path:
-    """The data file of that name in the header's folder or below it."""
+    """Return the path of a data file in the header's folder or below it, and refuse a name that leads elsewhere."""
     plain, windows = PurePosixPath(name), PureWindowsPath(name)
     leaves = plain.is_absolute() or windows.drive or windows.root or ".." in (*plain.parts, *windows.parts)
     is_name = name.isprintable() and name.strip(". ") and max(map(len, map(os.fsencode, plain.parts))) <= MAX_NAME_BYTES

@@ -1,8 +1,7 @@
-"""Arrays with their place in space, as NIfTI, NRRD and MetaImage files hold them.
+"""Reader of NIfTI, NRRD and MetaImage files: chooses the reader of the format by the file's suffix.
 
-Here the format is chosen by the name; each has its reader in ``reading.formats``. No native reader is used: headers
-are parsed and checked in Python, voxels are read by ``reading.voxel_stream``. This module knows nothing of Hounsfield
-units, labels or DICOM.
+Headers are parsed and checked in Python, and ``voxel_stream`` reads the voxels; no native library reads a file. This
+module knows nothing of Hounsfield units, labels or DICOM.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ def read_array(path: Path, max_ratio: float | None = None, *, geometry_only: boo
     """Read one 3-D NIfTI, NRRD or MetaImage file.
 
     Args:
-        path: the file; a header with its data files beside it.
-        max_ratio: how much smaller than its voxels a compressed file may be (scans); None for any (label maps).
-        geometry_only: leave the voxels unread: all are 0, and take no memory.
+        path: the file; a header needs its data files beside it.
+        max_ratio: largest ratio of the voxels' size to the compressed size, for scans; None for label maps.
+        geometry_only: read the header alone: all voxels are 0 and take no memory.
 
     Raises:
         UnreadableVolume: if the file is absent, of another format, damaged, truncated or not 3-D.
-        VolumeTooLarge: if it does not fit the memory budget.
+        VolumeTooLarge: if the volume does not fit the memory budget.
     """
     if not path.is_file():
         raise UnreadableVolume(f"'{path.name}' is not there. Give the path of an existing file or DICOM folder.")
@@ -46,7 +45,7 @@ def read_array(path: Path, max_ratio: float | None = None, *, geometry_only: boo
 
 
 def _require_own_content(path: Path, suffix: str) -> None:
-    """Refuse what is known to be something else than its name says."""
+    """Refuse a file whose content is known to differ from what its suffix says."""
     try:
         start = causes.first_bytes(path)
     except OSError as error:

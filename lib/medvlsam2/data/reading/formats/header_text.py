@@ -1,7 +1,8 @@
-"""The text headers of NRRD and MetaImage as fields, without a meaning yet.
+"""Parsing of the text headers of NRRD and MetaImage files into fields; the formats' readers interpret the fields.
 
-They are read here and not by ITK or teem: a header of a few bytes ends a process inside those (a number of
-dimensions, a ``%`` in a name). pynrrd drops every letter that is no ASCII from the names of segments.
+ITK and teem do not read these headers here, because a header of a few bytes can crash them and with them the process
+(a wrong number of dimensions, a ``%`` in a name). pynrrd is not used because it drops every non-ASCII letter from the
+names of segments.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from medvlsam2.data.reading.stored_array import unreadable
 from medvlsam2.errors import UnreadableVolume
 
 MAX_HEADER_BYTES: Final = 2**21
-"""Much more than any header has: 33 segments of Slicer take 20 kB, private tags copied from DICOM some 100 kB."""
+"""Largest header. Real headers are much smaller: 33 segments of 3D Slicer take 20 kB, copied DICOM tags some 100 kB."""
 
 _NRRD_MARK: Final = "NRRD000"
 _ESCAPED: Final = re.compile(r"\\(n|\\)")
 _LIST: Final = re.compile(r"LIST(?:\s+\d+D?)?", re.IGNORECASE)
-"""``LIST``, perhaps with the number of dimensions of each file."""
+"""``LIST``, or ``LIST 2D`` with the number of dimensions of each file."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,10 @@ class HeaderText:
     """Fields of one header.
 
     Args:
-        fields: values by name in lower case without blanks, e.g. ``spacedirections``.
-        pairs: key/value pairs of a NRRD, with their case.
-        listed: names that follow ``LIST``, one a line.
-        size_bytes: where the voxels start, if they are in this file.
+        fields: values by field name; names are in lower case without blanks, e.g. ``spacedirections``.
+        pairs: key/value pairs of a NRRD header; the case of the keys is kept.
+        listed: names of data files that follow ``LIST``, one per line.
+        size_bytes: size of the header, which is where the voxels start if they are in the same file.
     """
 
     fields: dict[str, str]
@@ -43,10 +44,10 @@ class HeaderText:
 
 
 def read_nrrd_header(path: Path) -> HeaderText:
-    """The fields of a NRRD header, which ends at the first empty line or with the file.
+    """Return the fields of a NRRD header. The header ends at the first empty line or at the end of the file.
 
     Raises:
-        UnreadableVolume: if the file is no NRRD, or its header does not end.
+        UnreadableVolume: if the file is no NRRD file, or the header does not end within MAX_HEADER_BYTES.
     """
     lines = _Lines(path)
     mark = lines.next()
@@ -65,7 +66,7 @@ def read_nrrd_header(path: Path) -> HeaderText:
             continue
         name, colon, value = line.partition(":")
         if not colon:
-            raise unreadable(path, f"the header's line '{line[:40]}' is no field")
+            raise unreadable(path, f"the header's line '{line[:40]}' is not of the form 'name: value'")
         if value.startswith("="):
             pairs[name] = _ESCAPED.sub(lambda found: "\n" if found[1] == "n" else "\\", value[1:])
         else:
@@ -103,21 +104,22 @@ def read_meta_header(path: Path) -> HeaderText:
 
 
 def is_list(named: str) -> bool:
-    """Whether a header says that the names of its data files follow it, one a line."""
+    """Return whether the value of a header's data file field announces a list of file names, one per line."""
     return _LIST.fullmatch(named) is not None
 
 
 def sizes_of(path: Path, fields: Mapping[str, str], names: tuple[str, str], most: int) -> tuple[int, ...]:
-    """Voxels along each axis.
+    """Return the number of voxels along each axis.
 
     Args:
-        path: of the header, for messages.
-        fields: of the header.
-        names: of the fields with the number of dimensions and with the sizes, as the format writes them.
-        most: dimensions that the format allows.
+        path: path of the header, for messages.
+        fields: fields of the header.
+        names: names of the two fields that hold the number of dimensions and the sizes, as the format writes them.
+        most: largest number of dimensions that the format allows.
 
     Raises:
-        UnreadableVolume: if there are not as many sizes as dimensions, or one is below 1.
+        UnreadableVolume: if a field is absent, the number of sizes is not the number of dimensions, or a size is
+            below 1.
     """
     absent = next((name for name in names if name.lower() not in fields), None)
     if absent:
@@ -126,21 +128,23 @@ def sizes_of(path: Path, fields: Mapping[str, str], names: tuple[str, str], most
     sizes = tuple(int(size) for size in fields[names[1].lower()].split())
     if not 0 < count <= most or len(sizes) != count or min(sizes) < 1:
         raise UnreadableVolume(
-            f"'{path.name}' has {names[0]} {count} and {names[1]} {' '.join(map(str, sizes[:most]))}; as many "
-            f"sizes from 1 as dimensions are needed, at most {most}. Its header is damaged; export it again."
+            f"'{path.name}' has {names[0]} {count} and {names[1]} {' '.join(map(str, sizes[:most]))}; one size of at "
+            f"least 1 per dimension is needed, at most {most}. Its header is damaged; export it again."
         )
     return sizes
 
 
 def _add(path: Path, fields: dict[str, str], name: str, value: str) -> None:
-    """Keep a field; one that is there twice with two meanings is a damaged header, whichever a program takes."""
+    """Add a field. A field that occurs twice with different values is refused: programs differ in which they use."""
     name, value = printable(name), printable(value)
     if fields.setdefault(name, value) != value:
-        raise unreadable(path, f"its header holds the field '{name[:40]}' twice, with '{fields[name][:40]}' first")
+        raise unreadable(
+            path, f"its header holds the field '{name[:40]}' twice with different values, first '{fields[name][:40]}'"
+        )
 
 
 class _Lines:
-    """Lines of a file's start without their ends; bytes that are no UTF-8 are replaced."""
+    """The first lines of a file, without line ends; bytes that are not UTF-8 become U+FFFD."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -152,7 +156,7 @@ class _Lines:
         self.done_bytes = 0
 
     def next(self) -> str | None:
-        """The next line, None after the last."""
+        """Return the next line, or None after the last line."""
         if self.done_bytes >= len(self._start):
             if self.done_bytes >= MAX_HEADER_BYTES:
                 raise unreadable(self._path, f"its header does not end within {MAX_HEADER_BYTES} bytes")

@@ -1,6 +1,6 @@
-"""MetaImage, with its voxels in the same file (``.mha``) or beside it (``.mhd``).
+"""Reader of MetaImage files, with the voxels in the same file (``.mha``) or in data files (``.mhd``).
 
-Read here and not by ITK (see ``header_text``); the tests compare every kind of header with ITK's answer.
+ITK is not used (``header_text`` says why). The tests compare the result for every kind of header with ITK's result.
 """
 
 from __future__ import annotations
@@ -28,38 +28,40 @@ from medvlsam2.data.reading.stored_array import (
 from medvlsam2.errors import UnreadableVolume
 
 MAX_DIMENSION: Final = 10
-"""The most that MetaIO allows."""
+"""Largest number of dimensions that MetaIO, the format's own library, allows."""
 
 LENGTH_TOLERANCE: Final = 0.01
-"""How far a direction may be from length 1 before the user is told; rounding stays far below."""
+"""Largest difference of a direction's length from 1; above it the user is warned. Rounding stays far below."""
 
 _TYPES: Final = {
     "MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2", "MET_INT": "i4", "MET_UINT": "u4",
     "MET_LONG": "i4", "MET_ULONG": "u4", "MET_LONG_LONG": "i8", "MET_ULONG_LONG": "u8", "MET_FLOAT": "f4",
     "MET_DOUBLE": "f8",
 }  # fmt: skip
-"""MetaIO writes a long as 4 bytes on every system."""
+"""Element types as numpy types. MetaIO writes a long as 4 bytes on every system."""
 _SPACING: Final = ("elementspacing",)
 _SIZE: Final = ("elementsize",)
-"""How large an element is; it may be smaller than the way to the next one, which the spacing tells."""
+"""Size of an element, used if the header has no spacing. An element may be smaller than the distance to the next."""
 _ORIGIN: Final = ("offset", "origin", "position")
 _MATRIX: Final = ("transformmatrix", "rotation", "orientation")
 _BIG_ENDIAN: Final = ("binarydatabyteordermsb", "elementbyteordermsb")
 _FROM: Final = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "I": (2, 1), "S": (2, -1)}
-"""AnatomicalOrientation names the side where an axis starts: ``RAI`` grows to the left, the back and the head."""
+"""World axis and sign of each letter, in LPS. AnatomicalOrientation names the side where an axis STARTS: the axes of
+``RAI`` run from right to left, from front to back and from feet to head."""
 
 
 def read_metaimage(path: Path, max_ratio: float | None = None, *, geometry_only: bool = False) -> StoredArray:
     """Read one 3-D MetaImage.
 
     Args:
-        path: ``.mha``, or ``.mhd`` with its data files beside it.
+        path: ``.mha`` file, or ``.mhd`` file with its data files beside it.
         max_ratio: see :func:`medvlsam2.data.reading.formats.voxel_stream.read_voxels`.
-        geometry_only: leave the voxels unread: all are 0, and take no memory.
+        geometry_only: read the header alone: all voxels are 0 and take no memory.
 
     Raises:
-        UnreadableVolume: if it is no MetaImage, damaged, truncated, not 3-D, or names data files outside its folder.
-        VolumeTooLarge: if it does not fit the memory budget.
+        UnreadableVolume: if the file is no MetaImage file, damaged, truncated or not 3-D, or names data files outside
+            its folder.
+        VolumeTooLarge: if the volume does not fit the memory budget.
     """
     header = read_meta_header(path)
     fields = header.fields
@@ -73,7 +75,7 @@ def read_metaimage(path: Path, max_ratio: float | None = None, *, geometry_only:
         raise unreadable(path, error) from None
     local = fields["elementdatafile"].upper() == "LOCAL"
     if local and 0 < header_bytes < header.size_bytes:
-        raise unreadable(path, f"its HeaderSize is {header_bytes}, its header has {header.size_bytes} bytes")
+        raise unreadable(path, f"its HeaderSize is {header_bytes}, but its header has {header.size_bytes} bytes")
     parts = data_files.meta_parts(path, header)
     data_files.require_even_parts(path, fields["elementdatafile"], parts, sizes)
     voxels = StoredVoxels(
@@ -93,7 +95,7 @@ def read_metaimage(path: Path, max_ratio: float | None = None, *, geometry_only:
 
 
 def _placed(path: Path, fields: dict[str, str], dimension: int) -> tuple[Float[np.ndarray, "4 4"], list[str]]:
-    """The affine, and what is doubtful of it."""
+    """Return the affine (``_ijk`` to ``_ras`` mm), and warnings about fields that leave it uncertain."""
     warnings = []
     spacing = _numbers(fields, _SPACING, dimension)
     spacing = _numbers(fields, _SIZE, dimension) if spacing is None else spacing
@@ -106,8 +108,8 @@ def _placed(path: Path, fields: dict[str, str], dimension: int) -> tuple[Float[n
     if np.abs(lengths - 1).max() > LENGTH_TOLERANCE:
         shown = " x ".join(f"{length:.4g}" for length in lengths)
         warnings.append(
-            f"The MetaImage header's TransformMatrix has directions of length {shown}, 1 is needed: voxel sizes were "
-            "multiplied by it, as ITK does."
+            f"The MetaImage header's TransformMatrix has directions of length {shown}; length 1 is needed. The voxel "
+            "sizes were multiplied by these lengths, as ITK does."
         )
     origin = _numbers(fields, _ORIGIN, dimension)
     affine_lps = np.eye(4)
@@ -126,20 +128,22 @@ def _placed(path: Path, fields: dict[str, str], dimension: int) -> tuple[Float[n
 
 
 def _side_warnings(letters: str, affine_lps: Float[np.ndarray, "4 4"], *, has_matrix: bool) -> list[str]:
-    """Say where the sides are not known, or told in two ways: the matrix is used, as ITK does."""
-    told = _told_axes(letters.upper())
-    if told is None and has_matrix:
+    """Return a warning if the sides are not known, or if the letters and the matrix contradict each other.
+
+    The matrix is used in each case, as ITK does.
+    """
+    lettered_axes = _axes_of_letters(letters.upper())
+    if lettered_axes is None and has_matrix:
         return []
-    used = geometry.closest_axes(affine_lps)
-    if told == used:
+    if lettered_axes == geometry.closest_axes(affine_lps):
         return []
-    said = f"says '{letters[:10]}' in AnatomicalOrientation but " if told else ""
-    why = said + ("another orientation in its TransformMatrix" if has_matrix else "holds no TransformMatrix")
+    lettered = f"says '{letters[:10]}' in AnatomicalOrientation but " if lettered_axes else ""
+    why = lettered + ("another orientation in its TransformMatrix" if has_matrix else "holds no TransformMatrix")
     return [length_units.NO_SIDES.format(format="The MetaImage", why=why)]
 
 
-def _told_axes(letters: str) -> tuple[tuple[int, int], ...] | None:
-    """World axis and sign of each array axis in LPS, from three letters; None where they are no orientation."""
+def _axes_of_letters(letters: str) -> tuple[tuple[int, int], ...] | None:
+    """Return the world axis and the sign of each array axis in LPS; None if the letters are no orientation."""
     axes = tuple(_FROM[letter] for letter in letters if letter in _FROM)
     whole = len(axes) == len(letters) == 3 and len({axis for axis, _ in axes}) == 3
     return axes if whole else None
@@ -153,13 +157,17 @@ def _scale_warnings(fields: dict[str, str]) -> list[str]:
     if (slope, offset) == (1.0, 0.0):
         return []
     return [
-        f"The MetaImage header asks for values times {slope:g} plus {offset:g}: they were taken as stored, "
+        f"The MetaImage header asks for values times {slope:g} plus {offset:g}: the values were taken as stored, "
         "as ITK and 3D Slicer do."
     ]
 
 
 def _numbers(fields: dict[str, str], keys: tuple[str, ...], count: int) -> Float[np.ndarray, " n"] | None:
-    """What these fields say, which are names of one thing and must hold that many numbers; None without any."""
+    """Return the numbers of a field that may have several names; None if no name is present.
+
+    Raises:
+        ValueError: if a field does not hold ``count`` numbers, or two of the names hold different numbers.
+    """
     found = [[float(word) for word in fields[key].split()] for key in keys if key in fields]
     if not found:
         return None

@@ -1,7 +1,8 @@
-"""NIfTI-1 and NIfTI-2 in one file, compressed or not: its first bytes decide, not its name.
+"""Reader of NIfTI-1 and NIfTI-2 files. The first bytes decide about the version and the compression, not the name.
 
-nibabel understands the header, because ITK makes a sheared affine orthogonal without saying so and fills a truncated
-file with garbage. It gets the bytes of the header alone: it would unpack a header's extensions of any size.
+nibabel interprets the header. ITK is not used: ITK makes a sheared affine orthogonal without a warning, and fills a
+truncated file with arbitrary values. nibabel receives the bytes of the header alone, because it would also decompress
+the header's extensions, whatever their size is.
 """
 
 from __future__ import annotations
@@ -38,18 +39,22 @@ from medvlsam2.data.reading.stored_array import (
 from medvlsam2.errors import UnreadableVolume
 
 QFORM_TOLERANCE_MM: Final = 1.0
-"""How far a NIfTI's two orientations may place one corner of the volume apart before the user is told."""
+"""Largest distance between a corner of the volume by the sform and by the qform; above it the user is warned.
+
+One millimetre is about one voxel of a CT."""
 SIZE_TOLERANCE: Final = 0.01
-"""Share by which the voxel sizes of the header and of its affine may differ before the user is told."""
+"""Largest relative difference between the header's voxel sizes and those of its affine; above it the user is warned.
+
+Rounding to single precision stays far below 1 %."""
 MAX_OFFSET_BYTES: Final = 2**26
-"""Where the voxels may start at the latest: extensions of real files take some MB."""
+"""Largest offset of the voxels in bytes. The extensions before the voxels take some MB in real files."""
 
 _HEADERS: Final[dict[int, Any]] = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
 """Header classes by the first number of the file, which is their size in bytes."""
 _PAIR_MAGIC: Final = (b"ni1", b"ni2")
 _HEADER_ERRORS: Final = (*STREAM_ERRORS, ImageFileError, HeaderDataError)
-_TURNS: Final = (-1.0, 0.0, 1.0)
-"""What ``qfac`` may be; 0 stands for 1."""
+_QFAC_VALUES: Final = (-1.0, 0.0, 1.0)
+"""Allowed values of ``qfac``, the sign of the third axis; 0 stands for 1."""
 _UNIT_NAMES: Final = {1: "metre", 3: "micron"}
 
 
@@ -59,11 +64,11 @@ def read_nifti(path: Path, max_ratio: float | None = None, *, geometry_only: boo
     Args:
         path: the file.
         max_ratio: see :func:`medvlsam2.data.reading.formats.voxel_stream.read_voxels`.
-        geometry_only: leave the voxels unread: all are 0, and take no memory.
+        geometry_only: read the header alone: all voxels are 0 and take no memory.
 
     Raises:
-        UnreadableVolume: if it is no NIfTI, damaged, truncated or not 3-D.
-        VolumeTooLarge: if it does not fit the memory budget.
+        UnreadableVolume: if the file is no NIfTI file, damaged, truncated or not 3-D.
+        VolumeTooLarge: if the volume does not fit the memory budget.
     """
     packed, block = _header_block(path)
     kind = _HEADERS[_header_size(block)]
@@ -85,7 +90,7 @@ def read_nifti(path: Path, max_ratio: float | None = None, *, geometry_only: boo
         )
     if not len(block) <= offset_bytes <= MAX_OFFSET_BYTES:
         raise unreadable(
-            path, f"its voxels start at byte {offset_bytes}, {len(block)} to {MAX_OFFSET_BYTES} is allowed"
+            path, f"its voxels start at byte {offset_bytes}; {len(block)} to {MAX_OFFSET_BYTES} is allowed"
         )
     scaling = (1.0 if slope is None else float(slope), 0.0 if inter is None else float(inter))
     voxels = StoredVoxels(
@@ -112,16 +117,16 @@ def read_nifti(path: Path, max_ratio: float | None = None, *, geometry_only: boo
 
 
 def is_first_version(path: Path) -> bool:
-    """Whether a file that is a NIfTI is of version 1: ITK does not know version 2.
+    """Return whether a NIfTI file is of version 1; ITK cannot read version 2.
 
     Raises:
-        UnreadableVolume: if it is no NIfTI.
+        UnreadableVolume: if the file is no NIfTI file.
     """
     return len(_header_block(path)[1]) == min(_HEADERS)
 
 
 def _header_block(path: Path) -> tuple[bool, bytes]:
-    """Whether the file is compressed, and the bytes of its header."""
+    """Return whether the file is compressed, and the bytes of its header."""
     try:
         start = causes.first_bytes(path)
     except OSError as error:
@@ -152,71 +157,71 @@ def _header_block(path: Path) -> tuple[bool, bytes]:
 
 
 def _header_size(block: bytes) -> int:
-    """The first number of the file, in whichever byte order is one of a header; 0 for neither."""
+    """Return the first number of the file, which is the size of a NIfTI header in one of the byte orders; else 0."""
     sizes = [int.from_bytes(block[:4], order) for order in ("little", "big")]
     return next((size for size in sizes if size in _HEADERS), 0)
 
 
 def _warnings(header: nib.Nifti1Header, stored: nib.Nifti1Header, shape: tuple[int, int, int]) -> list[str]:
-    """Say where sides, sizes or units are not certain.
+    """Return the warnings about sides, voxel sizes and units that are not certain.
 
     Args:
-        header: as nibabel mended it.
-        stored: as it is in the file.
-        shape: of the volume.
+        header: the header with nibabel's corrections.
+        stored: the header as it is in the file.
+        shape: shape of the volume.
     """
-    told = _field_warnings(header, stored)
+    warnings = _field_warnings(header, stored)
     sform, qform = int(header["sform_code"]), int(header["qform_code"])
     if not sform and not qform:
-        told.append(length_units.NO_SIDES.format(format="The NIfTI", why="holds no orientation"))
+        warnings.append(length_units.NO_SIDES.format(format="The NIfTI", why="holds no orientation"))
     sizes = np.asarray(stored["pixdim"][1:4], dtype=np.float64)
     if not sform and not (np.isfinite(sizes) & (sizes != 0)).all():
-        told.append(length_units.NO_SPACING.format(format="The NIfTI"))
+        warnings.append(length_units.NO_SPACING.format(format="The NIfTI"))
     if sform and qform:
         forms = nifti_place.forms(header)
         gap_mm = _gap_mm(forms[0], forms[1], shape) * nifti_place.mm_per_unit(stored) if len(forms) == 2 else 0.0
         if len(forms) < 2 or not np.isfinite(gap_mm):
-            told.append("The NIfTI header's qform is damaged: the sform is used.")
+            warnings.append("The NIfTI header's qform is damaged: the sform is used.")
         elif gap_mm > QFORM_TOLERANCE_MM:
-            told.append(f"The NIfTI header's sform and qform differ by up to {gap_mm:.1f} mm: the sform is used.")
+            warnings.append(f"The NIfTI header's sform and qform differ by up to {gap_mm:.1f} mm: the sform is used.")
     elif sform:
-        told += _size_warnings(np.asarray(header.get_sform(), dtype=np.float64), sizes)
+        warnings += _size_warnings(np.asarray(header.get_sform(), dtype=np.float64), sizes)
     unit = _UNIT_NAMES.get(int(stored["xyzt_units"]) & nifti_place.UNIT_OF_LENGTH)
     if unit:
-        told.append(length_units.CONVERTED.format(format="The NIfTI", unit=unit))
-    return told
+        warnings.append(length_units.CONVERTED.format(format="The NIfTI", unit=unit))
+    return warnings
 
 
 def _field_warnings(header: nib.Nifti1Header, stored: nib.Nifti1Header) -> list[str]:
-    """Say where a field holds what the standard does not allow, so that programs understand it in different ways."""
-    told = []
+    """Return the warnings about values that the NIfTI standard does not allow; programs interpret them differently."""
+    warnings = []
     for name in ("sform_code", "qform_code"):
         if int(header[name]) != int(stored[name]):
-            told.append(f"The NIfTI header's {name} is {int(stored[name])}, an unknown one: it was taken as 0.")
-    turn = float(stored["pixdim"][0])
+            warnings.append(f"The NIfTI header's {name} is {int(stored[name])}, an unknown code: it was taken as 0.")
+    qfac = float(stored["pixdim"][0])
     by_qform = bool(int(header["qform_code"])) and not int(header["sform_code"])
-    if by_qform and turn not in _TURNS:
-        told.append(length_units.NO_SIDES.format(format="The NIfTI", why=f"has the qfac {turn:g}, not 1 or -1"))
+    if by_qform and qfac not in _QFAC_VALUES:
+        warnings.append(length_units.NO_SIDES.format(format="The NIfTI", why=f"has the qfac {qfac:g}, not 1 or -1"))
     sizes = np.asarray(stored["pixdim"][1:4], dtype=np.float64)
     if not (np.isfinite(sizes) & (sizes > 0)).all():
         shown = " x ".join(f"{size:.4g}" for size in sizes)
-        told.append(
-            f"The NIfTI header's voxel size is {shown}, numbers above 0 are needed: 3D Slicer and ITK-SNAP may show "
+        warnings.append(
+            f"The NIfTI header's voxel size is {shown}; numbers above 0 are needed. 3D Slicer and ITK-SNAP may show "
             "the scan in another size, or mirrored."
         )
         if by_qform and (sizes < 0).any():
-            told.append(length_units.NO_SIDES.format(format="The NIfTI", why="has a voxel size below 0"))
+            warnings.append(length_units.NO_SIDES.format(format="The NIfTI", why="has a voxel size below 0"))
     slope, inter = float(stored["scl_slope"]), float(stored["scl_inter"])
     if slope == 0 and np.isfinite(inter) and inter:
-        told.append(
+        warnings.append(
             f"The NIfTI header has the intercept {inter:g} without a slope: values were taken as stored, as the "
-            "standard says. 3D Slicer and ITK-SNAP add it."
+            "standard says. 3D Slicer and ITK-SNAP add the intercept."
         )
-    return told
+    return warnings
 
 
 def _gap_mm(first: Float[np.ndarray, "4 4"], second: Float[np.ndarray, "4 4"], shape: tuple[int, int, int]) -> float:
-    """How far two affines place one corner of the volume apart."""
+    """Return the largest distance between a corner of the volume by the first affine and by the second affine."""
     corners = np.indices((2, 2, 2)).reshape(3, 8).T * (np.array(shape) - 1)
     gaps = geometry.ijk_to_ras(corners, np.asarray(first, dtype=np.float64)) - geometry.ijk_to_ras(
         corners, np.asarray(second, dtype=np.float64)
@@ -229,4 +234,4 @@ def _size_warnings(sform: Float[np.ndarray, "4 4"], sizes: Float[np.ndarray, " 3
     if not (np.isfinite(sizes) & (sizes > 0)).all() or np.allclose(used, sizes, rtol=SIZE_TOLERANCE, atol=0):
         return []
     both = [" x ".join(f"{size:.4g}" for size in three) for three in (sizes, used)]
-    return [f"The NIfTI header's voxel size is {both[0]}, its sform's {both[1]}: the sform is used."]
+    return [f"The NIfTI header's voxel size is {both[0]}, that of its sform {both[1]}: the sform is used."]

@@ -1,6 +1,6 @@
-"""NRRD, with its voxels in the same file or beside it; also Slicer's segmentations (``.seg.nrrd``).
+"""Reader of NRRD files, with the voxels in the same file or in data files; also of Slicer's ``.seg.nrrd``.
 
-Read here and not by ITK (see ``header_text``); the tests compare every kind of header with ITK's answer.
+ITK is not used (``header_text`` says why). The tests compare the result for every kind of header with ITK's result.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from medvlsam2.data.reading.stored_array import (
 from medvlsam2.errors import UnreadableVolume
 
 MAX_DIMENSION: Final = 16
-"""The most that the format allows."""
+"""Largest number of dimensions that the NRRD format allows."""
 
 _TYPES: Final = {
     **dict.fromkeys(("signed char", "int8", "int8_t"), "i1"),
@@ -57,7 +57,7 @@ _TO_LPS: Final = {
     **dict.fromkeys(("right-anterior-superior", "ras"), (-1.0, -1.0)),
     **dict.fromkeys(("left-anterior-superior", "las"), (1.0, -1.0)),
 }
-"""Signs of x and y that turn a patient space into LPS. Any other space knows no patient."""
+"""Signs of x and y that turn a patient space into LPS. In any other space left and right are not known."""
 _RANGE_KINDS: Final = frozenset(("list", "vector", "point", "scalar", "stub", "rgb-color", "rgba-color", "complex"))
 _VECTOR: Final = re.compile(r"none|\(([^()]*)\)", re.IGNORECASE)
 _RANGE_ENDINGS: Final = ("-vector", "-color", "-matrix", "-normal", "-gradient", "-quaternion")
@@ -67,13 +67,14 @@ def read_nrrd(path: Path, max_ratio: float | None = None, *, geometry_only: bool
     """Read one 3-D NRRD.
 
     Args:
-        path: ``.nrrd``, or ``.nhdr`` with its data files beside it.
+        path: ``.nrrd`` file, or ``.nhdr`` file with its data files beside it.
         max_ratio: see :func:`medvlsam2.data.reading.formats.voxel_stream.read_voxels`.
-        geometry_only: leave the voxels unread: all are 0, and take no memory.
+        geometry_only: read the header alone: all voxels are 0 and take no memory.
 
     Raises:
-        UnreadableVolume: if it is no NRRD, damaged, truncated, not 3-D, or names data files outside its folder.
-        VolumeTooLarge: if it does not fit the memory budget.
+        UnreadableVolume: if the file is no NRRD file, damaged, truncated or not 3-D, or names data files outside its
+            folder.
+        VolumeTooLarge: if the volume does not fit the memory budget.
     """
     header = read_nrrd_header(path)
     fields = header.fields
@@ -109,7 +110,7 @@ def read_nrrd(path: Path, max_ratio: float | None = None, *, geometry_only: bool
 
 
 def _skips(fields: dict[str, str]) -> tuple[int, int]:
-    """Lines and bytes to pass over; -1 bytes for all before the last ones."""
+    """Return the number of lines and bytes to skip; -1 bytes means that the voxels are the last bytes of the file."""
     lines, count = (int(fields.get(name, 0)) for name in ("lineskip", "byteskip"))
     if lines < 0 or count < -1:
         raise ValueError(f"its line skip is {lines} and its byte skip {count}, numbers from 0 are needed")
@@ -117,7 +118,7 @@ def _skips(fields: dict[str, str]) -> tuple[int, int]:
 
 
 def _domain_axes(path: Path, fields: dict[str, str], sizes: tuple[int, ...]) -> list[int]:
-    """Numbers of the axes that lie in space; another axis may hold one value only."""
+    """Return the numbers of the axes that lie in space, and refuse any other axis with more than one value."""
     kinds = fields.get("kinds", "").lower().split()
     ranges = {axis for axis, kind in enumerate(kinds) if _is_range(kind)}
     directions = _vectors(fields.get("spacedirections", ""))
@@ -133,7 +134,7 @@ def _is_range(kind: str) -> bool:
 def _placed(
     path: Path, fields: dict[str, str], axes: list[int], sizes: tuple[int, ...]
 ) -> tuple[Float[np.ndarray, "4 4"], list[str]]:
-    """The affine, and what is doubtful of it."""
+    """Return the affine (``_ijk`` to ``_ras`` mm), and warnings about fields that leave it uncertain."""
     space = fields.get("space", "").lower()
     patient = space.removesuffix("-time") if space.endswith("-time") else space
     patient = patient[:-1] if patient in ("rast", "last", "lpst") else patient
@@ -166,7 +167,10 @@ def _placed(
 
 
 def _as_itk_rounds(affine_lps: Float[np.ndarray, "4 4"]) -> None:
-    """Take each direction apart and together again: ITK does, and then both give the same last bit."""
+    """Divide each direction into length and unit vector and multiply them again, in place.
+
+    ITK does the same. The rounding of these two steps makes the affine equal to ITK's in its last bit.
+    """
     for column in range(3):
         x, y, z = affine_lps[:3, column]
         size = np.sqrt(x * x + y * y + z * z)
@@ -177,7 +181,10 @@ def _as_itk_rounds(affine_lps: Float[np.ndarray, "4 4"]) -> None:
 def _placed_by_axes(
     affine_lps: Float[np.ndarray, "4 4"], fields: dict[str, str], axes: list[int], sizes: tuple[int, ...]
 ) -> list[str]:
-    """Fill the affine from the older fields, one number for each axis; says what is missing."""
+    """Fill the affine from the older fields with one number per axis; return warnings about missing fields.
+
+    An axis starts at ``axismins``: at the centre of the first voxel if the samples are nodes, else at its edge.
+    """
     spacings, lows, highs = (_numbers(fields.get(name, "")) for name in ("spacings", "axismins", "axismaxs"))
     centers = (fields.get("centers") or fields.get("centerings") or "").lower().split()
     missing = False
@@ -198,22 +205,22 @@ def _placed_by_axes(
 def _convert_units(
     affine_lps: Float[np.ndarray, "4 4"], fields: dict[str, str], axes: list[int], *, by_space: bool
 ) -> list[str]:
-    """Turn the affine to mm, and say so."""
+    """Convert the affine to mm in place, and return warnings about it."""
     units = shlex.split(fields.get("spaceunits" if by_space else "units", ""))
     units = units[:3] if by_space else [units[axis] for axis in axes if axis < len(units)]
-    told: dict[str, None] = {}
+    warnings: dict[str, None] = {}
     for row, unit in enumerate(units):
         mm = length_units.mm_per_unit(unit)
         if mm is None:
-            told[length_units.UNKNOWN_UNIT.format(format="The NRRD", unit=unit[:20])] = None
+            warnings[length_units.UNKNOWN_UNIT.format(format="The NRRD", unit=unit[:20])] = None
         elif mm != 1:
             affine_lps[row] *= mm
-            told[length_units.CONVERTED.format(format="The NRRD", unit=unit)] = None
-    return list(told)
+            warnings[length_units.CONVERTED.format(format="The NRRD", unit=unit)] = None
+    return list(warnings)
 
 
 def _vectors(text: str) -> list[list[float] | None]:
-    """``(1,0,0) none (0,0,2)`` as lists of numbers, None for ``none``."""
+    """Parse vectors such as ``(1,0,0) none (0,0,2)`` to lists of numbers; ``none`` becomes None."""
     if _VECTOR.sub("", text).strip():
         raise ValueError(f"'{text[:40]}' is no list of vectors")
     found = [match[1] for match in _VECTOR.finditer(text)]
@@ -221,7 +228,7 @@ def _vectors(text: str) -> list[list[float] | None]:
 
 
 def _three(vector: list[float] | None) -> list[float]:
-    """The numbers of a vector that lie in space."""
+    """Return the first three numbers of a vector: its part in space."""
     if vector is None or len(vector) < 3:
         raise ValueError("its space directions and origin need 3 numbers each")
     return vector[:3]

@@ -1,7 +1,8 @@
-"""Voxels out of files, a part at a time and never more than the header promises.
+"""Reading of voxels from files in parts, and never more voxels than the header promises.
 
-All encodings of NIfTI, NRRD and MetaImage go through here, so that every format has the same limits: memory is
-checked before it is taken, a compressed stream is read no further than the voxels go, and one that goes on is refused.
+NIfTI, NRRD and MetaImage use this module for all encodings, so that every format has the same limits. The memory is
+checked before it is allocated. A compressed stream is read only as far as the voxels go. A stream that holds more
+than the promised voxels is refused.
 """
 
 from __future__ import annotations
@@ -26,23 +27,23 @@ from medvlsam2.data.reading.stored_array import unreadable
 from medvlsam2.errors import UnreadableVolume
 
 READ_AT_ONCE_BYTES: Final = 2**24
-"""A whole volume asked for at once takes three times its memory in gzip."""
+"""Bytes per read (16 MiB). A read of a whole volume at once makes gzip take three times the volume's memory."""
 
 MAX_DEFLATE_RATIO: Final = 1032
-"""No byte of a deflated stream becomes more than this many: a file that is shorter cannot hold its voxels."""
+"""Most bytes that one byte of a deflated stream can become: a shorter file cannot hold its voxels."""
 
 MAX_SCAN_RATIO: Final = 200.0
-"""How much smaller than its voxels a compressed scan may be: 138 real ones shrink 1.4 to 6.8 times, zeros 1,000 times.
+"""Largest ratio of a scan's size to its compressed size. 138 real scans have ratios of 1.4 to 6.8, zeros about 1,000.
 
-Real label maps shrink up to 800 times, so that this bound is not for them."""
+The bound is not used for label maps: real label maps have ratios up to 800."""
 RATIO_FROM_BYTES: Final = 2**26
-"""Scans smaller than this do no harm, however much they shrink."""
+"""Size of the voxels from which MAX_SCAN_RATIO holds. Smaller scans take little memory whatever their ratio is."""
 
 MAX_TEXT_VOXELS: Final = 2**24
-"""Voxels written as text are for small examples: each takes some 60 bytes while it is read."""
+"""Most voxels that may be written as text. Each takes some 60 bytes of memory while it is read: 1 GiB in all."""
 
 MAX_WORD_BYTES: Final = 64
-"""The longest number with the blanks beside it."""
+"""Most bytes of one number in a text file, with the blanks beside it."""
 
 STREAM_ERRORS: Final = (OSError, EOFError, ValueError, OverflowError, MemoryError, zlib.error)
 
@@ -63,15 +64,15 @@ class StoredVoxels:
     """Where the voxels of a scan are, and how they are written.
 
     Args:
-        header: file that says so, for messages.
+        header: file that holds the header, for messages.
         parts: files with equal shares of the voxels, in order.
         dtype: type and byte order of one voxel.
-        count: number of voxels.
-        encoding: of each part.
+        count: number of voxels in all parts.
+        encoding: encoding of each part.
         start_bytes: where the encoded voxels start in each part.
-        skip_lines: lines to pass over after that.
-        skip_bytes: bytes to pass over after decoding; -1 means that the voxels are the end of the file.
-        scaled: whether the values will be scaled to real numbers after reading.
+        skip_lines: lines to skip after ``start_bytes``.
+        skip_bytes: bytes to skip after decoding; -1 means that the voxels are the last bytes of the file.
+        scaled: whether the caller will scale the values to real numbers, which takes 8 bytes per voxel.
     """
 
     header: Path
@@ -91,15 +92,16 @@ class StoredVoxels:
 
 
 def read_voxels(voxels: StoredVoxels, max_ratio: float | None = None) -> Shaped[np.ndarray, " n"]:
-    """All voxels in the order of the file.
+    """Return all voxels in the order of the file.
 
     Args:
-        voxels: where they are.
-        max_ratio: how much smaller than its voxels a compressed file of RATIO_FROM_BYTES may be; None for any.
+        voxels: where the voxels are.
+        max_ratio: largest ratio of the voxels' size to the compressed size, for voxels of at least RATIO_FROM_BYTES;
+            None for no bound.
 
     Raises:
-        UnreadableVolume: if the files are shorter than their header promises, a compressed one also if it is longer.
-        VolumeTooLarge: if there are more voxels than fit the memory budget.
+        UnreadableVolume: if the files are shorter than their header promises, or a compressed file is longer.
+        VolumeTooLarge: if the voxels do not fit the memory budget.
     """
     absent = absent_part(voxels.parts)
     if absent:
@@ -122,7 +124,7 @@ def read_voxels(voxels: StoredVoxels, max_ratio: float | None = None) -> Shaped[
 
 
 def _in_words(error: BaseException) -> BaseException | str:
-    """The system's own words for a file that cannot be opened hold its path."""
+    """Return the system's reason for a failed open without the path, which the error's own text holds."""
     reason = getattr(error, "strerror", None)
     return str(reason) if reason else error
 
@@ -139,14 +141,14 @@ def _require_size(voxels: StoredVoxels, max_ratio: float | None) -> None:
     if packed and max_ratio and voxels.size_bytes >= RATIO_FROM_BYTES and there * max_ratio < voxels.size_bytes:
         raise UnreadableVolume(
             f"'{voxels.header.name}' holds {there} bytes for {voxels.size_bytes} bytes of voxels, a ratio of "
-            f"{voxels.size_bytes / max(1, there):.0f}; at most {max_ratio:.0f} is allowed, for no CT shrinks so much. "
-            "Export it again."
+            f"{voxels.size_bytes / max(1, there):.0f}; at most {max_ratio:.0f} is allowed, because no CT compresses "
+            "so well. Export it again."
         )
 
 
 @contextmanager
 def _decoded(voxels: StoredVoxels, part: Path, size_bytes: int) -> Iterator[io.BufferedIOBase]:
-    """The bytes of one part's voxels."""
+    """Yield a stream with the decoded bytes of one part, at its first voxel."""
     with part.open("rb") as file:
         start = voxels.start_bytes
         if voxels.skip_bytes < 0:
@@ -167,18 +169,18 @@ def _decoded(voxels: StoredVoxels, part: Path, size_bytes: int) -> Iterator[io.B
 
 
 class ZlibFile(io.RawIOBase):
-    """A zlib or gzip stream that is inflated no further than is asked for."""
+    """A zlib or gzip stream that is decompressed only as far as the reader asks."""
 
     def __init__(self, file: io.BufferedIOBase) -> None:
         self._file = file
         self._engine = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
 
     def readable(self) -> bool:
-        """It is there to be read."""
+        """Return True: the stream can be read."""
         return True
 
     def readinto(self, room: Any) -> int:
-        """Fill a part of the room; 0 at the end of the stream."""
+        """Fill the buffer or a part of it, and return the number of bytes; 0 at the end of the stream."""
         while not self._engine.eof:
             packed = self._engine.unconsumed_tail or self._file.read(READ_AT_ONCE_BYTES)
             plain = self._engine.decompress(packed, len(room))
@@ -208,13 +210,13 @@ def _fill(room: memoryview, file: io.BufferedIOBase) -> None:
 
 
 def _require_end(voxels: StoredVoxels, file: io.BufferedIOBase) -> None:
-    """Refuse a stream that holds more than the header says; nothing of the rest is unpacked but one byte."""
+    """Refuse a stream that holds more voxels than the header says; at most one more byte is decompressed."""
     try:
         more = file.read(1)
     except gzip.BadGzipFile as error:
         if "Not a gzipped file" not in str(error):
             raise
-        return  # bytes after the stream that are no stream: gzip itself passes over them
+        return  # bytes after the end of the gzip stream: the gzip program ignores them too
     if more:
         raise UnreadableVolume(
             f"'{voxels.header.name}' holds more voxels than its header says ({voxels.count}). "
@@ -233,7 +235,7 @@ def _read_text(voxels: StoredVoxels) -> Shaped[np.ndarray, " n"]:
 
 
 def _text_part(voxels: StoredVoxels, part: Path, count: int) -> Shaped[np.ndarray, " n"]:
-    """The voxels of one file, as text."""
+    """Return the voxels of one file that holds them as text."""
     with _decoded(voxels, part, 0) as file:
         content = file.read(count * MAX_WORD_BYTES)
     if voxels.encoding is Encoding.HEX:
