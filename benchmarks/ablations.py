@@ -43,7 +43,7 @@ from medvlsam2.evaluation.measurement import Measurement, rows
 from medvlsam2.evaluation.metrics import Mask, dice
 from medvlsam2.evaluation.run import evaluate
 from medvlsam2.evaluation.scans import FIRST_PHANTOM_SEED, LabelledScan, draw_phantom, list_scans, read_scan
-from medvlsam2.evaluation.words import measurable
+from medvlsam2.evaluation.words import large_enough
 from medvlsam2.model import builders, checkpoint
 from medvlsam2.model.checkpoint import LoadedModel
 from medvlsam2.model.medvlsam2 import MedVLSAM2
@@ -108,7 +108,7 @@ def all_at_once(staged: TrainConfig) -> TrainConfig:
 
 def measure_prompts(engine: Engine, scan: LabelledScan) -> Iterator[tuple[str, Measurement]]:
     """Dice of the structures of a scan by each way of asking for them."""
-    truth = measurable(scan.truth)
+    truth = large_enough(scan.truth)
     if not truth:
         return
     asked = [ways_of_asking(key, mask) for key, mask in truth.items()]

@@ -39,7 +39,7 @@ MIN_SCANS = 3
 
 
 @dataclass(frozen=True)
-class Looked:
+class Inspected:
     """One phantom."""
 
     strengths: dict[str, float]
@@ -61,38 +61,38 @@ def main() -> None:
     with ProcessPoolExecutor(
         options.workers, get_context("spawn"), initializer=partial(torch.set_num_threads, 1)
     ) as pool:
-        looked = list(pool.map(partial(_look, options.model), seeds))
+        inspected = list(pool.map(partial(_inspect, options.model), seeds))
     path = options.model / "metadata.json"
     metadata = json.loads(path.read_text(encoding="utf-8"))
     if options.fit:
-        metadata["finding_thresholds"] = fitted(looked)
+        metadata["finding_thresholds"] = fitted(inspected)
         metadata["findings"] = list(metadata["finding_thresholds"])
         path.write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
-    print(f"{len(looked)} phantoms, seeds {seeds.start} to {seeds.stop - 1}")
+    print(f"{len(inspected)} phantoms, seeds {seeds.start} to {seeds.stop - 1}")
     print("| finding | threshold | found | missed | invented | F1 |\n|---|--:|--:|--:|--:|--:|")
     for key in KEYS:
         threshold = metadata.get("finding_thresholds", {}).get(key, np.inf)
-        found, missed, invented = counts(looked, key, threshold)
+        found, missed, invented = counts(inspected, key, threshold)
         print(f"| {key} | {threshold:.2f} | {found} | {missed} | {invented} | {f1(found, missed, invented):.2f} |")
 
 
-def fitted(looked: Sequence[Looked]) -> dict[str, float]:
+def fitted(inspected: Sequence[Inspected]) -> dict[str, float]:
     """The threshold with the best F1 of each finding for which it is good enough: midway to the next weaker scan."""
     thresholds: dict[str, float] = {}
     for key in KEYS:
-        seen = sorted({one.strengths[key] for one in looked if np.isfinite(one.strengths.get(key, -np.inf))})
+        seen = sorted({one.strengths[key] for one in inspected if np.isfinite(one.strengths.get(key, -np.inf))})
         middles = [(low + high) / 2 for low, high in pairwise(seen)]
-        scores = {middle: f1(*counts(looked, key, middle)) for middle in middles if middle > 0}
+        scores = {middle: f1(*counts(inspected, key, middle)) for middle in middles if middle > 0}
         best = max(scores, key=lambda middle: scores[middle], default=None)
-        if best is not None and scores[best] >= MIN_F1 and sum(key in one.true for one in looked) >= MIN_SCANS:
+        if best is not None and scores[best] >= MIN_F1 and sum(key in one.true for one in inspected) >= MIN_SCANS:
             thresholds[key] = round(best, 3)
     return thresholds
 
 
-def counts(looked: Sequence[Looked], key: str, threshold: float) -> tuple[int, int, int]:
+def counts(inspected: Sequence[Inspected], key: str, threshold: float) -> tuple[int, int, int]:
     """Scans in which a finding is found, missed and invented."""
-    told = [one.strengths.get(key, -np.inf) >= threshold for one in looked]
-    true = [key in one.true for one in looked]
+    told = [one.strengths.get(key, -np.inf) >= threshold for one in inspected]
+    true = [key in one.true for one in inspected]
     pairs = Counter(zip(told, true, strict=True))
     return pairs[True, True], pairs[False, True], pairs[True, False]
 
@@ -102,11 +102,11 @@ def f1(found: int, missed: int, invented: int) -> float:
     return 2 * found / max(2 * found + missed + invented, 1)
 
 
-def _look(model: Path, seed: int) -> Looked:
+def _inspect(model: Path, seed: int) -> Inspected:
     scan = draw_phantom(seed)
     assert scan.facts is not None
     strengths = Engine(model).session(scan.volume).finding_strengths(KEYS)
-    return Looked(strengths, frozenset(key for one in scan.facts.lesions if (key := finding_key(one)) is not None))
+    return Inspected(strengths, frozenset(key for one in scan.facts.lesions if (key := finding_key(one)) is not None))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ that neither side has seen, the second and tenth add clicks on the same slice, n
 "shown" is when the mask of the clicked slice is there (the host has no such moment: its answer is the whole volume),
 "done" when the volume is. Ours goes both ways from the click, the host's only forward, so whole volumes are also given
 per slice that was propagated to. Objects do not end early here: with random weights they would end at once. For the
-same reason much of what is found is small, and ours looks at it twice (``--one-look`` leaves that out). Several
+same reason much of what is found is small, and ours segments it in two views (``--one-view`` leaves that out). Several
 objects lie far apart and are compared with the mean of each alone, where the features of all are known; "unseen" is
 before, when those of the parts that they lie in are yet to be made.
 """
@@ -40,7 +40,7 @@ from medvlsam2.data.volume_files import write_volume
 from medvlsam2.model import builders, checkpoint
 from medvlsam2.model.propagation import propagate
 from medvlsam2.tasks.engine.engine import Engine
-from medvlsam2.tasks.masks import looks
+from medvlsam2.tasks.masks import search
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import segment
 
@@ -76,7 +76,7 @@ def main() -> None:
     options = _options()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    looked = patch.object(looks, "SMALL_PX", 0) if options.one_look else nullcontext()
+    looked = patch.object(search, "SMALL_PX", 0) if options.one_view else nullcontext()
     clicks = range(1, CLICKS + 1) if options.every_click else (1, 2, CLICKS)
     with tempfile.TemporaryDirectory() as folder, without_early_end(), looked:
         scan = noise_scan(Path(folder), options.slices, options.side)
@@ -95,7 +95,7 @@ def main() -> None:
             "side": options.side,
             "device": _device_name(options.device),
             "threads": options.threads,
-            "one_look": options.one_look,
+            "one_view": options.one_view,
             "cuda_graphs": options.device.startswith("cuda") and not options.no_cuda_graphs,
             "torch": torch.__version__,
             "date": time.strftime("%Y-%m-%d"),
@@ -286,7 +286,7 @@ def _options() -> argparse.Namespace:
     sizes_help = "our model's input sides; several objects at the first alone"
     parser.add_argument("--sizes", type=int, nargs="+", default=[SIZE], help=sizes_help)
     parser.add_argument("--peer-size", type=int, default=1024, help="the host's input side; 0 leaves the host out")
-    parser.add_argument("--one-look", action="store_true", help="leave the nearer look out, to see what it costs")
+    parser.add_argument("--one-view", action="store_true", help="leave the nearer view out, to see what it costs")
     parser.add_argument("--every-click", action="store_true", help="ask after each click, not after 1, 2 and 10")
     parser.add_argument("--no-objects", action="store_true", help="leave several objects out")
     parser.add_argument("--no-cuda-graphs", action="store_true", help="run steps kernel by kernel on a GPU too")

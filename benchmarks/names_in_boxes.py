@@ -116,7 +116,7 @@ def _measured(engine: Engine, scan_name: str, scan: LabelledScan) -> Iterator[Li
         job, session = Job(engine, claim, lambda _: None, None), engine.session(scan.volume)
         for key, truth in _objects(scan):
             box = _box_round(truth)
-            seen = session.structure_in_box(box, job.turn)
+            seen = session.structure_in_box(box, job.lease)
             names = _names(key)
             asked = [ObjectPrompt(None if seen is None else vocabulary.STRUCTURES[seen].name, box_ijk=box)]
             alone, *named = find_all(

@@ -40,7 +40,7 @@ from medvlsam2.data.language import anatomy
 from medvlsam2.evaluation.measurement import Measurement, rows
 from medvlsam2.evaluation.metrics import Mask, dice, surface_dice
 from medvlsam2.evaluation.scans import LabelledScan, read_scan
-from medvlsam2.evaluation.words import find_by_name, measurable
+from medvlsam2.evaluation.words import find_by_name, large_enough
 from medvlsam2.geometry import spacing_mm
 from medvlsam2.tasks.engine.engine import Engine
 
@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def measure(baseline: Baseline, engine: Engine | None, scan: LabelledScan) -> Iterator[Measurement]:
     """Dice and NSD of both models for the structures of a scan that the baseline knows."""
-    known = {key: mask for key, mask in measurable(scan.truth).items() if key in baseline.structures}
+    known = {key: mask for key, mask in large_enough(scan.truth).items() if key in baseline.structures}
     visible = [key for key, mask in scan.truth.items() if mask.any()]
     wholes = {key: mask for key, mask in scan.wholes.items() if {*_parts(key, visible)} <= {*known}}
     if not known:

@@ -66,7 +66,7 @@ class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
             self._model_dir,
             self._config.device,
             cache_bytes=self._config.cache_bytes,
-            looks_across=self._config.tta == "axes",
+            uses_coronal_views=self._config.tta == "axes",
             reads_ahead=True,
             cuda_graphs=self._config.cuda_graphs == "on",
         )

@@ -91,12 +91,12 @@ def orientation_codes(affine: Float[np.ndarray, "4 4"]) -> str:
 
 def reoriented_affine(affine: Float[np.ndarray, "4 4"], shape_ijk: tuple[int, int, int]) -> Float[np.ndarray, "4 4"]:
     """Affine of the same voxels after the array was turned to the nearest RAS order."""
-    turn = np.zeros((4, 4))
-    turn[3, 3] = 1.0
+    reorientation = np.zeros((4, 4))
+    reorientation[3, 3] = 1.0
     for axis, (world, sign) in enumerate(closest_axes(affine)):
-        turn[axis, world] = sign
-        turn[axis, 3] = 0.0 if sign > 0 else shape_ijk[axis] - 1
-    return affine @ turn
+        reorientation[axis, world] = sign
+        reorientation[axis, 3] = 0.0 if sign > 0 else shape_ijk[axis] - 1
+    return affine @ reorientation
 
 
 def corners_ijk(shape_ijk: tuple[int, ...]) -> Float[np.ndarray, "8 3"]:

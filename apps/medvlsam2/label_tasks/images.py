@@ -47,7 +47,7 @@ def require_known_image(request: Mapping[str, Any], datastore: Datastore, sessio
             f"The request names no image ({image!r}). Give the id of one in the datastore or of a "
             "session that has not expired, or upload a file."
         )
-    if request.get("session") and sessions is not None and _inside(image, sessions.store_path):
+    if request.get("session") and sessions is not None and _lies_in(image, sessions.store_path):
         return KnownImage(str(request["session"]["name"]), image, is_stored=False)
     if _is_upload(Path(image)) and Path(image).is_file():
         return KnownImage(Path(image).name, image, is_stored=False)
@@ -77,7 +77,7 @@ def require_image_id(image_id: str, datastore: Datastore) -> None:
         )
 
 
-def look_again(datastore: Datastore) -> None:
+def refresh(datastore: Datastore) -> None:
     """Take up new studies and labels of the datastore's source, or go on with those that were seen last."""
     try:
         datastore.refresh()
@@ -93,5 +93,5 @@ def _is_upload(path: Path) -> bool:
     )
 
 
-def _inside(path: str, folder: str) -> bool:
+def _lies_in(path: str, folder: str) -> bool:
     return Path(path).resolve().is_relative_to(Path(folder).resolve())

@@ -19,7 +19,7 @@ from scipy.ndimage import distance_transform_edt, generate_binary_structure, lab
 from medvlsam2.evaluation.measurement import Measurement
 from medvlsam2.evaluation.metrics import Mask, bounding_slices, dice, surface_dice
 from medvlsam2.evaluation.scans import LabelledScan
-from medvlsam2.evaluation.words import MIN_VOXELS, measurable
+from medvlsam2.evaluation.words import MIN_VOXELS, large_enough
 from medvlsam2.geometry import spacing_mm
 from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.prompts import ObjectPrompt
@@ -109,7 +109,7 @@ def _objects(scan: LabelledScan) -> list[tuple[str, Mask]]:
     if scan.is_pseudo:
         return []
     if scan.lesion_map is None or scan.facts is None:
-        return list(measurable(scan.truth).items())
+        return list(large_enough(scan.truth).items())
     lesions = [(each.kind, scan.lesion_map == each.label_value) for each in scan.facts.lesions]
     return [(kind, mask) for kind, mask in lesions if mask.sum() >= MIN_VOXELS]
 

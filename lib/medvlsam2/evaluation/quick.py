@@ -11,7 +11,7 @@ import numpy as np
 
 from medvlsam2.evaluation.metrics import dice
 from medvlsam2.evaluation.scans import LabelledScan
-from medvlsam2.evaluation.words import find_by_name, measurable
+from medvlsam2.evaluation.words import find_by_name, large_enough
 from medvlsam2.tasks.engine.engine import Engine
 
 
@@ -24,7 +24,7 @@ def words_dice(engine: Engine, scans: Sequence[LabelledScan]) -> float:
     """
     scores: dict[str, list[float]] = {}
     for scan in scans:
-        truth = measurable(scan.truth)
+        truth = large_enough(scan.truth)
         for key, mask in (find_by_name(engine, scan, list(truth)) if truth else {}).items():
             scores.setdefault(key, []).append(dice(mask, truth[key]))
     return float(np.mean([np.mean(values) for values in scores.values()])) if scores else 0.0

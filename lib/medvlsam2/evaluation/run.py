@@ -104,14 +104,14 @@ def _results(
 ) -> Iterator[_ScanResult]:
     """Results in the order of the jobs."""
     if workers == 1:
-        yield from (_measure(engine, name, load, tasks) for name, load in jobs)
+        yield from (_run_tasks(engine, name, load, tasks) for name, load in jobs)
         return
     measure = partial(_measure_in_worker, engine.model_dir, engine.device, tasks)
     with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_one_thread) as pool:
         yield from pool.map(measure, jobs)
 
 
-def _measure(engine: Engine, name: str, load: Load, tasks: Sequence[Task]) -> _ScanResult:
+def _run_tasks(engine: Engine, name: str, load: Load, tasks: Sequence[Task]) -> _ScanResult:
     start = time.perf_counter()
     scan = load()
     seconds = {"reading": time.perf_counter() - start}
@@ -124,7 +124,7 @@ def _measure(engine: Engine, name: str, load: Load, tasks: Sequence[Task]) -> _S
 
 
 def _measure_in_worker(model_dir: Path, device: str, tasks: Sequence[Task], job: tuple[str, Load]) -> _ScanResult:
-    return _measure(_worker_engine(model_dir, device), *job, tasks)
+    return _run_tasks(_worker_engine(model_dir, device), *job, tasks)
 
 
 @cache

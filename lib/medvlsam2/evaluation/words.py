@@ -35,14 +35,14 @@ MIN_VOXELS: Final = 50
 def measure_words(engine: Engine, scan: LabelledScan) -> Iterator[Measurement]:
     """Dice, NSD at 2 mm and swaps of sides of every contoured structure, and of unions such as all vertebrae."""
     for truth in _asked(scan):
-        measured = measurable(truth)
+        measured = large_enough(truth)
         for key in truth:
             if key not in measured:
                 yield _measurement(scan, key, "too small" if truth[key].any() else "empty truth", 1.0)
-        yield from _measure(engine, scan, measured)
+        yield from _dice_of_each(engine, scan, measured)
 
 
-def measurable(truth: Mapping[str, Mask]) -> dict[str, Mask]:
+def large_enough(truth: Mapping[str, Mask]) -> dict[str, Mask]:
     """Structures that are more than a sliver."""
     return {key: mask for key, mask in truth.items() if mask.sum() >= MIN_VOXELS}
 
@@ -75,7 +75,7 @@ def _asked(scan: LabelledScan) -> tuple[Mapping[str, Mask], ...]:
     return scan.truth, scan.wholes
 
 
-def _measure(engine: Engine, scan: LabelledScan, truth: Mapping[str, Mask]) -> Iterator[Measurement]:
+def _dice_of_each(engine: Engine, scan: LabelledScan, truth: Mapping[str, Mask]) -> Iterator[Measurement]:
     if not truth:
         return
     spacing = spacing_mm(scan.volume.affine)

@@ -66,11 +66,11 @@ def report(engine: Engine, volume: CTVolume, *, max_new_tokens: int = REPORT_TOK
         max_new_tokens: the longest report in tokens.
     """
     start = time.perf_counter()
-    with engine.requests.one(), engine.turn():
+    with engine.requests.one(), engine.lease():
         session = engine.session(volume)
         text = _generate(engine, session, chat.report_question(), max_new_tokens)
         findings = tuple(
-            Finding(sentence, structures_in(sentence), session.place_of(sentence, engine.turns.give_way))
+            Finding(sentence, structures_in(sentence), session.place_of(sentence, engine.device_lock.give_way))
             for sentence in split_sentences(text)
         )
     return Report(text, findings, volume.warnings, {"total": time.perf_counter() - start})
@@ -100,11 +100,11 @@ def answer(
     if choices and kind not in (None, "multiple_choice"):
         raise InvalidPrompt(f"Kind '{kind}' given with {len(choices)} choices. Leave out the choices, or the kind.")
     asked = chat.answer_question(question, choices, kind)
-    with engine.requests.one(), engine.turn():
+    with engine.requests.one(), engine.lease():
         session = engine.session(volume)
         index = _choose(engine, session, asked, choices) if choices else None
         text = _generate(engine, session, asked, ANSWER_TOKENS) if index is None else chat.choice_answer(choices, index)
-        place_ras = session.place_of(f"{question} {text}", engine.turns.give_way)
+        place_ras = session.place_of(f"{question} {text}", engine.device_lock.give_way)
     return Answer(text, index, volume.warnings, {"total": time.perf_counter() - start}, place_ras)
 
 
@@ -112,7 +112,7 @@ def _generate(engine: Engine, session: VolumeSession, question: str, max_new_tok
     loaded = session.loaded
     turn = turn_ids(loaded.tokenizer, question).to(session.device)
     ids = loaded.model.language.generate(
-        session.measured_prefix(engine.turns.give_way), turn, max_new_tokens, engine.turns.give_way
+        session.measured_prefix(engine.device_lock.give_way), turn, max_new_tokens, engine.device_lock.give_way
     )
     text = loaded.tokenizer.decode(ids, skip_special_tokens=True)
     assert isinstance(text, str)
@@ -124,5 +124,7 @@ def _choose(engine: Engine, session: VolumeSession, question: str, choices: Sequ
     turn = turn_ids(loaded.tokenizer, question).to(session.device)
     # whole answers: a small model knows what is likely better than which letter it has
     continuations = [encode(loaded.tokenizer, chat.choice_answer(choices, n)) for n in range(len(choices))]
-    scores = loaded.model.language.score_choices(session.measured_prefix(engine.turns.give_way), turn, continuations)
+    scores = loaded.model.language.score_choices(
+        session.measured_prefix(engine.device_lock.give_way), turn, continuations
+    )
     return int(torch.argmax(scores))

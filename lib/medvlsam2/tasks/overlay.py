@@ -120,7 +120,7 @@ class _Scene:
         chosen: list[int] = []
         unseen = np.ones(len(shares), dtype=bool)
         while len(chosen) < min(AXIAL_SLICES, shares.shape[1]):
-            gain = shares[unseen].sum(axis=0) if unseen.any() else _spread(shares, chosen)
+            gain = shares[unseen].sum(axis=0) if unseen.any() else _distances(shares, chosen)
             best = int(np.argmax(np.where(np.isin(np.arange(len(gain)), chosen), -1.0, gain)))
             chosen.append(best)
             unseen &= shares[:, best] < SHOWN_SHARE
@@ -168,7 +168,7 @@ class _Scene:
         return present / present.max(axis=1, keepdims=True) if len(present) else present
 
 
-def _spread(shares: Float[np.ndarray, "objects planes"], chosen: list[int]) -> Float[np.ndarray, " planes"]:
+def _distances(shares: Float[np.ndarray, "objects planes"], chosen: list[int]) -> Float[np.ndarray, " planes"]:
     """Among planes that show something, how far each is from the chosen ones and from the ends."""
     planes = np.arange(shares.shape[1])
     total = shares.sum(axis=0)

@@ -39,8 +39,8 @@ from medvlsam2.tasks.answers.geometry import (
     keep_to_boxes,
     known_keys,
     mark_by_intensity,
-    place_of,
     sureness,
+    what_places,
 )
 from medvlsam2.tasks.answers.judge import Judge
 from medvlsam2.tasks.answers.results import ObjectResult, Voxels, result_of, union_of, unsure
@@ -49,7 +49,7 @@ from medvlsam2.tasks.asking.find import find_all, recognised
 from medvlsam2.tasks.asking.job import Job, Progress, SliceShown
 from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.engine.session import VolumeSession
-from medvlsam2.tasks.masks.looks import Found
+from medvlsam2.tasks.masks.search import Found
 from medvlsam2.tasks.masks.slice_prompts import GridPrompt, on_slices
 from medvlsam2.tasks.phrases.plain import plain
 from medvlsam2.tasks.phrases.several import require_one
@@ -114,7 +114,7 @@ def segment(
     device, asked_about = torch.device(engine.device), (volume.content_hash if owner is None else owner)
     with engine.claims.claim(asked_about, names) as claim, engine.requests.one(), enough_memory(), autocast(device):
         job = Job(engine, claim, progress or (lambda _: None), shown)
-        with job.turn():
+        with job.lease():
             session = engine.session(volume)
         request = _Request.of(session, prompts, job)
         found = request.search()
@@ -160,7 +160,7 @@ class _Request:
         mask_size = session.loaded.model.sam2.mask_size
         drawn = [on_slices(session.prepared.record, prompt, mask_size) for prompt in usable]
         job.clock.lap("prepare")
-        named = [recognised(session, prompt, job.turn) for prompt in usable]
+        named = [recognised(session, prompt, job.lease) for prompt in usable]
         return cls(session, usable, Composition.of(usable), job, notes, drawn, named)
 
     def answer(self, found: Mapping[int, Found]) -> Segmentation:
@@ -213,7 +213,7 @@ class _Request:
         """Objects in a box that is drawn round something else than their words mean, with the name of that."""
         others: dict[int, str] = {}
         for number, prompt in self._boxed(asked).items():
-            key = self.session.structure_in_box(_box_of(prompt), self.job.turn)
+            key = self.session.structure_in_box(_box_of(prompt), self.job.lease)
             if key is not None and is_another(prompt.text or "", key):
                 others[number] = vocabulary.STRUCTURES[key].name
             elif key is not None and names_no_place(prompt.text or ""):
@@ -230,7 +230,7 @@ class _Request:
             for number, prompt in self._boxed(asked).items()
             if 0 not in prompt.point_labels
             and reach(found[number], _box_of(prompt)) < MIN_REACH
-            and self.session.structure_in_box(_box_of(prompt), self.job.turn) is None
+            and self.session.structure_in_box(_box_of(prompt), self.job.lease) is None
         }
 
     def _boxed(self, asked: Mapping[int, ObjectPrompt]) -> dict[int, ObjectPrompt]:
@@ -257,7 +257,7 @@ class _Request:
         if not self._has_two_voices(prompt) or (prompt.is_understood and is_learned(prompt.text, learned)):
             return prompt
         self.notes.append(
-            f"The model never learned what '{prompt.shown_words}' looks like: the {place_of(prompt)} alone "
+            f"The model never learned what '{prompt.shown_words}' looks like: the {what_places(prompt)} alone "
             f"{'says' if prompt.box_ijk is not None else 'say'} what it is."
         )
         return replace(prompt, text=None)
@@ -274,8 +274,8 @@ class _Request:
             return
         seen = "something else" if name is None else f"the {name}"
         self.notes.append(
-            f"'{prompt.shown_words}' and the {place_of(prompt)} disagree: the model sees {seen} there. The "
-            f"answer is what the {place_of(prompt)} alone {'shows' if prompt.box_ijk is not None else 'show'}."
+            f"'{prompt.shown_words}' and the {what_places(prompt)} disagree: the model sees {seen} there. The "
+            f"answer is what the {what_places(prompt)} alone {'shows' if prompt.box_ijk is not None else 'show'}."
         )
 
     def _find(self, asked: Mapping[int, ObjectPrompt], *, is_shown: bool = True) -> dict[int, Found]:
@@ -301,7 +301,7 @@ class _Request:
             self.marked.add(number)
             self.recognised[number] = None
             self.notes.append(
-                f"The model finds nothing at the {place_of(prompt)} of '{prompt.shown_name}': what is marked was "
+                f"The model finds nothing at the {what_places(prompt)} of '{prompt.shown_name}': what is marked was "
                 "found by its brightness alone. Check it on every slice."
             )
 

@@ -8,7 +8,7 @@ import torch
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.volume import CTVolume
-from medvlsam2.model.propagation.word_seeds import scan
+from medvlsam2.model.propagation.word_seeds import masks_without_memory
 from medvlsam2.tasks.engine.engine import Engine
 
 SLICES: Final = 24
@@ -24,14 +24,14 @@ def uncertainty(engine: Engine, volume: CTVolume) -> float:
     confidence of absence; doubt is what is missing to 1.
     """
     with engine.requests.one():
-        with engine.turn():
+        with engine.lease():
             session = engine.session(volume)
             known = session.loaded.metadata["structures"] or list(vocabulary.STRUCTURES)
             keys = [key for key in known if not vocabulary.STRUCTURES[key].is_finding][:STRUCTURES]
             tokens = session.text_tokens([vocabulary.STRUCTURES[key].name for key in keys])
         step = max(1, session.num_slices // SLICES)
         numbers = list(range(0, session.num_slices, step))
-        found = scan(session.loaded.model.sam2, session.features("soft"), tokens, numbers, engine.turn)
+        found = masks_without_memory(session.loaded.model.sam2, session.features("soft"), tokens, numbers, engine.lease)
     doubts = []
     for masks in found:
         score = masks.object_score_logits[:, 0].float().sigmoid()

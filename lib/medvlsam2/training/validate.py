@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from medvlsam2.data import vocabulary
 from medvlsam2.model.medvlsam2 import MedVLSAM2
-from medvlsam2.model.propagation.word_seeds import scan
+from medvlsam2.model.propagation.word_seeds import masks_without_memory
 from medvlsam2.training.data.cases import Case
 from medvlsam2.transforms.prepare import three_channels
 from medvlsam2.transforms.text import pad, prefix_ids, segmentation_turn_ids
@@ -59,7 +59,7 @@ def _case_dice(model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, case: Case,
     found = []
     for key, token in zip(keys, tokens, strict=True):
         features = model.sam2.encode_slices(three_channels(hu, vocabulary.STRUCTURES[key].window).to(device))
-        masks = scan(model.sam2, features, token[None], list(range(len(numbers))))[0]
+        masks = masks_without_memory(model.sam2, features, token[None], list(range(len(numbers))))[0]
         truth = case.structure_mask(key)
         assert truth is not None
         found.append(dice((masks.gated_logits()[:, 0] > 0).cpu().numpy(), truth[numbers]))

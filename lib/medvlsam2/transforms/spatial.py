@@ -265,7 +265,7 @@ def _empty_label_map(shape_dhw: tuple[int, int, int]) -> UInt8[np.ndarray, "d h 
 
 
 def plan(volume: CTVolume, side: int, plane: Plane = "axial") -> SpatialRecord:
-    """Decide the turn and the crop for a scan.
+    """Decide the orientation and the crop for a scan.
 
     Args:
         volume: the scan.

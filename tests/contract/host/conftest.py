@@ -96,16 +96,15 @@ def app(studies: Path, model_dir: Path, tmp_path: Path, monkeypatch: pytest.Monk
     import monailabel.interfaces.utils.app as host
     from monailabel.config import settings
 
-    from label_tasks.infer import segmentation
-    from label_tasks.infer import text as language
+    from label_tasks.infer import segmentation, text
 
     monkeypatch.setattr(settings, "MONAI_LABEL_DATASTORE_AUTO_RELOAD", False)
     monkeypatch.setattr(settings, "MONAI_LABEL_SESSION_PATH", str(tmp_path / "sessions"))
     monkeypatch.setattr(settings, "MONAI_LABEL_APP_DIR", str(APP_DIR))
     monkeypatch.setattr(settings, "MONAI_LABEL_STUDIES", str(studies))
     monkeypatch.setattr(segmentation, "segment", fake_segment)
-    monkeypatch.setattr(language.converse, "report", lambda *_, **__: FakeText("Liver normal."))
-    monkeypatch.setattr(language.converse, "answer", lambda *_: FakeText("Yes.", 0))
+    monkeypatch.setattr(text.converse, "report", lambda *_, **__: FakeText("Liver normal."))
+    monkeypatch.setattr(text.converse, "answer", lambda *_: FakeText("Yes.", 0))
     host.clear_cache()
     yield host.app_instance(str(APP_DIR), str(studies), {"model": str(model_dir), "device": "cpu"})
     host.clear_cache()

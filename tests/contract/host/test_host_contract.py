@@ -83,7 +83,7 @@ class TestWhatTheHostLists:
     ) -> None:
         host.clear_cache()
         again = host.app_instance(str(APP_DIR), str(studies), {**app.conf, "tta": tta})
-        assert {task._engine.looks_across for task in again._infers.values()} == {across}
+        assert {task._engine.uses_coronal_views for task in again._infers.values()} == {across}
 
     def test_a_wrong_conf_key_stops_the_start_with_a_sentence(self, app: MONAILabelApp, studies: Path) -> None:
         host.clear_cache()

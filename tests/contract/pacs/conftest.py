@@ -260,7 +260,7 @@ def cache_folder(tmp_path: Path) -> Path:
 def opened(pacs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
     """Opens the datastore, as a server does unless it is told otherwise; a second one is a restart."""
     monkeypatch.setattr(sender, "FIRST_WAIT_S", 0.05)
-    monkeypatch.setattr(sender, "LOOK_S", 0.2)
+    monkeypatch.setattr(sender, "POLL_S", 0.2)
     running: list[Any] = []
 
     def open_(*, starts: bool = True, cache: Path = tmp_path / "cache", **settings: Any) -> Any:

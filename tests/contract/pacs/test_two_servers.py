@@ -24,7 +24,7 @@ from label_tasks.pacs import sender
 from label_tasks.pacs.address import PacsAddress
 from label_tasks.pacs.datastore import PacsDatastore
 
-sender.FIRST_WAIT_S, sender.LOOK_S = 0.05, 0.05
+sender.FIRST_WAIT_S, sender.POLL_S = 0.05, 0.05
 store = PacsDatastore(PacsAddress(sys.argv[1], read_s=5.0), Path(sys.argv[2]), 0.2, lambda name: None)
 store.start()
 Path(sys.argv[2], "ready").touch()

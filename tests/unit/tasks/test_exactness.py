@@ -86,7 +86,7 @@ def test_who_asks_for_features_first(
     """Propagation in half precision, where there is any, or the correction round clicks in full."""
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": half})
     found = []
-    for within in (Engine.turn, lambda engine: full_precision(torch.device(engine.device))):
+    for within in (Engine.lease, lambda engine: full_precision(torch.device(engine.device))):
         engine = Engine(tiny_model_dir)
         session = engine.session(volume)
         with within(engine):

@@ -14,8 +14,7 @@ import pytest
 from medvlsam2.data.phantom import Phantom
 from medvlsam2.errors import DatasetError
 from medvlsam2.model import checkpoint
-from medvlsam2.training import loop
-from medvlsam2.training import train as run
+from medvlsam2.training import loop, train
 from medvlsam2.training.config import TrainConfig
 from medvlsam2.training.data import cases
 from medvlsam2.training.data.cases import Case
@@ -38,13 +37,13 @@ CONFIG = TrainConfig(
 
 
 @pytest.fixture
-def train(small_phantom: Phantom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def short_training(small_phantom: Phantom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Trains for seconds on the small phantom."""
     monkeypatch.setattr(cases.phantom, "generate", lambda _: small_phantom)
     monkeypatch.setattr(loop, "LOG_EVERY_STEPS", 1)
-    monkeypatch.setattr(run, "TOKENIZER_TEXTS", 300)
+    monkeypatch.setattr(train, "TOKENIZER_TEXTS", 300)
     return partial(
-        run.train,
+        train.train,
         output=tmp_path / "model",
         run=tmp_path / "run",
         cache=tmp_path / "cache",
@@ -54,8 +53,8 @@ def train(small_phantom: Phantom, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     )
 
 
-def test_a_model_folder_says_where_it_comes_from(train, tmp_path: Path) -> None:
-    train(CONFIG)
+def test_a_model_folder_says_where_it_comes_from(short_training, tmp_path: Path) -> None:
+    short_training(CONFIG)
     loaded = checkpoint.load(tmp_path / "model")
     told = loaded.metadata["training"]
     made = [cases.load_case(path) for path in sorted((tmp_path / "cache").glob("phantom_00100*"))]
@@ -69,33 +68,33 @@ def test_a_model_folder_says_where_it_comes_from(train, tmp_path: Path) -> None:
         json.loads(line) for line in (tmp_path / "run" / "validations.jsonl").read_text(encoding="utf-8").splitlines()
     ]
     assert told["validation_score"] == max(step["score"] for step in steps)
-    provenance = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
+    provenance = json.loads((tmp_path / "run" / "train.json").read_text(encoding="utf-8"))
     assert provenance == {key: told[key] for key in provenance}
     assert (tmp_path / "run" / "losses.png").stat().st_size > 1000
-    held_out = list((tmp_path / "cache").glob(f"phantom_{run.VALIDATION_PHANTOM_SEED}*"))
+    held_out = list((tmp_path / "cache").glob(f"phantom_{train.VALIDATION_PHANTOM_SEED}*"))
     assert len(held_out) == 1
     assert "liver" in loaded.metadata["structures"]
 
 
-def test_the_caller_may_validate(train, tmp_path: Path) -> None:
-    train(replace(CONFIG, stages=(3,), minutes=(0.02,)), validate=lambda _: 0.25)
+def test_the_caller_may_validate(short_training, tmp_path: Path) -> None:
+    short_training(replace(CONFIG, stages=(3,), minutes=(0.02,)), validate=lambda _: 0.25)
     told = checkpoint.load(tmp_path / "model").metadata["training"]
     assert told["validation_score"] == 0.25
-    assert not list((tmp_path / "cache").glob(f"phantom_{run.VALIDATION_PHANTOM_SEED}*"))
+    assert not list((tmp_path / "cache").glob(f"phantom_{train.VALIDATION_PHANTOM_SEED}*"))
 
 
-def test_data_of_no_known_layout_is_refused(train, tmp_path: Path) -> None:
+def test_data_of_no_known_layout_is_refused(short_training, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     with pytest.raises(DatasetError, match=r"data"):
-        train(CONFIG, data=tmp_path / "data")
+        short_training(CONFIG, data=tmp_path / "data")
 
 
 def test_scans_without_a_validation_split_are_trained_on(
-    train, tmp_path: Path, small_phantom: Phantom, caplog: pytest.LogCaptureFixture
+    short_training, tmp_path: Path, small_phantom: Phantom, caplog: pytest.LogCaptureFixture
 ) -> None:
     data = tmp_path / "raw"
     write_nnunet(data, small_phantom)
-    train(replace(CONFIG, stages=(3,), minutes=(0.02,), synthetic=1), data=data)
+    short_training(replace(CONFIG, stages=(3,), minutes=(0.02,), synthetic=1), data=data)
     told = checkpoint.load(tmp_path / "model").metadata["training"]
     assert told["scans"] == 2, "the scan and one made of it"
     assert "validation on phantoms alone" in caplog.text

@@ -57,7 +57,7 @@ class MaskTask(EngineTask):
         form = requests.result_form(request, request["image"])
         volume = self.read_scan(request, watch)
         targets, notes = self._own_clicks(request, targets)
-        prompts = [_inside(target.prompt, volume) for target in targets]
+        prompts = [_cut_to_scan(target.prompt, volume) for target in targets]
         with watch.lap("infer"):
             result = self._segment(request, targets, volume, prompts)
         is_viewer = requests.is_from_ohif(request) or requests.is_from_slicer(request)
@@ -238,7 +238,7 @@ def _require_something(result: Segmentation) -> None:
         )
 
 
-def _inside(prompt: ObjectPrompt, volume: CTVolume) -> ObjectPrompt:
+def _cut_to_scan(prompt: ObjectPrompt, volume: CTVolume) -> ObjectPrompt:
     """Cut a viewer's box to the scan: it may be drawn beyond its edge, but not beside it."""
     box = prompt.box_ijk
     if box is None:

@@ -17,7 +17,7 @@ from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.strategy import Strategy
 
 from label_tasks.failures import errors_as_http
-from label_tasks.images import look_again
+from label_tasks.images import refresh
 from label_tasks.infer.base import ScanReader
 from label_tasks.learning.score_book import ScoreBook
 from label_tasks.logs.short_ids import anonymous
@@ -74,7 +74,7 @@ class ValueStrategy(Strategy):  # type: ignore[misc]
                 scores[image_id] = score
         chosen = random.sample(unseen, len(unseen)) + random.sample(sorted(stale), len(stale))
         for image_id in chosen[: self._candidates]:
-            score = self._look_at(image_id, datastore)
+            score = self._score(image_id, datastore)
             if score is not None:
                 book.add(image_id, Path(datastore.get_image_uri(image_id)), version, score)
                 scores[image_id] = score
@@ -84,7 +84,7 @@ class ValueStrategy(Strategy):  # type: ignore[misc]
             logger.warning("Scores are not kept: %s", error)
         return scores
 
-    def _look_at(self, image_id: str, datastore: Datastore) -> float | None:
+    def _score(self, image_id: str, datastore: Datastore) -> float | None:
         try:
             return uncertainty(self._engine, self._scans(datastore.get_image_uri(image_id), image_id))
         except (UnreadableVolume, UnknownImage) as error:
@@ -112,7 +112,7 @@ class UniformRandom(Strategy):  # type: ignore[misc]
 
 
 def _waiting(datastore: Datastore) -> list[str]:
-    look_again(datastore)
+    refresh(datastore)
     return sorted(datastore.get_unlabeled_images())
 
 

@@ -1,7 +1,7 @@
 """What the PACS holds, as it was last seen: series that are images, and DICOM SEGs that refer to them.
 
 The lists are asked for in the background. Whoever reads them gets them at once, so that no route of the server waits
-for the PACS; only a request for an image that is not in the list asks again and waits (:meth:`Catalogue.look_again`).
+for the PACS; only a request for an image that is not in the list asks again and waits (:meth:`Catalogue.refresh`).
 The last lists are kept on disk: a server that starts while the PACS is away still knows its images.
 """
 
@@ -108,7 +108,7 @@ class Catalogue:
             f"Image '{image_id}' is not in the PACS, and this server has no copy of it. Labels of it are kept here."
         )
 
-    def look_again(self) -> None:
+    def refresh(self) -> None:
         """Ask the PACS now; requests that come at the same time share one answer.
 
         Raises:

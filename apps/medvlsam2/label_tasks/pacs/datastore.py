@@ -225,7 +225,7 @@ class PacsDatastore(ScanFolder):
         if not unseen.may_be_in_pacs(image_id, why) and self._cache.whole_folder(image_id) is None:
             raise why
         self._expected.add(image_id)
-        self.folder.look_again()
+        self.folder.refresh()
 
     def submit_label(self, image_id: str, submitted: Path, tag: str, info: Mapping[str, Any]) -> dict[str, Any]:
         """Check what an annotator submitted, and store it, also for an image that is only expected."""
@@ -263,8 +263,8 @@ class PacsDatastore(ScanFolder):
         Raises:
             PacsUnavailable: if it does not answer.
         """
-        self._catalogue.look_again()
-        self.folder.look_again()
+        self._catalogue.refresh()
+        self.folder.refresh()
 
     def status(self) -> dict[str, Any]:
         """How many images there are and how many have a final label, and how it is with the PACS; it is not asked."""
@@ -320,7 +320,7 @@ class PacsDatastore(ScanFolder):
 
     def _renewed(self) -> None:
         """The PACS has answered: take up its images and SEGs, and send what waits."""
-        self.folder.look_again()
+        self.folder.refresh()
         before = self._segs.uids()
         self._segs.renew(self._catalogue.lists.segs)
         self._sender.compare(before)

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 FIRST_WAIT_S: Final = 2.0
 LONGEST_WAIT_S: Final = 300.0
-LOOK_S: Final = 5.0
+POLL_S: Final = 5.0
 """Labels that other processes store, or that are restored, are seen within this time."""
 
 OTHERS_S: Final = 1.0
@@ -134,7 +134,7 @@ class Sender:
             except Exception:
                 logger.exception("Labels could not be sent to the PACS")
             soonest_s = min((s for s in self._next_s.values() if s > time.monotonic()), default=float("inf"))
-            self._woken.wait(min(LOOK_S, max(soonest_s - time.monotonic(), 0.0)))
+            self._woken.wait(min(POLL_S, max(soonest_s - time.monotonic(), 0.0)))
 
     def _round(self) -> None:
         for image_id in self.waiting():

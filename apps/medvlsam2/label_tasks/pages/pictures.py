@@ -57,14 +57,14 @@ class Pictures:
         self._max_waiting = max_waiting
         self._waiting = 0
         self._drawing = anyio.CapacityLimiter(1)
-        self._looking = anyio.CapacityLimiter(4)
+        self._finding = anyio.CapacityLimiter(4)
         self._pictures: OrderedDict[str, Picture] = OrderedDict()
         self._begun: set[asyncio.Future[Picture]] = set()
         """Held here, or they might be collected before they end."""
 
     async def of(self, image_id: str, datastore: Datastore) -> Picture:
         """The picture of a scan of the datastore."""
-        path, version = await anyio.to_thread.run_sync(_found, image_id, datastore, limiter=self._looking)
+        path, version = await anyio.to_thread.run_sync(_found, image_id, datastore, limiter=self._finding)
         if path is None:
             return Picture(version, problem="The picture is made once the study was fetched from the PACS.")
         known = self._pictures.get(image_id)
@@ -91,18 +91,18 @@ class Pictures:
         """
         end_s = time.monotonic() + WAIT_S
         for image_id in image_ids:
-            looking = asyncio.ensure_future(self.of(image_id, datastore))
-            self._begun.add(looking)
-            looking.add_done_callback(self._ended)
-            await asyncio.wait({looking}, timeout=max(0.0, end_s - time.monotonic()))
-            if not looking.done() or (looking.exception() is None and not looking.result().is_unreadable):
+            making = asyncio.ensure_future(self.of(image_id, datastore))
+            self._begun.add(making)
+            making.add_done_callback(self._ended)
+            await asyncio.wait({making}, timeout=max(0.0, end_s - time.monotonic()))
+            if not making.done() or (making.exception() is None and not making.result().is_unreadable):
                 return image_id
         return ""
 
-    def _ended(self, looking: asyncio.Future[Picture]) -> None:
-        self._begun.discard(looking)
-        if not looking.cancelled() and looking.exception() is not None:
-            logger.info("A picture was not made", exc_info=looking.exception())
+    def _ended(self, making: asyncio.Future[Picture]) -> None:
+        self._begun.discard(making)
+        if not making.cancelled() and making.exception() is not None:
+            logger.info("A picture was not made", exc_info=making.exception())
 
     def problem(self, image_id: str) -> str:
         """Why a scan that was looked at before has no picture; empty where it has one or was not looked at."""

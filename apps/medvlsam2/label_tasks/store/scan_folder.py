@@ -46,14 +46,14 @@ logger = logging.getLogger(__name__)
 
 FINAL: Final = DefaultLabelTag.FINAL.value
 
-LOOK_AGAIN_S: Final = 5.0
+REFRESH_S: Final = 5.0
 """Files laid into the folder are seen within this time, in a folder of some hundred scans."""
 
 KEPT_REASONS: Final = 100
 MAX_REASON: Final = 500
 """So many reasons of refused uploads are remembered, each with so many characters."""
 
-SHARE_OF_LOOKS: Final = 20
+SHARE_OF_REFRESHES: Final = 20
 """In a large folder a look takes long: they take at most one part in so many of the time."""
 
 
@@ -63,7 +63,7 @@ class ScanFolder(Datastore):  # type: ignore[misc]
     def __init__(self, studies: Path | str) -> None:
         self._scans = LocalScans()
         self.folder = StudiesFolder(Path(studies), self._scans)
-        self._next_look_s = time.monotonic() + LOOK_AGAIN_S
+        self._next_refresh_s = time.monotonic() + REFRESH_S
         self._refused: dict[str, str] = {}
 
     @property
@@ -336,9 +336,9 @@ class ScanFolder(Datastore):  # type: ignore[misc]
     def refresh(self) -> None:
         """Take up files that were laid into the folder or taken from it."""
         start_s = time.monotonic()
-        self.folder.look_again()
+        self.folder.refresh()
         end_s = time.monotonic()
-        self._next_look_s = end_s + max(LOOK_AGAIN_S, SHARE_OF_LOOKS * (end_s - start_s))
+        self._next_refresh_s = end_s + max(REFRESH_S, SHARE_OF_REFRESHES * (end_s - start_s))
 
     def status(self) -> dict[str, Any]:
         """How many images there are, and how many have a final label."""
@@ -357,7 +357,7 @@ class ScanFolder(Datastore):  # type: ignore[misc]
         return self._seen().as_json()
 
     def _seen(self) -> StudiesIndex:
-        if time.monotonic() > self._next_look_s:
+        if time.monotonic() > self._next_refresh_s:
             try:
                 self.refresh()
             except (FolderBusy, StorageFull) as error:

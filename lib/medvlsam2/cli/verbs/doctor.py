@@ -72,10 +72,10 @@ def run(arguments: Namespace) -> int:
 VERB = Verb(add_arguments, run)
 
 
-def _check(name: str, look: Callable[[], str]) -> Check:
-    """Run one look; an error of the project's family is its finding."""
+def _check(name: str, check: Callable[[], str]) -> Check:
+    """Run one check; an error of the project's family is its finding."""
     try:
-        return Check(name, True, look())
+        return Check(name, True, check())
     except (MedVLSAM2Error, metadata.PackageNotFoundError) as error:
         return Check(name, False, str(error))
 
@@ -119,7 +119,7 @@ def _studies_checks(studies: Path) -> list[Check]:
     from medvlsam2.data.studies.upkeep import checkup
 
     try:
-        facts = checkup.look(studies)
+        facts = checkup.inspect(studies)
     except MedVLSAM2Error as error:
         return [Check("studies", False, str(error))]
     counted = f"{facts.scans} scans, {facts.labels} labels in {facts.versions} versions"

@@ -24,7 +24,7 @@ from medvlsam2.data.phantom.config import PhantomConfig
 from medvlsam2.data.phantom.hull import Hull
 from medvlsam2.data.phantom.pathology import findings, lesions
 from medvlsam2.data.phantom.patient import draw_patient
-from medvlsam2.data.phantom.scanner.acquisition import add_couch, draw_grid, scan
+from medvlsam2.data.phantom.scanner.acquisition import acquire, add_couch, draw_grid
 from medvlsam2.data.phantom.scanner.artefacts import insert_metal
 from medvlsam2.data.phantom.scene import LABEL_VALUES, STRUCTURE_KEYS, Scene
 from medvlsam2.data.phantom.tissues import PHASES, Tissues
@@ -79,7 +79,7 @@ def generate(seed: int, config: PhantomConfig = _DEFAULT) -> Phantom:
         hull=Hull(canvas, patient, arms_down=patient.arms_down or region == "head and neck"),
         tissues=Tissues(phase, patient.marrow_hu, np.random.default_rng([seed, 4])),
         rng=np.random.default_rng([seed, 5]),
-        plan=findings.plan(region, num_lesions, np.random.default_rng([seed, 6])),
+        organ_findings=findings.plan_organ_findings(region, num_lesions, np.random.default_rng([seed, 6])),
     )
     _paint(scene)
     absent = _drop_specks(scene.canvas.label_map)
@@ -87,7 +87,7 @@ def generate(seed: int, config: PhantomConfig = _DEFAULT) -> Phantom:
     implants = insert_metal(scene, np.random.default_rng([seed, 9]))
     if rng.random() < 0.6:
         add_couch(scene.canvas, grid, patient, rng)
-    hu = scan(canvas, grid.affine, implants, np.random.default_rng([seed, 8]), noise_hu)
+    hu = acquire(canvas, grid.affine, implants, np.random.default_rng([seed, 8]), noise_hu)
     volume = CTVolume(hu, grid.affine, f"phantom-{seed:06d}")
     facts = _facts(scene, volume, lesion_map, found, absent)
     labels = {LABEL_VALUES[key]: key for key in facts.volumes_ml}

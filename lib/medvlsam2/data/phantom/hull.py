@@ -33,7 +33,7 @@ class Hull:
         """To the inner surface of the muscle wall."""
         self.outer: Field = np.maximum(patient.wall_distance(canvas, "outer", index), above)
         """To the outer surface of the muscles."""
-        self.skin: Field = self.outer - patient.look_up("fat", index)
+        self.skin: Field = self.outer - patient.lookup("fat", index)
         """To the skin."""
         self.domes: Field = np.full(canvas.shape_ijk, FAR_MM, np.float32)
         """To the abdominal cavity below the diaphragm."""

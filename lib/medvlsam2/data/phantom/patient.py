@@ -78,9 +78,9 @@ class Patient:
 
     def at(self, name: str, z: Field) -> Field:
         """The outline at the height of every voxel."""
-        return self.look_up(name, table_index(z))
+        return self.lookup(name, table_index(z))
 
-    def look_up(self, name: str, index: Int16[np.ndarray, "i j k"]) -> Field:
+    def lookup(self, name: str, index: Int16[np.ndarray, "i j k"]) -> Field:
         """The outline at places of the table, see :func:`table_index`."""
         return np.asarray(self.profiles[name].take(index, mode="clip"))
 
@@ -92,7 +92,7 @@ class Patient:
             surface: "inner" or "outer".
             index: place of every voxel in the table of heights.
         """
-        half, front, back = (self.look_up(f"{surface}_{side}", index) for side in ("half", "front", "back"))
+        half, front, back = (self.lookup(f"{surface}_{side}", index) for side in ("half", "front", "back"))
         depth = np.float32(0.5) * (front - back)
         front += back
         front *= np.float32(0.5)

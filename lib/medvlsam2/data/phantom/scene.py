@@ -12,7 +12,7 @@ from medvlsam2.data.phantom.hull import SIDES, Hull
 from medvlsam2.data.phantom.patient import VERTEBRA_TOPS_MM, Patient
 from medvlsam2.data.phantom.tissues import Tissues
 
-__all__ = ["LABEL_VALUES", "SIDES", "STRUCTURE_KEYS", "AorticAneurysm", "Plan", "Scene"]
+__all__ = ["LABEL_VALUES", "SIDES", "STRUCTURE_KEYS", "AorticAneurysm", "OrganFindings", "Scene"]
 
 _PAIRED: Final = (
     "lung", "kidney", "adrenal_gland", "hip", "femur", "iliopsoas", "autochthon", "gluteus_maximus",
@@ -51,7 +51,7 @@ class AorticAneurysm:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class OrganFindings:
     """Findings that change an organ as a whole, chosen before anything is painted."""
 
     aneurysm: AorticAneurysm | None = None
@@ -77,7 +77,7 @@ class Scene:
     hull: Hull
     tissues: Tissues
     rng: np.random.Generator
-    plan: Plan = Plan()
+    organ_findings: OrganFindings = OrganFindings()
 
     def paint(self, key: str, shape: Shape, tissue: Tissue) -> None:
         """Paint a labelled structure."""

@@ -36,24 +36,24 @@ class Ellipsoid:
     Args:
         center: mm.
         radii: mm.
-        turn_degrees: rotation about the three axes.
+        rotation_degrees: rotation about the three axes.
         bump_mm: amplitude of the random bumps of its surface.
     """
 
     def __init__(
-        self, center: Vector, radii: Vector, turn_degrees: Vector = (0.0, 0.0, 0.0), bump_mm: float = 0.0
+        self, center: Vector, radii: Vector, rotation_degrees: Vector = (0.0, 0.0, 0.0), bump_mm: float = 0.0
     ) -> None:
         self.center = np.asarray(center, float)
         self.radii = np.asarray(radii, float)
         self.bump_mm = bump_mm
-        self._turn = Rotation.from_euler("xyz", turn_degrees, degrees=True).as_matrix()
-        reach = np.sqrt(((self._turn * self.radii) ** 2).sum(1)) + 2.0 * bump_mm + 4.0
+        self._rotation = Rotation.from_euler("xyz", rotation_degrees, degrees=True).as_matrix()
+        reach = np.sqrt(((self._rotation * self.radii) ** 2).sum(1)) + 2.0 * bump_mm + 4.0
         self.lo, self.hi = self.center - reach, self.center + reach
 
     def surface_point(self, direction: Vector) -> Float[np.ndarray, " 3"]:
         """The point of its surface that lies in a direction from its centre."""
         way = np.asarray(direction, float)
-        return self.center + way / float(np.linalg.norm((self._turn.T @ way) / self.radii))
+        return self.center + way / float(np.linalg.norm((self._rotation.T @ way) / self.radii))
 
     def distance(self, canvas: Canvas, block: Block) -> Field:
         """Signed distance in mm at the voxels of a block."""
@@ -62,7 +62,7 @@ class Ellipsoid:
         )
         near = np.zeros(x.shape, np.float32)
         slope = np.full(x.shape, 1e-12, np.float32)
-        for axis, radius in zip(self._turn.T.astype(np.float32), self.radii, strict=True):
+        for axis, radius in zip(self._rotation.T.astype(np.float32), self.radii, strict=True):
             along = (axis[0] * x + axis[1] * y + axis[2] * z) / np.float32(radius)
             along *= along
             near += along

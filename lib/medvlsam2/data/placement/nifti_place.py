@@ -18,7 +18,7 @@ MILLIMETRE: Final = 2
 
 MAX_NUMBER: Final = 1e8
 """Largest coordinate or voxel size: 100 m in microns."""
-MAX_TURN: Final = 1.001
+MAX_QUATERNION_NORM: Final = 1.001
 """Largest sum of squares of a unit quaternion's three numbers, after rounding to single precision."""
 
 _FIELDS: Final = (
@@ -42,7 +42,7 @@ def stored_place(stored: nib.Nifti1Header) -> nib.Nifti1Header:
     return place
 
 
-def mm_per_unit(place: nib.Nifti1Header) -> float:
+def mm_per_header_unit(place: nib.Nifti1Header) -> float:
     """Millimetres in the header's unit of length."""
     return MM_PER_UNIT.get(int(place["xyzt_units"]) & UNIT_OF_LENGTH, 1.0)
 
@@ -53,10 +53,12 @@ def is_sound(place: nib.Nifti1Header) -> bool:
     ITK's own reader computes for ever on some that are not, so it must not see them.
     """
     numbers = np.concatenate([np.ravel(np.asarray(place[name], dtype=np.float64)) for name in _FIELDS[2:]])
-    turn = sum(float(place[f"quatern_{axis}"]) ** 2 for axis in "bcd")
+    norm = sum(float(place[f"quatern_{axis}"]) ** 2 for axis in "bcd")
     sizes = np.asarray(place["pixdim"][:4], dtype=np.float64)
     # Written so that NaN is not sound.
-    return bool((np.abs(numbers) <= MAX_NUMBER).all() and (np.abs(sizes) <= MAX_NUMBER).all() and turn <= MAX_TURN)
+    return bool(
+        (np.abs(numbers) <= MAX_NUMBER).all() and (np.abs(sizes) <= MAX_NUMBER).all() and norm <= MAX_QUATERNION_NORM
+    )
 
 
 def forms(place: nib.Nifti1Header) -> list[Float[np.ndarray, "4 4"]]:

@@ -54,11 +54,11 @@ class SourceGeometry:
         found = [] if self.itk_affine is None else [self.itk_affine]
         if self.nifti is not None:
             if self.itk_affine is None:
-                unit = np.diag([nifti_place.mm_per_unit(self.nifti)] * 3 + [1.0])
+                unit = np.diag([nifti_place.mm_per_header_unit(self.nifti)] * 3 + [1.0])
                 placed = [unit @ form for form in nifti_place.forms(self.nifti)]
                 found += [orthogonal(form) for form in placed if geometry.is_invertible(form)]
             for form in nifti_place.forms(self.nifti):
-                for unit_mm in {nifti_place.mm_per_unit(self.nifti), 1.0}:
+                for unit_mm in {nifti_place.mm_per_header_unit(self.nifti), 1.0}:
                     found.append(np.diag([unit_mm, unit_mm, unit_mm, 1.0]) @ form)
         return tuple(found)
 
@@ -205,5 +205,5 @@ def for_viewers(affine: Num[np.ndarray, "4 4"], shape_ijk: Iterable[int]) -> Num
 
 def _set_qform(header: nib.Nifti1Header, affine: Num[np.ndarray, "4 4"]) -> None:
     upright = orthogonal(affine)
-    upright[:3] /= nifti_place.mm_per_unit(header)
+    upright[:3] /= nifti_place.mm_per_header_unit(header)
     header.set_qform(upright, code=1)

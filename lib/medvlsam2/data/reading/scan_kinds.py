@@ -27,7 +27,7 @@ from medvlsam2.data.reading.dicom_mark import looks_like_dicom
 from medvlsam2.data.reading.formats.data_files import absent_part, named_data_files
 from medvlsam2.errors import UnreadableVolume
 
-MAX_LOOKED_AT: Final = 10_000
+MAX_CHECKED_FILES: Final = 10_000
 """Number of files of a folder that are examined for DICOM slices. A series has its own folder; a folder with more
 files without slices is an archive."""
 _SEGMENTATION_SUFFIX: Final = ".seg.nrrd"
@@ -234,7 +234,7 @@ def _kind_by_name(suffix: str) -> ScanKind | None:
 
 def _dicom_below(folder: Path) -> Iterator[Path]:
     for number, path in enumerate(_walk(folder)):
-        if number >= MAX_LOOKED_AT:
+        if number >= MAX_CHECKED_FILES:
             return
         if is_dicom_file(path):
             yield path

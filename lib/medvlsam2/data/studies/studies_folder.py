@@ -69,7 +69,7 @@ class StudiesFolder:
                 self._read_again()
         return self._index
 
-    def look_again(self) -> None:
+    def refresh(self) -> None:
         """Take up scans and labels that were laid into the folder or taken from it."""
         with self._lock.held():
             self._read_again()

@@ -131,11 +131,11 @@ def _habitus(relative: Float[np.ndarray, "3 i j k"], rng: np.random.Generator) -
 
 
 def _rotation(rng: np.random.Generator) -> Float[np.ndarray, "3 3"]:
-    """A small turn, mostly about the long axis of the body."""
+    """A small rotation, mostly about the long axis of the body."""
     about_x, about_y, about_z = np.deg2rad(rng.uniform(-1, 1, 3) * MAX_ROTATION_DEGREES * np.array([0.5, 0.5, 1.0]))
     cx, sx, cy, sy = np.cos(about_x), np.sin(about_x), np.cos(about_y), np.sin(about_y)
     cz, sz = np.cos(about_z), np.sin(about_z)
-    turn_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
-    turn_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    turn_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
-    return np.asarray(turn_z @ turn_y @ turn_x)
+    rotation_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
+    rotation_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    rotation_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
+    return np.asarray(rotation_z @ rotation_y @ rotation_x)

@@ -63,8 +63,8 @@ def synthesise(
     geometry.require_same_grid(
         f"Label map of '{volume.image_id}'", volume.shape_ijk, volume.affine, label_map.values.shape, label_map.affine
     )
-    turn = io_orientation(volume.affine)
-    hu, labels = (apply_orientation(array, turn) for array in (volume.hu, label_map.values))
+    orientation = io_orientation(volume.affine)
+    hu, labels = (apply_orientation(array, orientation) for array in (volume.hu, label_map.values))
     affine = geometry.reoriented_affine(volume.affine, volume.shape_ijk)
     spacing_mm = np.asarray(geometry.spacing_mm(affine))
     new_spacing_mm = _draw_spacing(spacing_mm, rng, config)
@@ -84,7 +84,7 @@ def synthesise(
         own_texture = rng.random() >= config.drawn_texture_share
         scan = LabelledArray(image, new_labels, keys, new_spacing_mm)
         image = recolour(scan, tissues, rng, own_texture=own_texture)
-    scanned = _scan(image, new_spacing_mm, spacing_mm, rng)
+    scanned = _acquired(image, new_spacing_mm, spacing_mm, rng)
     return (
         CTVolume(hu=scanned, affine=warp.affine, image_id=volume.image_id),
         LabelMap(new_labels, warp.affine, dict(names)),
@@ -111,7 +111,7 @@ def _draw_slab(length_mm: float, slice_mm: float, rng: np.random.Generator, conf
     return longest_mm if longest_mm < length_mm * 1.2 else None
 
 
-def _scan(
+def _acquired(
     hu: Float[np.ndarray, "i j k"],
     spacing_mm: Float[np.ndarray, " 3"],
     source_spacing_mm: Float[np.ndarray, " 3"],

@@ -22,7 +22,7 @@ MIN_IOU: Final = 1e-3
 BOX_CORNERS: Final = (2, 3)
 """Labels of a box's upper left and lower right corner."""
 
-Turn = Callable[[], AbstractContextManager[None]]
+Lease = Callable[[], AbstractContextManager[None]]
 """Entered for each piece of work on the device; it may wait for others, and may end the whole by an error."""
 Shown = Callable[[int, int, "ObjectMasks"], None]
 """Told of each slice as soon as a mask on it is there: number of the query, of the slice, the masks so far."""

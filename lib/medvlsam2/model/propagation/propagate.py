@@ -34,11 +34,11 @@ from medvlsam2.model.propagation.object_query import (
     BOX_CORNERS,
     EMPTY_LOGIT,
     NO_CLICKS,
+    Lease,
     ObjectMasks,
     ObjectQuery,
     Shown,
     SlicePrompt,
-    Turn,
     within,
 )
 from medvlsam2.model.propagation.slice_source import SliceSource
@@ -63,7 +63,7 @@ def segment_objects(
     queries: Sequence[ObjectQuery],
     *,
     stride: int = 1,
-    turn: Turn = nullcontext,
+    lease: Lease = nullcontext,
     shown: Shown | None = None,
 ) -> list[ObjectMasks]:
     """Masks of several objects on every slice; prompted slices come first.
@@ -73,7 +73,7 @@ def segment_objects(
         features: features of all slices of the volume; or for each query those of the view in which it is looked for.
         queries: what to look for.
         stride: distance of the slices on which words alone are tried.
-        turn: entered for each step, so that others can use the device in between.
+        lease: entered for each step, so that others can use the device in between.
         shown: told of each slice that is done.
     """
     sources = [features] * len(queries) if isinstance(features, SliceSource) else features
@@ -84,9 +84,9 @@ def segment_objects(
         named = {n: query for n, query in enumerate(queries) if query.text_token is not None and not query.is_pointed}
         for numbers in _by_source(sources, named):
             asked, source = {number: queries[number] for number in numbers}, sources[numbers[0]]
-            find_by_words(similarity, source, asked, results, stride=stride, turn=turn, shown=shown)
+            find_by_words(similarity, source, asked, results, stride=stride, lease=lease, shown=shown)
     others = {number: query for number, query in enumerate(queries) if number not in named}
-    seeded = seed_words(sam2, sources, others, stride, turn)
+    seeded = seed_words(sam2, sources, others, stride, lease)
     groups: dict[object, list[int]] = defaultdict(list)
     for number, query in seeded.items():
         if query.prompts:
@@ -94,7 +94,7 @@ def segment_objects(
 
     def run(numbers: Sequence[int]) -> None:
         objects = [_Object(number, seeded[number], sources[number], results[number]) for number in numbers]
-        _Batch(sam2, objects, turn=turn, shown=shown).run()
+        _Batch(sam2, objects, lease=lease, shown=shown).run()
 
     for numbers in groups.values():
         in_parts(run, numbers, BATCH)
@@ -152,11 +152,11 @@ class _Second:
 class _Batch:
     """Objects of one signature, propagated in step."""
 
-    def __init__(self, sam2: VolumeSAM2, objects: Sequence[_Object], *, turn: Turn, shown: Shown | None) -> None:
+    def __init__(self, sam2: VolumeSAM2, objects: Sequence[_Object], *, lease: Lease, shown: Shown | None) -> None:
         self.sam2 = sam2
         self.objects = objects
         self.device = objects[0].source.device
-        self.turn = turn
+        self.lease = lease
         self.shown = shown
         self.query = objects[0].query
         """Of the first, whose shape all have."""
@@ -164,13 +164,13 @@ class _Batch:
         self.origin = max(len(one.source) for one in objects) + KEPT_SLICES
         self.memory = SliceMemory(self.origin)
         self.pointing = self.query.pointing
-        with turn():
+        with lease():
             self.tokens = self._all_tokens()
 
     def run(self) -> None:
         """Prompted slices first, then up and down: at once where both directions come across the same prompts."""
         for place in range(len(self.offsets)):
-            with self.turn():
+            with self.lease():
                 self._condition(place)
             self._tell(self.objects, [one.prompted[place] for one in self.objects])
         for one in self.objects:
@@ -221,7 +221,7 @@ class _Batch:
                 memory = memory.select(torch.tensor(kept, dtype=torch.long))
                 tracks = [tracks[n] for n in kept]
             if tracks and self.origin + distance not in memory.conditioning:
-                with self.turn():
+                with self.lease():
                     masks = self._track(tracks, memory, distance)
                     seconds += self._keep(tracks, distance, masks, missed)
                 self._tell([track.object for track in tracks], [track.slice_at(distance) for track in tracks])

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from medvlsam2.model.device.memory_limit import in_parts
 from medvlsam2.model.pixel_decoder.volume_sam2 import SliceMasks, SlicePrompts, VolumeSAM2
-from medvlsam2.model.propagation.object_query import ObjectQuery, SlicePrompt, Turn
+from medvlsam2.model.propagation.object_query import Lease, ObjectQuery, SlicePrompt
 from medvlsam2.model.propagation.slice_source import SliceSource
 
 SLICES: Final = 16
@@ -26,18 +26,18 @@ SLICES: Final = 16
 
 
 @torch.no_grad()
-def scan(
+def masks_without_memory(
     sam2: VolumeSAM2,
     features: SliceSource,
     tokens: Float[Tensor, "k c"],
     numbers: Sequence[int],
-    turn: Turn = nullcontext,
+    lease: Lease = nullcontext,
 ) -> list[SliceMasks]:
     """What each token finds on each of some slices, without memory; one entry per token, batched over slices."""
 
-    def look(part_numbers: Sequence[int], token: Float[Tensor, " c"]) -> SliceMasks:
+    def decode(part_numbers: Sequence[int], token: Float[Tensor, " c"]) -> SliceMasks:
         prompts = SlicePrompts()
-        with turn():
+        with lease():
             part = features.select(torch.tensor(part_numbers, device=token.device))
             return sam2.predict(
                 sam2.without_memory(part),
@@ -47,11 +47,11 @@ def scan(
                 multimask=sam2.uses_multimask(prompts, conditioning=True),
             )
 
-    return [_concatenate(in_parts(partial(look, token=token), numbers, SLICES)) for token in tokens]
+    return [_concatenate(in_parts(partial(decode, token=token), numbers, SLICES)) for token in tokens]
 
 
 def seed_words(
-    sam2: VolumeSAM2, sources: Sequence[SliceSource], queries: Mapping[int, ObjectQuery], stride: int, turn: Turn
+    sam2: VolumeSAM2, sources: Sequence[SliceSource], queries: Mapping[int, ObjectQuery], stride: int, lease: Lease
 ) -> dict[int, ObjectQuery]:
     """Give queries of words alone their conditioning slice, and leave out those of which nothing was found.
 
@@ -60,7 +60,7 @@ def seed_words(
         sources: for each object of a request the slices on which it is looked for.
         queries: some of the objects, by number.
         stride: distance of the slices on which words alone are tried.
-        turn: entered for each step.
+        lease: entered for each step.
     """
     seeded = dict(queries)
     for number, query in queries.items():
@@ -68,7 +68,7 @@ def seed_words(
             continue
         span = query.span(len(sources[number]))
         numbers = list(span[::stride])
-        masks = scan(sam2, sources[number], query.text_token[None], numbers, turn)[0]
+        masks = masks_without_memory(sam2, sources[number], query.text_token[None], numbers, lease)[0]
         scores = seed_scores(masks)
         if float(scores.max()) <= 0:
             del seeded[number]

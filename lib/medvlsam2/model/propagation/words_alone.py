@@ -20,10 +20,10 @@ from torch import Tensor
 from medvlsam2.model.device.memory_limit import in_parts
 from medvlsam2.model.pixel_decoder.text_similarity import TextSimilarity, evidence
 from medvlsam2.model.propagation.object_query import (
+    Lease,
     ObjectMasks,
     ObjectQuery,
     Shown,
-    Turn,
 )
 from medvlsam2.model.propagation.slice_source import SliceSource
 
@@ -43,7 +43,7 @@ def find_by_words(
     results: Sequence[ObjectMasks],
     *,
     stride: int,
-    turn: Turn,
+    lease: Lease,
     shown: Shown | None,
 ) -> None:
     """Fill in the masks of some objects.
@@ -55,13 +55,13 @@ def find_by_words(
         results: masks of all objects of the request.
         stride: distance of the slices that are looked at first; then come all slices between those that show the
             object, and those next to them.
-        turn: entered for each step, so that others can use the device in between.
+        lease: entered for each step, so that others can use the device in between.
         shown: told of each slice that is done.
     """
-    look = _Look(similarity, features, queries, results, turn, shown)
+    comparison = _Comparison(similarity, features, queries, results, lease, shown)
     spans = {number: query.span(len(features)) for number, query in queries.items()}
-    look.at({number: span[::stride] for number, span in spans.items()})
-    look.at({number: _rest(results[number], span, stride) for number, span in spans.items()})
+    comparison.on({number: span[::stride] for number, span in spans.items()})
+    comparison.on({number: _rest(results[number], span, stride) for number, span in spans.items()})
 
 
 def stability(logits: Float[Tensor, "*b m m"]) -> Float[Tensor, " *b"]:
@@ -74,18 +74,18 @@ def stability(logits: Float[Tensor, "*b m m"]) -> Float[Tensor, " *b"]:
 
 
 @dataclass(frozen=True)
-class _Look:
+class _Comparison:
     """The objects of a request, and where they are looked for."""
 
     similarity: TextSimilarity
     features: SliceSource
     queries: Mapping[int, ObjectQuery]
     results: Sequence[ObjectMasks]
-    turn: Turn
+    lease: Lease
     shown: Shown | None
 
-    def at(self, wanted: Mapping[int, Collection[int]]) -> None:
-        """Look at some slices for each object."""
+    def on(self, wanted: Mapping[int, Collection[int]]) -> None:
+        """Compare each object with some slices."""
         in_parts(partial(self._together, wanted), list(wanted), OBJECTS)
 
     def _together(self, wanted: Mapping[int, Collection[int]], objects: Sequence[int]) -> None:
@@ -93,7 +93,7 @@ class _Look:
         for start in range(0, len(slices), SLICES):
             part = slices[start : start + SLICES]
             asked = [number for number in objects if any(slice_number in wanted[number] for slice_number in part)]
-            with self.turn():
+            with self.lease():
                 found = self._compare(asked, part)
             for row, number in enumerate(asked):
                 for column, slice_number in enumerate(part):

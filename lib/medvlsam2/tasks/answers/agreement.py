@@ -21,7 +21,7 @@ from medvlsam2.data import vocabulary
 from medvlsam2.data.language.clinical import structures_in
 from medvlsam2.tasks.answers.geometry import is_one_piece
 from medvlsam2.tasks.masks.click_correction import extent
-from medvlsam2.tasks.masks.looks import Found
+from medvlsam2.tasks.masks.search import Found
 from medvlsam2.tasks.phrases.sides import BESIDE_THE_LUNG
 from medvlsam2.tasks.phrases.wholes import parts_of
 from medvlsam2.tasks.prompts import ON_OBJECT, ObjectPrompt

@@ -20,7 +20,7 @@ from medvlsam2.data import vocabulary
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.model.propagation.object_query import ObjectMasks
 from medvlsam2.tasks.answers.intensity import by_intensity, voxel_of
-from medvlsam2.tasks.masks.looks import Found
+from medvlsam2.tasks.masks.search import Found
 from medvlsam2.tasks.phrases.wholes import is_pair, is_series
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.transforms.spatial import BoxIJK
@@ -164,7 +164,7 @@ def keep_corrected(label_map: UInt8[np.ndarray, "i j k"], prompts: Sequence[Obje
             slices[index][drawn] = number
 
 
-def place_of(prompt: ObjectPrompt) -> str:
+def what_places(prompt: ObjectPrompt) -> str:
     """What says where the object is, in a word."""
     if prompt.box_ijk is not None:
         return "box"

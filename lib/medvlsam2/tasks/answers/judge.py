@@ -12,7 +12,7 @@ from medvlsam2.tasks.answers.confidence import Calibration
 from medvlsam2.tasks.answers.geometry import known_keys, sureness
 from medvlsam2.tasks.answers.results import ObjectResult
 from medvlsam2.tasks.answers.sides import CORD, Bound, bind_to_side, helpers, told
-from medvlsam2.tasks.masks.looks import Found
+from medvlsam2.tasks.masks.search import Found
 from medvlsam2.tasks.phrases.sides import Sided, side_in
 from medvlsam2.tasks.prompts import ObjectPrompt
 

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float
 
 from medvlsam2.data import vocabulary
 from medvlsam2.model.propagation.object_query import EMPTY_LOGIT
-from medvlsam2.tasks.masks.looks import Found
+from medvlsam2.tasks.masks.search import Found
 from medvlsam2.tasks.phrases.sides import Sided
 from medvlsam2.transforms.guided import MOST
 

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.volume import CTVolume
-from medvlsam2.model.propagation.object_query import ObjectMasks, Turn
+from medvlsam2.model.propagation.object_query import Lease, ObjectMasks
 from medvlsam2.tasks.asking.job import Job
 from medvlsam2.tasks.engine.session import VolumeSession
-from medvlsam2.tasks.masks.looks import Found, Search, Wanted
+from medvlsam2.tasks.masks.search import Found, Search, Wanted
 from medvlsam2.tasks.prompts import ON_OBJECT, ObjectPrompt
 from medvlsam2.transforms.window import Window, window_at, window_of_box
 
@@ -29,24 +29,24 @@ def find_all(session: VolumeSession, prompts: Sequence[ObjectPrompt], numbers: S
         job: the request's way.
     """
     windows = [_window(session.volume, prompt) for prompt in prompts]
-    with job.turn():
+    with job.lease():
         tokens = _text_tokens(session, prompts)
     job.clock.lap("language")
     wanted = [Wanted(prompt, token) for prompt, token in zip(prompts, tokens, strict=True)]
     return _in_windows(session, wanted, windows, numbers, job)
 
 
-def recognised(session: VolumeSession, prompt: ObjectPrompt, turn: Turn) -> str | None:
+def recognised(session: VolumeSession, prompt: ObjectPrompt, lease: Lease) -> str | None:
     """Name of the known structure that a box without words is drawn round; None where there is no such box.
 
     Args:
         session: the scan.
         prompt: with or without a box.
-        turn: entered for each step on the device.
+        lease: entered for each step on the device.
     """
     if prompt.text is not None or prompt.box_ijk is None or prompt.mask is not None:
         return None
-    key = session.structure_in_box(prompt.box_ijk, turn)
+    key = session.structure_in_box(prompt.box_ijk, lease)
     return None if key is None else vocabulary.STRUCTURES[key].name
 
 
@@ -65,8 +65,8 @@ def _in_windows(
                 job.shown(numbers_asked[numbers[query]], record.source_slice(slice_number))
 
         chosen = [wanted[number] for number in numbers]
-        search = Search(session, window, chosen, turn=job.turn, shown=tell)
-        masks = search.find(across=job.engine.looks_across)
+        search = Search(session, window, chosen, lease=job.lease, shown=tell)
+        masks = search.find(across=job.engine.uses_coronal_views)
         found |= dict(zip(numbers, masks, strict=True))
         job.clock.lap("masks")
         job.tell(len(found) / len(wanted))

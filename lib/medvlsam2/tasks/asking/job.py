@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from medvlsam2.tasks.engine.engine import Engine
-from medvlsam2.tasks.scheduling.turns import Claim
+from medvlsam2.tasks.scheduling.claims import Claim
 
 Progress = Callable[[float], None]
 SliceShown = Callable[[int, int], None]
@@ -50,8 +50,8 @@ class Job:
             self.progress(share)
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
+    def lease(self) -> Iterator[None]:
         """Have the device for a step, unless a later request has replaced this one."""
-        with self.engine.turn():
+        with self.engine.lease():
             self.claim.check()
             yield

@@ -2,7 +2,7 @@
 
 Constructing an engine loads nothing: weights come with the first question, and again when the folder's current
 version changes, so a fine-tuned version answers the very next request. Slice features outlive such a change where the
-encoder is the same. Lock order: a turn on the device first, then the guard of model and sessions, then the feature
+encoder is the same. Lock order: a lease on the device first, then the guard of model and sessions, then the feature
 cache's lock; none of them is held while waiting for one before it.
 """
 
@@ -30,7 +30,8 @@ from medvlsam2.model.device.precision import autocast, keep_as_cast, settle
 from medvlsam2.tasks.engine.read_ahead import ReadAhead
 from medvlsam2.tasks.engine.session import VolumeSession
 from medvlsam2.tasks.features.feature_store import FeatureCache
-from medvlsam2.tasks.scheduling.turns import Claims, Requests, Turns
+from medvlsam2.tasks.scheduling.claims import Claims, Requests
+from medvlsam2.tasks.scheduling.device_lock import DeviceLock
 
 KEPT_SESSIONS: Final = 4
 CACHE_SHARE: Final = 0.25
@@ -46,7 +47,7 @@ class Engine:
         model_dir: model folder (see :mod:`medvlsam2.model.checkpoint`).
         device: "cpu", "cuda", "cuda:1" …, or "auto".
         cache_bytes: memory for slice features of all scans; by default a quarter of the machine's.
-        looks_across: whether coronal slices are looked at as well, and both looks fused.
+        uses_coronal_views: whether coronal slices are segmented as well, and both views fused.
         reads_ahead: whether the other slices of a scan in use are encoded in the background.
         cuda_graphs: whether a GPU runs steps of propagation as CUDA graphs.
 
@@ -60,19 +61,19 @@ class Engine:
         device: str = "cpu",
         *,
         cache_bytes: int | None = None,
-        looks_across: bool = False,
+        uses_coronal_views: bool = False,
         reads_ahead: bool = False,
         cuda_graphs: bool = True,
     ) -> None:
         self.model_dir = Path(model_dir)
         self.device = _device(device)
         settle(torch.device(self.device))
-        self.looks_across = looks_across
+        self.uses_coronal_views = uses_coronal_views
         self.cuda_graphs = cuda_graphs and self.device.startswith("cuda")
-        self.turns = Turns()
+        self.device_lock = DeviceLock()
         self.claims = Claims()
         self.requests = Requests()
-        self.read_ahead = ReadAhead(self.turn, self.requests) if reads_ahead else None
+        self.read_ahead = ReadAhead(self.lease, self.requests) if reads_ahead else None
         self._cache_bytes = cache_bytes
         self._guard = threading.RLock()
         self._loaded: LoadedModel | None = None
@@ -96,9 +97,9 @@ class Engine:
         return FeatureCache(default if self._cache_bytes is None else self._cache_bytes)
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
+    def lease(self) -> Iterator[None]:
         """Have the device for one step, in bfloat16 where it has that; others come in the order in which they asked."""
-        with self.turns.turn(), autocast(torch.device(self.device)):
+        with self.device_lock.lease(), autocast(torch.device(self.device)):
             yield
 
     def loaded(self) -> LoadedModel:

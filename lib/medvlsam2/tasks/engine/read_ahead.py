@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from medvlsam2.tasks.features.feature_store import FeatureStore
-from medvlsam2.tasks.scheduling.turns import Requests
+from medvlsam2.tasks.scheduling.claims import Requests
 
 logger = logging.getLogger(__name__)
 
@@ -21,12 +21,12 @@ class ReadAhead:
     """Fills feature stores in the background, the one wanted last first.
 
     Args:
-        turn: a turn on the device.
+        lease: a lease on the device.
         requests: while there are any, nothing is made.
     """
 
-    def __init__(self, turn: Callable[[], AbstractContextManager[None]], requests: Requests) -> None:
-        self._turn = turn
+    def __init__(self, lease: Callable[[], AbstractContextManager[None]], requests: Requests) -> None:
+        self._lease = lease
         self._requests = requests
         self._guard = threading.Lock()
         self._wanted: list[FeatureStore] = []
@@ -44,7 +44,7 @@ class ReadAhead:
         while (store := self._next()) is not None:
             self._requests.wait_for_none()
             try:
-                with self._turn():
+                with self._lease():
                     more = store.make_more()
             except ReferenceError:
                 logger.debug("the scan is no longer open")

@@ -17,7 +17,7 @@ from medvlsam2.data.language.measurements import measured_text
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.model.checkpoint import LoadedModel
 from medvlsam2.model.language.model import PrefixCache
-from medvlsam2.model.propagation.object_query import Turn
+from medvlsam2.model.propagation.object_query import Lease
 from medvlsam2.tasks.features.box_masks import BoxMasks
 from medvlsam2.tasks.features.feature_store import (
     Encode,
@@ -30,7 +30,7 @@ from medvlsam2.tasks.measure.box_names import structure_in_box
 from medvlsam2.tasks.measure.findings import MaskGrid, measure_findings, strengths
 from medvlsam2.tasks.measure.places import PlaceRAS, centres_ras, place_of
 from medvlsam2.tasks.measure.structures import Measured, measurable, measure_structures
-from medvlsam2.tasks.scheduling.turns import GiveWay, stay
+from medvlsam2.tasks.scheduling.device_lock import GiveWay, stay
 from medvlsam2.transforms.prepare import PreparedVolume, prepare
 from medvlsam2.transforms.spatial import BoxIJK, Crop, SpatialRecord, plan
 from medvlsam2.transforms.text import pad, prefix_ids, segmentation_turn_ids
@@ -169,15 +169,15 @@ class VolumeSession:
             return {}
         return strengths(similarity, self._tokens_of(keys), self.features, measured.masks)
 
-    def structure_in_box(self, box_ijk: BoxIJK, turn: Turn) -> str | None:
+    def structure_in_box(self, box_ijk: BoxIJK, lease: Lease) -> str | None:
         """Vocabulary key of the structure that a box is drawn round; None where none fits or the model cannot tell."""
         similarity = self.loaded.model.sam2.text_similarity
         if similarity is None or not self._boxed_keys:
             return None
         if box_ijk not in self._boxed:
-            with turn():
+            with lease():
                 tokens = self._boxed_tokens
-            self._boxed[box_ijk] = structure_in_box(similarity, tokens, self.whole, box_ijk, turn)
+            self._boxed[box_ijk] = structure_in_box(similarity, tokens, self.whole, box_ijk, lease)
         return self._boxed[box_ijk]
 
     @cached_property

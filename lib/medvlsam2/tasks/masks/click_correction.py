@@ -21,9 +21,9 @@ from torch import Tensor
 
 from medvlsam2.model.device.precision import full_precision
 from medvlsam2.model.propagation.object_query import (
+    Lease,
     ObjectMasks,
     ObjectQuery,
-    Turn,
     within,
 )
 from medvlsam2.model.propagation.slice_source import SliceSource
@@ -56,7 +56,7 @@ def heed_clicks(
     query: ObjectQuery,
     record: SpatialRecord,
     *,
-    turn: Turn = nullcontext,
+    lease: Lease = nullcontext,
 ) -> None:
     """Correct mask logits where they contradict clicks.
 
@@ -65,7 +65,7 @@ def heed_clicks(
         features: of these slices.
         query: with the object's clicks and box.
         record: how far slices and pixels are apart.
-        turn: entered for each step, so that others can use the device in between.
+        lease: entered for each step, so that others can use the device in between.
     """
     side = masks.mask_logits.shape[-1]
     clicks = _Clicks.of(query, side, record.side, masks.mask_logits.device)
@@ -77,7 +77,7 @@ def heed_clicks(
         return
     height_mm, width_mm = (pixel_mm * record.side / side for pixel_mm in record.pixel_mm)
     spacing_mm = (record.slice_spacing_mm, height_mm, width_mm)
-    with turn(), full_precision(prior.device):
+    with lease(), full_precision(prior.device):
         field = _Field(clicks, features, spacing_mm, _reach_mm(masks, query, spacing_mm, record.side))
         weights = field.solve(missing)
     _bounded(prior)
@@ -85,7 +85,7 @@ def heed_clicks(
     asked = torch.arange(max(query.first_slice, 0), last + 1, device=prior.device)
     near = asked[(field.steps(asked) < FARTHEST).any(dim=0)]
     for numbers in field.parts(near):
-        with turn(), full_precision(prior.device):
+        with lease(), full_precision(prior.device):
             prior[numbers] += torch.einsum("c,cnhw->nhw", weights, field.covariance(numbers))
     if query.box_xyxy is not None:
         masks.mask_logits = within(query.box_xyxy, prior, record.side)
@@ -154,7 +154,7 @@ class _Field:
         self.clicks = clicks
         self.features = features
         self.reaches_per_pixel = tuple(spacing / reach for spacing, reach in zip(spacing_mm, reach_mm, strict=True))
-        self.looks = self._looks()
+        self.click_features = self._click_features()
 
     def solve(self, missing: Float[Tensor, " c"]) -> Float[Tensor, " c"]:
         """Weights with which the clicks' reaches add up to what is missing at every one of them."""
@@ -188,15 +188,15 @@ class _Field:
         """Squared distance of unit features, relative to their size, summed over the resolutions."""
         levels = self.features.select(numbers).levels
         total = torch.zeros((), device=numbers.device)
-        for look, level in zip(self.looks, levels, strict=True):
+        for features, level in zip(self.click_features, levels, strict=True):
             values = level.float()
             # Faster than F.normalize, whose norm over channels reads memory in steps.
             norm = values.square().sum(dim=1).sqrt().clamp(min=1e-12)
-            likeness = torch.einsum("ck,nkhw->cnhw", look, values) / norm
+            likeness = torch.einsum("ck,nkhw->cnhw", features, values) / norm
             total = total + 2 - 2 * F.interpolate(likeness, size=(self.clicks.side, self.clicks.side), mode="bilinear")
         return total
 
-    def _looks(self) -> list[Float[Tensor, "c _"]]:
+    def _click_features(self) -> list[Float[Tensor, "c _"]]:
         """Unit features of the clicked pixels, one tensor per resolution."""
         found: list[list[Tensor]] = []
         for number in torch.unique(self.clicks.slices).tolist():

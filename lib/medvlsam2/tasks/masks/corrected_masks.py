@@ -17,10 +17,10 @@ from torch import Tensor
 
 from medvlsam2.model.device.memory_limit import batches
 from medvlsam2.model.propagation.object_query import (
+    Lease,
     ObjectMasks,
     ObjectQuery,
     Shown,
-    Turn,
 )
 from medvlsam2.model.propagation.propagate import BATCH, segment_objects
 from medvlsam2.model.propagation.slice_source import SliceSource
@@ -36,7 +36,7 @@ def find_masks(
     queries: Sequence[ObjectQuery],
     *,
     stride: int,
-    turn: Turn,
+    lease: Lease,
     shown: Shown,
 ) -> list[ObjectMasks]:
     """Masks of several objects on every slice.
@@ -46,21 +46,21 @@ def find_masks(
         window: in which it is looked at.
         queries: what to look for.
         stride: distance of the slices on which words alone are tried.
-        turn: entered for each step, so that others can use the device in between.
+        lease: entered for each step, so that others can use the device in between.
         shown: told of each slice that is done.
     """
-    find = partial(segment_objects, views[0].sam2, stride=stride, turn=turn)
+    find = partial(segment_objects, views[0].sam2, stride=stride, lease=lease)
     features = [view.features(window) for view in views]
     found = find(features, queries, shown=shown)
     for view, query, masks in zip(views, queries, found, strict=True):
         if query.box_xyxy is not None and not query.has_clicks:
             view.box_masks.put(_key(view.record, window, query), masks)
-        heed_clicks(masks, view.features(window), query, view.record, turn=turn)
+        heed_clicks(masks, view.features(window), query, view.record, lease=lease)
     clicked = [number for number, query in enumerate(queries) if query.box_xyxy is not None and query.has_clicks]
     for numbers in batches(clicked, BATCH):
         some = [_Boxed.of(views[number], window, queries[number]) for number in numbers]
         for number, boxed, alone in zip(numbers, some, _by_box_alone(some, find), strict=True):
-            heed_clicks(alone, boxed.features, queries[number], boxed.view.record, turn=turn)
+            heed_clicks(alone, boxed.features, queries[number], boxed.view.record, lease=lease)
             found[number].mask_logits = mean_logits(found[number], alone)
     return found
 

@@ -113,7 +113,7 @@ def _scribbled(
             strokes[d][label] = dhw[dhw[:, 0].round() == d, 1:]
     return [
         ((d, float(x), float(y)), label)
-        for d in _spread(sorted(strokes), MAX_SCRIBBLED_SLICES)
+        for d in _evenly_spaced(sorted(strokes), MAX_SCRIBBLED_SLICES)
         for label, places in strokes[d].items()
         for y, x in _far_apart(places, MAX_SCRIBBLE_POINTS)
     ]
@@ -132,12 +132,12 @@ def _masks(
             raise InvalidPrompt(
                 f"Slice {number} of the mask was given as corrected; the scan has slices 0 to {record.num_slices - 1}."
             )
-    corrected = {record.source_slice(number) for number in prompt.mask_slices}  # the turn is its own inverse
-    chosen = corrected or set(_spread(held, MAX_MASK_SLICES)) | (set(clicked) & set(held))
+    corrected = {record.source_slice(number) for number in prompt.mask_slices}  # the reorientation is its own inverse
+    chosen = corrected or set(_evenly_spaced(held, MAX_MASK_SLICES)) | (set(clicked) & set(held))
     return {d: torch.from_numpy(grid[d]) for d in sorted(chosen)}
 
 
-def _spread(numbers: Sequence[int], count: int) -> list[int]:
+def _evenly_spaced(numbers: Sequence[int], count: int) -> list[int]:
     """At most so many of them, evenly spaced, the first and the last among them."""
     if len(numbers) <= count:
         return list(numbers)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from medvlsam2.data import vocabulary
 from medvlsam2.model.pixel_decoder.text_similarity import TextSimilarity
-from medvlsam2.model.propagation.object_query import Turn
+from medvlsam2.model.propagation.object_query import Lease
 from medvlsam2.tasks.features.view import View
 from medvlsam2.tasks.measure.structures import sure_masks
 from medvlsam2.transforms.spatial import BoxIJK, GridBox
@@ -39,12 +39,12 @@ TOLERANCE_PX: Final = 1.0
 WEIGHT_BEYOND: Final = 0.25
 """A slice beyond counts as much as this share of the box's slices."""
 AT_ONCE: Final = 4
-"""Slices in one turn on the device."""
+"""Slices in one lease on the device."""
 
 
 @torch.no_grad()
 def structure_in_box(
-    similarity: TextSimilarity, tokens: Mapping[str, Float[Tensor, " c"]], view: View, box_ijk: BoxIJK, turn: Turn
+    similarity: TextSimilarity, tokens: Mapping[str, Float[Tensor, " c"]], view: View, box_ijk: BoxIJK, lease: Lease
 ) -> str | None:
     """Vocabulary key of the structure that fits the box best; None where none fits.
 
@@ -53,13 +53,13 @@ def structure_in_box(
         tokens: [SEG] token of each structure, by its vocabulary key.
         view: the whole scan.
         box_ijk: half-open voxel box (i0, i1, j0, j1, k0, k1).
-        turn: entered for each step, so that others can use the device in between.
+        lease: entered for each step, so that others can use the device in between.
 
     Raises:
         InvalidPrompt: on an inverted or empty box.
     """
     box = view.record.box_to_grid(box_ijk)
-    inside = _spread(box)
+    inside = _middles_of_shares(box)
     numbers = inside + _beyond(box, view.record.num_slices)
     by_window: dict[Window, list[str]] = defaultdict(list)
     for key in tokens:
@@ -68,7 +68,7 @@ def structure_in_box(
     for window, keys in by_window.items():
         asked, parts = torch.stack([tokens[key] for key in keys]), []
         for start in range(0, len(numbers), AT_ONCE):
-            with turn():
+            with lease():
                 part = view.features(window).select(torch.tensor(numbers[start : start + AT_ONCE]))
                 parts.append((sure_masks(similarity, asked, part) > 0).cpu())
         scale = view.sam2.mask_size / view.record.side
@@ -79,7 +79,7 @@ def structure_in_box(
     return best if fits[best] >= FITS else None
 
 
-def _spread(box: GridBox) -> list[int]:
+def _middles_of_shares(box: GridBox) -> list[int]:
     """Some slices of the box, each in the middle of its share."""
     length = box.last - box.first + 1
     count = min(SLICES, length)

@@ -25,7 +25,7 @@ from medvlsam2.data.language.findings.lesions import UNCOUNTABLE, WHOLE, host_fa
 from medvlsam2.model.pixel_decoder.text_similarity import TextSimilarity
 from medvlsam2.model.propagation.slice_source import SliceSource
 from medvlsam2.tasks.measure.structures import sure_slices
-from medvlsam2.tasks.scheduling.turns import GiveWay, stay
+from medvlsam2.tasks.scheduling.device_lock import GiveWay, stay
 from medvlsam2.transforms.window import Window
 
 MIN_VOXELS: Final = 3

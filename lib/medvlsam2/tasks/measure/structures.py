@@ -23,7 +23,7 @@ from medvlsam2.data.language import anatomy
 from medvlsam2.model.pixel_decoder.text_similarity import TextSimilarity, evidence
 from medvlsam2.model.pixel_decoder.volume_sam2 import SliceFeatures
 from medvlsam2.model.propagation.slice_source import SliceSource
-from medvlsam2.tasks.scheduling.turns import GiveWay, stay
+from medvlsam2.tasks.scheduling.device_lock import GiveWay, stay
 from medvlsam2.transforms.window import Window
 
 MARGIN: Final = 0.5

@@ -1,6 +1,6 @@
 """Work that nobody waits for any more stops at its next step.
 
-Whoever starts work enters :func:`stoppable`; every turn on the device asks :func:`check`. The event travels in the
+Whoever starts work enters :func:`stoppable`; every lease on the device asks :func:`check`. The event travels in the
 context of the thread, so that the steps between need not hand it on.
 """
 

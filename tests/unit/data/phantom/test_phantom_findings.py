@@ -28,7 +28,7 @@ def family(key: str) -> str:
 
 
 def _is_planned(seed: int, name: str) -> bool:
-    plan = findings.plan("trunk", 8, np.random.default_rng([seed, 6]))
+    plan = findings.plan_organ_findings("trunk", 8, np.random.default_rng([seed, 6]))
     return getattr(plan, name) is not None
 
 
@@ -118,8 +118,8 @@ def test_plans_keep_to_the_number_and_to_what_is_seen() -> None:
     kinds = set()
     for seed in range(200):
         rng = np.random.default_rng(seed)
-        assert findings.plan("abdomen", 0, rng) == findings.Plan()
-        plan = findings.plan("chest", 1, rng)
+        assert findings.plan_organ_findings("abdomen", 0, rng) == findings.OrganFindings()
+        plan = findings.plan_organ_findings("chest", 1, rng)
         kinds |= {name for name, value in vars(plan).items() if value is not None}
         assert sum(value is not None for value in vars(plan).values()) <= 1
         assert plan.bladder is None

@@ -28,7 +28,7 @@ def test_nothing_is_written_in_its_place(opened: Any, label: Any, root: Path, le
         lambda: folder.put_label("p1", "final", label("two"), ".nii.gz", {}),
         lambda: folder.update_image_info("p1", {"a": 1}),
         lambda: folder.remove_label("p1", "final"),
-        folder.look_again,
+        folder.refresh,
         folder.index,
         upload,
     ):

@@ -90,7 +90,7 @@ class TestVersions:
         folder.put_label("p1", "final", label("one"), ".nii.gz", named("liver"))
         folder.put_label("p1", "final", label("two"), ".nii.gz", named("spleen"))
         (root / "labels" / "final" / "p1.nii.gz").write_text("drawn elsewhere", encoding="utf-8")
-        folder.look_again()
+        folder.refresh()
         assert folder.label("p1", "final").path.read_text(encoding="utf-8") == "drawn elsewhere"
         assert names_of(opened(), "p1") == names_of(folder, "p1") == []  # its names are not known, so it gets none
         assert folder.shelf.place("p1", "final").version_file(1)[0].read_text(encoding="utf-8") == "one"
@@ -268,13 +268,13 @@ class TestFullDisk:
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
         try:
-            folder.look_again()
+            folder.refresh()
             assert "p9" in folder.index().objects
             assert "p9" in opened().index().objects
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert (root / INDEX).read_bytes() == stored
-        folder.look_again()
+        folder.refresh()
         assert "p9" in json.loads((root / INDEX).read_text(encoding="utf-8"))["objects"]
 
 

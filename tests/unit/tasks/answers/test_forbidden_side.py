@@ -13,7 +13,7 @@ from medvlsam2.model.propagation.object_query import ObjectMasks
 from medvlsam2.tasks.answers.sides import bind_to_side
 from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.features.view import View
-from medvlsam2.tasks.masks.looks import Found
+from medvlsam2.tasks.masks.search import Found
 from medvlsam2.tasks.phrases.sides import side_in
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import segment

@@ -84,7 +84,7 @@ def test_nothing_is_made_while_a_request_is_on_its_way(
     with engine.requests.one():
         engine.read_ahead.want(store)
         time.sleep(0.1)
-        with engine.turn():
+        with engine.lease():
             assert batches == []
         time.sleep(0.1)
         assert batches == []

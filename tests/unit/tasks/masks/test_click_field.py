@@ -68,15 +68,15 @@ def test_clicks_that_the_mask_agrees_with_change_nothing() -> None:
     assert corrected(found) is before
 
 
-def test_half_precision_of_the_turn_changes_nothing() -> None:
+def test_half_precision_of_the_lease_changes_nothing() -> None:
     """The covariance of two clicks that look nearly alike lives in digits that bfloat16 does not have."""
     torch.manual_seed(0)
     features = SliceFeatures(*(torch.rand(SLICES, 8, side, side) for side in (8, 32, 16)))
     clicks = query((5, 20.5, 30.5, 1), (5, 22.5, 30.5, 0), (6, 21.5, 29.5, 1))
     found = []
-    for turn in (nullcontext, lambda: torch.autocast("cpu", dtype=torch.bfloat16)):
+    for lease in (nullcontext, lambda: torch.autocast("cpu", dtype=torch.bfloat16)):
         found.append(masks())
-        heed_clicks(found[-1], features, clicks, RECORD, turn=turn)
+        heed_clicks(found[-1], features, clicks, RECORD, lease=lease)
     assert (found[0].mask_logits > -4.0).any()
     assert torch.equal(found[0].mask_logits, found[1].mask_logits)
 

@@ -17,7 +17,7 @@ def paint_abdomen(scene: Scene) -> None:
     _paint_liver(scene, kidneys)
     _paint_stomach(scene)
     if "spleen" not in scene.patient.removed:
-        size = scene.plan.spleen or 1.0
+        size = scene.organ_findings.spleen or 1.0
         center = scene.jitter((-102, -26 + 30 * (size - 1.0), 190 + 0.7 * scene.patient.dome_mm - 70 * (size - 1.0)))
         radii = size * np.asarray(scene.vary((38, 56, 50), 0.12))
         body = Ellipsoid(center, radii, (0, -18, 25), 2.0)
@@ -36,7 +36,7 @@ def paint_abdomen(scene: Scene) -> None:
 
 def _gap_mm(scene: Scene, usual_mm: float) -> float:
     """Gap between an organ and the wall, where free fluid collects."""
-    return max(usual_mm, 0.25 * (scene.plan.ascites_mm or 0.0))
+    return max(usual_mm, 0.25 * (scene.organ_findings.ascites_mm or 0.0))
 
 
 def _kidneys(scene: Scene) -> dict[str, Ellipsoid]:

@@ -12,10 +12,10 @@ def paint_gluteal_muscles(scene: Scene) -> None:
     fat, muscle = scene.tissues.solid("fat", 5.0), scene.tissues.solid("muscle", 8.0)
     for sign, side in SIDES:
         least = Plate((sign * 113, 14, -44), (sign * 0.45, 0.9, 0), (sign * 0.15, 0, 1), (32, 38, 8))
-        turn = (0.0, sign * 12.0, -sign * 24.0)
-        middle = Ellipsoid((sign * 126, -6, -26), scene.vary((19, 50, 52)), turn, 1.0)
-        turn = (18.0, sign * 28.0, sign * 22.0)
-        largest = Ellipsoid((sign * 88, -60, -66), scene.vary((66, 26, 64)), turn, 1.0)
+        rotation_degrees = (0.0, sign * 12.0, -sign * 24.0)
+        middle = Ellipsoid((sign * 126, -6, -26), scene.vary((19, 50, 52)), rotation_degrees, 1.0)
+        rotation_degrees = (18.0, sign * 28.0, sign * 22.0)
+        largest = Ellipsoid((sign * 88, -60, -66), scene.vary((66, 26, 64)), rotation_degrees, 1.0)
         shapes: dict[str, Shape] = {
             "gluteus_minimus": least,
             "gluteus_medius": middle,
@@ -37,7 +37,7 @@ def paint_pelvis(scene: Scene) -> None:
     else:
         womb = Ellipsoid(scene.jitter((0, -2, -56), 4.0), scene.vary((26, 22, 34), 0.15), (50, 0, 0), 1.5)
         scene.paint("uterus", womb, tissues.solid("gland", 6.0))
-    filling = scene.plan.bladder or float(scene.rng.uniform(0.55, 1.05))
+    filling = scene.organ_findings.bladder or float(scene.rng.uniform(0.55, 1.05))
     size = tuple(filling * r for r in scene.vary((43, 38, 36), 0.06))
     center = (float(scene.rng.normal(0.0, 3.0)), 32.0 + 4.0 * filling, -104.0 + 0.9 * size[2])
     bladder = Ellipsoid(center, size, (10, 0, 0), 1.0)

@@ -62,7 +62,7 @@ def _paint_spine(scene: Scene) -> None:
         disc_mm = 9.0 - 5.0 * share
         disc = _Column(scene, (bottom - 2.0, bottom + disc_mm + 2.0), width - 1.5, depth - 1.0)
         scene.paint_unlabelled(disc, scene.tissues.solid("disc"))
-        broken, loss = scene.plan.fracture or ("", 0.0)
+        broken, loss = scene.organ_findings.fracture or ("", 0.0)
         collapse = loss if broken == f"vertebrae_{name}" else 0.0
         if collapse:
             above = _Column(scene, (bottom + disc_mm, float(top)), width - 1.5, depth - 1.0)

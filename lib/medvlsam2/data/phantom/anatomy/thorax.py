@@ -16,7 +16,7 @@ _HEART_TURN = (24.0, 38.0, 0.0)
 
 def heart(scene: Scene, grown_mm: float = 0.0) -> Ellipsoid:
     """The heart as a whole; an enlarged one grows to the left and downwards."""
-    size = scene.plan.heart or 1.0
+    size = scene.organ_findings.heart or 1.0
     center = _HEART_MM + (size - 1.0) * np.array([-26.0, 4.0, -14.0])
     return Ellipsoid(center, size * np.array([54.0, 44.0, 60.0]) + grown_mm, _HEART_TURN, 1.5)
 
@@ -68,10 +68,10 @@ def paint_mediastinum(scene: Scene) -> None:
         ("right_heart", (18, 44, 286), (19, 22, 26), (0, 0, 0)),
         ("artery", (-12, 18, 300), (26, 16, 19), (0, 0, 0)),
     )
-    for name, center, radii, turn in chambers:
-        size = scene.plan.heart or 1.0
+    for name, center, radii, rotation_degrees in chambers:
+        size = scene.organ_findings.heart or 1.0
         place = muscle.center + size * (scene.jitter(center, 1.5) - _HEART_MM)
-        chamber = Ellipsoid(place, size * np.asarray(scene.vary(radii, 0.05)), turn)
+        chamber = Ellipsoid(place, size * np.asarray(scene.vary(radii, 0.05)), rotation_degrees)
         scene.paint("heart", chamber, tissues.solid(name))
     trunk = Tube([(-18, 66, 305), (-20, 48, 332), (-14, 28, 338)], (13, 13, 12), samples=8)
     scene.paint("pulmonary_artery", trunk, tissues.solid("right_heart"))

@@ -58,7 +58,7 @@ def aorta(scene: Scene) -> Tube:
     width = scene.vary((1.0,), 0.12)[0]
     shape = np.interp([p[2] for p in low], (46, 130, 240, 340), (8.2, 9.5, 11.5, 12.2))
     radii = width * np.array([*shape, 12.6, 13.0, 13.8, 15.0, 15.0])
-    bulge = scene.plan.aneurysm
+    bulge = scene.organ_findings.aneurysm
     if bulge is not None:
         heights = np.array([p[2] for p in points])
         near = np.exp(-(((heights - bulge.z_mm) / (0.6 * bulge.half_length_mm)) ** 2))

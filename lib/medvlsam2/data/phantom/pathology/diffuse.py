@@ -92,7 +92,7 @@ def calcify_coronary(scene: Scene, lesion_map: LesionMap, value: int) -> Finding
 def dissect(scene: Scene, lesion_map: LesionMap, value: int) -> Finding | None:
     """Part the aorta by a flap that winds along it; the false lumen is marked."""
     canvas, rng = scene.canvas, scene.rng
-    if scene.tissues.hu["artery"] < 90.0 or scene.plan.aneurysm is not None:
+    if scene.tissues.hu["artery"] < 90.0 or scene.organ_findings.aneurysm is not None:
         return None
     at = np.argwhere((canvas.label_map == LABEL_VALUES["aorta"]) & (lesion_map == 0))
     if len(at) < 10 * _MIN_VOXELS:
@@ -104,9 +104,9 @@ def dissect(scene: Scene, lesion_map: LesionMap, value: int) -> Finding | None:
     _, nearest = cKDTree(line.points).query(mm)
     start = int(rng.integers(0, count // 3))
     stretch = (nearest >= start) & (nearest <= start + int(rng.integers(count // 3, count)))
-    turn = rng.uniform(0.0, 2.0 * np.pi) + np.linspace(0.0, rng.uniform(-3.0, 3.0), count)
+    angle_rad = rng.uniform(0.0, 2.0 * np.pi) + np.linspace(0.0, rng.uniform(-3.0, 3.0), count)
     away = mm - line.points[nearest]
-    offset = away[:, 0] * np.cos(turn[nearest]) + away[:, 1] * np.sin(turn[nearest])
+    offset = away[:, 0] * np.cos(angle_rad[nearest]) + away[:, 1] * np.sin(angle_rad[nearest])
     false_lumen = stretch & (offset > rng.uniform(-0.15, 0.3) * line.radii[nearest])
     if int(false_lumen.sum()) < _MIN_VOXELS:
         return None
@@ -153,7 +153,7 @@ def dilate_pelvis(scene: Scene, side: Side, lesion_map: LesionMap, value: int) -
 
 def fill_ascites(scene: Scene, lesion_map: LesionMap, value: int) -> Finding | None:
     """Replace fat along the wall of the abdomen by fluid."""
-    canvas, depth_mm = scene.canvas, scene.plan.ascites_mm
+    canvas, depth_mm = scene.canvas, scene.organ_findings.ascites_mm
     if depth_mm is None:
         return None
     below = (scene.hull.domes < -0.5) | (canvas.z < 120.0)

@@ -19,7 +19,7 @@ from medvlsam2.data.phantom.pathology.lesions import (
     mark_whole,
 )
 from medvlsam2.data.phantom.patient import VERTEBRA_TOPS_MM
-from medvlsam2.data.phantom.scene import LABEL_VALUES, AorticAneurysm, Plan, Scene
+from medvlsam2.data.phantom.scene import LABEL_VALUES, AorticAneurysm, OrganFindings, Scene
 
 Implant = Callable[[Scene, LesionMap, int], Finding | None]
 
@@ -71,10 +71,10 @@ _EXCLUSIVE: Final = frozenset({"fracture", "enlargement", "pneumothorax"})
 """Kinds that fill their organ."""
 
 
-def plan(region: Region, num_lesions: int, rng: np.random.Generator) -> Plan:
+def plan_organ_findings(region: Region, num_lesions: int, rng: np.random.Generator) -> OrganFindings:
     """Choose findings that change an organ as a whole, before anything is painted."""
     low, high = REGION_RANGE_MM[region]
-    chosen = Plan()
+    chosen = OrganFindings()
     planned = 0
     for index in rng.permutation(len(_PLANNED)):
         name, bottom, top, share = _PLANNED[int(index)]
@@ -98,7 +98,7 @@ def place(scene: Scene, num_lesions: int, rng: np.random.Generator) -> tuple[Les
     return lesion_map, findings
 
 
-def _with(chosen: Plan, name: str, heights: tuple[float, float], rng: np.random.Generator) -> Plan:
+def _with(chosen: OrganFindings, name: str, heights: tuple[float, float], rng: np.random.Generator) -> OrganFindings:
     if name == "aneurysm":
         bulge = AorticAneurysm(
             z_mm=rng.uniform(82, 108), radius_mm=rng.uniform(17, 29), half_length_mm=rng.uniform(22, 36)
@@ -118,7 +118,7 @@ def _with(chosen: Plan, name: str, heights: tuple[float, float], rng: np.random.
 
 
 def _mark_planned(scene: Scene, lesion_map: LesionMap) -> list[Finding]:
-    canvas, chosen = scene.canvas, scene.plan
+    canvas, chosen = scene.canvas, scene.organ_findings
     findings: list[Finding] = []
 
     def mark(kind: str, key: str, min_voxels: int, *, transverse: bool = False) -> None:

@@ -37,11 +37,11 @@ class Grid:
 def draw_grid(rng: np.random.Generator, config: PhantomConfig, patient: Patient, region: str) -> Grid:
     """Draw spacing, field of view, order of storage and tilt, keeping what the configuration fixes."""
     code = config.orientation or _draw_code(rng)
-    turn = np.zeros((3, 3))
+    axes = np.zeros((3, 3))
     for axis, letter in enumerate(code):
         world, sign = _LETTERS[letter]
-        turn[world, axis] = sign
-    order = np.abs(turn).argmax(0)
+        axes[world, axis] = sign
+    order = np.abs(axes).argmax(0)
     low, high = _covered(rng, region)
     low, high = low * patient.scale[2], high * patient.scale[2]
     view_mm = np.array([*_in_plane_view(rng, patient, region), high - low])
@@ -56,7 +56,7 @@ def draw_grid(rng: np.random.Generator, config: PhantomConfig, patient: Patient,
     place = rng.normal(0.0, 30.0, 3)
     center = place + np.array([rng.normal(0.0, 4.0), 10.0 * patient.scale[1] + rng.normal(0.0, 6.0), height])
     affine = np.eye(4)
-    affine[:3, :3] = tilt @ turn * spacing[order]
+    affine[:3, :3] = tilt @ axes * spacing[order]
     affine[:3, 3] = center - affine[:3, :3] @ ((shape[order] - 1) / 2.0)
     to_patient = np.eye(4)
     to_patient[:3, :3] = np.diag(1.0 / np.asarray(patient.scale))
@@ -84,7 +84,7 @@ def add_couch(canvas: Canvas, grid: Grid, patient: Patient, rng: np.random.Gener
         canvas.hu[shell] = np.float32(hu)
 
 
-def scan(
+def acquire(
     canvas: Canvas,
     affine: Float[np.ndarray, "4 4"],
     implants: list[Int[np.ndarray, "_ 3"]],

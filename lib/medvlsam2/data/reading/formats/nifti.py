@@ -106,7 +106,7 @@ def read_nifti(path: Path, max_ratio: float | None = None, *, geometry_only: boo
         values = unread(shape, dtype)
     else:
         values = apply_read_scaling(read_voxels(voxels, max_ratio), *scaling).reshape(shape, order="F")
-    mm = nifti_place.mm_per_unit(stored)
+    mm = nifti_place.mm_per_header_unit(stored)
     affine[:3] *= mm
     return StoredArray(
         values,
@@ -179,7 +179,7 @@ def _warnings(header: nib.Nifti1Header, stored: nib.Nifti1Header, shape: tuple[i
         warnings.append(length_units.NO_SPACING.format(format="The NIfTI"))
     if sform and qform:
         forms = nifti_place.forms(header)
-        gap_mm = _gap_mm(forms[0], forms[1], shape) * nifti_place.mm_per_unit(stored) if len(forms) == 2 else 0.0
+        gap_mm = _gap_mm(forms[0], forms[1], shape) * nifti_place.mm_per_header_unit(stored) if len(forms) == 2 else 0.0
         if len(forms) < 2 or not np.isfinite(gap_mm):
             warnings.append("The NIfTI header's qform is damaged: the sform is used.")
         elif gap_mm > QFORM_TOLERANCE_MM:

@@ -32,7 +32,7 @@ class FolderFacts:
     """Sentences: files that are no scan, and why."""
 
 
-def look(studies: Path) -> FolderFacts:
+def inspect(studies: Path) -> FolderFacts:
     """Look at a studies folder as a server would.
 
     Raises:

@@ -22,13 +22,13 @@ from medvlsam2.model.propagation.object_query import (
 )
 from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.features.view import View
-from medvlsam2.tasks.masks import looks
+from medvlsam2.tasks.masks import search
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import segment
 from medvlsam2.transforms.spatial import SpatialRecord, plan
 
 SIDE = 96
-SMALL_PX = looks.SMALL_PX - 1e-6
+SMALL_PX = search.SMALL_PX - 1e-6
 """Its end less its start is no more than is small, however they are rounded."""
 
 
@@ -46,13 +46,13 @@ def test_a_small_object_lies_well_inside_of_its_part(
 ) -> None:
     record = whole()
     edges = tuple((start, min(start + size, float(SIDE))) for start, size in (rows, columns))
-    crop = looks.part_round(record, ((0.0, 1.0), *edges), SIDE, clicked)
+    crop = search.part_round(record, ((0.0, 1.0), *edges), SIDE, clicked)
     assert crop is not None
     for (start, end), (low, high), (first, last) in zip(
         edges, (crop[:2], crop[2:]), (record.crop_hw[:2], record.crop_hw[2:]), strict=True
     ):
         voxels_per_px = (last - first) / SIDE
-        assert high - low == round(looks.PART * (last - first))
+        assert high - low == round(search.PART * (last - first))
         margin = 8 * voxels_per_px
         assert low <= first + start * voxels_per_px - margin or low == first
         assert high >= first + end * voxels_per_px + margin or high >= last - 1
@@ -61,21 +61,21 @@ def test_a_small_object_lies_well_inside_of_its_part(
 def test_corrections_near_the_first_click_stay_in_its_part() -> None:
     """What is found may move with every click; the features of the part are made once."""
     found = [((0.0, 9.0), (46.0 + n, 60.0 + n), (50.0 - n, 58.0)) for n in range(9)]
-    parts = {looks.part_round(whole(), edges, SIDE, (0.5, 0.5)) for edges in found}
+    parts = {search.part_round(whole(), edges, SIDE, (0.5, 0.5)) for edges in found}
     assert len(parts) == 1
-    assert len({looks.part_round(whole(), edges, SIDE) for edges in found}) > 1
+    assert len({search.part_round(whole(), edges, SIDE) for edges in found}) > 1
 
 
 def test_the_middle_of_clicks_on_an_object() -> None:
     prompts = {3: SlicePrompt(((9.5, 19.5), (0.0, 0.0)), (1, 0)), 5: SlicePrompt(((29.5, 39.5), (1.0, 2.0)), (1, 2))}
-    assert looks.clicked_middle_hw(ObjectQuery(prompts=prompts), 100) == pytest.approx((0.30, 0.20))
-    assert looks.clicked_middle_hw(ObjectQuery(prompts={3: SlicePrompt(((9.5, 19.5),), (2,))}), 100) is None
+    assert search.clicked_middle_hw(ObjectQuery(prompts=prompts), 100) == pytest.approx((0.30, 0.20))
+    assert search.clicked_middle_hw(ObjectQuery(prompts={3: SlicePrompt(((9.5, 19.5),), (2,))}), 100) is None
 
 
 def test_what_is_large_or_not_there_has_none() -> None:
-    too_long = 10.0 + looks.SMALL_PX + 1
-    assert looks.part_round(whole(), ((0.0, 1.0), (20.0, 22.0), (10.0, too_long)), SIDE) is None
-    assert looks.part_round(whole(), ((0.0, 0.0), (0.0, 0.0), (0.0, 0.0)), SIDE) is None
+    too_long = 10.0 + search.SMALL_PX + 1
+    assert search.part_round(whole(), ((0.0, 1.0), (20.0, 22.0), (10.0, too_long)), SIDE) is None
+    assert search.part_round(whole(), ((0.0, 0.0), (0.0, 0.0), (0.0, 0.0)), SIDE) is None
 
 
 class Eyes:
@@ -120,8 +120,8 @@ def engine(tiny_model_dir: Path) -> Engine:
 @pytest.fixture
 def eyes(monkeypatch: pytest.MonkeyPatch) -> Eyes:
     seen = Eyes(*SMALL)
-    monkeypatch.setattr(looks, "find_masks", seen)
-    monkeypatch.setattr(looks, "heed_clicks", lambda *_, **__: None)
+    monkeypatch.setattr(search, "find_masks", seen)
+    monkeypatch.setattr(search, "heed_clicks", lambda *_, **__: None)
     return seen
 
 
@@ -141,23 +141,23 @@ def test_what_words_find_small_is_seen_better_and_in_its_place(
     found = segment(engine, small_phantom.volume, [ObjectPrompt("aorta")]).label_map == 1
     first, second = eyes.views
     assert first.crop_hw == whole_crop(engine, small_phantom)
-    assert second.pixel_mm[0] == pytest.approx(looks.PART * first.pixel_mm[0], rel=0.05)
+    assert second.pixel_mm[0] == pytest.approx(search.PART * first.pixel_mm[0], rel=0.05)
     eyes.blind.add(second.crop_hw)
     coarse = segment(engine, small_phantom.volume, [ObjectPrompt("aorta")]).label_map == 1
     assert dice(found, *SMALL) > dice(coarse, *SMALL) > 0.6, "a blind second look leaves the first one's mask"
 
 
-def test_the_second_look_keeps_to_the_slices_of_the_first(engine: Engine, small_phantom: Phantom, eyes: Eyes) -> None:
+def test_the_second_view_keeps_to_the_slices_of_the_first(engine: Engine, small_phantom: Phantom, eyes: Eyes) -> None:
     segment(engine, small_phantom.volume, [ObjectPrompt("aorta")])
     assert (eyes.queries[1].first_slice, eyes.queries[1].last_slice) == (5, 11)
 
 
-def test_the_second_look_at_what_was_clicked_goes_a_little_further(
+def test_the_second_view_at_what_was_clicked_goes_a_little_further(
     engine: Engine, small_phantom: Phantom, eyes: Eyes
 ) -> None:
     i, j, k = (24.0, 27.0, 8.0)
     last = small_phantom.volume.shape_ijk[2] - 1
-    further = looks.FURTHER_SLICES
+    further = search.FURTHER_SLICES
     for slices, expected in (((k,), (5 - further, 11 + further)), ((k, 0.0), (0, 11 + further)), ((last,), (2, last))):
         eyes.queries.clear()
         clicks = tuple((i, j, float(number)) for number in slices)
@@ -229,7 +229,7 @@ def test_clicks_beyond_the_part(engine: Engine, small_phantom: Phantom, eyes: Ey
 
 
 def test_coronal_slices_are_fused_in_their_place(tiny_model_dir: Path, small_phantom: Phantom, eyes: Eyes) -> None:
-    engine = Engine(tiny_model_dir, looks_across=True)
+    engine = Engine(tiny_model_dir, uses_coronal_views=True)
     found = segment(engine, small_phantom.volume, [ObjectPrompt("aorta")]).label_map == 1
     axial, near, coronal = eyes.views
     assert axial.axes == near.axes != coronal.axes
@@ -249,6 +249,6 @@ def test_coronal_slices_are_fused_in_their_place(tiny_model_dir: Path, small_pha
 def test_an_edited_mask_is_not_looked_at_across(tiny_model_dir: Path, small_phantom: Phantom, eyes: Eyes) -> None:
     mask = np.zeros(small_phantom.volume.shape_ijk, dtype=bool)
     mask[20:29, 24:32, 5:12] = True
-    engine = Engine(tiny_model_dir, looks_across=True)
+    engine = Engine(tiny_model_dir, uses_coronal_views=True)
     segment(engine, small_phantom.volume, [ObjectPrompt(mask=mask, mask_slices=(8,))])
     assert len({view.axes for view in eyes.views}) == 1

@@ -1,80 +1,21 @@
-"""Who uses the device next: requests take turns in the order in which they asked, and old ones make way.
+"""Requests on their way: how many there are, and which objects each of them is about.
 
-A turn is one decoding step or one batch of slices, so nobody waits for another's whole volume. Of several requests
-for the same object only the newest goes on: an annotator who clicks again has no use for the older answer.
+Of several requests for the same object only the newest goes on: an annotator who clicks again has no use for the older
+answer.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import Counter, deque
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
 from medvlsam2.errors import Superseded
-from medvlsam2.tasks.scheduling import stopping
 
 NAMED: Final = 3
 """Objects that a sentence names."""
-
-GiveWay = Callable[[], None]
-"""Called in the middle of a long turn: those who wait go first (:meth:`Turns.give_way`)."""
-
-
-def stay() -> None:
-    """Let nobody go first, where nobody waits."""
-
-
-class Turns:
-    """A lock that is handed over first come, first served; not reentrant."""
-
-    def __init__(self) -> None:
-        self._guard = threading.Lock()
-        self._taken = False
-        self._waiting: deque[threading.Event] = deque()
-
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Wait for the others that asked before, then have the device.
-
-        Raises:
-            Cancelled: if the work is no longer wanted (:mod:`medvlsam2.tasks.scheduling.stopping`).
-        """
-        stopping.check()
-        self._acquire()
-        try:
-            stopping.check()
-            yield
-        finally:
-            self._release()
-
-    def give_way(self) -> None:
-        """In the middle of a long turn: let those who wait go first.
-
-        Raises:
-            Cancelled: if the work is no longer wanted.
-        """
-        stopping.check()
-        if self._waiting:
-            self._release()
-            self._acquire()
-
-    def _acquire(self) -> None:
-        with self._guard:
-            if not self._taken:
-                self._taken = True
-                return
-            mine = threading.Event()
-            self._waiting.append(mine)
-        mine.wait()
-
-    def _release(self) -> None:
-        with self._guard:
-            if self._waiting:
-                self._waiting.popleft().set()
-            else:
-                self._taken = False
 
 
 class Requests:

@@ -1,4 +1,4 @@
-"""Turns are taken in order, nobody waits longer than one of them, and old requests make way for newer ones."""
+"""The device is leased in the order of asking, one lease at a time, and old requests make way for newer ones."""
 
 from __future__ import annotations
 
@@ -9,35 +9,36 @@ from contextlib import nullcontext
 import pytest
 
 from medvlsam2.errors import Superseded
-from medvlsam2.tasks.scheduling.turns import Claims, Turns
+from medvlsam2.tasks.scheduling.claims import Claims
+from medvlsam2.tasks.scheduling.device_lock import DeviceLock
 
 
 def test_the_device_is_handed_over_in_the_order_of_asking() -> None:
-    turns, order = Turns(), []
+    lock, order = DeviceLock(), []
 
     def use(name: int) -> None:
-        with turns.turn():
+        with lock.lease():
             order.append(name)
 
-    with turns.turn():
+    with lock.lease():
         threads = []
         for name in range(6):
             threads.append(threading.Thread(target=use, args=(name,)))
             threads[-1].start()
-            while len(turns._waiting) <= name:
+            while len(lock._waiting) <= name:
                 time.sleep(0.001)
     for thread in threads:
         thread.join(timeout=5)
     assert order == list(range(6))
 
 
-def test_a_long_request_lets_another_in_after_one_turn() -> None:
-    turns, log = Turns(), []
+def test_a_long_request_lets_another_in_after_one_lease() -> None:
+    lock, log = DeviceLock(), []
     started = threading.Event()
 
     def long() -> None:
         for _ in range(20):
-            with turns.turn():
+            with lock.lease():
                 log.append("long")
                 started.set()
                 time.sleep(0.01)
@@ -45,38 +46,38 @@ def test_a_long_request_lets_another_in_after_one_turn() -> None:
     worker = threading.Thread(target=long)
     worker.start()
     started.wait()
-    with turns.turn():
+    with lock.lease():
         log.append("short")
     worker.join(timeout=5)
     assert log.index("short") <= 3
     assert log.count("long") == 20
 
 
-def test_a_turn_ends_with_an_error_too() -> None:
-    turns = Turns()
-    with pytest.raises(ValueError, match="broken"), turns.turn():
+def test_a_lease_ends_with_an_error_too() -> None:
+    lock = DeviceLock()
+    with pytest.raises(ValueError, match="broken"), lock.lease():
         raise ValueError("broken")
-    with turns.turn():
+    with lock.lease():
         pass
 
 
-def test_a_long_turn_gives_way() -> None:
-    turns, log = Turns(), []
+def test_a_long_lease_gives_way() -> None:
+    lock, log = DeviceLock(), []
     inside = threading.Event()
 
     def short() -> None:
         inside.wait()
-        with turns.turn():
+        with lock.lease():
             log.append("short")
 
     other = threading.Thread(target=short)
     other.start()
-    with turns.turn():
-        turns.give_way()
+    with lock.lease():
+        lock.give_way()
         inside.set()
-        while not turns._waiting:
+        while not lock._waiting:
             time.sleep(0.001)
-        turns.give_way()
+        lock.give_way()
         log.append("long")
     other.join(timeout=5)
     assert log == ["short", "long"]

@@ -1,11 +1,12 @@
-"""Where a request looks: at whole slices, once more from nearer where what it wants is small, and, if asked, across.
+"""Finds the objects of a request in one view or several: whole slices, nearer views of small objects, coronal slices.
 
 An object of a few pixels is coarse on the mask grid and far from most of what the slice encoder was trained on. So a
-part of each slice round it is looked at again, enlarged. Nine parts cover a slice, each of two thirds of its side, so
-that neighbours share their features and the next click finds them made; for that clicks choose the part, as long as
-what was found lies well inside of it. What a box says to be small is looked for there alone; what words or clicks found
-to be small gets the mean of both looks. A look across is one at coronal slices, fused in three dimensions; it is for
-models that know such slices.
+part of each slice round such an object is segmented again, enlarged: a nearer view. Nine parts cover a slice, each of
+two thirds of its side, so that neighbouring objects share the features of a part, and the next click finds them already
+encoded. Clicks choose the part, as long as the object lies well inside of that part. An object that its box shows to be
+small is segmented in the nearer view alone; where words or clicks found it to be small, the result is the mean of both
+views. The coronal view (test-time augmentation) is fused with the axial one in three dimensions; it is for models that
+were trained on coronal slices.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from torch import Tensor
 from medvlsam2.model.device.memory_limit import batches
 from medvlsam2.model.propagation.object_query import (
     EMPTY_LOGIT,
+    Lease,
     ObjectMasks,
     ObjectQuery,
     Shown,
-    Turn,
 )
 from medvlsam2.model.propagation.propagate import BATCH
 from medvlsam2.tasks.engine.session import VolumeSession
@@ -44,7 +45,7 @@ from medvlsam2.transforms.window import Window
 SEED_STRIDE_MM: Final = 3.0
 """Words alone are tried on slices about this far apart."""
 SMALL_PX: Final = 24
-"""Objects up to this size on the mask grid are looked at from nearer …"""
+"""Objects up to this size on the mask grid get a nearer view …"""
 SMALL_PART: Final = 4
 """… and up to this fraction of its side, so that they lie well inside of a part."""
 OFFSETS: Final = (0.0, 1 / 6, 1 / 3)
@@ -99,21 +100,21 @@ class Search:
         session: the scan.
         window: in which it is looked at.
         wanted: what to look for.
-        turn: entered for each step, so that others can use the device in between.
-        shown: told of each slice of the first look that is done.
+        lease: entered for each step, so that others can use the device in between.
+        shown: told of each slice of the first view that is done.
     """
 
     session: VolumeSession
     window: Window
     wanted: Sequence[Wanted]
-    turn: Turn
+    lease: Lease
     shown: Shown
 
     def find(self, *, across: bool) -> list[Found]:
         """Masks of all objects on every slice.
 
         Args:
-            across: whether coronal slices are looked at as well.
+            across: whether coronal slices are segmented as well.
         """
         whole = self.session.whole
         aims = {number: _Aim(whole, _query(whole, one)) for number, one in enumerate(self.wanted)}
@@ -124,13 +125,13 @@ class Search:
             for number, one in edges.items()
             if one is not None and (aim := self._nearer(self.wanted[number], one, None)) is not None
         }
-        results = self._look(aims | near, self.shown)
-        self._look_nearer(results, {number: aim.query for number, aim in aims.items() if number not in near})
+        results = self._segment(aims | near, self.shown)
+        self._add_nearer_views(results, {number: aim.query for number, aim in aims.items() if number not in near})
         if across:
-            self._look_across(results)
+            self._add_coronal_view(results)
         return [results[number] for number in range(len(self.wanted))]
 
-    def _look_nearer(self, results: dict[int, Found], queries: dict[int, ObjectQuery]) -> None:
+    def _add_nearer_views(self, results: dict[int, Found], queries: dict[int, ObjectQuery]) -> None:
         side = self.session.whole.record.side
         for some in batches(list(queries), BATCH):
             near: dict[int, _Aim] = {}
@@ -139,18 +140,18 @@ class Search:
                 aim = self._nearer(self.wanted[number], edges, clicked_middle_hw(queries[number], side))
                 if aim is not None:
                     near[number] = replace(aim, query=_limited(aim.query, edges[0]))
-            for number, found in self._look(near, None, seeds_mm=0.0).items():
+            for number, found in self._segment(near, None, seeds_mm=0.0).items():
                 if self._fuse(found, results[number]):
                     results[number] = found
                     self._heed(found, near[number].query)
 
-    def _look_across(self, results: dict[int, Found]) -> None:
+    def _add_coronal_view(self, results: dict[int, Found]) -> None:
         """An edited mask is one of axial slices and stays alone; what is not found across stays as it is."""
         view = self.session.coronal
         numbers = [n for n, one in enumerate(self.wanted) if results[n].is_anywhere and one.prompt.mask is None]
         for some in batches(numbers, BATCH):
             aims = {number: _Aim(view, _query(view, self.wanted[number])) for number in some}
-            for number, found in self._look(aims, None).items():
+            for number, found in self._segment(aims, None).items():
                 query = _near_query(results[number].view, self.wanted[number])
                 if query is not None and self._fuse(results[number], found):
                     self._heed(results[number], query)
@@ -166,9 +167,9 @@ class Search:
         return None if query is None else _Aim(view, query)
 
     def _fuse(self, kept: Found, other: Found) -> bool:
-        """The mean of both looks on the grid of one, where it leaves anything; each has one voice, however loud.
+        """The mean of both views on the grid of one, where it leaves anything; each has one voice, however loud.
 
-        Two looks that see different things tell nothing: then nothing is changed.
+        Two views that show different things tell nothing: then nothing is changed.
         """
         if not any(bool((mean > 0).any()) for _, mean in _means(kept, other)):
             return False
@@ -178,9 +179,9 @@ class Search:
 
     def _heed(self, found: Found, query: ObjectQuery) -> None:
         """Clicks hold in the mean too."""
-        heed_clicks(found.masks, found.view.features(self.window), query, found.record, turn=self.turn)
+        heed_clicks(found.masks, found.view.features(self.window), query, found.record, lease=self.lease)
 
-    def _look(
+    def _segment(
         self, aims: dict[int, _Aim], shown: Shown | None, *, seeds_mm: float = SEED_STRIDE_MM
     ) -> dict[int, Found]:
         """All at once; their views have the same slices."""
@@ -194,7 +195,7 @@ class Search:
 
         views, queries = [aim.view for aim in aims.values()], [aim.query for aim in aims.values()]
         stride = max(1, round(seeds_mm / views[0].record.slice_spacing_mm))
-        masks = find_masks(views, self.window, queries, stride=stride, turn=self.turn, shown=tell)
+        masks = find_masks(views, self.window, queries, stride=stride, lease=self.lease, shown=tell)
         return {number: Found(one, view) for number, one, view in zip(numbers, masks, views, strict=True)}
 
 
@@ -269,7 +270,7 @@ def _near_query(view: View, wanted: Wanted) -> ObjectQuery | None:
 
 
 def _limited(query: ObjectQuery, found_slices: tuple[float, float]) -> ObjectQuery:
-    """A slice needs both looks, so the nearer one keeps to the slices of the first.
+    """A slice needs both views, so the nearer one keeps to the slices of the first.
 
     What was clicked may go a little further, and as far as its clicks; what has a box keeps to that.
     """
@@ -283,7 +284,7 @@ def _limited(query: ObjectQuery, found_slices: tuple[float, float]) -> ObjectQue
 
 
 def _means(kept: Found, other: Found) -> Iterator[tuple[slice, Float[Tensor, "n m m"]]]:
-    """Of both looks on the grid of one, some slices at a time."""
+    """Of both views on the grid of one, some slices at a time."""
     logits = kept.masks.mask_logits
     seen = regrid(other.masks.mask_logits, other.record, kept.record, outside=EMPTY_LOGIT, limit=-EMPTY_LOGIT)
     return ((part, (there + logits[part].clamp(EMPTY_LOGIT, -EMPTY_LOGIT)) / 2) for part, there in seen)

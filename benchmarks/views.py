@@ -1,6 +1,6 @@
-"""What nearer looks, looks across and the scan's own edges are worth: mean Dice by words on real training scans.
+"""What nearer views, coronal views and the scan's own edges are worth: mean Dice by words on real training scans.
 
-    python benchmarks/looks.py --model model/medvlsam2-nano --data DIR
+    python benchmarks/views.py --model model/medvlsam2-nano --data DIR
 
 Real scans of the train split, since this is where the engine's constants were chosen. Of the structures of a scan some
 are drawn where it has many. The bootstrap is over scans.
@@ -25,12 +25,12 @@ from side_by_side import table
 from medvlsam2.evaluation.measurement import Measurement, rows
 from medvlsam2.evaluation.metrics import dice
 from medvlsam2.evaluation.scans import chosen, list_scans, read_scan
-from medvlsam2.evaluation.words import find_by_name, measurable
+from medvlsam2.evaluation.words import find_by_name, large_enough
 from medvlsam2.tasks.engine.engine import Engine
-from medvlsam2.tasks.masks import looks
+from medvlsam2.tasks.masks import search
 from medvlsam2.transforms import guided
 
-WAYS: Final = ("whole slices", "and nearer", "and edges", "and across")
+WAYS: Final = ("whole slices", "and nearer", "and edges", "and coronal")
 """Each with all that stands before it."""
 
 
@@ -50,13 +50,13 @@ def main() -> None:
 
 
 def _measure(options: argparse.Namespace, way: str) -> list[Measurement]:
-    engine = Engine(options.model, looks_across=way == "and across")
+    engine = Engine(options.model, uses_coronal_views=way == "and coronal")
     found = []
     left_out = WAYS[WAYS.index(way) + 1 :]
     with _without(left_out):
         for record in chosen(list_scans(options.data, "train"), options.sources, options.scans):
             scan = read_scan(record)
-            keys = sorted(measurable(scan.truth))
+            keys = sorted(large_enough(scan.truth))
             order = np.random.default_rng(0).permutation(len(keys))[: options.structures]
             drawn = [keys[number] for number in order.tolist()]
             for key, mask in (find_by_name(engine, scan, drawn) if drawn else {}).items():
@@ -68,7 +68,7 @@ def _measure(options: argparse.Namespace, way: str) -> list[Measurement]:
 def _without(ways: tuple[str, ...]) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         if "and nearer" in ways:
-            stack.enter_context(patch.object(looks, "SMALL_PX", 0))
+            stack.enter_context(patch.object(search, "SMALL_PX", 0))
         if "and edges" in ways:
             stack.enter_context(patch.object(guided, "MOST", 0.0))
         yield
