@@ -36,13 +36,14 @@ from side_by_side import table
 
 from medvlsam2.config import ModelConfig
 from medvlsam2.data import vocabulary
+from medvlsam2.data.datasets.scans import labelled_scans
 from medvlsam2.data.language import tokenizer as tokenizers
 from medvlsam2.evaluation.config import EvaluationConfig, Task
 from medvlsam2.evaluation.interactive import bounding_box, next_click
 from medvlsam2.evaluation.measurement import Measurement, rows
 from medvlsam2.evaluation.metrics import Mask, dice
 from medvlsam2.evaluation.run import evaluate
-from medvlsam2.evaluation.scans import FIRST_PHANTOM_SEED, LabelledScan, draw_phantom, list_scans, read_scan
+from medvlsam2.evaluation.scans import FIRST_PHANTOM_SEED, LabelledScan, draw_phantom, read_scan
 from medvlsam2.evaluation.words import large_enough
 from medvlsam2.model import builders, checkpoint
 from medvlsam2.model.checkpoint import LoadedModel
@@ -216,7 +217,7 @@ def _train_config(
 
 def _scans(options: argparse.Namespace) -> Iterator[LabelledScan]:
     if options.data is not None:
-        yield from (read_scan(record) for record in list_scans(options.data, "val"))
+        yield from (read_scan(record) for record in labelled_scans(options.data, "val", with_pseudo_labels=True))
     for seed in range(FIRST_PHANTOM_SEED, FIRST_PHANTOM_SEED + options.held_out):
         yield draw_phantom(seed)
 

@@ -23,8 +23,9 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
+from medvlsam2.data.datasets.scans import labelled_scans, of_sources
 from medvlsam2.evaluation.interactive import NUM_CLICKS, measure_interactive, when
-from medvlsam2.evaluation.scans import LabelledScan, chosen, list_scans, read_scan
+from medvlsam2.evaluation.scans import LabelledScan, read_scan
 from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.engine.session import VolumeSession
 from medvlsam2.tasks.masks import corrected_masks
@@ -59,7 +60,7 @@ def _curves(options: argparse.Namespace, way: str) -> Curves:
     found: Curves = defaultdict(list)
     steps = [f"dice after {when(number)}" for number in range(NUM_CLICKS + 1)]
     with WAYS[way]():
-        for record in chosen(list_scans(options.data, "train"), options.sources, options.scans):
+        for record in of_sources(labelled_scans(options.data, with_pseudo_labels=True), options.sources, options.scans):
             for one in measure_interactive(engine, _some(read_scan(record), options.structures)):
                 if one.metric in steps:
                     found[record.case_id, one.subject].append(one.value)

@@ -25,10 +25,11 @@ import torch
 from scipy.optimize import isotonic_regression
 
 from medvlsam2.data import vocabulary
+from medvlsam2.data.datasets.scans import labelled_scans
 from medvlsam2.data.language.findings.finding_keys import FINDING_KEYS, finding_key
 from medvlsam2.data.phantom import PhantomConfig
 from medvlsam2.evaluation.metrics import Mask, dice
-from medvlsam2.evaluation.scans import LabelledScan, draw_phantom, list_scans, read_scan
+from medvlsam2.evaluation.scans import LabelledScan, draw_phantom, read_scan
 from medvlsam2.tasks.answers.confidence import RIGHT_DICE
 from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.phrases.wholes import parts_of
@@ -73,7 +74,7 @@ def main() -> None:
 def _scans(options: argparse.Namespace) -> Iterator[tuple[str, Any]]:
     real = []
     if options.data is not None:
-        records = [one for one in list_scans(options.data, "train") if one.case_id.startswith("OKBP")]
+        records = [one for one in labelled_scans(options.data) if one.case_id.startswith("OKBP")]
         real = [
             (one.case_id, lambda one=one: read_scan(one)) for one in records[:: max(1, len(records) // options.scans)]
         ]

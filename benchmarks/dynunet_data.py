@@ -19,9 +19,10 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from medvlsam2.data.datasets.manifest import ScanRecord
+from medvlsam2.data.datasets.scans import labelled_scans, source
 from medvlsam2.data.volume import HU_MIN, CTVolume
 from medvlsam2.errors import DatasetError
-from medvlsam2.evaluation.scans import LabelledScan, list_scans, source
+from medvlsam2.evaluation.scans import LabelledScan
 from medvlsam2.transforms.spatial import SpatialRecord, plan
 
 SETS = {"head and neck": "OKBP", "abdomen": "TS"}
@@ -68,7 +69,7 @@ def split_cases(data: Path, split: str) -> dict[str, list[ScanRecord]]:
     Raises:
         DatasetError: if one of the sets has none.
     """
-    labelled = list_scans(data, split)
+    labelled = labelled_scans(data, split, with_pseudo_labels=True)
     found = {name: [case for case in labelled if source(case) == prefix] for name, prefix in SETS.items()}
     for name, prefix in SETS.items():
         if not found[name]:

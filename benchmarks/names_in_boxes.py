@@ -20,10 +20,11 @@ import numpy as np
 import torch
 
 from medvlsam2.data import vocabulary
+from medvlsam2.data.datasets.scans import labelled_scans
 from medvlsam2.data.language.findings.finding_keys import finding_key
 from medvlsam2.data.phantom import PhantomConfig
 from medvlsam2.evaluation.metrics import Mask, dice
-from medvlsam2.evaluation.scans import LabelledScan, draw_phantom, list_scans, read_scan
+from medvlsam2.evaluation.scans import LabelledScan, draw_phantom, read_scan
 from medvlsam2.model.device.precision import autocast
 from medvlsam2.tasks.answers.agreement import MIN_OVERLAP, MIN_REACH, is_another, names_no_place, overlap, reach
 from medvlsam2.tasks.answers.geometry import sureness
@@ -82,7 +83,11 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     engine = Engine(options.model, "cpu")
-    records = {one.case_id: one for split in ("train", "val") for one in list_scans(options.data, split)}
+    records = {
+        one.case_id: one
+        for split in ("train", "val")
+        for one in labelled_scans(options.data, split, with_pseudo_labels=True)
+    }
     scans = [(name, read_scan(records[name])) for name in options.scans]
     for seed in range(FIRST_SEED, FIRST_SEED + options.phantoms):
         scans.append((f"phantom {seed}", draw_phantom(seed, PhantomConfig(max_voxels=250_000))))

@@ -23,9 +23,10 @@ import torch
 from scipy import ndimage
 
 from medvlsam2.data import vocabulary
+from medvlsam2.data.datasets.scans import labelled_scans
 from medvlsam2.evaluation.metrics import Mask, dice
 from medvlsam2.evaluation.questions import drawn_questions
-from medvlsam2.evaluation.scans import LabelledScan, draw_phantom, list_scans, read_scan
+from medvlsam2.evaluation.scans import LabelledScan, draw_phantom, read_scan
 from medvlsam2.tasks import converse
 from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.prompts import ObjectPrompt
@@ -93,7 +94,7 @@ def scans(data: Path | None) -> Iterator[tuple[str, LabelledScan]]:
     if data is None:
         return
     for split, case_id in REAL_SCANS:
-        yield case_id, read_scan(next(one for one in list_scans(data, split) if one.case_id == case_id))
+        yield case_id, read_scan(next(one for one in labelled_scans(data, split) if one.case_id == case_id))
 
 
 def requests(scan: LabelledScan, learnt: Collection[str]) -> Requests:

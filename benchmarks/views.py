@@ -22,9 +22,10 @@ import numpy as np
 import torch
 from side_by_side import table
 
+from medvlsam2.data.datasets.scans import labelled_scans, of_sources
 from medvlsam2.evaluation.measurement import Measurement, rows
 from medvlsam2.evaluation.metrics import dice
-from medvlsam2.evaluation.scans import chosen, list_scans, read_scan
+from medvlsam2.evaluation.scans import read_scan
 from medvlsam2.evaluation.words import find_by_name, large_enough
 from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.masks import search
@@ -54,7 +55,7 @@ def _measure(options: argparse.Namespace, way: str) -> list[Measurement]:
     found = []
     left_out = WAYS[WAYS.index(way) + 1 :]
     with _without(left_out):
-        for record in chosen(list_scans(options.data, "train"), options.sources, options.scans):
+        for record in of_sources(labelled_scans(options.data, with_pseudo_labels=True), options.sources, options.scans):
             scan = read_scan(record)
             keys = sorted(large_enough(scan.truth))
             order = np.random.default_rng(0).permutation(len(keys))[: options.structures]

@@ -155,8 +155,8 @@ def small_phantom() -> Phantom:
 def tiny_case(small_phantom: Phantom, tmp_path_factory: pytest.TempPathFactory) -> Case:
     """The small phantom, cached for the tiny model."""
     from medvlsam2.model.builders import TINY_RANDOM
-    from medvlsam2.training.data import cases
+    from medvlsam2.training.data import case_files, cases
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cases.phantom, "generate", lambda _: small_phantom)
-        return cases.load_case(cases.cache_phantom(5, tmp_path_factory.mktemp("cases"), TINY_RANDOM))
+        patch.setattr(case_files.phantom, "generate", lambda _: small_phantom)
+        return cases.load_case(case_files.cache_phantom(5, tmp_path_factory.mktemp("cases"), TINY_RANDOM))

@@ -21,7 +21,7 @@ class EvaluationConfig:
     """
 
     data: Path | None = None
-    """Folder with ct/ and split.json; None: phantoms alone."""
+    """Manifest, or folder in any layout that ``medvlsam2 manifest`` knows; None: phantoms alone."""
     split: str = "val"
     """Split of it, by patient."""
     tasks: tuple[Task, ...] = TASKS

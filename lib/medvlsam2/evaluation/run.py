@@ -18,6 +18,7 @@ from typing import Final
 
 import torch
 
+from medvlsam2.data.datasets.scans import labelled_scans, of_sources
 from medvlsam2.evaluation.config import EvaluationConfig, Task
 from medvlsam2.evaluation.interactive import measure_interactive
 from medvlsam2.evaluation.measurement import Measurement
@@ -27,9 +28,7 @@ from medvlsam2.evaluation.reports import measure_reports
 from medvlsam2.evaluation.scans import (
     FIRST_PHANTOM_SEED,
     LabelledScan,
-    chosen,
     draw_phantom,
-    list_scans,
     read_scan,
 )
 from medvlsam2.evaluation.texts import TextPair, text_measurements
@@ -140,7 +139,8 @@ def _jobs(config: EvaluationConfig) -> list[tuple[str, Load]]:
     """Scans to look at by name, each to be read when its turn comes."""
     found: list[tuple[str, Load]] = []
     if config.data is not None:
-        for record in chosen(list_scans(config.data, config.split), config.groups, config.limit):
+        labelled = labelled_scans(config.data, config.split, with_pseudo_labels=True)
+        for record in of_sources(labelled, config.groups, config.limit):
             found.append((record.case_id, partial(read_scan, record)))
     for seed in range(FIRST_PHANTOM_SEED, FIRST_PHANTOM_SEED + config.phantoms):
         found.append((f"phantom {seed}", partial(draw_phantom, seed)))

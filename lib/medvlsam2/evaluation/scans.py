@@ -5,10 +5,8 @@ A structure that was not contoured is not in ``truth``: it is never asked for as
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -16,8 +14,8 @@ from jaxtyping import Bool, Integer, UInt8
 
 from medvlsam2.data import phantom, vocabulary
 from medvlsam2.data.datasets.label_facts import facts_of_labels
-from medvlsam2.data.datasets.layouts import scan_folder
 from medvlsam2.data.datasets.manifest import ScanRecord
+from medvlsam2.data.datasets.scans import pseudo_label, source
 from medvlsam2.data.facts import ScanFacts
 from medvlsam2.data.labels import wholes
 from medvlsam2.data.labels.scan_geometry import ScanGeometry
@@ -25,7 +23,6 @@ from medvlsam2.data.labels.submission import read_label_on_scan
 from medvlsam2.data.language import anatomy
 from medvlsam2.data.readers import read_volume
 from medvlsam2.data.volume import CTVolume
-from medvlsam2.errors import DatasetError, InvalidRequest
 
 PHANTOM_GROUP: Final = "phantom"
 FIRST_PHANTOM_SEED: Final = 500_000
@@ -62,36 +59,6 @@ class LabelledScan:
         return found
 
 
-def list_scans(data: Path, split: str) -> list[ScanRecord]:
-    """Scans of a split that have labels, in any layout that a manifest can be made of.
-
-    Raises:
-        DatasetError: if the folder has no known layout, or no labelled scan in that split.
-    """
-    _, records = scan_folder(data)
-    labelled = [record for record in records if record.label is not None or _pseudo_label(record) is not None]
-    found = [record for record in labelled if record.split == split]
-    if not found:
-        splits = sorted({record.split for record in labelled if record.split is not None})
-        raise DatasetError(f"No labelled scan of split '{split}' in '{data}'. Choose one of: {', '.join(splits)}.")
-    return found
-
-
-def chosen(records: Sequence[ScanRecord], groups: Sequence[str], limit: int | None) -> list[ScanRecord]:
-    """Scans of the wanted sources (all, where none is named), up to a number of each source.
-
-    Raises:
-        InvalidRequest: if a wanted source has no scan.
-    """
-    by_source: dict[str, list[ScanRecord]] = {}
-    for record in records:
-        by_source.setdefault(source(record), []).append(record)
-    for group in groups:
-        if group not in by_source:
-            raise InvalidRequest(f"There are no scans of '{group}'. Choose from {', '.join(by_source)}.")
-    return [record for name in groups or by_source for record in by_source[name][:limit]]
-
-
 def read_scan(record: ScanRecord) -> LabelledScan:
     """Read one listed scan with its labels.
 
@@ -100,7 +67,7 @@ def read_scan(record: ScanRecord) -> LabelledScan:
     """
     volume = read_volume(record.image, image_id=record.case_id)
     is_pseudo = record.label is None
-    label, names = (_pseudo_label(record) if is_pseudo else None) or (record.label, record.known_names)
+    label, names = (pseudo_label(record) if is_pseudo else None) or (record.label, record.known_names)
     assert label is not None
     label_map = read_label_on_scan(label, ScanGeometry(volume.shape_ijk, volume.affine, record.case_id))
     truth = _masks(label_map.values, names)
@@ -114,16 +81,6 @@ def read_scan(record: ScanRecord) -> LabelledScan:
     )
 
 
-def source(record: ScanRecord) -> str:
-    """Scans of one source are averaged: the part of a case's id before its first "_".
-
-    Example:
-        >>> source(ScanRecord(case_id="OKBP_201", patient_id="1", image=Path("image.nii.gz")))
-        'OKBP'
-    """
-    return record.case_id.split("_")[0]
-
-
 def draw_phantom(seed: int, config: phantom.PhantomConfig | None = None) -> LabelledScan:
     """Draw one phantom as a scan of which everything is known."""
     drawn = phantom.generate(seed, config or phantom.PhantomConfig())
@@ -135,15 +92,6 @@ def draw_phantom(seed: int, config: phantom.PhantomConfig | None = None) -> Labe
         facts=drawn.facts,
         lesion_map=drawn.lesion_map,
     )
-
-
-def _pseudo_label(record: ScanRecord) -> tuple[Path, dict[int, str]] | None:
-    """Label map made by a threshold, and the names of its values."""
-    label, card = record.image.with_name("auto_lungs.nii.gz"), record.image.with_name("meta.json")
-    if not (label.is_file() and card.is_file()):
-        return None
-    names = json.loads(card.read_text(encoding="utf-8"))["auto_labels"]
-    return label, {int(value): name for value, name in names.items()}
 
 
 def _masks(values: Integer[np.ndarray, "i j k"], names: Mapping[int, str]) -> dict[str, Bool[np.ndarray, "i j k"]]:

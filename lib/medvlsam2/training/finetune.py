@@ -22,15 +22,12 @@ import torch
 
 import medvlsam2
 from medvlsam2.config import ModelConfig
+from medvlsam2.data.final_labels import FinalLabel
 from medvlsam2.errors import DatasetError
 from medvlsam2.model import checkpoint, version_folders
 from medvlsam2.model.checkpoint import LoadedModel
-from medvlsam2.training.data.cases import (
-    Case,
-    cache_phantom,
-    cache_scan,
-    load_case,
-)
+from medvlsam2.training.data.case_files import cache_labelled, cache_phantom
+from medvlsam2.training.data.cases import Case, load_case
 from medvlsam2.training.data.samples import segmentation_sample
 from medvlsam2.training.parts import set_trainable_for_finetuning
 from medvlsam2.training.steps.masks import segmentation_step
@@ -44,18 +41,6 @@ HOLD_OUT_PHANTOMS = (900_001, 900_002)
 REPLAY_PHANTOMS = (910_001, 910_002, 910_003, 910_004)
 TOLERANCE = 0.005
 """The hold-out's mean Dice may fall by this much (its own noise) and the version is still published."""
-
-
-@dataclass(frozen=True)
-class LabelledScan:
-    """One scan with the label map that an annotator submitted."""
-
-    image_path: Path
-    label_path: Path
-    names: dict[int, str]
-    """Name of each label value."""
-    patient_id: str
-    """Scans with one id are one patient; used for the split alone, never written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +72,7 @@ EpochDone = Callable[[int, int, float], None]
 
 def finetune(
     model_dir: Path,
-    samples: Sequence[LabelledScan],
+    labels: Sequence[FinalLabel],
     config: FinetuneConfig,
     progress: EpochDone | None = None,
 ) -> PublishedVersion:
@@ -95,7 +80,7 @@ def finetune(
 
     Args:
         model_dir: the model's folder; its current version is the start.
-        samples: the submitted scans.
+        labels: the submitted labels.
         config: how long and how fast.
         progress: called after each epoch with its number, their count and the mean loss.
 
@@ -104,7 +89,7 @@ def finetune(
     """
     loaded = checkpoint.load(model_dir)
     with tempfile.TemporaryDirectory(prefix="medvlsam2-finetune-") as folder:
-        cases = _Cases.prepare(samples, Path(folder), loaded.config)
+        cases = _Cases.prepare(labels, Path(folder), loaded.config)
         before = _hold_out_dice(loaded, cases.held_out)
         losses = _fit(loaded, cases, config, progress)
         after = _hold_out_dice(loaded, cases.held_out)
@@ -147,24 +132,26 @@ class _Cases:
     data_hash: str
 
     @classmethod
-    def prepare(cls, samples: Sequence[LabelledScan], cache: Path, config: ModelConfig) -> _Cases:
+    def prepare(cls, labels: Sequence[FinalLabel], cache: Path, config: ModelConfig) -> _Cases:
         """Cache scans and phantoms, split by patient."""
         train: list[Case] = []
         held_out: list[Case] = []
         digest = hashlib.sha256()
-        for sample in sorted(samples, key=lambda item: str(item.image_path)):
-            case = load_case(cache_scan(sample.image_path, sample.label_path, sample.names, cache, config))
+        for label in sorted(labels, key=lambda item: str(item.image_path)):
+            volume, found = label.read()
+            folder = cache_labelled(volume, found.values, found.names, cache, config, log_name="a submitted scan")
+            case = load_case(folder)
             digest.update(np.asarray(case.hu).tobytes() + np.asarray(case.labels).tobytes())
             if not case.present_keys:
                 logger.warning("a submitted label holds no structure of the vocabulary and is left out")
                 continue
-            (held_out if _is_held_out(sample.patient_id) else train).append(case)
+            (held_out if _is_held_out(label.patient_id) else train).append(case)
         if not train and held_out:
             logger.warning("all %d submitted scans are of held-out patients; this run trains on them", len(held_out))
             train, held_out = held_out, []
         if not train:
             raise DatasetError(
-                f"{len(samples)} submitted scans, none of them to train on. Submit labels with the names of "
+                f"{len(labels)} submitted scans, none of them to train on. Submit labels with the names of "
                 "known structures."
             )
         phantoms = {

@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerBase
 import medvlsam2
 from medvlsam2.config import ModelConfig
 from medvlsam2.data import vocabulary
+from medvlsam2.data.datasets.scans import labelled_scans
 from medvlsam2.data.language import tokenizer as tokenizers
 from medvlsam2.data.language.corpus import sentences
 from medvlsam2.data.language.findings.finding_keys import finding_key
@@ -25,8 +26,9 @@ from medvlsam2.errors import DatasetError
 from medvlsam2.model import builders, checkpoint
 from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.training.config import TrainConfig
-from medvlsam2.training.data.caching import cache_scans, labelled_scans
-from medvlsam2.training.data.cases import Case, cache_phantom, load_case
+from medvlsam2.training.data.caching import cache_scans
+from medvlsam2.training.data.case_files import cache_phantom
+from medvlsam2.training.data.cases import Case, load_case
 from medvlsam2.training.data.samples import COMMON
 from medvlsam2.training.initial import take_parts
 from medvlsam2.training.loop import Validate, fit, precision

@@ -99,7 +99,7 @@ class TestFineTuning:
         monkeypatch.setattr(finetuning, "finetune", lambda *arguments: seen.update(arguments=arguments) or Published())
         stats = app.train({"model": "medvlsam2_finetune", "max_epochs": 2})
         (scan,) = seen["arguments"][1]
-        assert scan.names == {1: "liver", 2: "cyst"}
+        assert dict(scan.check().names) == {1: "liver", 2: "cyst"}
         assert Path(scan.image_path) == studies / "alpha.nii.gz"
         assert Path(scan.label_path) == studies / "labels" / "final" / "alpha.nii.gz"
         assert scan.patient_id == "alpha"

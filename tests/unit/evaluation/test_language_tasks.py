@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from medvlsam2.data.datasets.scans import labelled_scans
 from medvlsam2.data.language.reporting import reports as report_texts
 from medvlsam2.errors import UnknownStructure
 from medvlsam2.evaluation import questions, referring, reports
 from medvlsam2.evaluation.measurement import Measurement
-from medvlsam2.evaluation.scans import draw_phantom, list_scans, read_scan
+from medvlsam2.evaluation.scans import draw_phantom, read_scan
 from medvlsam2.evaluation.texts import TextPair, text_measurements
 from medvlsam2.tasks.converse import Answer, Report
 from medvlsam2.tasks.engine.engine import Engine
@@ -25,7 +26,7 @@ def phantom_scan(small_phantoms):
 
 @pytest.fixture
 def real_scan(data):
-    return read_scan(list_scans(data, "val")[0])
+    return read_scan(labelled_scans(data, "val", with_pseudo_labels=True)[0])
 
 
 def find(monkeypatch, respond):

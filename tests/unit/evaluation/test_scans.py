@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from tests.unit.evaluation.conftest import NOT_CONTOURED
 
+from medvlsam2.data.datasets.scans import labelled_scans, of_sources
 from medvlsam2.data.label_maps import write_label_map
 from medvlsam2.errors import DatasetError, InvalidRequest
-from medvlsam2.evaluation.scans import LabelledScan, chosen, draw_phantom, list_scans, read_scan
+from medvlsam2.evaluation.scans import LabelledScan, draw_phantom, read_scan
 
 
 def test_a_scan_has_its_contoured_structures_and_no_other(data, small_phantom):
-    scan = read_scan(list_scans(data, "val")[0])
+    scan = read_scan(labelled_scans(data, "val", with_pseudo_labels=True)[0])
     assert set(scan.truth) == set(small_phantom.labels.values()) - {NOT_CONTOURED}
     value = next(value for value, key in small_phantom.labels.items() if key == "liver")
     np.testing.assert_array_equal(scan.truth["liver"], small_phantom.label_map == value)
@@ -29,7 +30,7 @@ def test_pseudo_labels_are_told_apart(data, small_phantom):
     (case / "label.nii.gz").unlink()
     write_label_map(case / "auto_lungs.nii.gz", small_phantom.label_map, small_phantom.volume.affine, {})
     (case / "meta.json").write_text(json.dumps({"labels": {}, "auto_labels": {"1": "right lung"}}), encoding="utf-8")
-    scan = read_scan(list_scans(data, "val")[0])
+    scan = read_scan(labelled_scans(data, "val", with_pseudo_labels=True)[0])
     assert (scan.group, scan.is_pseudo, list(scan.truth)) == ("A (pseudo truth)", True, ["lung_right"])
 
 
@@ -42,16 +43,16 @@ def test_wholes_are_unions_of_what_was_contoured(small_phantom):
 
 
 def test_sources_and_limits(data):
-    records = list_scans(data, "val")
-    assert [record.case_id for record in chosen(records, (), 1)] == ["A_1", "B_1"]
-    assert [record.case_id for record in chosen(records, ("A",), None)] == ["A_1", "A_2"]
+    records = labelled_scans(data, "val", with_pseudo_labels=True)
+    assert [record.case_id for record in of_sources(records, (), 1)] == ["A_1", "B_1"]
+    assert [record.case_id for record in of_sources(records, ("A",), None)] == ["A_1", "A_2"]
     with pytest.raises(InvalidRequest, match=r"'C'. Choose from A, B"):
-        chosen(records, ("C",), None)
+        of_sources(records, ("C",), None)
 
 
 def test_a_split_without_scans_is_an_error(data):
     with pytest.raises(DatasetError, match=r"split 'test'.*val"):
-        list_scans(data, "test")
+        labelled_scans(data, "test", with_pseudo_labels=True)
 
 
 @pytest.mark.usefixtures("small_phantoms")

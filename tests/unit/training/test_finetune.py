@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from medvlsam2.data import phantom
+from medvlsam2.data.final_labels import FinalLabel
 from medvlsam2.data.phantom import Phantom, PhantomConfig
 from medvlsam2.data.phantom.files import write
 from medvlsam2.errors import DatasetError
 from medvlsam2.model import checkpoint, version_folders
 from medvlsam2.training import finetune as finetuning
-from medvlsam2.training.data import cases
-from medvlsam2.training.finetune import FinetuneConfig, LabelledScan, finetune
+from medvlsam2.training.data import case_files
+from medvlsam2.training.finetune import FinetuneConfig, finetune
 
 COARSE = PhantomConfig(shape_ijk=(40, 36, 16), spacing_mm=(9.0, 9.0, 9.5), region="abdomen", num_lesions=0)
 SHORT = FinetuneConfig(epochs=2, steps_per_scan=1)
@@ -28,18 +30,19 @@ def coarse_phantom() -> Phantom:
 
 @pytest.fixture(autouse=True)
 def _one_phantom(monkeypatch: pytest.MonkeyPatch, coarse_phantom: Phantom) -> None:
-    monkeypatch.setattr(cases.phantom, "generate", lambda _: coarse_phantom)
+    monkeypatch.setattr(case_files.phantom, "generate", lambda _: coarse_phantom)
 
 
 @pytest.fixture
-def submitted(coarse_phantom: Phantom, tmp_path: Path) -> LabelledScan:
+def submitted(coarse_phantom: Phantom, tmp_path: Path) -> FinalLabel:
     """One scan with its label."""
     write(coarse_phantom, tmp_path / "scan")
-    names = dict(coarse_phantom.labels)
-    return LabelledScan(tmp_path / "scan" / "image.nii.gz", tmp_path / "scan" / "label.nii.gz", names, "patient 1")
+    info = [{"name": name, "idx": value} for value, name in coarse_phantom.labels.items()]
+    files = tmp_path / "scan" / "image.nii.gz", tmp_path / "scan" / "label.nii.gz"
+    return FinalLabel("scan", *files, info, "patient 1")
 
 
-def test_a_version_with_its_provenance(model_dir: Path, submitted: LabelledScan) -> None:
+def test_a_version_with_its_provenance(model_dir: Path, submitted: FinalLabel) -> None:
     find_nothing(model_dir)
     base = checkpoint.load(model_dir)
     told = []
@@ -66,7 +69,7 @@ def test_a_version_with_its_provenance(model_dir: Path, submitted: LabelledScan)
     assert all(".lora_" in key or key.startswith(("seg_projector.", "sam2.sam_mask_decoder.")) for key in changed)
 
 
-def test_the_next_version_goes_on_from_the_last(model_dir: Path, submitted: LabelledScan) -> None:
+def test_the_next_version_goes_on_from_the_last(model_dir: Path, submitted: FinalLabel) -> None:
     find_nothing(model_dir)
     finetune(model_dir, [submitted], SHORT)
     second = finetune(model_dir, [submitted], SHORT)
@@ -75,7 +78,7 @@ def test_the_next_version_goes_on_from_the_last(model_dir: Path, submitted: Labe
     assert version_folders.versions(model_dir) == ["base", "v0001", "v0002"]
 
 
-def test_the_gate_refuses_a_worse_model(model_dir: Path, submitted: LabelledScan) -> None:
+def test_the_gate_refuses_a_worse_model(model_dir: Path, submitted: FinalLabel) -> None:
     """A model that finds everything everywhere has some Dice; an absurd learning rate takes it away."""
     raise_masks(model_dir)
     found = finetune(model_dir, [submitted], FinetuneConfig(epochs=2, steps_per_scan=2, learning_rate=50.0))
@@ -113,7 +116,7 @@ def raise_masks(model_dir: Path) -> None:
 
 
 def test_a_model_that_is_not_a_number_is_never_published(
-    model_dir: Path, submitted: LabelledScan, monkeypatch: pytest.MonkeyPatch
+    model_dir: Path, submitted: FinalLabel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where the hold-out's Dice was 0 before, so that it cannot fall."""
     monkeypatch.setattr(finetuning, "_hold_out_dice", lambda *_: 0.0)
@@ -122,22 +125,20 @@ def test_a_model_that_is_not_a_number_is_never_published(
     assert version_folders.current_version(model_dir) == "base"
 
 
-def test_patients_are_held_out_for_good(model_dir: Path, submitted: LabelledScan) -> None:
+def test_patients_are_held_out_for_good(model_dir: Path, submitted: FinalLabel) -> None:
     held = next(f"patient {n}" for n in range(50) if finetuning._is_held_out(f"patient {n}"))
     trained = next(f"patient {n}" for n in range(50) if not finetuning._is_held_out(f"patient {n}"))
     share = sum(finetuning._is_held_out(str(n)) for n in range(1000)) / 1000
     assert abs(share - 1 / finetuning.HELD_OUT_IN) < 0.05
-    scans = [
-        LabelledScan(submitted.image_path, submitted.label_path, submitted.names, patient)
-        for patient in (held, trained, held)
-    ]
+    scans = [replace(submitted, patient_id=patient) for patient in (held, trained, held)]
     found = finetune(model_dir, scans, FinetuneConfig(epochs=1, steps_per_scan=1))
     assert found.metrics["scans_trained"] == 1
     assert found.metrics["scans_held_out"] == 2
 
 
-def test_labels_that_nobody_knows_are_refused(model_dir: Path, submitted: LabelledScan) -> None:
-    unknown = LabelledScan(submitted.image_path, submitted.label_path, {1: "zzz of nothing"}, "patient 1")
+def test_labels_that_nobody_knows_are_refused(model_dir: Path, submitted: FinalLabel) -> None:
+    info = [{"name": "zzz of nothing", "idx": item["idx"]} for item in submitted.label_info]
+    unknown = replace(submitted, label_info=info)
     with pytest.raises(DatasetError, match="1 submitted scans, none of them to train on"):
         finetune(model_dir, [unknown], SHORT)
     assert version_folders.versions(model_dir) == ["base"]

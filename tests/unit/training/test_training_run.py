@@ -16,7 +16,7 @@ from medvlsam2.errors import DatasetError
 from medvlsam2.model import checkpoint
 from medvlsam2.training import loop, train
 from medvlsam2.training.config import TrainConfig
-from medvlsam2.training.data import cases
+from medvlsam2.training.data import case_files, cases
 from medvlsam2.training.data.cases import Case
 from medvlsam2.training.running.provenance import data_hash
 
@@ -39,7 +39,7 @@ CONFIG = TrainConfig(
 @pytest.fixture
 def short_training(small_phantom: Phantom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Trains for seconds on the small phantom."""
-    monkeypatch.setattr(cases.phantom, "generate", lambda _: small_phantom)
+    monkeypatch.setattr(case_files.phantom, "generate", lambda _: small_phantom)
     monkeypatch.setattr(loop, "LOG_EVERY_STEPS", 1)
     monkeypatch.setattr(train, "TOKENIZER_TEXTS", 300)
     return partial(

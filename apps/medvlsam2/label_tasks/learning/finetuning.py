@@ -17,7 +17,7 @@ from monailabel.interfaces.tasks.train import TrainTask
 from label_tasks.jobs.progress import TrainingProgress
 from label_tasks.learning.submitted import submitted_labels
 from medvlsam2.errors import DatasetError, InvalidRequest
-from medvlsam2.training.finetune import FinetuneConfig, LabelledScan, finetune
+from medvlsam2.training.finetune import FinetuneConfig, finetune
 
 logger = logging.getLogger(__name__)
 
@@ -53,15 +53,14 @@ class FineTuneTask(TrainTask):  # type: ignore[misc]
                 f"0 submitted labels can be used of {len(left_out)} that there are. Submit a corrected "
                 "label for at least one scan, with a name for each of its values."
             )
-        scans = [LabelledScan(label.image_path, label.label_path, label.names, label.patient_id) for label in labels]
         config = FinetuneConfig(epochs=_epochs(request.get("max_epochs")))
         with self._progress.running(config.epochs):
-            published = finetune(self._model_dir, scans, config, self._progress.epoch_done)
+            published = finetune(self._model_dir, labels, config, self._progress.epoch_done)
             stats = {
                 **published.metrics,
                 "version": published.version,
                 "published": published.published,
-                "scans": len(scans),
+                "scans": len(labels),
                 "left_out": left_out,
             }
             self._progress.end(config.epochs, stats)

@@ -7,15 +7,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from jsonargparse import ArgumentParser, Namespace
 
 from medvlsam2 import __version__
 from medvlsam2.cli import console, values
+from medvlsam2.cli.data_option import add_data, data_set
 from medvlsam2.cli.verb import Verb, add_json, add_model, add_overwrite
-from medvlsam2.errors import DatasetError, InvalidConfig
+from medvlsam2.errors import InvalidConfig
 from medvlsam2.evaluation.config import TASKS, EvaluationConfig, parse_tasks
 from medvlsam2.model.registry import resolve_model
 
@@ -31,7 +31,7 @@ LINE_EVERY_S: Final = 30.0
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Options of the verb."""
-    parser.add_argument("--data", metavar="DIR", help="real scans: ct/ and split.json (default: phantoms alone)")
+    add_data(parser)
     parser.add_argument("--split", default="val", help="split of the real scans")
     parser.add_argument("--tasks", default="all", help=f"all, or a list of {', '.join(TASKS)}")
     parser.add_argument("--phantoms", type=int, default=12, help="phantoms to look at; none was trained on")
@@ -46,11 +46,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Evaluate a model."""
-    data = Path(arguments.data).expanduser() if arguments.data else None
-    if data is not None and not data.is_dir():
-        raise DatasetError(f"--data '{data}' is no folder. Give one with ct/ and split.json, or leave it out.")
     config = EvaluationConfig(
-        data=data,
+        data=data_set(arguments),
         split=arguments.split,
         tasks=parse_tasks(arguments.tasks),
         phantoms=arguments.phantoms,

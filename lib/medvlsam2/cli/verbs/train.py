@@ -11,8 +11,9 @@ from jsonargparse import ArgumentParser, Namespace
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from medvlsam2.cli import console, values
+from medvlsam2.cli.data_option import add_data, data_set
 from medvlsam2.cli.verb import Verb, add_overwrite
-from medvlsam2.errors import DatasetError, InvalidConfig
+from medvlsam2.errors import InvalidConfig
 from medvlsam2.training.config import TrainConfig
 from medvlsam2.training.interrupt import Stopped
 
@@ -26,13 +27,13 @@ LINE_EVERY_S: Final = 30.0
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Options of the verb: where things go, and every field of TrainConfig."""
+    add_data(parser)
     folders = parser.add_argument_group("Folders")
     folders.add_argument("--output", metavar="DIR", help="model folder to write (default: runs/PRESET/model)")
     folders.add_argument(
         "--run", metavar="DIR", help="logs and checkpoint; it resumes from them (default: runs/PRESET)"
     )
     folders.add_argument("--cache", metavar="DIR", help="prepared scans, kept between runs (default: cache/PRESET)")
-    folders.add_argument("--data", metavar="DIR", help="real scans: a manifest, or a folder of any known layout")
     folders.add_argument("--initial", metavar="DIR", help="model folder to start from (default: random weights)")
     folders.add_argument("--workers", type=int, default=1, help="processes that draw phantoms")
     add_overwrite(parser)
@@ -44,9 +45,7 @@ def run(arguments: Namespace) -> int:
     config = TrainConfig(**{field.name: arguments[field.name] for field in fields(TrainConfig)})
     run_dir = Path(arguments.run or f"runs/{config.preset}")
     cache = Path(arguments.cache or f"cache/{config.preset}")
-    data = Path(arguments.data) if arguments.data else None
-    if data is not None and not data.exists():
-        raise DatasetError(f"--data '{data}' is not there. Give a manifest or a folder of scans, or leave it out.")
+    data = data_set(arguments)
     initial = Path(arguments.initial) if arguments.initial else None
     if arguments.workers < 1:
         raise InvalidConfig(f"--workers {arguments.workers} given; at least 1 is needed.")

@@ -135,17 +135,15 @@ def _decathlon(folder: Path) -> Iterator[ScanRecord]:
 
 
 def _studies(folder: Path) -> Iterator[ScanRecord]:
-    index = _json(folder / INDEX)["objects"]
     for found in final_labels(folder):
         try:
             _, label_map = found.read()
         except MedVLSAM2Error as error:
             logger.warning("left out: %s", error)
             continue
-        info = index[found.image_id]["image"].get("info") or {}
         yield ScanRecord(
             case_id=found.image_id,
-            patient_id=str(info.get("PatientID") or found.image_id),
+            patient_id=found.patient_id,
             image=found.image_path,
             label=found.label_path,
             names=label_map.names,

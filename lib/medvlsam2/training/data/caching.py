@@ -1,4 +1,4 @@
-"""Labelled scans of a data set, and new ones made of them, cached by several processes."""
+"""Labelled scans, and new ones made of them, cached by several processes."""
 
 from __future__ import annotations
 
@@ -12,34 +12,9 @@ import torch
 
 from medvlsam2.config import ModelConfig
 from medvlsam2.data import vocabulary
-from medvlsam2.data.datasets.layouts import scan_folder
-from medvlsam2.data.datasets.manifest import ScanRecord, read_manifest
+from medvlsam2.data.datasets.manifest import ScanRecord
 from medvlsam2.data.synthesis import SynthesisConfig
-from medvlsam2.errors import DatasetError
-from medvlsam2.training.data.cases import cache_record, cache_synthetic
-
-
-def labelled_scans(data: Path, split: str = "train") -> list[ScanRecord]:
-    """Scans of one split that can be trained on.
-
-    Args:
-        data: a manifest (``*.jsonl``), or a folder in a layout that ``medvlsam2 manifest`` knows.
-        split: which split. A data set that says nothing of splits is one of training scans.
-
-    Raises:
-        DatasetError: if the data set has no such scan.
-    """
-    records = read_manifest(data) if data.suffix == ".jsonl" else scan_folder(data)[1]
-    has_splits = any(record.split for record in records)
-    wanted = [record for record in records if record.split == split or not (has_splits or split != "train")]
-    usable = [record for record in wanted if record.label is not None and record.in_hounsfield]
-    if not usable:
-        splits = sorted({record.split or "none" for record in records})
-        raise DatasetError(
-            f"'{data}' has {len(records)} scans, none of them with labels, in HU and of split '{split}'; its splits "
-            f"are {', '.join(splits)}. Label some scans, or correct the splits."
-        )
-    return usable
+from medvlsam2.training.data.case_files import cache_record, cache_synthetic
 
 
 def allot(records: Sequence[ScanRecord], count: int) -> list[int]:

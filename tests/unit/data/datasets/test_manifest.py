@@ -15,9 +15,10 @@ from medvlsam2.cli import main
 from medvlsam2.data.datasets.export import export_nnunet
 from medvlsam2.data.datasets.layouts import group_patients, scan_folder
 from medvlsam2.data.datasets.manifest import ScanRecord, read_manifest, write_manifest
+from medvlsam2.data.datasets.scans import labelled_scans
 from medvlsam2.data.label_maps import write_label_map
 from medvlsam2.errors import DatasetError
-from medvlsam2.training.data.caching import allot, labelled_scans
+from medvlsam2.training.data.caching import allot
 
 SHAPE = (6, 7, 8)
 

@@ -11,21 +11,16 @@ from _pytest.logging import LogCaptureFixture
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.datasets.manifest import ScanRecord
+from medvlsam2.data.datasets.scans import labelled_scans
 from medvlsam2.data.phantom import Phantom
 from medvlsam2.data.phantom.files import write
 from medvlsam2.data.synthesis import SynthesisConfig
 from medvlsam2.errors import DatasetError, GeometryMismatch
 from medvlsam2.model.builders import TINY_RANDOM
-from medvlsam2.training.data import cases
-from medvlsam2.training.data.caching import cache_scans, labelled_scans
-from medvlsam2.training.data.cases import (
-    Case,
-    cache_phantom,
-    cache_record,
-    cache_scan,
-    cache_synthetic,
-    load_case,
-)
+from medvlsam2.training.data import case_files
+from medvlsam2.training.data.caching import cache_scans
+from medvlsam2.training.data.case_files import cache_phantom, cache_record, cache_scan, cache_synthetic
+from medvlsam2.training.data.cases import Case, load_case
 from medvlsam2.training.data.samples import talk
 
 MASK_SIDE = 4 * TINY_RANDOM.sam2.image_size // TINY_RANDOM.sam2.backbone_stride
@@ -42,7 +37,7 @@ def test_a_phantom_is_cached_with_everything_that_is_known(
     small_phantom: Phantom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = []
-    monkeypatch.setattr(cases.phantom, "generate", lambda seed: drawn.append(seed) or small_phantom)
+    monkeypatch.setattr(case_files.phantom, "generate", lambda seed: drawn.append(seed) or small_phantom)
     case = load_case(cache_phantom(5, tmp_path, TINY_RANDOM))
     cache_phantom(5, tmp_path, TINY_RANDOM)
     assert drawn == [5], "what is cached is not drawn again"
