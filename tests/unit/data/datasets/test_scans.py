@@ -85,7 +85,7 @@ class TestTheOption:
             ("project", "none of them with labels, in HU and of split"),
         ],
     )
-    def test_both_verbs_say_the_same(  # noqa: PLR0917
+    def test_both_verbs_say_the_same(
         self, refused: Callable[..., int], capsys: pytest.CaptureFixture[str], verb: str, data: str, words: str
     ) -> None:
         assert refused(verb, data) == 2
