@@ -14,6 +14,9 @@ import numpy as np
 import pytest
 import requests
 import SimpleITK as sitk
+from jsonschema import Draft7Validator
+
+from medvlsam2.tasks.records.to_json import schema
 
 TASKS = ("semantic", "referring", "interactive", "scribbles", "prompts", "report", "vqa")
 OHIF = {
@@ -45,6 +48,7 @@ def assert_signed(params: dict[str, Any]) -> None:
     assert params["model_version"]
     assert params["latencies"]["total"] > 0
     assert NOTICE in params["warnings"]
+    Draft7Validator(schema()).validate(params)
 
 
 def middle(server: Any, image: str) -> list[int]:
@@ -138,6 +142,19 @@ class TestOhif:
 
 
 class TestPrograms:
+    def test_every_task_answers_as_the_schema_says(self, server: Any) -> None:
+        spot = middle(server, "phantom")
+        asked: dict[str, dict[str, Any]] = {
+            "semantic": {},
+            "referring": {"prompt": "kidneys, left kidney"},
+            "interactive": {"foreground": [spot], "label": "my lesion"},
+            "prompts": {"label_prompt": [2], "points": [spot], "point_labels": [1]},
+            "report": {},
+            "vqa": {"question": "Which organ is larger?", "choices": "liver; spleen"},
+        }
+        for task, params in asked.items():
+            assert_signed(server.json(f"medvlsam2_{task}", "phantom", params))
+
     def test_report(self, server: Any, image: str) -> None:
         reply = server.json("medvlsam2_report", image)
         assert isinstance(reply["report"], str)

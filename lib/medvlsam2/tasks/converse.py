@@ -55,6 +55,10 @@ class Answer:
     latencies_s: dict[str, float]
     place_ras: PlaceRAS | None = None
     """Where in the scan the question and the answer are about, in RAS mm; None where nothing that they name is seen."""
+    question: str = ""
+    """As it was asked."""
+    choices: tuple[str, ...] = ()
+    """Answers to choose from; none for an open question."""
 
 
 def report(engine: Engine, volume: CTVolume, *, max_new_tokens: int = REPORT_TOKENS) -> Report:
@@ -105,7 +109,8 @@ def answer(
         index = _choose(engine, session, asked, choices) if choices else None
         text = _generate(engine, session, asked, ANSWER_TOKENS) if index is None else chat.choice_answer(choices, index)
         place_ras = session.place_of(f"{question} {text}", engine.device_lock.give_way)
-    return Answer(text, index, volume.warnings, {"total": time.perf_counter() - start}, place_ras)
+    took_s = {"total": time.perf_counter() - start}
+    return Answer(text, index, volume.warnings, took_s, place_ras, question, tuple(choices))
 
 
 def _generate(engine: Engine, session: VolumeSession, question: str, max_new_tokens: int) -> str:

@@ -1,10 +1,12 @@
-"""Our app as the host's own loader builds it, around small fakes of what runs the model."""
+"""Our app as the host's own loader builds it, around small fakes of what runs the model.
+
+The package is imported late: the shape checks hook its imports only after this file was read.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,45 +20,25 @@ SHAPE = (5, 7, 9)
 LIVER = [{"name": "liver", "idx": 1}]
 
 
-@dataclass
-class FakeObject:
-    name: str
-    present: bool = True
-    confidence: float = 0.75
-    volume_ml: float = 1.5
-    diameter_mm: float = 12.0
-    slice_confidence: dict[int, float] = field(default_factory=dict)
-    slice_to_fix: int | None = None
-    recognised_as: str | None = None
-    values: tuple[int, ...] = ()
-    """Of its voxels in the label map."""
-
-
-@dataclass
-class FakeSegmentation:
-    label_map: np.ndarray
-    objects: tuple[FakeObject, ...]
-    warnings: tuple[str, ...] = ("seen once",)
-    latencies_s: dict[str, float] = field(default_factory=lambda: {"decode": 0.01})
-
-
-@dataclass
-class FakeText:
-    text: str
-    choice_index: int | None = None
-    findings: tuple[Any, ...] = ()
-    place_ras: tuple[float, float, float] | None = None
-    warnings: tuple[str, ...] = ()
-    latencies_s: dict[str, float] = field(default_factory=dict)
-
-
-def fake_segment(engine: Any, volume: Any, prompts: Any, *, owner: str | None = None) -> FakeSegmentation:
+def fake_segment(engine: Any, volume: Any, prompts: Any, *, owner: str | None = None) -> Any:
     """The n-th object is the n-th plane along i."""
+    from medvlsam2.tasks.answers.results import ObjectResult
+    from medvlsam2.tasks.segment import Segmentation
+
     label_map = np.zeros(volume.shape_ijk, np.uint8)
     for number in range(1, len(prompts) + 1):
         label_map[number] = number
-    objects = [FakeObject(prompt.name, values=(number,)) for number, prompt in enumerate(prompts, start=1)]
-    return FakeSegmentation(label_map, tuple(objects))
+    objects = [
+        ObjectResult(prompt.name, True, 0.75, 1.5, 12.0, {}, None, values=(number,))
+        for number, prompt in enumerate(prompts, start=1)
+    ]
+    return Segmentation(label_map, tuple(objects), ("seen once",), {"decode": 0.01, "total": 0.01})
+
+
+def fake_answer(engine: Any, volume: Any, question: str, choices: tuple[str, ...], kind: str | None) -> Any:
+    from medvlsam2.tasks.converse import Answer
+
+    return Answer("Yes.", 0, (), {"total": 0.1}, None, question, choices)
 
 
 @pytest.fixture
@@ -97,14 +79,15 @@ def app(studies: Path, model_dir: Path, tmp_path: Path, monkeypatch: pytest.Monk
     from monailabel.config import settings
 
     from label_tasks.infer import segmentation, text
+    from medvlsam2.tasks.converse import Report
 
     monkeypatch.setattr(settings, "MONAI_LABEL_DATASTORE_AUTO_RELOAD", False)
     monkeypatch.setattr(settings, "MONAI_LABEL_SESSION_PATH", str(tmp_path / "sessions"))
     monkeypatch.setattr(settings, "MONAI_LABEL_APP_DIR", str(APP_DIR))
     monkeypatch.setattr(settings, "MONAI_LABEL_STUDIES", str(studies))
     monkeypatch.setattr(segmentation, "segment", fake_segment)
-    monkeypatch.setattr(text.converse, "report", lambda *_, **__: FakeText("Liver normal."))
-    monkeypatch.setattr(text.converse, "answer", lambda *_: FakeText("Yes.", 0))
+    monkeypatch.setattr(text.converse, "report", lambda *_, **__: Report("Liver normal.", (), (), {"total": 0.1}))
+    monkeypatch.setattr(text.converse, "answer", fake_answer)
     host.clear_cache()
     yield host.app_instance(str(APP_DIR), str(studies), {"model": str(model_dir), "device": "cpu"})
     host.clear_cache()

@@ -9,6 +9,7 @@ n-th takes the voxels of the value n. "Smart edit" and scribbles take the name o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -53,8 +54,7 @@ def absent(app: Any, monkeypatch: pytest.MonkeyPatch) -> set[str]:
         for number, item in enumerate(result.objects, start=1):
             if item.name in names:
                 result.label_map[result.label_map == number] = 0
-                item.present = False
-        return result
+        return replace(result, objects=tuple(replace(one, present=one.name not in names) for one in result.objects))
 
     monkeypatch.setattr(segmentation, "segment", segment)
     return names

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from jsonschema import Draft7Validator
 
 from medvlsam2.cli import main, program
 from medvlsam2.data import phantom
 from medvlsam2.data.label_maps import read_label_map
 from medvlsam2.data.readers import read_volume
 from medvlsam2.model import checkpoint, version_folders
+from medvlsam2.tasks.records.to_json import schema
 
 SHAPE = (40, 34, 14)
 
@@ -74,6 +77,13 @@ def test_wrong_arguments_get_one_sentence(run, arguments, sentence):
     assert err.count("\n") == 1
 
 
+def told(out: str) -> dict[str, Any]:
+    """What ``--json`` printed, if it is as the published schema says."""
+    record = json.loads(out)
+    Draft7Validator(schema()).validate(record)
+    return record
+
+
 def test_segment_writes_a_label_map_on_the_scans_grid(run, scan, drawn, tmp_path):
     mask, png = tmp_path / "out.nii.gz", tmp_path / "out.png"
     code, out, err = run(
@@ -97,19 +107,20 @@ def test_segment_writes_a_label_map_on_the_scans_grid(run, scan, drawn, tmp_path
 def test_segment_json_says_what_was_found(run, scan, tmp_path):
     mask = tmp_path / "out.nrrd"
     code, out, _ = run("segment", scan, "--prompt", "liver", "--prompt", "spleen", "-o", mask, "--json")
-    record = json.loads(out)
+    record = told(out)
     assert code == 0
-    assert [(item["label"], item["name"]) for item in record["objects"]] == [(1, "liver"), (2, "spleen")]
+    assert record["label_names"] == {"liver": 1, "spleen": 2}
+    assert [(item["value"], item["name"]) for item in record["objects"]] == [(1, "liver"), (2, "spleen")]
     written = read_label_map(mask)
     assert written.names == {1: "liver", 2: "spleen"}
     voxel_ml = abs(np.linalg.det(written.affine[:3, :3])) / 1000
     for item in record["objects"]:
-        count = int((written.values == item["label"]).sum())
+        count = int((written.values == item["value"]).sum())
         assert item["present"] == (count > 0)
         assert item["volume_ml"] == pytest.approx(count * voxel_ml, abs=0.01)
         assert 0 <= item["confidence"] <= 1
         assert item["recognised_as"] is None
-    assert record["latencies_s"]["total"] > 0
+    assert record["latencies"]["total"] > 0
     assert (record["model_id"], record["model_version"]) == ("medvlsam2-tiny-random", "base")
     assert record["mask"] == str(mask)
     assert "not a medical device" in record["notice"]
@@ -118,10 +129,10 @@ def test_segment_json_says_what_was_found(run, scan, tmp_path):
 def test_clicks_and_box_belong_to_the_one_object(run, scan):
     code, out, _ = run("segment", scan, "--point", "20,17,7,+", "--point", "2,2,7,-", "--json")
     assert code == 0
-    assert [item["name"] for item in json.loads(out)["objects"]] == ["object"]
+    assert [item["name"] for item in told(out)["objects"]] == ["object"]
     code, out, _ = run("segment", scan, "--prompt", "liver", "--box", "10,30,8,25,4,10", "--json")
     assert code == 0
-    assert [item["name"] for item in json.loads(out)["objects"]] == ["liver"]
+    assert [item["name"] for item in told(out)["objects"]] == ["liver"]
 
 
 def test_report_prints_what_the_model_writes(run, scan, tmp_path, tiny_model_dir):
@@ -129,7 +140,7 @@ def test_report_prints_what_the_model_writes(run, scan, tmp_path, tiny_model_dir
     for seed in (1, 2):
         folder = talkative_model(tmp_path / f"talkative-{seed}", tiny_model_dir, seed)
         code, out, _ = run("report", scan, "--max-tokens", "12", "--json", "--model", folder)
-        record = json.loads(out)
+        record = told(out)
         assert code == 0
         assert record["model_id"] == f"talkative-{seed}"
         assert " ".join(finding["sentence"] for finding in record["findings"]).split() == record["report"].split()
@@ -158,9 +169,9 @@ def talkative_model(folder: Path, tiny_model_dir: Path, seed: int) -> Path:
 def test_ask_answers_and_chooses(run, scan):
     code, out, _ = run("ask", scan, "Is the liver visible?", "--json")
     assert code == 0
-    assert json.loads(out)["choice_index"] is None
+    assert told(out)["choice_index"] is None
     code, out, _ = run("ask", scan, "Which organ is larger?", "--choices", "liver", "spleen", "--json")
-    record = json.loads(out)
+    record = told(out)
     assert code == 0
     assert record["answer"] == f"{'AB'[record['choice_index']]}. {record['choices'][record['choice_index']]}"
 

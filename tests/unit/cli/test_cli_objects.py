@@ -28,12 +28,12 @@ def test_a_phrase_of_several_objects_gives_each_its_value(run, scan, tmp_path, p
     code, out, _ = run("segment", scan, *given, "-o", mask, "--json")
     record = json.loads(out)
     assert code == 0
-    assert [(item["label"], item["name"]) for item in record["objects"]] == list(enumerate(names, start=1))
+    assert [(item["value"], item["name"]) for item in record["objects"]] == list(enumerate(names, start=1))
     written = read_label_map(mask)
     assert written.names == dict(enumerate(names, start=1))
     voxel_ml = abs(np.linalg.det(written.affine[:3, :3])) / 1000
     for item in record["objects"]:
-        assert item["values"] == [item["label"]]
+        assert item["values"] == [item["value"]]
         held = int(np.isin(written.values, item["values"]).sum())
         assert item["volume_ml"] == pytest.approx(held * voxel_ml, abs=0.01)
 
@@ -48,7 +48,7 @@ def test_a_whole_is_told_with_the_values_of_its_parts(run, scan, tmp_path):
     assert set(np.unique(read_label_map(mask).values)) <= {0, 2, 3}
     _, out, _ = run("segment", scan, *given)
     rows = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in out.splitlines()]
-    assert rows[0] == ["label", "object", "present", "volume", "confidence"]
+    assert rows[0] == ["label", "object", "present", "volume", "diameter", "confidence", "slice to fix"]
     assert [row[:2] for row in rows[1:4]] == [["2, 3", "kidneys"], ["2", "left kidney"], ["3", "right kidney"]]
 
 
@@ -58,9 +58,11 @@ def test_text_and_json_tell_the_same(run, scan):
     _, out, _ = run("segment", scan, "--prompt", "liver, spleen")
     for item, line in zip(told, out.splitlines()[1:3], strict=True):
         words = line.split()
-        assert words[:3] == [str(item["label"]), item["name"], "yes" if item["present"] else "no"]
-        assert words[-1] == f"{item['confidence']:.2f}"
+        fix = [] if item["slice_to_fix"] is None else [str(item["slice_to_fix"])]
+        assert words[:3] == [str(item["value"]), item["name"], "yes" if item["present"] else "no"]
+        assert words[-1 - len(fix) :] == [f"{item['confidence']:.2f}", *fix]
         assert ("mL" in words) == item["present"]
+        assert (f"{item['diameter_mm']:.1f} mm" in line) == item["present"]
 
 
 @pytest.mark.parametrize(

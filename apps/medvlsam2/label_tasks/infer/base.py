@@ -17,6 +17,7 @@ from medvlsam2.data.readers import read_volume
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import UnreadableVolume
 from medvlsam2.tasks.engine.engine import Engine
+from medvlsam2.tasks.records.to_json import to_json
 
 logger = logging.getLogger(__name__)
 
@@ -68,15 +69,12 @@ class EngineTask(InferTask):  # type: ignore[misc]
         watch = Stopwatch()
         with errors_as_http(), watch.lap("total"):
             reply = self.answer({**self._config, **request}, watch)
-        body = {
-            "model_id": self._engine.model_id,
-            "model_version": self._engine.version,
-            **reply.body,
-            "warnings": [*reply.body["warnings"], NOTICE],
-            "latencies": watch.laps_s,
-        }
+        engine = self._engine
+        record = to_json(reply.result, model_id=engine.model_id, model_version=engine.version, values=reply.values)
+        record["warnings"] += [*reply.notes, NOTICE]
+        record["latencies"] |= watch.laps_s
         logger.info("%s answered in %.2f s", type(self).__name__, watch.laps_s["total"])
-        return str(reply.file), body
+        return str(reply.file), record
 
     @abstractmethod
     def answer(self, request: Mapping[str, Any], watch: Stopwatch) -> Reply:

@@ -21,6 +21,7 @@ from medvlsam2.data.language.clinical import split_sentences
 from medvlsam2.data.placement.scan_affine import for_viewers
 from medvlsam2.data.readers import write_label_map
 from medvlsam2.data.volume import CTVolume
+from medvlsam2.tasks.records.to_json import Result
 
 NOTICE: Final = "Research; not a medical device."
 """Stands among the warnings of every reply."""
@@ -36,10 +37,14 @@ _MARKUPS_SCHEMA: Final = (
 
 @dataclass(frozen=True)
 class Reply:
-    """What a task answers: the file that viewers load, and the JSON beside it."""
+    """What a task answers: the file that viewers load, and the result that the JSON beside it tells."""
 
     file: Path
-    body: dict[str, Any]
+    result: Result
+    values: tuple[int | None, ...] | None = None
+    """Of a segmentation: the value of each object in the file; None for an object that the file leaves out."""
+    notes: tuple[str, ...] = ()
+    """Warnings besides those of the result."""
 
 
 @dataclass(frozen=True)

@@ -74,27 +74,8 @@ class MaskTask(EngineTask):
         }
         with watch.lap("write"):
             file = label_file(recode(result.label_map, targets), volume, names, form)
-        watch.laps_s.update(result.latencies_s)
-        body = {
-            "label_names": {name: value for value, name in names.items()},
-            "objects": [
-                {
-                    "name": item.name,
-                    "value": target.value if target.value != places.LEFT_OUT else None,
-                    "values": [own for value in item.values if (own := targets[value - 1].value) != places.LEFT_OUT],
-                    "present": item.present,
-                    "confidence": round(item.confidence, 4),
-                    "volume_ml": round(item.volume_ml, 2),
-                    "diameter_mm": round(item.diameter_mm, 1),
-                    "slice_confidence": {index: round(value, 4) for index, value in item.slice_confidence.items()},
-                    "slice_to_fix": item.slice_to_fix,
-                    "recognised_as": item.recognised_as,
-                }
-                for target, item in zip(targets, result.objects, strict=True)
-            ],
-            "warnings": (*result.warnings, *notes),
-        }
-        return Reply(file, body)
+        values = tuple(target.value if target.value != places.LEFT_OUT else None for target in targets)
+        return Reply(file, result, values, notes)
 
     def _segment(
         self,

@@ -13,7 +13,6 @@ from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidRequest
 from medvlsam2.tasks import converse
 from medvlsam2.tasks.engine.engine import Engine
-from medvlsam2.tasks.measure.places import PlaceRAS
 
 
 class TextTask(EngineTask):
@@ -56,17 +55,8 @@ class ReportTask(TextTask):
         volume = self.read_scan(request, watch)
         with watch.lap("infer"):
             report = converse.report(self._engine, volume, max_new_tokens=self._max_new_tokens)
-        watch.laps_s.update(report.latencies_s)
-        body = {
-            "report": report.text,
-            "findings": [
-                {"sentence": one.sentence, "structures": one.structures, "place_ras_mm": _rounded(one.place_ras)}
-                for one in report.findings
-            ],
-            "warnings": report.warnings,
-        }
         places_ras = {one.sentence: one.place_ras for one in report.findings}
-        return Reply(text_file(report.text, "Draft report", volume, places_ras), body)
+        return Reply(text_file(report.text, "Draft report", volume, places_ras), report)
 
 
 class AnswerTask(TextTask):
@@ -90,19 +80,6 @@ class AnswerTask(TextTask):
         volume = self.read_scan(request, watch)
         with watch.lap("infer"):
             answer = converse.answer(self._engine, volume, asked.text, asked.choices, asked.kind)
-        watch.laps_s.update(answer.latencies_s)
-        body = {
-            "question": asked.text,
-            "answer": answer.text,
-            "choices": list(asked.choices),
-            "choice_index": answer.choice_index,
-            "place_ras_mm": _rounded(answer.place_ras),
-            "warnings": answer.warnings,
-        }
         said = f"{asked.text} {answer.text}"
         places_ras = dict.fromkeys(split_sentences(said), answer.place_ras)
-        return Reply(text_file(said, "Answer", volume, places_ras), body)
-
-
-def _rounded(place_ras: PlaceRAS | None) -> list[float] | None:
-    return None if place_ras is None else [round(x_mm, 1) for x_mm in place_ras]
+        return Reply(text_file(said, "Answer", volume, places_ras), answer)

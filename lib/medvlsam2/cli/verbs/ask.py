@@ -39,25 +39,14 @@ def run(arguments: Namespace) -> int:
 
     from medvlsam2.tasks import converse
     from medvlsam2.tasks.engine.engine import Engine
+    from medvlsam2.tasks.records.to_json import to_json
 
     engine = Engine(model_dir, arguments.device)
     with console.working("Thinking"):
         answer = converse.answer(engine, volume, arguments.question, arguments.choices, arguments.kind)
     if arguments.json:
-        console.show_json(
-            {
-                "image_id": volume.image_id,
-                "model_id": engine.model_id,
-                "model_version": engine.version,
-                "question": arguments.question,
-                "choices": arguments.choices,
-                "answer": answer.text,
-                "choice_index": answer.choice_index,
-                "warnings": list(answer.warnings),
-                "latencies_s": answer.latencies_s,
-                "notice": console.NOTICE,
-            }
-        )
+        record = to_json(answer, model_id=engine.model_id, model_version=engine.version)
+        console.show_json({"image_id": volume.image_id, **record, "notice": console.NOTICE})
         return 0
     console.warn([warning for warning in answer.warnings if warning not in volume.warnings])
     console.show_text(answer.text)

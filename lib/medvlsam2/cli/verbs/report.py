@@ -28,26 +28,14 @@ def run(arguments: Namespace) -> int:
 
     from medvlsam2.tasks import converse
     from medvlsam2.tasks.engine.engine import Engine
+    from medvlsam2.tasks.records.to_json import to_json
 
     engine = Engine(model_dir, arguments.device)
     with console.working("Writing a report"):
         report = converse.report(engine, volume, max_new_tokens=arguments.max_tokens)
     if arguments.json:
-        console.show_json(
-            {
-                "image_id": volume.image_id,
-                "model_id": engine.model_id,
-                "model_version": engine.version,
-                "report": report.text,
-                "findings": [
-                    {"sentence": finding.sentence, "structures": list(finding.structures)}
-                    for finding in report.findings
-                ],
-                "warnings": list(report.warnings),
-                "latencies_s": report.latencies_s,
-                "notice": console.NOTICE,
-            }
-        )
+        record = to_json(report, model_id=engine.model_id, model_version=engine.version)
+        console.show_json({"image_id": volume.image_id, **record, "notice": console.NOTICE})
         return 0
     console.warn([warning for warning in report.warnings if warning not in volume.warnings])
     console.show_text(report.text or "(The model wrote nothing.)")

@@ -16,9 +16,7 @@ from medvlsam2.errors import InvalidPrompt
 from medvlsam2.model.registry import resolve_model
 
 if TYPE_CHECKING:
-    from medvlsam2.tasks.engine.engine import Engine
     from medvlsam2.tasks.prompts import ObjectPrompt
-    from medvlsam2.tasks.segment import Segmentation
 
 NAMED: Final = 5
 """So many objects stand in a sentence."""
@@ -67,6 +65,7 @@ def run(arguments: Namespace) -> int:
 
     from medvlsam2.tasks.engine.engine import Engine
     from medvlsam2.tasks.overlay import write_overlay
+    from medvlsam2.tasks.records.to_json import to_json
     from medvlsam2.tasks.segment import segment
 
     engine = Engine(model_dir, arguments.device)
@@ -79,7 +78,8 @@ def run(arguments: Namespace) -> int:
         write_label_map(mask, found.label_map, volume.affine, dict(enumerate((o.name for o in found.objects), start=1)))
     if png:
         write_overlay(png, volume, found.label_map, found.objects)
-    record = {"image_id": volume.image_id, **_record(engine, found), "mask": _text(mask), "png": _text(png)}
+    told = to_json(found, model_id=engine.model_id, model_version=engine.version)
+    record = {"image_id": volume.image_id, **told, "mask": _text(mask), "png": _text(png)}
     if arguments.json:
         console.show_json({**record, "notice": console.NOTICE})
     else:
@@ -151,43 +151,28 @@ def _require_one_object(texts: Sequence[str]) -> None:
         raise InvalidPrompt(f"'{texts[0]}' names {len(named)} objects ({', '.join(named[:NAMED])}), given {advice}")
 
 
-def _record(engine: Engine, found: Segmentation) -> dict[str, Any]:
-    return {
-        "model_id": engine.model_id,
-        "model_version": engine.version,
-        "objects": [
-            {
-                "label": number,
-                "values": list(item.values),
-                "name": item.name,
-                "present": item.present,
-                "volume_ml": round(item.volume_ml, 3),
-                "confidence": round(item.confidence, 4),
-                "recognised_as": item.recognised_as,
-            }
-            for number, item in enumerate(found.objects, start=1)
-        ],
-        "warnings": list(found.warnings),
-        "latencies_s": {name: round(seconds, 3) for name, seconds in found.latencies_s.items()},
-    }
-
-
 def _show(record: dict[str, Any]) -> None:
-    rows = [
-        (
-            ", ".join(map(str, item["values"])),
-            item["name"] + (f" (recognised as {item['recognised_as']})" if item["recognised_as"] else ""),
-            "yes" if item["present"] else "no",
-            _volume(item["volume_ml"]) if item["present"] else "",
-            f"{item['confidence']:.2f}",
-        )
-        for item in record["objects"]
-    ]
-    console.show_table(("label", "object", "present", "volume", "confidence"), rows)
+    """Print the record as a table. The last column is the slice where a correction helps most, counted from 0."""
+    columns = ("label", "object", "present", "volume", "diameter", "confidence", "slice to fix")
+    console.show_table(columns, map(_row, record["objects"]))
     for what in ("mask", "png"):
         if record[what]:
             console.show_text(f"{what}: {record[what]}")
-    console.show_notice(f"{record['model_id']} {record['model_version']}", f"{record['latencies_s']['total']:.1f} s")
+    console.show_notice(f"{record['model_id']} {record['model_version']}", f"{record['latencies']['total']:.1f} s")
+
+
+def _row(item: dict[str, Any]) -> tuple[str, ...]:
+    """One object of a record as a row of the table; sizes only where the object is present."""
+    recognised = f" (recognised as {item['recognised_as']})" if item["recognised_as"] else ""
+    return (
+        ", ".join(map(str, item["values"])),
+        item["name"] + recognised,
+        "yes" if item["present"] else "no",
+        _volume(item["volume_ml"]) if item["present"] else "",
+        f"{item['diameter_mm']:.1f} mm" if item["present"] else "",
+        f"{item['confidence']:.2f}",
+        "" if item["slice_to_fix"] is None else str(item["slice_to_fix"]),
+    )
 
 
 def _volume(volume_ml: float) -> str:
