@@ -5,7 +5,7 @@ Built from the ``sam2`` package's own ``SAM2Base``: encoders, memory and weights
 more: the similarity of that token to the pixel features is added to the mask logits (as SegVol's decoder does) and,
 where it is highest, to the object score; clicks, boxes and that similarity are also given as a mask prompt; and
 objects without words get a token from the pixels under their prompts. Without them, and without a text token, the
-result is SAM 2's own (``tests/contract/test_sam2_identity.py``).
+result is SAM 2's own (``tests/contract/model/test_sam2_identity.py``).
 
 In this module a position in a slice is ``_xy`` in pixels of SAM 2's square input. The half pixel is added by SAM 2's
 prompt encoder itself (sam2: modeling/sam/prompt_encoder.py), so pixel centres are integers here.

@@ -14,7 +14,7 @@ import yaml
 import medvlsam2
 from medvlsam2.data.readers import read_volume
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 MAX_FILE_BYTES = 500_000
 DEMO_SCAN = "apps/medvlsam2/demo/ct_abdomen.nii.gz"
 MAX_DEMO_BYTES = 4_000_000
