@@ -33,7 +33,7 @@ from medvlsam2.tasks.asking.job import Job
 from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.phrases.wholes import parts_of
 from medvlsam2.tasks.prompts import ObjectPrompt
-from medvlsam2.transforms.spatial import BoxIJK
+from medvlsam2.voxel_box import BoxIJK
 
 WHOLES = ("kidneys", "lungs", "ribs", "vertebrae")
 OTHERS = ("kidneys", "lungs", "vertebrae", "ribs", "soft tissue sarcoma", "liver cyst", "liver", "left kidney")

@@ -24,7 +24,7 @@ from medvlsam2.geometry import spacing_mm
 from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import segment
-from medvlsam2.transforms.spatial import BoxIJK
+from medvlsam2.voxel_box import BoxIJK
 
 TASK: Final = "interactive"
 NUM_CLICKS: Final = 5

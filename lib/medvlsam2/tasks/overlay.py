@@ -25,6 +25,7 @@ from medvlsam2.data.colours import colors_of
 from medvlsam2.data.language.clinical import structures_in
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.geometry import require_same_grid
+from medvlsam2.pixel_grid import centre_offsets
 from medvlsam2.tasks.answers.results import ObjectResult
 from medvlsam2.transforms.spatial import SpatialRecord, plan
 from medvlsam2.transforms.window import Window, apply_window
@@ -197,8 +198,8 @@ def _draw(axes: Axes, panel: _Panel, colors_rgb: UInt8[np.ndarray, "n 3"]) -> No
     fill[..., :3] = np.vstack([np.zeros((1, 3)), colors_rgb / 255])[panel.labels]
     fill[..., 3] = FILL_OPACITY * (panel.labels > 0)
     axes.imshow(fill, extent=extent, interpolation="nearest")
-    y_mm = (np.arange(rows) + 0.5) * panel.spacing_mm[0]
-    x_mm = (np.arange(columns) + 0.5) * panel.spacing_mm[1]
+    y_mm = centre_offsets(rows) * panel.spacing_mm[0]
+    x_mm = centre_offsets(columns) * panel.spacing_mm[1]
     for value in np.unique(panel.labels[panel.labels > 0]):
         _outline(axes, x_mm, y_mm, panel.labels == value, colors_rgb[value - 1])
     axes.set_title(panel.title, color=TEXT, fontsize=9, pad=4)

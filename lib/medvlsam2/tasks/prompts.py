@@ -14,8 +14,8 @@ from medvlsam2.errors import InvalidPrompt, UnknownStructure, nearest_hint
 from medvlsam2.tasks.phrases.plain import plain
 from medvlsam2.tasks.phrases.several import objects_in
 from medvlsam2.tasks.phrases.unclear import short
-from medvlsam2.transforms.spatial import BoxIJK
 from medvlsam2.transforms.window import Window
+from medvlsam2.voxel_box import BoxIJK
 
 ON_OBJECT: Final = 1
 """Value of strokes on the object."""

@@ -54,7 +54,7 @@ from medvlsam2.tasks.masks.slice_prompts import GridPrompt, on_slices
 from medvlsam2.tasks.phrases.plain import plain
 from medvlsam2.tasks.phrases.several import require_one
 from medvlsam2.tasks.prompts import ObjectPrompt
-from medvlsam2.transforms.spatial import BoxIJK
+from medvlsam2.voxel_box import BoxIJK
 
 MAX_OBJECTS = 255
 MAX_CLICKS = 128

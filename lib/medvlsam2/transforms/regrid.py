@@ -9,10 +9,11 @@ from typing import Final
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Num
+from jaxtyping import Float
 from torch import Tensor
 
 from medvlsam2.errors import GeometryMismatch
+from medvlsam2.pixel_grid import is_strictly_inside, normalised, rescaled
 from medvlsam2.transforms.spatial import SpatialRecord
 
 SLICES_AT_ONCE: Final = 32
@@ -58,17 +59,12 @@ def _sampled(
     last = len(values) - 1
     first, end = (int(place.clamp(0, last)) for place in (lines[0].min().floor(), lines[0].max().ceil()))
     near = values[first : end + 1].float().clamp(-limit, limit)
-    reached = [(line > -0.5) & (line < size - 0.5) for line, size in zip(lines, values.shape, strict=True)]
+    reached = [is_strictly_inside(line, size) for line, size in zip(lines, values.shape, strict=True)]
     inside = reached[0][:, None, None] & reached[1][:, None] & reached[2]
-    places = [_normalised(line - low, size) for line, low, size in zip(lines, (first, 0, 0), near.shape, strict=True)]
+    places = [normalised(line - low, size) for line, low, size in zip(lines, (first, 0, 0), near.shape, strict=True)]
     grid = torch.stack(torch.meshgrid(*places, indexing="ij")[::-1], dim=-1)[None].to(near)
     sampled = F.grid_sample(near[None, None], grid, padding_mode="border", align_corners=False)[0, 0]
     return torch.where(inside.to(near.device), sampled, outside)
-
-
-def _normalised(places: Float[Tensor, " n"], size: int) -> Float[Tensor, " n"]:
-    """From pixels to PyTorch's -1 … 1."""
-    return (places + 0.5) * 2 / size - 1
 
 
 def _places(
@@ -77,10 +73,6 @@ def _places(
     """Where the target's pixels lie along one axis, in pixels of the source's mask grid."""
     count = target.num_slices if axis == 0 else side
     points_dhw = np.zeros((count, 3))
-    points_dhw[:, axis] = _rescaled(np.arange(count), 1.0 if axis == 0 else target.side / side)
+    points_dhw[:, axis] = rescaled(np.arange(count), 1.0 if axis == 0 else target.side / side)
     places = source.ijk_to_dhw(target.dhw_to_ijk(points_dhw))[:, source_axis]
-    return torch.from_numpy(_rescaled(places, 1.0 if source_axis == 0 else side / source.side))
-
-
-def _rescaled(places: Num[np.ndarray, " n"], scale: float) -> Float[np.ndarray, " n"]:
-    return (places + 0.5) * scale - 0.5
+    return torch.from_numpy(rescaled(places, 1.0 if source_axis == 0 else side / source.side))

@@ -20,10 +20,12 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Integer, Num, UInt8
 from torch import Tensor
 
-from medvlsam2 import geometry
+from medvlsam2 import geometry, voxel_box
 from medvlsam2.data.volume import HU_MIN, CTVolume
 from medvlsam2.errors import GeometryMismatch, InvalidPrompt
+from medvlsam2.pixel_grid import from_crop, index_at, is_inside, pixel_under, to_crop
 from medvlsam2.transforms.guided import guided_upsample
+from medvlsam2.voxel_box import BoxIJK, PointIJK
 
 BODY_HU: Final = -400
 """Voxels above this are taken for body when the crop is placed."""
@@ -36,7 +38,6 @@ _GRID_AXES: Final[dict[Plane, dict[int, tuple[int, int]]]] = {
 }
 """By plane of the slices: world axis (R, A, S = 0, 1, 2) → model axis (d, h, w = 0, 1, 2) and its sign."""
 
-BoxIJK = tuple[int, int, int, int, int, int]
 Crop = tuple[int, int, int, int]
 """First row, end row, first column, end column, in voxels of the oriented scan."""
 
@@ -116,27 +117,27 @@ class SpatialRecord:
             if flip:
                 points[:, column] = size - 1 - points[:, column]
         for column, first, scale in zip((1, 2), (self.crop_hw[0], self.crop_hw[2]), self._scale_hw(), strict=True):
-            points[:, column] = (points[:, column] + 0.5 - first) / scale - 0.5
+            points[:, column] = to_crop(points[:, column], first, scale)
         return points
 
     def dhw_to_ijk(self, points_dhw: Num[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
         """The inverse of :meth:`ijk_to_dhw`."""
         points = np.array(points_dhw, dtype=np.float64)
         for column, first, scale in zip((1, 2), (self.crop_hw[0], self.crop_hw[2]), self._scale_hw(), strict=True):
-            points[:, column] = (points[:, column] + 0.5) * scale + first - 0.5
+            points[:, column] = from_crop(points[:, column], first, scale)
         for column, (flip, size) in enumerate(zip(self.flips, self.oriented_shape_dhw, strict=True)):
             if flip:
                 points[:, column] = size - 1 - points[:, column]
         return points[:, np.argsort(self.axes)]
 
-    def click_to_grid(self, point_ijk: tuple[float, float, float], name: str) -> tuple[int, float, float]:
+    def click_to_grid(self, point_ijk: PointIJK, name: str) -> tuple[int, float, float]:
         """Slice, x and y of a click.
 
         Raises:
             InvalidPrompt: if the click is outside the scan.
         """
         size = self.source_shape_ijk
-        if not all(-0.5 <= p <= s - 0.5 for p, s in zip(point_ijk, size, strict=True)):
+        if not voxel_box.is_in_scan(point_ijk, size):
             shown = tuple(round(float(p), 1) for p in point_ijk)
             raise InvalidPrompt(
                 f"{name} at voxel {shown} lies outside the volume of shape {size}. "
@@ -147,7 +148,7 @@ class SpatialRecord:
 
     def in_crop(self, x: float, y: float) -> bool:
         """Whether a position on a slice lies in what the model sees."""
-        return -0.5 <= x <= self.side - 0.5 and -0.5 <= y <= self.side - 0.5
+        return is_inside(x, self.side) and is_inside(y, self.side)
 
     def box_to_grid(self, box_ijk: BoxIJK) -> GridBox:
         """A half-open voxel box on the model grid.
@@ -155,19 +156,17 @@ class SpatialRecord:
         Raises:
             InvalidPrompt: if the box is inverted, empty, or wholly outside the scan.
         """
-        starts, ends = np.array(box_ijk[0::2]), np.array(box_ijk[1::2])
-        size = np.array(self.source_shape_ijk)
-        if (starts >= ends).any():
+        if voxel_box.is_empty(box_ijk):
             raise InvalidPrompt(
                 f"Box {box_ijk} is empty or inverted: each pair must be start < end (i0,i1,j0,j1,k0,k1; the end "
                 "voxel is not part of the box). Swap or widen the pair."
             )
-        if (ends <= 0).any() or (starts >= size).any():
+        inside = voxel_box.clipped(box_ijk, self.source_shape_ijk)
+        if voxel_box.is_empty(inside):
             raise InvalidPrompt(
                 f"Box {box_ijk} lies outside the volume of shape {self.source_shape_ijk}. Draw it inside."
             )
-        starts, ends = np.maximum(starts, 0), np.minimum(ends, size)
-        corners = self.ijk_to_dhw(np.stack([starts - 0.5, ends - 0.5]))
+        corners = self.ijk_to_dhw(index_at(np.array([inside[0::2], inside[1::2]])))
         low, high = corners.min(axis=0), corners.max(axis=0)
         first, last = int(np.ceil(low[0])), int(np.floor(high[0] - 1e-9))
         return GridBox(first, last, (float(low[2]), float(low[1]), float(high[2]), float(high[1])))
@@ -186,7 +185,7 @@ class SpatialRecord:
     def resize_labels(self, oriented: Integer[np.ndarray, "n h w"], side: int) -> Integer[np.ndarray, "n s s"]:
         """Crop, pad with 0 and sample label slices at pixel centres of a grid of ``side`` pixels."""
         rows, columns = (
-            np.floor((np.arange(side) + 0.5) * (end - first) / side).astype(int) + first
+            pixel_under(np.arange(side), side, end - first) + first
             for first, end in (self.crop_hw[:2], self.crop_hw[2:])
         )
         _, height, width = oriented.shape

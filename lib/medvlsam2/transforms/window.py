@@ -10,6 +10,9 @@ import torch
 from jaxtyping import Float, Integer, Num
 from torch import Tensor
 
+from medvlsam2 import voxel_box
+from medvlsam2.voxel_box import BoxIJK
+
 Window = Literal["soft", "lung", "bone", "brain"]
 
 WINDOWS_HU: Final[dict[str, tuple[float, float]]] = {
@@ -61,7 +64,7 @@ def window_at(hu: float) -> Window:
     return "bone" if hu > BONE_HU else "soft"
 
 
-def window_of_box(hu: Integer[np.ndarray, "i j k"], box_ijk: tuple[int, int, int, int, int, int]) -> Window:
+def window_of_box(hu: Integer[np.ndarray, "i j k"], box_ijk: BoxIJK) -> Window:
     """The window of the object that a box was drawn round: bone or air that the box holds and its surroundings do not.
 
     A box round a mandible has a tongue in its middle, and one round the larynx has air. What an object is made of is
@@ -72,9 +75,10 @@ def window_of_box(hu: Integer[np.ndarray, "i j k"], box_ijk: tuple[int, int, int
         hu: the scan.
         box_ijk: half-open.
     """
-    ranges = list(zip(box_ijk[0::2], box_ijk[1::2], strict=True))
-    inside = hu[tuple(slice(max(start, 0), end) for start, end in ranges)]
-    wider = hu[tuple(slice(max(start - 1, 0), end + 1) for start, end in ranges)]
+    i0, i1, j0, j1, k0, k1 = box_ijk
+    shape = (hu.shape[0], hu.shape[1], hu.shape[2])
+    inside = hu[voxel_box.slices(box_ijk, shape)]
+    wider = hu[voxel_box.slices((i0 - 1, i1 + 1, j0 - 1, j1 + 1, k0 - 1, k1 + 1), shape)]
     shell_voxels = max(wider.size - inside.size, 1)
     kinds: tuple[tuple[Window, Callable[[np.ndarray], np.ndarray]], ...] = (
         ("bone", lambda part: part > BONE_HU),

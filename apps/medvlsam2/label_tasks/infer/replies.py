@@ -21,6 +21,7 @@ from medvlsam2.data.language.clinical import split_sentences
 from medvlsam2.data.placement.scan_affine import for_viewers
 from medvlsam2.data.readers import write_label_map
 from medvlsam2.data.volume import CTVolume
+from medvlsam2.pixel_grid import centre_shares, middle_of
 from medvlsam2.tasks.records.to_json import Result
 
 NOTICE: Final = "Research; not a medical device."
@@ -136,8 +137,8 @@ def _down_the_middle(volume: CTVolume, count: int) -> Float[np.ndarray, "n 3"]:
     """Places on a line through the middle of the scan, from the patient's head to the feet, in RAS mm."""
     shape = np.asarray(volume.shape_ijk, dtype=np.float64)
     upright = int(np.argmax(np.abs(volume.affine[2, :3]) * shape))
-    shares = (np.arange(count) + 0.5) / count
-    places_ijk = np.repeat((shape[None] - 1.0) / 2.0, count, axis=0)
+    shares = centre_shares(count)
+    places_ijk = np.repeat(middle_of(shape)[None], count, axis=0)
     grows_up = volume.affine[2, upright] > 0
     places_ijk[:, upright] = (1.0 - shares if grows_up else shares) * (shape[upright] - 1.0)
     return geometry.ijk_to_ras(places_ijk, volume.affine)

@@ -20,6 +20,7 @@ from label_tasks.infer.scribbles import scribbled
 from label_tasks.prompting import fields, places
 from label_tasks.prompting.phrase_segments import SEGMENTS, PhraseSegments
 from label_tasks.prompting.shared_clicks import SharedClicks
+from medvlsam2 import voxel_box
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.tasks.engine.engine import Engine
@@ -224,13 +225,10 @@ def _cut_to_scan(prompt: ObjectPrompt, volume: CTVolume) -> ObjectPrompt:
     box = prompt.box_ijk
     if box is None:
         return prompt
-    edges = [
-        (max(0, low), min(size, high)) for low, high, size in zip(box[::2], box[1::2], volume.shape_ijk, strict=True)
-    ]
-    if any(low >= high for low, high in edges):
+    inside = voxel_box.clipped(box, volume.shape_ijk)
+    if voxel_box.is_empty(inside):
         raise InvalidPrompt(
             f"The box {box} (i0, i1, j0, j1, k0, k1, half-open) lies outside the scan of shape "
             f"{volume.shape_ijk}. Draw it over the object."
         )
-    (i0, i1), (j0, j1), (k0, k1) = edges
-    return replace(prompt, box_ijk=(i0, i1, j0, j1, k0, k1))
+    return replace(prompt, box_ijk=inside)

@@ -81,7 +81,7 @@ def export_nnunet(
     partial = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        cases = _write(partial, scans, labels, lambda share: tell(0.5 + share / 2))
+        cases = _write(partial, scans, labels, lambda share: tell((1 + share) / 2))
         card = _dataset_json(name, labels, list(cases.values()))
         (partial / "dataset.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
         partial.rename(folder)

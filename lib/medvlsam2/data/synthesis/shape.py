@@ -10,6 +10,7 @@ from scipy.interpolate import make_interp_spline
 from scipy.ndimage import find_objects, gaussian_filter1d, map_coordinates
 
 from medvlsam2.data.volume import HU_MAX, HU_MIN
+from medvlsam2.pixel_grid import centre_offsets, middle_of
 
 MAX_ROTATION_DEGREES = 8.0
 FOLD_LIMIT = 0.07
@@ -59,17 +60,17 @@ def draw_warp(
         first_mm[2] += rng.uniform(0, extent_mm[2] - slab_mm)
         extent_mm[2] = slab_mm
     shape = np.maximum(np.rint(extent_mm / new_spacing_mm).astype(int), 2)
-    axes = [first_mm[n] + (np.arange(shape[n]) + 0.5) * new_spacing_mm[n] for n in range(3)]
+    axes = [first_mm[n] + centre_offsets(int(shape[n])) * new_spacing_mm[n] for n in range(3)]
     points_mm = np.stack(np.meshgrid(*axes, indexing="ij")).astype(np.float32)
     moved_mm = points_mm + _smooth_displacement(axes, rng)
     moved_mm *= _habitus(points_mm / (np.asarray(shape_ijk) * spacing_mm * grow / 2)[:, None, None, None], rng)
     matrix = np.diag(1 / grow) @ _rotation(rng)
     source = np.einsum("ab,bijk->aijk", (matrix / spacing_mm[:, None]).astype(np.float32), moved_mm)
-    source += ((np.asarray(shape_ijk) - 1) / 2).astype(np.float32)[:, None, None, None]
+    source += middle_of(np.asarray(shape_ijk)).astype(np.float32)[:, None, None, None]
     direction = affine[:3, :3] / spacing_mm
     new_affine = np.eye(4)
     new_affine[:3, :3] = direction * new_spacing_mm
-    centre = affine[:3, :3] @ ((np.asarray(shape_ijk) - 1) / 2) + affine[:3, 3]
+    centre = affine[:3, :3] @ middle_of(np.asarray(shape_ijk)) + affine[:3, 3]
     new_affine[:3, 3] = centre + direction @ np.array([axis[0] for axis in axes])
     return Warp(source, new_affine, new_spacing_mm, spacing_mm)
 
@@ -116,7 +117,7 @@ def _smooth_displacement(axes: list[Float[np.ndarray, " _"]], rng: np.random.Gen
     weights = []
     for axis in axes:
         count = max(int(np.ceil((axis[-1] - axis[0]) / apart_mm)), 0) + 4
-        knots = axis.mean() + (np.arange(count) - (count - 1) / 2) * apart_mm
+        knots = axis.mean() + (np.arange(count) - middle_of(count)) * apart_mm
         weights.append(make_interp_spline(knots, np.eye(count), k=3)(axis).astype(np.float32))
     control = rng.normal(0, deviation_mm, (3, *(w.shape[1] for w in weights))).astype(np.float32)
     return np.einsum("xabc,ia,jb,kc->xijk", control, *weights, optimize=True)

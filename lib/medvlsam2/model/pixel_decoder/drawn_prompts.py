@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from medvlsam2.pixel_grid import rescaled
+
 BOX_INSIDE_LOGIT: Final = 2.0
 BOX_OUTSIDE_LOGIT: Final = -2.0
 CLICK_LOGIT: Final = 4.0
@@ -32,7 +34,7 @@ def draw_prompts(
         mask_size: side of the mask prompt in pixels.
     """
     points_xy = points_xy.float()
-    centres = (torch.arange(mask_size, device=points_xy.device) + 0.5) * (image_size / mask_size) - 0.5
+    centres = rescaled(torch.arange(mask_size, device=points_xy.device), image_size / mask_size)
     x, y = centres[None, None, None, :], centres[None, None, :, None]
     points_x, points_y = points_xy[..., 0, None, None], points_xy[..., 1, None, None]
     distance = (x - points_x) ** 2 + (y - points_y) ** 2

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from medvlsam2.model.pixel_decoder.text_similarity import Pointing
 from medvlsam2.model.pixel_decoder.volume_sam2 import SliceMasks
+from medvlsam2.pixel_grid import is_inside, rescaled
 
 EMPTY_LOGIT: Final = -10.0
 """Mask logit where nothing was looked for."""
@@ -53,7 +54,7 @@ class SlicePrompt:
 
     def inside(self, side: int) -> SlicePrompt | None:
         """Without clicks beside the object that lie outside of a slice of so many pixels; None where one on it does."""
-        out = [not all(-0.5 <= place <= side - 0.5 for place in point) for point in self.points_xy]
+        out = [not all(is_inside(place, side) for place in point) for point in self.points_xy]
         if any(outside and label for outside, label in zip(out, self.point_labels, strict=True)):
             return None
         kept = [number for number, outside in enumerate(out) if not outside]
@@ -154,7 +155,7 @@ class ObjectMasks:
 def within(box_xyxy: tuple[float, float, float, float], mask_logits: Tensor, image_size: int) -> Tensor:
     """Mask logits with nothing outside of a box."""
     side = mask_logits.shape[-1]
-    centres = (torch.arange(side, device=mask_logits.device) + 0.5) * (image_size / side) - 0.5
+    centres = rescaled(torch.arange(side, device=mask_logits.device), image_size / side)
     margin = image_size / side
     x0, y0, x1, y1 = box_xyxy
     columns = (centres > x0 - margin) & (centres < x1 + margin)

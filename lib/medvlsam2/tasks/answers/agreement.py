@@ -19,13 +19,14 @@ from scipy import ndimage
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language.clinical import structures_in
+from medvlsam2.pixel_grid import offset_of, pixel_under
 from medvlsam2.tasks.answers.geometry import is_one_piece
 from medvlsam2.tasks.masks.click_correction import extent
 from medvlsam2.tasks.masks.search import Found
 from medvlsam2.tasks.phrases.sides import BESIDE_THE_LUNG
 from medvlsam2.tasks.phrases.wholes import parts_of
 from medvlsam2.tasks.prompts import ON_OBJECT, ObjectPrompt
-from medvlsam2.transforms.spatial import BoxIJK
+from medvlsam2.voxel_box import BoxIJK
 
 MIN_REACH: Final = 0.7
 """What was found with words spans at least so much of its box (product of the spans along the three axes) …"""
@@ -86,7 +87,7 @@ def reach(found: Found, box_ijk: BoxIJK) -> float:
     """How much of a box something spans, 0..1: the product over the axes."""
     record, side = found.record, found.masks.mask_logits.shape[-1]
     box, scale = record.box_to_grid(box_ijk), side / record.side
-    x0, y0, x1, y1 = ((edge + 0.5) * scale for edge in box.xyxy)
+    x0, y0, x1, y1 = (offset_of(edge) * scale for edge in box.xyxy)
     share = 1.0
     wanted = ((float(box.first), box.last + 1.0), (y0, y1), (x0, x1))
     for (low, high), (first, last) in zip(wanted, extent(found.masks), strict=True):
@@ -132,9 +133,7 @@ def _are_on(
     record, side = by_words.record, held.shape[-1]
     near = ndimage.binary_dilation(held, structure=np.ones((3, 3, 3), dtype=bool))
     dhw = record.ijk_to_dhw(points_ijk)
-    places = np.concatenate([np.rint(dhw[:, :1]), np.floor((dhw[:, 1:] + 0.5) * side / record.side)], axis=1).astype(
-        int
-    )
+    places = np.concatenate([np.rint(dhw[:, :1]).astype(int), pixel_under(dhw[:, 1:], record.side, side)], axis=1)
     inside = ((places >= 0) & (places < held.shape)).all(axis=1)
     on = np.zeros(len(places), dtype=bool)
     on[inside] = near[tuple(places[inside].T)]

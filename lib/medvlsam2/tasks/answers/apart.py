@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from medvlsam2 import geometry
+from medvlsam2 import geometry, voxel_box
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidPrompt
-from medvlsam2.tasks.answers.intensity import voxel_of
-from medvlsam2.tasks.answers.stray import is_inside
 from medvlsam2.tasks.prompts import ON_OBJECT, ObjectPrompt
-from medvlsam2.transforms.spatial import BoxIJK
+from medvlsam2.voxel_box import BoxIJK, holds, is_in_scan, voxel_of
 
 
 def require_together(prompt: ObjectPrompt, volume: CTVolume) -> None:
@@ -23,13 +21,15 @@ def require_together(prompt: ObjectPrompt, volume: CTVolume) -> None:
         InvalidPrompt: where they are apart, with the click and the box.
     """
     box_ijk = prompt.box_ijk
-    if box_ijk is None or any(low >= high for low, high in zip(box_ijk[::2], box_ijk[1::2], strict=True)):
+    if box_ijk is None or voxel_box.is_empty(box_ijk):
         return
     reach_ijk = _lengthened(box_ijk, volume)
     for number, (point, label) in enumerate(zip(prompt.points_ijk, prompt.point_labels, strict=True), start=1):
-        if label == 1 and is_inside(point, volume) and not _holds(reach_ijk, voxel_of(point, volume.shape_ijk)):
+        if label != 1 or not is_in_scan(point, volume.shape_ijk):
+            continue
+        if not holds(reach_ijk, voxel_of(point, volume.shape_ijk)):
             raise _apart(f"Click {number} on '{prompt.shown_name}' at voxel {_shown(point)} lies", "click", box_ijk)
-    place = tuple(slice(max(0, low), max(0, high)) for low, high in zip(box_ijk[::2], box_ijk[1::2], strict=True))
+    place = voxel_box.slices(box_ijk, volume.shape_ijk)
     drawn = None if prompt.scribbles is None else prompt.scribbles == ON_OBJECT
     for what, marked in (("strokes", drawn), ("mask", prompt.mask)):
         if marked is not None and marked.any() and not marked[place].any():
@@ -46,10 +46,6 @@ def _lengthened(box_ijk: BoxIJK, volume: CTVolume) -> BoxIJK:
     edges[2 * axis + 1] += length
     i0, i1, j0, j1, k0, k1 = edges
     return i0, i1, j0, j1, k0, k1
-
-
-def _holds(box_ijk: BoxIJK, voxel_ijk: tuple[int, int, int]) -> bool:
-    return all(low <= at < high for at, low, high in zip(voxel_ijk, box_ijk[::2], box_ijk[1::2], strict=True))
 
 
 def _apart(what: str, short: str, box_ijk: BoxIJK) -> InvalidPrompt:

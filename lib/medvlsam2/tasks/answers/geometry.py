@@ -16,14 +16,16 @@ import torch
 from jaxtyping import UInt8
 from scipy import ndimage
 
+from medvlsam2 import voxel_box
 from medvlsam2.data import vocabulary
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.model.propagation.object_query import ObjectMasks
-from medvlsam2.tasks.answers.intensity import by_intensity, voxel_of
+from medvlsam2.pixel_grid import pixel_under
+from medvlsam2.tasks.answers.intensity import by_intensity
 from medvlsam2.tasks.masks.search import Found
 from medvlsam2.tasks.phrases.wholes import is_pair, is_series
 from medvlsam2.tasks.prompts import ObjectPrompt
-from medvlsam2.transforms.spatial import BoxIJK
+from medvlsam2.voxel_box import BoxIJK, voxel_of
 
 SURE: Final = 0.4
 """What is found with words at a box or click is believed from this raw confidence on.
@@ -97,7 +99,7 @@ def _clicked_share(found: Found, prompt: ObjectPrompt) -> float:
     for point, label in zip(prompt.points_ijk, prompt.point_labels, strict=True):
         if label:
             d, x, y = record.click_to_grid(point, "Click")
-            row, column = (int(np.clip((place + 0.5) * side / record.side, 0, side - 1)) for place in (y, x))
+            row, column = pixel_under(np.array([y, x]), record.side, side).clip(0, side - 1).tolist()
             clicked |= set(np.unique(pieces[d, max(0, row - 1) : row + 2, max(0, column - 1) : column + 2]).tolist())
     if 1 not in prompt.point_labels or not held.any():
         return 1.0
@@ -145,7 +147,8 @@ def keep_to_boxes(label_map: UInt8[np.ndarray, "i j k"], prompts: Sequence[Objec
         if prompt.box_ijk is None:
             continue
         beside = np.ones(label_map.shape, dtype=bool)
-        place = [slice(max(0, low), high) for low, high in zip(prompt.box_ijk[::2], prompt.box_ijk[1::2], strict=True)]
+        i, j, k = label_map.shape
+        place = list(voxel_box.slices(prompt.box_ijk, (i, j, k)))
         place[slice_axis] = slice(None)
         beside[tuple(place)] = False
         label_map[beside & (label_map == value)] = 0

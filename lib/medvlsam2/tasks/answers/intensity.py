@@ -14,9 +14,11 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import ndimage
 
+from medvlsam2 import voxel_box
 from medvlsam2.data.volume import CTVolume
+from medvlsam2.pixel_grid import centre_shares
 from medvlsam2.tasks.prompts import BESIDE, ON_OBJECT, ObjectPrompt
-from medvlsam2.transforms.spatial import BoxIJK
+from medvlsam2.voxel_box import BoxIJK, voxel_of
 
 CORE: Final = 0.5
 """The middle of a box, in its sizes: what is there is the object."""
@@ -51,12 +53,11 @@ def by_intensity(volume: CTVolume, prompt: ObjectPrompt) -> Bool[np.ndarray, "i 
 
 
 def _in_box(volume: CTVolume, box_ijk: BoxIJK) -> Bool[np.ndarray, "i j k"]:
-    sides = zip(box_ijk[::2], box_ijk[1::2], volume.shape_ijk, strict=True)
-    edges = [(max(0, low), min(size, high)) for low, high, size in sides]
-    place = tuple(slice(low, high) for low, high in edges)
-    ellipsoid = _radius([high - low for low, high in edges]) <= 1.0
+    place = voxel_box.slices(box_ijk, volume.shape_ijk)
+    radius = _radius([one.stop - one.start for one in place])
+    ellipsoid = radius <= 1.0
     hu = _smooth(volume.hu[place])
-    middle = hu[_radius([high - low for low, high in edges]) <= CORE]
+    middle = hu[radius <= CORE]
     like = _is_like(hu, middle) & ellipsoid
     filled = ndimage.binary_fill_holes(_largest(like))
     chosen = filled if filled.sum() >= MIN_SHARE * ellipsoid.sum() else ellipsoid
@@ -100,12 +101,6 @@ def _spots(volume: CTVolume, prompt: ObjectPrompt, meaning: int) -> list[tuple[i
     return clicked + [(int(i), int(j), int(k)) for i, j, k in drawn[::step]]
 
 
-def voxel_of(point_ijk: tuple[float, float, float], shape_ijk: tuple[int, int, int]) -> tuple[int, int, int]:
-    """The voxel that holds a click."""
-    i, j, k = (int(np.clip(np.rint(at), 0, size - 1)) for at, size in zip(point_ijk, shape_ijk, strict=True))
-    return i, j, k
-
-
 def _is_like(hu: Float[np.ndarray, "i j k"], middle: Float[np.ndarray, "..."]) -> Bool[np.ndarray, "i j k"]:
     """Whether a voxel is as bright as a sample, by its median and its robust deviation."""
     median = float(np.median(middle))
@@ -124,7 +119,7 @@ def _largest(mask: Bool[np.ndarray, "i j k"]) -> Bool[np.ndarray, "i j k"]:
 
 def _radius(sizes: Sequence[int]) -> Float[np.ndarray, "i j k"]:
     """Distance of each voxel from the middle of a block, 1 on the surface of the ellipsoid that the block holds."""
-    axes = [(np.arange(size) + 0.5) / size * 2.0 - 1.0 for size in sizes]
+    axes = [centre_shares(size) * 2.0 - 1.0 for size in sizes]
     i, j, k = np.meshgrid(*axes, indexing="ij")
     return np.sqrt(i**2 + j**2 + k**2)
 

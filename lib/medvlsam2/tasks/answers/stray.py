@@ -10,8 +10,8 @@ import numpy as np
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.tasks.answers.geometry import is_learned
-from medvlsam2.tasks.answers.intensity import voxel_of
 from medvlsam2.tasks.prompts import ObjectPrompt
+from medvlsam2.voxel_box import is_in_scan, voxel_of
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def usable_clicks(prompt: ObjectPrompt, volume: CTVolume, learned: Collection[st
 
 def without_stray_clicks(prompt: ObjectPrompt, volume: CTVolume, learned: Collection[str]) -> Kept:
     """Leave out clicks outside the scan, unless nothing would be left that says what is meant."""
-    inside = [is_inside(point, volume) for point in prompt.points_ijk]
+    inside = [is_in_scan(point, volume.shape_ijk) for point in prompt.points_ijk]
     if all(inside):
         return Kept(prompt, ())
     try:
@@ -74,11 +74,6 @@ def _without_contradictions(prompt: ObjectPrompt, volume: CTVolume) -> Kept:
         if not fit
     )
     return Kept(_with_clicks(prompt, fits) if notes else prompt, notes)
-
-
-def is_inside(point_ijk: tuple[float, float, float], volume: CTVolume) -> bool:
-    """Whether a click lies in the scan."""
-    return all(-0.5 <= place <= size - 0.5 for place, size in zip(point_ijk, volume.shape_ijk, strict=True))
 
 
 def _with_clicks(prompt: ObjectPrompt, wanted: Sequence[bool]) -> ObjectPrompt:

@@ -17,6 +17,7 @@ from medvlsam2.tasks.engine.session import VolumeSession
 from medvlsam2.tasks.masks.search import Found, Search, Wanted
 from medvlsam2.tasks.prompts import ON_OBJECT, ObjectPrompt
 from medvlsam2.transforms.window import Window, window_at, window_of_box
+from medvlsam2.voxel_box import voxel_of
 
 
 def find_all(session: VolumeSession, prompts: Sequence[ObjectPrompt], numbers: Sequence[int], job: Job) -> list[Found]:
@@ -102,5 +103,5 @@ def _window(volume: CTVolume, prompt: ObjectPrompt) -> Window:
 
 
 def _window_at(volume: CTVolume, point_ijk: tuple[float, float, float]) -> Window:
-    i, j, k = (int(np.clip(round(p), 0, s - 1)) for p, s in zip(point_ijk, volume.shape_ijk, strict=True))
+    i, j, k = voxel_of(point_ijk, volume.shape_ijk)
     return window_at(float(np.median(volume.hu[max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2, k])))

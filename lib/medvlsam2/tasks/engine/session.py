@@ -18,6 +18,7 @@ from medvlsam2.data.volume import CTVolume
 from medvlsam2.model.checkpoint import LoadedModel
 from medvlsam2.model.language.model import PrefixCache
 from medvlsam2.model.propagation.object_query import Lease
+from medvlsam2.pixel_grid import rescaled
 from medvlsam2.tasks.features.box_masks import BoxMasks
 from medvlsam2.tasks.features.feature_store import (
     Encode,
@@ -32,9 +33,10 @@ from medvlsam2.tasks.measure.places import PlaceRAS, centres_ras, place_of
 from medvlsam2.tasks.measure.structures import Measured, measurable, measure_structures
 from medvlsam2.tasks.scheduling.device_lock import GiveWay, stay
 from medvlsam2.transforms.prepare import PreparedVolume, prepare
-from medvlsam2.transforms.spatial import BoxIJK, Crop, SpatialRecord, plan
+from medvlsam2.transforms.spatial import Crop, SpatialRecord, plan
 from medvlsam2.transforms.text import pad, prefix_ids, segmentation_turn_ids
 from medvlsam2.transforms.window import Window
+from medvlsam2.voxel_box import BoxIJK
 
 
 class VolumeSession:
@@ -204,8 +206,8 @@ class VolumeSession:
         ratio = self.loaded.config.sam2.image_size / side
 
         def to_ijk(points_dhw: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
-            scale = np.array([1.0, ratio, ratio])
-            return record.dhw_to_ijk((points_dhw + 0.5) * scale - 0.5)
+            depths, places = points_dhw[:, :1], points_dhw[:, 1:]
+            return record.dhw_to_ijk(np.concatenate([depths, rescaled(places, ratio)], axis=1))
 
         return MaskGrid(
             spacing_dhw_mm=self._mask_spacing_dhw_mm,

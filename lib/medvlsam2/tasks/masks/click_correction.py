@@ -27,6 +27,7 @@ from medvlsam2.model.propagation.object_query import (
     within,
 )
 from medvlsam2.model.propagation.slice_source import SliceSource
+from medvlsam2.pixel_grid import normalised, offset_of, rescaled
 from medvlsam2.transforms.spatial import SpatialRecord
 
 MARGIN: Final = 1.5
@@ -111,7 +112,7 @@ class _Clicks:
     def of(cls, query: ObjectQuery, side: int, image_size: int, device: torch.device) -> _Clicks | None:
         scale = side / image_size
         found = sorted(
-            (d, (y + 0.5) * scale - 0.5, (x + 0.5) * scale - 0.5, 2.0 * label - 1)
+            (d, rescaled(y, scale), rescaled(x, scale), 2.0 * label - 1)
             for prompts in (query.prompts, query.corrections)
             for d, prompt in prompts.items()
             for (x, y), label in zip(prompt.points_xy, prompt.point_labels, strict=True)
@@ -129,8 +130,8 @@ class _Clicks:
     def sampled(self, maps: Float[Tensor, "k h w"], which: Int[Tensor, " n"]) -> Float[Tensor, "n k"]:
         """Maps of one slice where some of its clicks lie between their pixels, as on the way back to the scan."""
         place = torch.stack([self.columns[which], self.rows[which]], dim=1)
-        place = ((place + 0.5) * 2 / self.side - 1)[None, None]
-        return F.grid_sample(maps[None], place, padding_mode="border", align_corners=False)[0, :, 0].T
+        grid = normalised(place, self.side)[None, None]
+        return F.grid_sample(maps[None], grid, padding_mode="border", align_corners=False)[0, :, 0].T
 
     def missing(self, prior: Float[Tensor, "d m m"]) -> Float[Tensor, " c"]:
         """What the masks lack at the clicks that they contradict."""
@@ -226,7 +227,7 @@ def box_extent(query: ObjectQuery, side: int, image_size: int) -> Edges | None:
     """Where the query's box lies; None without one."""
     if query.box_xyxy is None or query.last_slice is None:
         return None
-    x0, y0, x1, y1 = ((edge + 0.5) * side / image_size for edge in query.box_xyxy)
+    x0, y0, x1, y1 = (offset_of(edge) * side / image_size for edge in query.box_xyxy)
     return (float(query.first_slice), query.last_slice + 1.0), (y0, y1), (x0, x1)
 
 

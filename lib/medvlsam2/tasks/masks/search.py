@@ -27,6 +27,7 @@ from medvlsam2.model.propagation.object_query import (
     Shown,
 )
 from medvlsam2.model.propagation.propagate import BATCH
+from medvlsam2.pixel_grid import share_of
 from medvlsam2.tasks.engine.session import VolumeSession
 from medvlsam2.tasks.features.view import View
 from medvlsam2.tasks.masks.click_correction import (
@@ -237,7 +238,7 @@ def clicked_middle_hw(query: ObjectQuery, side: int) -> tuple[float, float] | No
     if not clicks:
         return None
     x, y = (sum(place) / len(clicks) for place in zip(*clicks, strict=True))
-    return (y + 0.5) / side, (x + 0.5) / side
+    return share_of(y, side), share_of(x, side)
 
 
 def _offset(middle: float) -> float:

@@ -21,10 +21,12 @@ from torch import Tensor
 from medvlsam2.data import vocabulary
 from medvlsam2.model.pixel_decoder.text_similarity import TextSimilarity
 from medvlsam2.model.propagation.object_query import Lease
+from medvlsam2.pixel_grid import offset_of, pixel_under
 from medvlsam2.tasks.features.view import View
 from medvlsam2.tasks.measure.structures import sure_masks
-from medvlsam2.transforms.spatial import BoxIJK, GridBox
+from medvlsam2.transforms.spatial import GridBox
 from medvlsam2.transforms.window import Window
+from medvlsam2.voxel_box import BoxIJK
 
 FITS: Final = 0.6
 """From this fit on a structure is what the box is round."""
@@ -72,7 +74,7 @@ def structure_in_box(
                 part = view.features(window).select(torch.tensor(numbers[start : start + AT_ONCE]))
                 parts.append((sure_masks(similarity, asked, part) > 0).cpu())
         scale = view.sam2.mask_size / view.record.side
-        edges = tuple((edge + 0.5) * scale for edge in box.xyxy)
+        edges = tuple(offset_of(edge) * scale for edge in box.xyxy)
         for key, masks in zip(keys, torch.cat(parts).movedim(1, 0).numpy(), strict=True):
             fits[key] = _fit(masks[: len(inside)], masks[len(inside) :], edges)
     best = max(fits, key=lambda key: fits[key])
@@ -83,7 +85,7 @@ def _middles_of_shares(box: GridBox) -> list[int]:
     """Some slices of the box, each in the middle of its share."""
     length = box.last - box.first + 1
     count = min(SLICES, length)
-    return sorted({box.first + int((number + 0.5) * length / count) for number in range(count)})
+    return sorted({*(box.first + pixel_under(np.arange(count), count, length)).tolist()})
 
 
 def _beyond(box: GridBox, num_slices: int) -> list[int]:

@@ -24,6 +24,7 @@ from medvlsam2.data.language.findings.finding_keys import FINDING_KEYS
 from medvlsam2.data.language.findings.lesions import UNCOUNTABLE, WHOLE, host_family
 from medvlsam2.model.pixel_decoder.text_similarity import TextSimilarity
 from medvlsam2.model.propagation.slice_source import SliceSource
+from medvlsam2.pixel_grid import middle_of
 from medvlsam2.tasks.measure.structures import sure_slices
 from medvlsam2.tasks.scheduling.device_lock import GiveWay, stay
 from medvlsam2.transforms.window import Window
@@ -194,7 +195,7 @@ def _lesion(kind: str, host: str, part: Mask, grid: MaskGrid, *, label_value: in
 
 def _side_of_body(x_ras: float, grid: MaskGrid) -> Side:
     """Left or right of the middle of what the model sees, which is cut round the body."""
-    middle_dhw = (np.array(grid.hu_dhw.shape, dtype=float) - 1) / 2
+    middle_dhw = middle_of(np.array(grid.hu_dhw.shape, dtype=float))
     middle_ijk = grid.to_ijk(middle_dhw[None])[0]
     middle_ras = grid.affine[:3, :3] @ middle_ijk + grid.affine[:3, 3]
     return "right" if x_ras > middle_ras[0] else "left"

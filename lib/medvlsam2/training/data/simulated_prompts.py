@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from medvlsam2.pixel_grid import index_at, rescaled
+
 PromptKind = Literal["text", "text+box", "box", "click"]
 
 PROMPT_MIX: dict[PromptKind, float] = {"text": 0.35, "text+box": 0.15, "box": 0.3, "click": 0.2}
@@ -107,7 +109,7 @@ def draw_clicks(
     for number in range(count):
         positive = number == 0 or len(outside) == 0 or rng.random() < 0.5
         y, x = (inside if positive else outside)[rng.integers(len(inside if positive else outside))]
-        points.append(((float(x) + 0.5) * scale - 0.5, (float(y) + 0.5) * scale - 0.5))
+        points.append((rescaled(float(x), scale), rescaled(float(y), scale)))
         labels.append(int(positive))
     return points, labels
 
@@ -122,5 +124,5 @@ def draw_box(
     y0, y1 = float(rows[0]), float(rows[-1]) + 1
     width, height = x1 - x0, y1 - y0
     growth = rng.uniform(*BOX_GROWTH, size=4) * np.array([-width, -height, width, height])
-    edges = (np.array([x0, y0, x1, y1]) + growth) * scale - 0.5
+    edges = index_at((np.array([x0, y0, x1, y1]) + growth) * scale)
     return [(float(edges[0]), float(edges[1])), (float(edges[2]), float(edges[3]))], [2, 3]

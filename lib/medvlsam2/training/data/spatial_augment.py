@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from medvlsam2.pixel_grid import normalised
+
 MAX_ROTATION_DEGREES: Final = 10.0
 ZOOM_RANGE: Final = (0.85, 1.2)
 MAX_SHIFT: Final = 0.08
@@ -86,9 +88,9 @@ def draw_near_move(masks: Bool[Tensor, "k n m m"], rng: np.random.Generator, *, 
     x = y = 0.0
     if shown:
         pixels = torch.nonzero(masks[shown[int(rng.integers(len(shown)))]])[:, 1:]
-        row, column = (pixels[int(rng.integers(len(pixels)))] + 0.5).tolist()
+        row, column = pixels[int(rng.integers(len(pixels)))].tolist()
         jitter_x, jitter_y = rng.uniform(-0.5, 0.5, size=2) * part / zoom
-        x, y = (2 * place / masks.shape[-1] - 1 for place in (column, row))
+        x, y = (normalised(place, masks.shape[-1]) for place in (column, row))
         x, y = x + jitter_x, y + jitter_y
     room = 1 - part / zoom
     return Move(_angle_rad(rng), zoom, (float(np.clip(x, -room, room)), float(np.clip(y, -room, room))), part)

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from medvlsam2.model.pixel_decoder.volume_sam2 import SlicePrompts
+from medvlsam2.pixel_grid import rescaled
 
 NEAR_PARTS: Final = (0.03, 0.12)
 """Sides of the neighbourhoods in which wrong pixels are counted, as parts of the mask's."""
@@ -40,7 +41,7 @@ def with_correction(
     place = crowd.flatten(1).argmax(dim=1)  # p
     labels = target.flatten(1).gather(1, place[:, None]).long()  # p 1
     pixels_xy = torch.stack([place % side, place // side], dim=1)[:, None].float()  # p 1 2
-    points_xy = (pixels_xy + 0.5) * (image_size / side) - 0.5
+    points_xy = rescaled(pixels_xy, image_size / side)
     if prompts.points_xy is None or prompts.point_labels is None:
         return SlicePrompts(points_xy, labels, prompts.mask_logits)
     return SlicePrompts(

@@ -18,7 +18,7 @@ from medvlsam2.tasks.answers.intensity import by_intensity
 from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import segment
-from medvlsam2.transforms.spatial import BoxIJK
+from medvlsam2.voxel_box import BoxIJK
 
 
 @pytest.mark.parametrize("name", ["lesion", "GTV", "my organ", "liver"])

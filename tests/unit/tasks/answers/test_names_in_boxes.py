@@ -13,7 +13,7 @@ from medvlsam2.tasks.answers.agreement import is_another
 from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.prompts import BESIDE, ON_OBJECT, ObjectPrompt
 from medvlsam2.tasks.segment import segment
-from medvlsam2.transforms.spatial import BoxIJK
+from medvlsam2.voxel_box import BoxIJK
 
 
 @pytest.mark.parametrize("name", ["kidneys", "vertebrae", "ribs", "left kidney", "left renal cyst"])

@@ -21,8 +21,9 @@ from medvlsam2.tasks.measure import box_names
 from medvlsam2.tasks.measure.box_names import structure_in_box
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import segment
-from medvlsam2.transforms.spatial import BoxIJK, SpatialRecord
+from medvlsam2.transforms.spatial import SpatialRecord
 from medvlsam2.transforms.window import Window
+from medvlsam2.voxel_box import BoxIJK
 
 SIDE, DEPTH = 32, 20
 RECORD = SpatialRecord(

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from jaxtyping import Float
 
-from medvlsam2 import geometry
+from medvlsam2 import geometry, pixel_grid
 from medvlsam2.data.placement import scan_affine
 from medvlsam2.data.reading import length_units
 from medvlsam2.data.reading.formats import data_files
@@ -198,7 +198,7 @@ def _placed_by_axes(
         size = size or 1.0
         affine_lps[column, column] = size
         if low is not None:
-            affine_lps[column, 3] = low if at_node else low + 0.5 * size
+            affine_lps[column, 3] = low if at_node else low + pixel_grid.offset_of(0) * size
     return [length_units.NO_SPACING.format(format="The NRRD")] if missing else []
 
 
