@@ -28,7 +28,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 from unittest.mock import patch
 
 import numpy as np
@@ -65,7 +64,6 @@ from medvlsam2.training.train import prepare_cases, train, validation_cases
 SEED = 0
 CONVERSATIONS_PER_CASE = 16
 
-ProjectorKind = Literal["mixer", "linear"]
 Found = dict[str, list[Measurement]]
 """Measurements of each variant."""
 
@@ -73,8 +71,7 @@ Found = dict[str, list[Measurement]]
 def projector(options: argparse.Namespace) -> Found:
     """Mixer and linear projector after stages 1 and 2."""
     config = _train_config(options, stages=(1, 2), measured_share=0.0)
-    kinds: dict[str, ProjectorKind] = {"mixer": "mixer", "linear": "linear"}
-    return _compare(options, dict.fromkeys(kinds, config), ("vqa",), projectors=kinds)
+    return _compare(options, {"mixer": config, "linear": config}, ("vqa",), projector_of=lambda name: name)
 
 
 def stages(options: argparse.Namespace) -> Found:
@@ -140,7 +137,7 @@ def _compare(
     options: argparse.Namespace,
     configs: Mapping[str, TrainConfig],
     tasks: tuple[Task, ...],
-    projectors: Mapping[str, ProjectorKind] | None = None,
+    projector_of: Callable[[str], str] | None = None,
 ) -> Found:
     """Train each variant from the same start and measure it."""
     preset = builders.preset(options.preset)
@@ -150,7 +147,7 @@ def _compare(
     held_out = validation_cases(first, preset, options.cache, None, options.workers)
     found: Found = {}
     for name, config in configs.items():
-        kind = preset.projector.kind if projectors is None else projectors[name]
+        kind = preset.projector.kind if projector_of is None else projector_of(name)
         model = begin(options.run / "start" / "model", replace(preset, projector=replace(preset.projector, kind=kind)))
         run = options.run / name.replace(" ", "-")
         fit(model, start.tokenizer, cases, config, run=run, report=_say(name))

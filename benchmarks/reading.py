@@ -9,7 +9,7 @@ an image guesses is what is likely.
 from __future__ import annotations
 
 import argparse
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,8 +71,7 @@ def main() -> None:
     loaded = checkpoint.load(options.model)
     loaded.model.eval()
     rng = np.random.default_rng(SEED)
-    right: defaultdict[str, float] = defaultdict(float)
-    whole: defaultdict[str, float] = defaultdict(float)
+    right, whole = Counter[str](), Counter[str]()
     for _ in range(options.scans):
         for name, part, weight in looked_at(loaded, rng):
             right[name] += part

@@ -1,1 +1,1 @@
-"""Scans, label maps, structure names and procedural phantoms: everything that exists without a network."""
+"""Scans, label maps, structure names, phantoms, reports and questions: all data that need no neural network."""

@@ -1,4 +1,4 @@
-"""What is known about a scan: the common ground of phantoms, labelled scans, reports and questions."""
+"""Facts that are known about a scan. Phantoms and labelled scans provide them; reports and questions use them."""
 
 from __future__ import annotations
 
@@ -14,52 +14,52 @@ Region = Literal[
 
 @dataclass(frozen=True, kw_only=True)
 class Lesion:
-    """One finding with a known place and size."""
+    """A finding whose place and size are known."""
 
     kind: str
-    """What it is, lower case: "cyst", "nodule", "metastasis", "stone", "effusion" …"""
+    """Kind of finding in lower case: "cyst", "nodule", "metastasis", "stone", "effusion" …"""
     structure: str
-    """Vocabulary key of the structure that holds it, e.g. "liver", "kidney_left"."""
+    """Vocabulary key of the structure that holds the finding, e.g. "liver", "kidney_left"."""
     side: Side | None
-    """Side of the patient, where one applies."""
+    """Side of the patient; None if the finding has no side."""
     center_ijk: tuple[int, int, int]
-    """Voxel nearest to its centre, on the source grid; always inside the lesion."""
+    """Voxel of the finding that is nearest to its centre, on the source grid."""
     center_ras: tuple[float, float, float]
     """Centre in world mm."""
     diameter_mm: float
     """Largest diameter in mm."""
     mean_hu: float
-    """Mean Hounsfield units inside it."""
+    """Mean Hounsfield units inside the finding."""
     label_value: int
-    """Value of this lesion in the phantom's lesion map (1, 2, …)."""
+    """Value of the finding in the phantom's lesion map (1, 2, …)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScanFacts:
-    """Everything that is known of one scan; nothing that is guessed."""
+    """Everything that is known about one scan; nothing here is guessed."""
 
     region: Region
     """Part of the body that the scan shows."""
     phase: ContrastPhase | None = None
-    """Contrast phase; None where it is not known."""
+    """Contrast phase; None if it is not known."""
     sex: Literal["female", "male"] | None = None
-    """Sex of the patient or phantom; None where it is not known."""
+    """Sex of the patient or phantom; None if it is not known."""
     volumes_ml: dict[str, float] = field(default_factory=dict)
     """Volume in mL of every structure (vocabulary key) that is present and labelled."""
     absent: tuple[str, ...] = ()
-    """Vocabulary keys KNOWN to be absent. A structure in neither list is simply not known."""
+    """Vocabulary keys of structures that are KNOWN to be absent. A structure in neither field is unknown."""
     lesions: tuple[Lesion, ...] = ()
-    """Findings with known place and size; empty means known to be without, see ``lesions_known``."""
+    """Findings with known place and size. An empty tuple means "no finding" only if ``lesions_known`` is True."""
     lesions_known: bool = False
-    """True where every finding is listed (phantoms); False for real scans, where others may exist."""
+    """Whether ``lesions`` holds every finding: True for phantoms, False for real scans, which may have more."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dictionary, for JSON files beside a scan."""
+        """Return a plain dictionary, for JSON files beside a scan."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> ScanFacts:
-        """Inverse of :meth:`to_json`."""
+        """Return the facts from a dictionary of :meth:`to_json`."""
         lesions = tuple(
             Lesion(
                 **{

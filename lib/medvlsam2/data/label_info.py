@@ -1,9 +1,10 @@
-"""What the values of a submitted label file mean, from the ``label_info`` that its client sent along.
+"""Names for the values of a submitted label file, from the ``label_info`` that the client sent with it.
 
-Slicer counts the segments that it left out, while the file counts only those it holds; a client of the API usually
-sends the file's values. Where both readings are possible and disagree, the label is refused rather than misread.
+Two kinds of clients exist. A client of the API sends the values that are in the file. 3D Slicer numbers all its
+segments, also those that it did not save, while the file counts only the saved segments. If both interpretations are
+possible and give different names, the label is refused, because a wrong name is worse than no label.
 
-It is JSON of anybody: every field is checked for its kind, and what is not as it should be is refused, never guessed.
+``label_info`` is untrusted JSON. The type of every field is checked, and a wrong field is refused, never guessed.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from medvlsam2.errors import DatasetError
 
 MAX_VALUE: Final = 65535
 MAX_NAME_CHARACTERS: Final = 256
-"""Far longer than any name of a structure; a text of any length would be kept for ever."""
+"""Longest name. Names of structures are much shorter. Without a bound a text of any size would be stored for ever."""
 _INDEX_KEYS: Final = ("idx", "labelID", "id")
 _SHOWN_NUMBERS: Final = 40
 _KINDS: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
@@ -33,46 +34,47 @@ class NamedSegment:
 
     name: str
     value: int | None
-    """The number that the client gave it; None where it gave none."""
+    """The number that the client gave to the segment; None if the client gave no number."""
 
 
 def parse_label_info(image_id: str, label_info: Any) -> tuple[NamedSegment, ...]:
-    """The entries of a ``label_info``, strictly.
+    """Return the entries of a ``label_info`` after a strict check.
 
     Args:
-        image_id: for the message.
-        label_info: a list of objects with ``name`` and ``idx`` (or ``labelID``, ``id``). A whole number may come as
-            2, 2.0 or "2". None is an empty list.
+        image_id: id of the image, for the message.
+        label_info: a list of objects with ``name`` and ``idx`` (or ``labelID``, ``id``). A whole number may be
+            written as 2, 2.0 or "2". None stands for an empty list.
 
     Raises:
-        DatasetError: if it is of another form, a name is missing, empty or no text, a number is not whole or not in 0
-            to MAX_VALUE, 0 is more than the background, two entries have one number, or some have none. Names are
-            not repeated in the message: they are free text.
+        DatasetError: if ``label_info`` has another form; if a name is missing, empty or not a text; if a number is not
+            whole or not in 0 to MAX_VALUE; if 0 has another name than the background; if two entries have the same
+            number; or if only some entries have a number. The message does not repeat names, because they are free
+            text and may name a patient.
     """
     if label_info is None:
         return ()
     if isinstance(label_info, str | bytes | Mapping) or not isinstance(label_info, Sequence):
-        raise _refused(image_id, f"is no list but {_kind(label_info)}")
+        raise _refused(image_id, f"is {_kind(label_info)}, not a list")
     segments = tuple(_segment(image_id, item) for item in label_info)
     numbers = [segment.value for segment in segments if segment.value is not None]
     twice = sorted({number for number in numbers if numbers.count(number) > 1})
     if twice:
         raise _refused(image_id, f"gives the number {twice[0]} to more than one name")
     if numbers and len(numbers) < len(segments):
-        raise _refused(image_id, f"has {len(segments)} names and numbers for {len(numbers)} of them only")
+        raise _refused(image_id, f"has {len(segments)} names, but numbers for only {len(numbers)} of them")
     return segments
 
 
 def names_of_values(image_id: str, present: Iterable[int], label_info: Any) -> dict[int, str]:
-    """Name of each value in a label file.
+    """Return the name of each value in a label file.
 
     Args:
-        image_id: for the message.
+        image_id: id of the image, for the message.
         present: values in the file, without 0.
-        label_info: as the client sent it, see :func:`parse_label_info`.
+        label_info: names as the client sent them, see :func:`parse_label_info`.
 
     Raises:
-        DatasetError: if it is malformed, or the values cannot be named for certain.
+        DatasetError: if ``label_info`` is malformed, or does not name all values in exactly one way.
 
     Example:
         >>> names_of_values("a", [1, 2], [{"name": "liver", "idx": 2}, {"name": "spleen", "idx": 3}])
@@ -83,18 +85,19 @@ def names_of_values(image_id: str, present: Iterable[int], label_info: Any) -> d
     if len(found) != 1:
         numbers = [segment.value for segment in segments if segment.value is not None]
         raise DatasetError(
-            f"The label of image '{image_id}' holds the values {shown(values)}, and its label_info of {len(segments)} "
-            f"names with the numbers {shown(numbers)} does not say for certain what they mean. Submit it again with "
-            f"one name per value, e.g. {EXAMPLE}."
+            f"The label of image '{image_id}' holds the values {shown(values)}; its label_info of {len(segments)} "
+            f"names with the numbers {shown(numbers)} does not say for certain what these values mean. Submit the "
+            f"label again with one name per value, e.g. {EXAMPLE}."
         )
     return found[0]
 
 
 def readings(values: Sequence[int], segments: Sequence[NamedSegment]) -> list[dict[int, str]]:
-    """All ways in which entries can name every value: by their numbers, and by their places as Slicer means it.
+    """Return all different tables that name every value: by the entries' numbers, and by their places in the list.
 
-    Slicer numbers its segments in ascending order from 1 and leaves some out, so none has a number below its place;
-    other numbers are the file's own values.
+    The second table is how 3D Slicer means its list: the n-th entry names the value n. Slicer numbers its segments in
+    ascending order from 1 and leaves some out, so no entry has a number below its place in the list. The second table
+    is tried only if the numbers have this property.
     """
     numbers = [place if item.value is None else item.value for place, item in enumerate(segments, start=1)]
     tables = [{number: segment.name for number, segment in zip(numbers, segments, strict=True)}]
@@ -105,12 +108,12 @@ def readings(values: Sequence[int], segments: Sequence[NamedSegment]) -> list[di
 
 
 def shown(numbers: Sequence[int]) -> str:
-    """Numbers, as many as a message has room for."""
+    """Return a list of numbers as a text for a message, cut after 40 numbers."""
     return f"[{', '.join(map(str, numbers[:_SHOWN_NUMBERS]))}{', …' if len(numbers) > _SHOWN_NUMBERS else ''}]"
 
 
 def whole_number(given: Any) -> int | None:
-    """A whole number that JSON clients send as 2, 2.0 or "2"; None for everything else, true and false among it.
+    """Return a whole number that a JSON client sent as 2, 2.0 or "2"; None for anything else, also true and false.
 
     Example:
         >>> whole_number(2.0), whole_number(" 2 "), whole_number(2.5), whole_number(True)
@@ -141,8 +144,8 @@ def _segment(image_id: str, item: Any) -> NamedSegment:
     numbers = {key: whole_number(number) for key, number in given.items()}
     for key, number in numbers.items():
         if number is None or not 0 <= number <= MAX_VALUE:
-            said = given[key] if isinstance(given[key], int | float) else _kind(given[key])
-            raise _refused(image_id, f"has {said} as {key}")
+            shown_number = given[key] if isinstance(given[key], int | float) else _kind(given[key])
+            raise _refused(image_id, f"has {shown_number} as {key}")
     if len(set(numbers.values())) > 1:
         raise _refused(image_id, f"has an entry with different numbers, {numbers}")
     value = next(iter(numbers.values()), None)
@@ -152,12 +155,12 @@ def _segment(image_id: str, item: Any) -> NamedSegment:
 
 
 def _kind(given: Any) -> str:
-    """What kind of JSON value it is; never the value itself."""
+    """Return the type of a JSON value in words; never the value itself, which may be free text."""
     return next((words for kind, words in _KINDS if isinstance(given, kind)), "something else")
 
 
 def _refused(image_id: str, fault: str) -> DatasetError:
     return DatasetError(
         f"The label_info of image '{image_id}' {fault}. Allowed is a list of names, each a text of 1 to "
-        f"{MAX_NAME_CHARACTERS} characters with a whole number from 1 to {MAX_VALUE} of its own, e.g. {EXAMPLE}."
+        f"{MAX_NAME_CHARACTERS} characters with its own whole number from 1 to {MAX_VALUE}, e.g. {EXAMPLE}."
     )

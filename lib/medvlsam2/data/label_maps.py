@@ -1,4 +1,4 @@
-"""Label maps on disk: the structure that each voxel belongs to, and its name where the format has one."""
+"""Reader and writer of label maps: a value for each voxel, and the names of the values if the format has them."""
 
 from __future__ import annotations
 
@@ -24,24 +24,25 @@ from medvlsam2.errors import DatasetError, UnreadableVolume
 MAX_LABEL: Final = MAX_VALUE
 WRITABLE_SUFFIXES: Final = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd")
 NEARLY_WHOLE: Final = 0.02
-"""How far a value may be from a whole number: labels up to 10 that were scaled to 8 bits and saved again as floats
-are at most 10 / 255 / 2 off. A probability map has values in between."""
+"""Largest distance of a value from a whole number. Labels up to 10 that were scaled to 8 bits and saved again as floats
+are off by at most 10 / 255 / 2 = 0.02. A probability map has values farther from whole numbers and is refused."""
 MAX_SCALING_ERROR: Final = 0.45
-"""Below one half, so that a rounded value is the one that was meant."""
+"""Largest error of a label that a file's scale factor may cause. It lies below one half, so that rounding gives the
+right label."""
 _MAX_DIGITS: Final = 5
 _SEGMENT_NAME: Final = re.compile(r"Segment(\d+)_Name")
 
 
 @dataclass(frozen=True, eq=False)
 class LabelMap:
-    """Structures of one scan.
+    """A label map of one scan.
 
     Args:
-        values: 0 is background, n the structure ``names[n]`` where it is named.
+        values: 0 is background, n is the structure ``names[n]`` if n has a name.
         affine: 4x4, ``_ijk`` voxel centre to ``_ras`` mm.
-        names: names by value, from a NRRD header; empty for formats that have none.
-        is_segmentation: whether the file is a segmentation as Slicer has them, which may be cut to what is painted.
-        offset_ijk: the voxel of the scan at which Slicer says that it starts; None where another program wrote it.
+        names: names by value, from a NRRD header; empty for formats without names.
+        is_segmentation: whether the file is a segmentation of 3D Slicer, which may be cropped to the painted part.
+        offset_ijk: voxel of the scan at which a cropped segmentation of Slicer starts; None for other programs.
     """
 
     values: UInt16[np.ndarray, "i j k"]
@@ -55,7 +56,7 @@ def read_label_map(path: Path | str) -> LabelMap:
     """Read a label map from NIfTI, NRRD (also Slicer's ``.seg.nrrd``) or MetaImage.
 
     Raises:
-        UnreadableVolume: if the file is absent, damaged or not 3-D, or a voxel is not a whole number from
+        UnreadableVolume: if the file is absent, damaged or not 3-D, or if a voxel is not a whole number from
             0 to MAX_LABEL.
     """
     path = Path(path)
@@ -74,10 +75,10 @@ def read_label_map(path: Path | str) -> LabelMap:
 def _whole_numbers(
     path: Path, stored: Shaped[np.ndarray, "i j k"], scaling_error: float
 ) -> UInt16[np.ndarray, "i j k"]:
-    """Label values, rounded where a program wrote them nearly whole.
+    """Return the label values as integers; values that are nearly whole numbers are rounded.
 
     Raises:
-        UnreadableVolume: on fractions, NaN, or values beyond 0 to MAX_LABEL.
+        UnreadableVolume: for fractions, NaN, or values outside 0 to MAX_LABEL.
     """
     is_float = stored.dtype.kind == "f"
     rounded = np.rint(stored) if is_float else stored
@@ -94,7 +95,10 @@ def _whole_numbers(
 
 
 def _scaling_error(slope: float) -> float:
-    """How far a NIfTI's scale factor may have moved a whole number: half a step, which nibabel's floats add."""
+    """Return the largest error that a NIfTI's scale factor causes in a whole number: half a step of the factor.
+
+    nibabel writes float arrays as integers with such a factor. The 2 % on top allow for the rounding of the floats.
+    """
     return min(abs(slope) / 2 * (1 + NEARLY_WHOLE), MAX_SCALING_ERROR) if slope != 1.0 else 0.0
 
 
@@ -113,25 +117,26 @@ def write_label_map(
     *,
     compress: bool = True,
 ) -> None:
-    """Write a label map on exactly the given grid: uint8 where every value fits, else uint16.
+    """Write a label map on exactly the given grid, as uint8 if every value fits, else as uint16.
 
-    A file appears whole or not at all. NRRD headers name the segments as Slicer does; NIfTI has no
-    place for names.
+    The file is written atomically. A NRRD header names the segments as 3D Slicer does; NIfTI has no field for names.
 
     Args:
-        path: ends in ``.nii.gz``, ``.nii``, ``.nrrd`` or ``.seg.nrrd``.
-        values: 0 is background.
-        affine: ``_ijk`` voxel centre to ``_ras`` mm.
+        path: path that ends in ``.nii.gz``, ``.nii``, ``.nrrd`` or ``.seg.nrrd``.
+        values: label values; 0 is background.
+        affine: 4x4, ``_ijk`` voxel centre to ``_ras`` mm.
         names: name of each value.
-        compress: for NRRD, gzip or raw voxels (OHIF's viewer reads raw only); a NIfTI's suffix decides.
+        compress: for NRRD, gzip (True) or raw voxels (False; OHIF reads raw only). For NIfTI the suffix decides.
 
     Raises:
-        DatasetError: if the suffix is another one, or a value does not fit 0 to MAX_LABEL.
+        DatasetError: if the path has another suffix, or a value lies outside 0 to MAX_LABEL.
     """
     path = Path(path)
     suffix = next((s for s in WRITABLE_SUFFIXES if path.name.lower().endswith(s)), None)
     if suffix is None:
-        raise DatasetError(f"'{path.name}' cannot be written; a label map ends in {', '.join(WRITABLE_SUFFIXES)}.")
+        raise DatasetError(
+            f"'{path.name}' cannot be written; a label map ends in {', '.join(WRITABLE_SUFFIXES)}. Give such a name."
+        )
     low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
     if low < 0 or high > MAX_LABEL:
         raise DatasetError(f"Label values from {low} to {high} cannot be written; 0 to {MAX_LABEL} are allowed.")
@@ -175,9 +180,10 @@ def _write_nrrd(
 
 
 def _segment_names(metadata: Mapping[str, str]) -> dict[int, str]:
-    """Slicer's segment names by label value; a segment without a value counts from 1, as Slicer does.
+    """Return Slicer's segment names by label value.
 
-    A value that two segments claim has no name.
+    A segment without a label value gets its place in the header, from 1, as in Slicer. A value that two segments claim
+    gets no name.
     """
     names: dict[int, set[str]] = {}
     for key, name in metadata.items():

@@ -1,7 +1,7 @@
-"""Any CT on disk becomes one CTVolume on its source grid, or an UnreadableVolume with one sentence.
+"""Reader of a CT scan of any known format: a CTVolume on the source grid, or an error with one sentence.
 
-The formats themselves live in ``reading.formats`` and ``reading.dicom``; here they meet: which reader, Hounsfield
-units, the name of the image and what the user should be warned of.
+This module chooses the reader (``reading.formats``, ``reading.dicom``), converts to Hounsfield units, names the image
+and collects the warnings.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ __all__ = ["LabelMap", "read_label_map", "read_stored", "read_volume", "write_la
 
 
 def read_stored(path: Path, *, geometry_only: bool = False) -> StoredArray:
-    """The voxels of a scan as its file or series holds them, and where they lie.
+    """Return the voxels of a scan as its file or series stores them, and the affine.
 
     Args:
         path: as for :func:`read_volume`.
-        geometry_only: read headers alone: all voxels are 0, and take no memory.
+        geometry_only: read headers alone: all voxels are 0 and take no memory.
 
     Raises:
-        UnreadableVolume: as :func:`read_volume`, but for what only Hounsfield units show.
-        VolumeTooLarge: if it does not fit the memory budget.
+        UnreadableVolume: as :func:`read_volume`, except for faults that only the Hounsfield units show.
+        VolumeTooLarge: if the scan does not fit the memory budget.
     """
     given = scan_kinds.only_scan(path) if path.is_dir() else path
     if given.is_dir() or scan_kinds.is_dicom_file(given):
@@ -42,19 +42,19 @@ def read_volume(path: Path | str, image_id: str | None = None) -> CTVolume:
     """Read a CT scan.
 
     Args:
-        path: a NIfTI, NRRD or MetaImage file, a folder with a DICOM series or one such file, or one DICOM file
-            (all slices of its series in that folder are read).
+        path: a NIfTI, NRRD or MetaImage file; a folder with a DICOM series or with one such file; or one DICOM file
+            (all slices of its series in the same folder are read).
         image_id: name in messages and logs; by default the file or folder name without its suffix.
 
     Returns:
-        The scan in int16 HU, clipped to [HU_MIN, HU_MAX], in the file's axis order. ``warnings`` says what is
-        doubtful: not CT, a tilted gantry, an orientation that had to be guessed, sizes that no patient has, series
-        that were left out.
+        The scan in int16 HU, clipped to [HU_MIN, HU_MAX], in the file's axis order. ``warnings`` names doubts: values
+        that are not HU, a tilted gantry, an orientation that was guessed, unusual sizes, series that were left out.
 
     Raises:
-        UnreadableVolume: if the path is absent, of another format, damaged, truncated, not 3-D, empty, holds
-            NaN, has voxels that no scanner makes, or is a DICOM series with missing, repeated or irregular slices.
-        VolumeTooLarge: if it does not fit the memory budget.
+        UnreadableVolume: if the path is absent, of another format, damaged, truncated, not 3-D or empty; if it holds
+            NaN or voxel sizes that no scanner produces; or if a DICOM series has missing, repeated or irregular
+            slices.
+        VolumeTooLarge: if the scan does not fit the memory budget.
     """
     path = Path(path)
     name = image_id or default_image_id(path)

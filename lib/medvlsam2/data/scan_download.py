@@ -1,17 +1,19 @@
-"""A scan as ONE file that 3D Slicer and other ITK programs load, for routes that send scans to viewers.
+"""A scan as ONE file that 3D Slicer and other ITK programs can load, for routes that send scans to viewers.
 
-A viewer that asks a server for a scan gets one file. These cannot be loaded that way: a folder of DICOM slices, a lone
-DICOM slice, a header with its voxels in a second file, a scan in another unit than mm, NIfTI-2, a sheared NIfTI without
-a second transform, a NRRD or MetaImage with what ITK does not know. The server sends a NIfTI file of the same voxels
-instead, and masks then fit voxel by voxel. How a route uses this module::
+A viewer that asks a server for a scan gets one file. Some scans cannot be loaded from one file: a folder of DICOM
+slices, a single DICOM slice, a header with its voxels in a second file. ITK cannot show others where they lie: a scan
+in another unit than mm, NIfTI-2, a sheared NIfTI without a second transform, a NRRD or MetaImage file with fields that
+ITK does not know. For all these the server sends a NIfTI file of the same voxels, so that masks fit voxel by voxel.
+A route uses this module as follows::
 
     if not loads_as_it_is(source):
         source = as_one_file(source, cache_folder, image_id)
     return FileResponse(source, filename=download_name(source, image_id))
 
-A reply that names a sample must name ``download_name(…)`` as its ``name`` (Slicer chooses its reader by the ending),
-and must not give a ``path`` or a ``checksum`` of what it will not send. It must give the checksum of what it will send:
-Slicer keeps downloads by their file name alone, and would show another scan of that name.
+A reply that names a sample must give ``download_name(…)`` as its ``name``, because Slicer chooses its reader by the
+suffix. The reply must not give the ``path`` or the ``checksum`` of a file that the server will not send. It must give
+the checksum of the file that the server will send: Slicer caches downloads by file name alone, and could show an older
+scan with the same name.
 """
 
 from __future__ import annotations
@@ -50,19 +52,21 @@ _NRRD_FIELDS_OF_ITK: Final = frozenset((
     "spaceunits", "measurementframe", "centerings", "centers", "lineskip", "byteskip", "labels", "thicknesses",
 ))  # fmt: skip
 _PLAIN_META: Final = {"ndims": "3", "binarydata": "true", "headersize": "0"}
-"""What a MetaImage that ITK reads as we do says in these fields, where it has them."""
+"""Values of these fields, if present, in a MetaImage that ITK reads in the same way as this package."""
 
 SHEAR_TOLERANCE: Final = 1e-5
-"""Largest cosine between two axes of a NIfTI's transform that ITK still opens; it refuses from about 1e-4."""
+"""Largest cosine between two axes of a NIfTI's transform for which the file is sent unchanged.
+
+ITK refuses a NIfTI file from about 1e-4 (found by trial); the bound keeps a factor of ten."""
 
 
 def loads_as_it_is(source: Path) -> bool:
-    """Whether a viewer that gets this file alone can load it.
+    """Return whether a viewer that gets this file alone can load it.
 
-    False also for a path that is not there and for a file of no known format.
+    The result is also False for a path that does not exist and for a file of no known format.
 
     Args:
-        source: what a datastore holds: a file, or a folder with a DICOM series.
+        source: path of a scan in a datastore: a file, or a folder with a DICOM series.
     """
     suffix = known_suffix(source)
     if not source.is_file():
@@ -74,7 +78,7 @@ def loads_as_it_is(source: Path) -> bool:
 
 
 def download_name(source: Path, image_id: str) -> str:
-    """File name under which a viewer should save the scan; its ending is that of what is sent.
+    """Return the file name under which a viewer should save the scan, with the suffix of the file that is sent.
 
     Example:
         >>> download_name(Path("studies/chest"), "chest")
@@ -84,14 +88,15 @@ def download_name(source: Path, image_id: str) -> str:
 
 
 def write_nifti(source: Path, target: Path, image_id: str | None = None) -> tuple[str, ...]:
-    """Write any scan that the readers know as NIfTI: the same voxels in HU, in the same order, at the same place.
+    """Write any readable scan as NIfTI: the same voxels in HU, in the same order, at the same place.
 
-    The sform is the scan's own affine (``_ijk`` to ``_ras``), also a sheared one; the qform is the rotation nearest to
-    it, which ITK takes where it refuses shear.
+    The sform is the scan's own affine (``_ijk`` to ``_ras`` mm), also if the affine is sheared. The qform is the
+    nearest rotation; ITK uses the qform if it refuses the sform because of shear.
 
     Args:
         source: a file, or a folder with a DICOM series.
-        target: ends in ``.nii.gz`` or ``.nii``; it appears whole or not at all, also if two write it at once.
+        target: path that ends in ``.nii.gz`` or ``.nii``. The file is written atomically, also if two processes write
+            it at the same time.
         image_id: name of the scan in messages.
 
     Returns:
@@ -110,11 +115,11 @@ def write_nifti(source: Path, target: Path, image_id: str | None = None) -> tupl
 
 
 def as_one_file(source: Path, cache_folder: Path, image_id: str) -> Path:
-    """One NIfTI file of a scan, made at the first call and kept until the scan changes.
+    """Return the path of a NIfTI file of a scan; the file is made at the first call and reused until the scan changes.
 
     Args:
         source: a file, or a folder with a DICOM series.
-        cache_folder: a folder that only the server reads (scans of patients); it is made with mode 0700.
+        cache_folder: a folder that only the server may read, because it holds scans of patients; made with mode 0700.
         image_id: name of the scan in messages.
 
     Raises:
@@ -128,9 +133,10 @@ def as_one_file(source: Path, cache_folder: Path, image_id: str) -> Path:
 
 
 def _itk_shows(source: Path, suffix: str) -> bool:
-    """Whether a NRRD or MetaImage file is one that ITK reads as we do: plain, with its own voxels and lengths in mm.
+    """Return whether ITK reads a NRRD or MetaImage file in the same way as this package.
 
-    ITK takes every length for mm: masks, which are in mm, would lie beside a scan in another unit.
+    This holds for a file with plain fields, with its voxels in the same file and with lengths in mm. ITK reads every
+    length as mm, so masks, which are in mm, would not lie on a scan in another unit.
     """
     is_meta = suffix in META_SUFFIXES
     try:
@@ -144,9 +150,9 @@ def _itk_shows(source: Path, suffix: str) -> bool:
 
 
 def _is_plain_nrrd(fields: Mapping[str, str]) -> bool:
-    """Three axes with directions in a space that ITK knows, in an encoding that it knows, and no field besides.
+    """Return whether a NRRD has three axes with directions, and a space, an encoding and fields that ITK all knows.
 
-    ITK passes over the sides of a space with time.
+    A space with time is not plain, because ITK ignores its sides.
     """
     return (
         fields.get("dimension") == "3"
@@ -158,7 +164,10 @@ def _is_plain_nrrd(fields: Mapping[str, str]) -> bool:
 
 
 def _is_plain_meta(fields: Mapping[str, str]) -> bool:
-    """Three axes of binary voxels, and the size of a compressed stream: without it ITK shows noise."""
+    """Return whether a MetaImage has three axes of binary voxels and, if compressed, the size of the compressed stream.
+
+    Without that size ITK shows noise.
+    """
     compressed = fields.get("compresseddata", "false").lower() != "false"
     return (
         all(fields.get(name, plain).lower() == plain for name, plain in _PLAIN_META.items())
@@ -168,9 +177,9 @@ def _is_plain_meta(fields: Mapping[str, str]) -> bool:
 
 
 def _itk_opens(path: Path) -> bool:
-    """Whether a NIfTI is of version 1, its place is told in numbers that are sound, and its transform has no shear.
+    """Return whether ITK opens a NIfTI file: version 1, place fields with valid numbers, and no sheared transform.
 
-    A damaged file is sent as it is, for nothing better is known.
+    The result is True for a damaged file, which is sent unchanged because no better file can be made from it.
     """
     try:
         stored = read_stored(path, geometry_only=True)
@@ -184,13 +193,16 @@ def _itk_opens(path: Path) -> bool:
 
 
 def _shear(affine: Float[np.ndarray, "4 4"]) -> float:
-    """Largest cosine between two different axes; 0 for a plain rotation."""
+    """Return the largest cosine between two different axes; 0 for a transform without shear."""
     axes = affine[:3, :3] / np.maximum(np.linalg.norm(affine[:3, :3], axis=0), 1e-12)
     return float(np.abs(axes.T @ axes - np.eye(3)).max())
 
 
 def _fingerprint(source: Path) -> str:
-    """Changes with every file of the scan: names, sizes and times; for one file with companions its whole folder."""
+    """Return a hash of the names, sizes and modification times of all files of a scan.
+
+    For a single file the whole folder counts, because its data files or its series may lie beside it.
+    """
     folder = source if source.is_dir() else source.parent
     digest = hashlib.sha256(os.fsencode(source.resolve()))
     for path in sorted(folder.rglob("*") if source.is_dir() else folder.iterdir()):

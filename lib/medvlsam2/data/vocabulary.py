@@ -1,12 +1,13 @@
-"""Structure names: one vocabulary for prompts, labels, reports, colours and DICOM codes.
+"""Vocabulary of structure names for prompts, labels, reports, colours and DICOM codes.
 
-People name a structure in many ways ("Left Kidney", "kidney_left", "lt. kidney", "renal left"); :func:`find`
-gives the :class:`Structure` that is meant. A phrase is compared as a set of plain words: case, word order,
-punctuation, plural, British spelling, and the way in which a side or a level is written do not matter.
+People name a structure in many ways ("Left Kidney", "kidney_left", "lt. kidney", "renal left"). :func:`find` returns
+the :class:`Structure` that a name means. Phrases are compared as sets of plain words: case, word order, punctuation,
+plural, British spelling, and the notation of a side or of a vertebral level do not matter.
 
-A name without a side means both ("kidney" and "both kidneys" are ``kidneys``). A side on a structure that has
-none ("left liver") is unknown, not silently dropped: the asker may mean the left lobe. Phrases that say more
-than a name ("the largest cyst in the liver") are unknown too; they are for referring segmentation.
+A name without a side means both sides ("kidney" and "both kidneys" are ``kidneys``). A name with a side for a structure
+without sides ("left liver") is unknown: the side is not dropped silently, because the user may mean the left lobe. A
+phrase that says more than a name ("the largest cyst in the liver") is unknown too; such phrases are for referring
+segmentation.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ __all__ = [
 
 
 class _Structures(Mapping[str, Structure]):
-    """The table by key; the file behind it is read at the first use."""
+    """The structures by key; the files are read at the first use."""
 
     def __getitem__(self, key: str) -> Structure:
         return load_structures()[key]
@@ -59,35 +60,32 @@ STRUCTURES: Mapping[str, Structure] = _Structures()
 
 
 def find(text: str) -> Structure:
-    """Give the structure that a name means.
+    """Return the structure that a name means.
 
     Args:
-        text: A key, name or synonym, as a person or another program writes it.
-
-    Returns:
-        The structure.
+        text: key, name or synonym as a person or a program writes it.
 
     Raises:
-        UnknownStructure: No structure has that name; the message gives the nearest ones.
+        UnknownStructure: if no structure has that name; the message gives the most similar names.
 
     Example:
         >>> find("Lt. kidney").key, find("3rd left rib").key, find("tumour of the lung").key
         ('kidney_left', 'rib_left_3', 'lung_tumor')
     """
     if not text.strip():
-        raise UnknownStructure('The structure name "" is empty. A name such as "liver" is needed: write one.')
+        raise UnknownStructure('The structure name "" is empty. Give a name such as "liver".')
     structure = lookup(text)
     if structure is None:
         shown = text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
         raise UnknownStructure(
             f'Unknown structure "{shown}". A name, synonym or key of the {len(STRUCTURES)} structures of the '
-            f"vocabulary is allowed: take one of those. Did you mean {', '.join(nearest(text))}?"
+            f"vocabulary is allowed. Did you mean {', '.join(nearest(text))}?"
         )
     return structure
 
 
 def lookup(text: str) -> Structure | None:
-    """Give the structure that a name means, or None where no structure has that name.
+    """Return the structure that a name means, or None if no structure has that name.
 
     Example:
         >>> lookup("vertebra L2").key
@@ -99,12 +97,14 @@ def lookup(text: str) -> Structure | None:
 
 
 def names() -> tuple[str, ...]:
-    """Names that people read, one for each structure, in the order of the table."""
+    """Return the name of each structure that people read, in the order of the table."""
     return tuple(structure.name for structure in STRUCTURES.values())
 
 
 def nearest(text: str, count: int = 3) -> tuple[str, ...]:
-    """Names of the structures that look most like a text, the likest first.
+    """Return the names of the structures that are most similar to a text, the most similar first.
+
+    The similarity is the share of equal letters in order (difflib) plus the share of common words.
 
     Example:
         >>> nearest("livr", 1)
@@ -112,16 +112,16 @@ def nearest(text: str, count: int = 3) -> tuple[str, ...]:
     """
     plain = text[:_SHOWN_CHARACTERS].lower()
     words = _words(plain)
-    likeness: dict[str, float] = {}
+    similarity: dict[str, float] = {}
     for phrase, phrase_words, structure in _phrases():
         letters = SequenceMatcher(None, plain, phrase).ratio()
         shared = len(words & phrase_words) / len(words | phrase_words)
-        likeness[structure.name] = max(likeness.get(structure.name, 0.0), letters + shared)
-    return tuple(sorted(likeness, key=lambda name: -likeness[name])[:count])
+        similarity[structure.name] = max(similarity.get(structure.name, 0.0), letters + shared)
+    return tuple(sorted(similarity, key=lambda name: -similarity[name])[:count])
 
 
 def mirror(key: str) -> str:
-    """Key of the same structure on the other side, for flips; unchanged where there is no other side.
+    """Return the key of the same structure on the other side, for mirrored scans; the same key if it has no side.
 
     Example:
         >>> mirror("kidney_left"), mirror("rib_right_3"), mirror("liver")
@@ -222,7 +222,7 @@ def _index() -> Mapping[frozenset[str], Structure]:
 
 @cache
 def _phrases() -> tuple[tuple[str, frozenset[str], Structure], ...]:
-    """Every phrase in lower case, its words, and the structure that it names."""
+    """Return every phrase in lower case, with its set of words and its structure."""
     return tuple(
         (phrase.lower(), _words(phrase), structure)
         for structure in STRUCTURES.values()
@@ -231,7 +231,7 @@ def _phrases() -> tuple[tuple[str, frozenset[str], Structure], ...]:
 
 
 def _words(text: str) -> frozenset[str]:
-    """Reduce a phrase to the set of plain words by which phrases are compared."""
+    """Return the set of plain words of a phrase, by which phrases are compared."""
     plain = unicodedata.normalize("NFKD", text).casefold()
     plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
     plain = re.sub(r"['’]s\b", " ", plain)
@@ -251,7 +251,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 def _word(word: str) -> str:
-    """American spelling, singular, and one word for an adjective or Latin term and its organ."""
+    """Return a word in the singular, in American spelling, and as the organ if it is an adjective or a Latin term."""
     word = _singular(word)
     for pattern, replacement in _BRITISH:
         word = pattern.sub(replacement, word)
@@ -273,7 +273,7 @@ def _singular(word: str) -> str:
 
 
 def _with_level(words: set[str]) -> set[str]:
-    """Write a vertebra as its level alone: "first lumbar vertebra", "vertebra L1" and "L1" are {"l1"}."""
+    """Replace the words of a vertebra by its level: "first lumbar vertebra", "vertebra L1" and "L1" become {"l1"}."""
     numbers = {word for word in words if word.isdigit()}
     regions = words & _REGIONS.keys()
     if len(numbers) == len(regions) == 1:

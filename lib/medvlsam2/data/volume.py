@@ -1,4 +1,4 @@
-"""A CT scan in memory: Hounsfield units, where they lie in the patient, and a name."""
+"""A CT scan in memory: Hounsfield units, the affine that places them in the patient, and a name."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from medvlsam2 import geometry
 from medvlsam2.errors import UnreadableVolume
 
 HU_MIN = -1024
+"""Lowest Hounsfield unit of a scan: air. With HU_MAX this is the range of 12 bits, in which CT scanners store HU."""
 HU_MAX = 3071
+"""Highest Hounsfield unit of a scan."""
 HASHED_AT_ONCE: Final = 16
-"""Planes of a scan that are put in order for its hash at once: a copy of the whole is large."""
+"""Planes of a scan that are copied to contiguous memory at once for the hash; a copy of the whole scan is large."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,9 +26,9 @@ class CTVolume:
     """One scan on its source grid.
 
     Args:
-        hu: Hounsfield units on the source grid, in the array order of the file.
+        hu: Hounsfield units on the source grid, in the axis order of the file.
         affine: 4x4, ``_ijk`` voxel centre to ``_ras`` mm.
-        image_id: name in messages and logs; never a patient's name.
+        image_id: name in messages and logs; never the name of a patient.
         warnings: sentences for the user, e.g. that the intensities do not look like CT.
 
     Raises:
@@ -46,7 +48,7 @@ class CTVolume:
             )
         if not geometry.is_invertible(self.affine):
             raise UnreadableVolume(
-                f"Image '{self.image_id}' has an affine that cannot be inverted. Its header is damaged; "
+                f"Image '{self.image_id}' has an affine that cannot be inverted. The header is damaged; "
                 "convert the series again."
             )
 
@@ -63,12 +65,12 @@ class CTVolume:
 
     @property
     def orientation(self) -> str:
-        """Direction in which i, j and k grow, e.g. ``"LPS"``."""
+        """Directions in which i, j and k grow, e.g. ``"LPS"``: to the patient's left, back (posterior) and head."""
         return geometry.orientation_codes(self.affine)
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 over shape, voxels and affine: the key of every cache."""
+        """SHA-256 of shape, voxels and affine, which is the key of every cache."""
         digest = hashlib.sha256(repr(self.shape_ijk).encode())
         for first in range(0, len(self.hu), HASHED_AT_ONCE):
             digest.update(np.ascontiguousarray(self.hu[first : first + HASHED_AT_ONCE]).data)

@@ -1,4 +1,4 @@
-"""Scans to disk, for phantoms and exports."""
+"""Writer of scans, for phantoms and exports."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from medvlsam2.data.volume import CTVolume
 
 
 def write_volume(path: Path | str, volume: CTVolume) -> None:
-    """Write a scan as NIfTI in int16 HU on exactly its grid, where every program shows the file that it was read from.
+    """Write a scan as NIfTI in int16 HU on exactly its grid; programs show it where they show the scan's own file.
 
-    The file appears whole or not at all.
+    The file is written atomically.
 
     Args:
-        path: ends in ``.nii.gz`` or ``.nii``.
+        path: path that ends in ``.nii.gz`` or ``.nii``.
         volume: the scan.
 
     Raises:
-        StorageFull: if there is no room.
+        StorageFull: if the disk is full.
     """
     with replacing(Path(path)) as partial:
         write_nifti(partial, volume.hu, scan_affine.place_header(volume.affine, volume.shape_ijk))

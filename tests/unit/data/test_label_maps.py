@@ -1,4 +1,4 @@
-"""Label maps written and read again: identical voxels, grid and names, however the scan is turned."""
+"""Label maps that are written and read again have identical voxels, grid and names, in any orientation of the scan."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def labels() -> np.ndarray:
 @pytest.mark.parametrize("compress", [True, False])
 @pytest.mark.parametrize("name", ["mask.nii.gz", "mask.nii", "mask.nrrd", "mask.seg.nrrd"])
 @pytest.mark.parametrize("grid", ["oblique", "flipped", "permuted", "sheared"])
-def test_what_was_written_is_read(tmp_path, labels, oblique_affine, *, name, grid, compress):
+def test_a_written_label_map_is_read_back(tmp_path, labels, oblique_affine, *, name, grid, compress):
     affine = {
         "oblique": oblique_affine,
         "flipped": oblique_affine @ np.diag([1.0, -1.0, -1.0, 1.0]),
@@ -132,7 +132,7 @@ def test_overlapping_segments_are_refused(tmp_path):
     ("values", "said"),
     [([-1, 2], "from -1 to 2"), ([0.25, 1], "from 0.25 to 1 with fractions"), ([0, 70000], "to 70000")],
 )
-def test_what_is_no_label_map_is_refused_with_its_range(tmp_path, values, said):
+def test_an_image_or_a_probability_is_refused_with_its_range(tmp_path, values, said):
     array = np.resize(np.array(values, np.float32), (3, 4, 5))
     nib.save(nib.Nifti1Image(array, np.eye(4)), tmp_path / "probability.nii.gz")
     with pytest.raises(UnreadableVolume, match=r"'probability\.nii\.gz'") as caught:

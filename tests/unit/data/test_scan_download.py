@@ -1,4 +1,4 @@
-"""One file for a viewer: what ITK opens of it lies where the scan lies and holds its Hounsfield units."""
+"""One file for a viewer: ITK opens it at the place of the scan and with the scan's Hounsfield units."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TILT_DEG = 12.0
 
 
 def itk_affine(image):
-    """What an ITK program takes for the transform from voxels to RAS millimetres."""
+    """Return the transform from voxels to RAS mm that an ITK program uses."""
     affine = np.eye(4)
     affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
     affine[:3, 3] = image.GetOrigin()
@@ -38,7 +38,7 @@ def test_a_dicom_folder_becomes_a_nifti_file_on_its_grid(tmp_path, write_series,
 
 
 @pytest.mark.parametrize("drift_mm", [0.001, 0.02, 2.5 * np.tan(np.radians(TILT_DEG))])
-def test_a_leaning_stack_is_opened_by_itk_and_keeps_its_own_affine(tmp_path, write_series, small_hu, drift_mm):
+def test_a_sheared_stack_is_opened_by_itk_and_keeps_its_own_affine(tmp_path, write_series, small_hu, drift_mm):
     write_series(tmp_path / "tilted", step_lps=(0.0, drift_mm, 2.5))
     scan_download.write_nifti(tmp_path / "tilted", tmp_path / "tilted.nii.gz")
     np.testing.assert_allclose(
@@ -81,7 +81,7 @@ def test_a_header_without_its_voxels_is_not_sent_alone(tmp_path, small_hu, name,
         np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(made))).T, small_hu)
 
 
-def test_a_nrrd_that_points_at_another_file_is_not_sent_alone(tmp_path, small_hu):
+def test_a_nrrd_header_with_a_data_file_is_not_sent_alone(tmp_path, small_hu):
     sitk.WriteImage(sitk.GetImageFromArray(small_hu.T), str(tmp_path / "a.nhdr"))
     os.rename(tmp_path / "a.nhdr", tmp_path / "a.nrrd")
     assert not scan_download.loads_as_it_is(tmp_path / "a.nrrd")

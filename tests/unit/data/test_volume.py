@@ -1,4 +1,4 @@
-"""A scan in memory: what it refuses, what it says of itself, and its cache key."""
+"""A scan in memory: the arrays that it refuses, its description, and its cache key."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def volume(small_hu, oblique_affine) -> CTVolume:
     return CTVolume(hu=small_hu, affine=oblique_affine, image_id="case-1")
 
 
-def test_it_says_its_geometry(volume):
+def test_repr_shows_the_geometry(volume):
     assert volume.shape_ijk == (5, 7, 9)
     assert volume.spacing_mm == pytest.approx((0.7, 0.9, 2.5))
     assert volume.orientation == "LPS"
@@ -70,12 +70,12 @@ def test_the_hash_changes_with_a_voxel_the_place_or_the_shape(volume):
     assert len({volume.content_hash, *(other.content_hash for other in others)}) == 5
 
 
-def test_a_zero_with_a_sign_is_the_same_place(volume):
+def test_a_negative_zero_in_the_affine_gives_the_same_hash(volume):
     plus, minus = np.diag([1.0, 1, 1, 1]), np.diag([1.0, 1, 1, 1])
     minus[0, 1] = -0.0
     assert replace(volume, affine=plus).content_hash == replace(volume, affine=minus).content_hash
 
 
-def test_volumes_are_told_apart_by_identity(volume):
+def test_volumes_are_compared_by_identity(volume):
     assert volume != replace(volume)
     assert len({volume, replace(volume)}) == 2

@@ -1,4 +1,4 @@
-"""One colour per structure, wherever it is shown: in OHIF, in Slicer, in DICOM SEG and in pictures."""
+"""Colours: each structure has the same colour in OHIF, in 3D Slicer, in DICOM SEG and in pictures."""
 
 from medvlsam2.data.colours.cielab import cielab, dicom_cielab, from_dicom_cielab
 from medvlsam2.data.colours.shown import PALETTE_RGB, colors_of

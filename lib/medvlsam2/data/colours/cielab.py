@@ -1,7 +1,7 @@
-"""sRGB and CIELab, and the three integers in which DICOM writes a CIELab colour.
+"""Conversion between sRGB, CIELab, and the three integers in which DICOM writes a CIELab colour.
 
-The white point is D65, that of sRGB itself: so do DCMTK (dcmqi, 3D Slicer) and dcmjs (OHIF), which show the
-colour again. DICOM PS3.3 C.10.7.1.1 counts L* 0 to 100, a* and b* -128 to 127 on 0 to 65535.
+The white point is D65, which is the white point of sRGB. DCMTK (dcmqi, 3D Slicer) and dcmjs (OHIF) use D65 too, so they
+show the same colour. DICOM PS3.3 C.10.7.1.1 maps L* from 0 to 100, and a* and b* from -128 to 127, to 0 to 65535.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ _TO_XYZ: Final = np.array(
         [0.0193339, 0.1191920, 0.9503041],
     ]
 )
-"""Linear sRGB to XYZ (IEC 61966-2-1)."""
+"""Matrix from linear sRGB to XYZ (IEC 61966-2-1)."""
 _WHITE_XYZ: Final = np.array([0.950456, 1.0, 1.088754])
-"""D65, as DCMTK and dcmjs have it."""
+"""White point D65, with the digits of DCMTK and dcmjs."""
 _LINEAR_BELOW: Final = 216 / 24389
 _SLOPE: Final = 24389 / 27
 _FULL: Final = 65535
 
 
 def cielab(rgb: Num[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
-    """L*, a* and b* of sRGB colours.
+    """Return L*, a* and b* of sRGB colours.
 
     Args:
-        rgb: 0 to 255.
+        rgb: sRGB colours, 0 to 255.
 
     Example:
         >>> np.round(cielab(np.array([[255, 0, 0]])), 1).tolist()
@@ -44,7 +44,7 @@ def cielab(rgb: Num[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
 
 
 def dicom_cielab(rgb: tuple[int, int, int]) -> tuple[int, int, int]:
-    """A colour as DICOM's Recommended Display CIELab Value (0062,000D).
+    """Return an sRGB colour (0 to 255) as DICOM's Recommended Display CIELab Value (0062,000D).
 
     Example:
         >>> dicom_cielab((255, 255, 255))
@@ -57,7 +57,7 @@ def dicom_cielab(rgb: tuple[int, int, int]) -> tuple[int, int, int]:
 
 
 def from_dicom_cielab(value: tuple[int, int, int]) -> tuple[int, int, int]:
-    """The sRGB colour, 0 to 255, that a Recommended Display CIELab Value stands for.
+    """Return the sRGB colour (0 to 255) of a Recommended Display CIELab Value.
 
     Example:
         >>> from_dicom_cielab(dicom_cielab((221, 130, 101)))

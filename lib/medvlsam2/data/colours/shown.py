@@ -1,4 +1,4 @@
-"""The colours in which the objects of one scan are shown together."""
+"""Choice of the colours in which the objects of one scan are shown together."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ Rgb = tuple[int, int, int]
 PALETTE_RGB: Final[tuple[Rgb, ...]] = (
     (255, 99, 71), (64, 196, 255), (255, 214, 0), (124, 252, 120), (238, 130, 238), (255, 160, 60), (0, 220, 190),
 )  # fmt: skip
-"""Colours of objects that the vocabulary does not know, and of second objects of one structure."""
+"""Spare colours, for objects that the vocabulary does not know and for the second object of the same structure."""
 
 
 FAR_ENOUGH: Final = 25.0
-"""CIELab distance at which nobody takes one spare colour for another colour of the picture (10 is seen at a glance)."""
+"""Smallest CIELab distance of a spare colour from every other colour of the picture. A distance of 10 is visible at a
+glance; 25 leaves no doubt."""
 
 
 def colors_of(names: Sequence[str]) -> list[Rgb]:
-    """One colour for each name: the vocabulary's, or a spare one where that is not known or taken.
+    """Return a different colour for each name: the vocabulary's colour, or a spare colour if that is unknown or used.
 
     Example:
         >>> liver, again = colors_of(["liver", "liver"])
@@ -45,8 +46,11 @@ def colors_of(names: Sequence[str]) -> list[Rgb]:
 
 
 def _spare(taken: Set[Rgb]) -> Rgb:
-    """The first of the palette that is far from all colours of the picture; else the farthest of the whole table."""
-    palette = dict.fromkeys((*PALETTE_RGB, *(one.color_rgb for one in vocabulary.STRUCTURES.values())))
+    """Return the first palette colour that is far from all colours of the picture.
+
+    If no palette colour is far enough, return the colour of palette and vocabulary that is farthest from them.
+    """
+    palette = dict.fromkeys((*PALETTE_RGB, *(structure.color_rgb for structure in vocabulary.STRUCTURES.values())))
     spare = list(palette)
     if not taken:
         return spare[0]

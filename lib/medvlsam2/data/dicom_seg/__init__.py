@@ -1,6 +1,6 @@
-"""DICOM SEG: labels as a PACS keeps them, written by us and read from anybody.
+"""DICOM SEG, the form in which a PACS keeps labels: a writer, and a reader for the SEGs of any program.
 
-Only pydicom and highdicom are used here; storing and fetching is the app's.
+This folder uses pydicom and highdicom alone. The app stores SEGs in a PACS and fetches them.
 """
 
 from medvlsam2.data.dicom_seg.host_files import written_by_host

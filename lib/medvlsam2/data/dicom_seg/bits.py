@@ -1,4 +1,4 @@
-"""The pixels of single frames of a SEG, of whatever program."""
+"""Pixels of single frames of a SEG that any program wrote."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _ALLOCATED: Final = (1, 8, 16)
 
 
 class FramePixels:
-    """Gives the frames of a SEG one at a time, so that a long one need not be in memory as bytes.
+    """Unpacks the frames of a SEG one at a time, so that the unpacked bytes of a long SEG are not in memory together.
 
     Args:
         seg: the data set with its pixels.
 
     Raises:
-        UnreadableVolume: if the pixels are compressed, of another size than the header says, or absent.
+        UnreadableVolume: if the pixels are compressed or absent, or there are fewer than the header says.
     """
 
     def __init__(self, seg: Dataset) -> None:
@@ -33,19 +33,23 @@ class FramePixels:
         if self._allocated not in _ALLOCATED or (meta is not None and meta.TransferSyntaxUID.is_compressed):
             raise UnreadableVolume(
                 f"The SEG's pixels are compressed, or have {self._allocated} bits each; uncompressed pixels of 1, 8 "
-                "or 16 bits are read. Convert it to Explicit VR Little Endian first, e.g. with dcmdrle or gdcmconv."
+                "or 16 bits are allowed. Convert the SEG to Explicit VR Little Endian, e.g. with dcmdrle or gdcmconv."
             )
         needed = (count * size * self._allocated + 7) // 8
         if len(data) < needed:
             raise UnreadableVolume(
-                f"The SEG holds {len(data)} bytes of pixels, and its {count} frames need {needed}: it is damaged or "
-                "truncated. Send it again."
+                f"The SEG holds {len(data)} bytes of pixels, but its {count} frames need {needed}: the SEG is damaged "
+                "or truncated. Send it again."
             )
         self._size = size
         self._data = np.frombuffer(data, np.uint8)
 
     def frame(self, number: int) -> UInt16[np.ndarray, "rows columns"]:
-        """Values of one frame, counted from 0: 0 and 1 of a binary SEG, segment numbers of a label map."""
+        """Return the values of one frame: 0 and 1 in a binary SEG, segment numbers in a label-map SEG.
+
+        Args:
+            number: number of the frame, from 0.
+        """
         first = number * self._size
         if self._allocated == 1:
             part = self._data[first // 8 : (first + self._size + 7) // 8]

@@ -1,7 +1,8 @@
-"""The frames of a binary SEG: one bit per voxel, one frame for each slice on which a segment has voxels.
+"""Frames of a binary SEG: one bit per voxel, and one frame for each slice on which a segment has voxels.
 
-highdicom's ``Segmentation`` keeps each frame as bytes before it packs them: 2 GB for sixty structures of 300
-slices. Here eight frames are packed at a time; eight frames always fill whole bytes.
+highdicom's ``Segmentation`` is not used for the pixels, because it holds all frames as bytes before it packs them to
+bits: 2 GB for sixty structures on 300 slices. This module packs eight frames at a time. Eight frames always fill
+whole bytes, so the packed parts can be joined.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _SOURCE_IMAGE: Final = Code("121322", "Source image for image processing operati
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame: the segment's number, the value in the label map, and the slice."""
+    """One frame: the number of its segment, the value of that segment in the label map, and the slice k."""
 
     segment: int
     value: int
@@ -34,11 +35,11 @@ class Frame:
 
 
 def frames_of(values: UInt16[np.ndarray, "i j k"], numbers: Mapping[int, int]) -> list[Frame]:
-    """The frames that hold voxels, by segment and then along the stack.
+    """Return the frames that hold voxels, sorted by segment and then by slice.
 
     Args:
         values: the label map.
-        numbers: number of the segment of each value.
+        numbers: the segment number of each value.
     """
     found = [
         Frame(numbers[value], value, k)
@@ -50,7 +51,7 @@ def frames_of(values: UInt16[np.ndarray, "i j k"], numbers: Mapping[int, int]) -
 
 
 def packed(values: UInt16[np.ndarray, "i j k"], frames: Sequence[Frame]) -> bytes:
-    """Pixel Data: bits row by row, the first in the lowest bit, without a gap between frames."""
+    """Return the Pixel Data: bits row by row, the first pixel in the lowest bit, without a gap between frames."""
     parts = []
     for first in range(0, len(frames), _FRAMES_AT_ONCE):
         some = frames[first : first + _FRAMES_AT_ONCE]
@@ -61,7 +62,7 @@ def packed(values: UInt16[np.ndarray, "i j k"], frames: Sequence[Frame]) -> byte
 
 
 def functional_groups(frames: Sequence[Frame], slices: Sequence[SourceSlice]) -> list[Dataset]:
-    """Per-frame functional groups: segment, place, and the slice of the scan that each frame was drawn on."""
+    """Return the per-frame functional groups: segment, position, and the scan's slice on which the frame was drawn."""
     ranks = {k: rank for rank, k in enumerate(sorted({frame.k for frame in frames}), start=1)}
     places = {k: _place(slices[k]) for k in ranks}
     groups = []
@@ -76,10 +77,11 @@ def functional_groups(frames: Sequence[Frame], slices: Sequence[SourceSlice]) ->
     return groups
 
 
-def _place(one: SourceSlice) -> tuple[list[Dataset], list[Dataset]]:
+def _place(source_slice: SourceSlice) -> tuple[list[Dataset], list[Dataset]]:
+    """Return the plane position and the derivation image of the frames on one slice."""
     position, derivation = Dataset(), Dataset()
-    position.ImagePositionPatient = [format_number_as_ds(float(value)) for value in one.position_lps]
-    image = reference(one)
+    position.ImagePositionPatient = [format_number_as_ds(float(value)) for value in source_slice.position_lps]
+    image = reference(source_slice)
     image.PurposeOfReferenceCodeSequence = [code_item(_SOURCE_IMAGE)]
     image.SpatialLocationsPreserved = "YES"
     derivation.DerivationCodeSequence = [code_item(_SEGMENTATION)]
@@ -87,11 +89,11 @@ def _place(one: SourceSlice) -> tuple[list[Dataset], list[Dataset]]:
     return [position], [derivation]
 
 
-def reference(one: SourceSlice) -> Dataset:
-    """The instance, and in a multi-frame file the frame, of a slice of the scan."""
+def reference(source_slice: SourceSlice) -> Dataset:
+    """Return a reference to the instance, and in a multi-frame file to the frame, of a slice of the scan."""
     item = Dataset()
-    item.ReferencedSOPClassUID = one.header.SOPClassUID
-    item.ReferencedSOPInstanceUID = one.header.SOPInstanceUID
-    if one.frame is not None:
-        item.ReferencedFrameNumber = one.frame
+    item.ReferencedSOPClassUID = source_slice.header.SOPClassUID
+    item.ReferencedSOPInstanceUID = source_slice.header.SOPInstanceUID
+    if source_slice.frame is not None:
+        item.ReferencedFrameNumber = source_slice.frame
     return item

@@ -1,7 +1,8 @@
-"""SEGs that MONAI Label's own server wrote: their names went by rank, not by value.
+"""Recognition of SEGs that MONAI Label's own export wrote: their segment names may be wrong.
 
-The host gives the n-th value that has voxels the n-th name of the list that its client sent, filled or not. So with
-three of Slicer's 33 names painted, a liver is "left kidney". Nothing in the file tells which names are right.
+That export gives names by rank and not by value: the n-th value with voxels gets the n-th name of the list that the
+client sent, although some names of the list have no voxels. If an annotator paints three of Slicer's 33 segments, a
+liver may be exported as "left kidney". Nothing in the file shows which names are right.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ from pydicom.dataset import Dataset
 _DESCRIPTION: Final = "MONAI Label - Image segmentation"
 _ALGORITHM: Final = "MONAILABEL"
 _SPLEEN: Final = "78961009"
-"""The type that the host gives to every segment: SNOMED CT's spleen."""
+"""SNOMED CT's code for spleen, which that export gives to every segment as its type."""
 
 
 def written_by_host(seg: Dataset) -> str | None:
-    """A warning where the host's own writer made this SEG, else None.
+    """Return a warning if MONAI Label's own export wrote this SEG, else None.
 
     Args:
-        seg: the data set; its header suffices.
+        seg: the data set; pixels are not needed.
 
     Returns:
-        One sentence or two for the user; its names must not be trusted.
+        Sentences for the user. If there is a warning, the segment names of the SEG must not be used.
     """
     segments = list(seg.get("SegmentSequence") or ())
     by_algorithm = bool(segments) and all(str(item.get("SegmentAlgorithmName", "")) == _ALGORITHM for item in segments)
@@ -33,8 +34,8 @@ def written_by_host(seg: Dataset) -> str | None:
     coded = ", and codes each as spleen" if types and all(_is_spleen(code) for code in types) else ""
     return (
         "This SEG was written by MONAI Label's own export, which names segments by their rank instead of their "
-        f"value{coded}. Its {len(segments)} names may stand on wrong organs, left and right too, and are not taken "
-        "over. Look at each segment, name it, and submit the label again."
+        f"value{coded}. Its {len(segments)} names may stand on wrong organs or on the wrong side and are not used. "
+        "Look at each segment, name it, and submit the label again."
     )
 
 

@@ -1,4 +1,4 @@
-"""Reading data sets of unknown origin: what may go wrong, and numbers that may be absent or damaged."""
+"""Helpers for data sets of unknown origin: the exceptions of damaged files, and numbers that may be absent."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pydicom.dataset import Dataset
 from medvlsam2.data.reading.dicom import data_set
 
 PARSE_ERRORS: Final = data_set.PARSE_ERRORS
-"""What pydicom raises on damaged files; it reads most values only when they are asked for."""
+"""Exceptions that pydicom raises on damaged files. pydicom parses most values only when they are used."""
 
 
 def numbers(items: Iterable[Dataset], keyword: str, count: int) -> Float[np.ndarray, " n"] | None:
-    """The first value of a name that has all its numbers; None where there is none or it is damaged."""
+    """Return the first value of a keyword with ``count`` numbers; None if there is none or the value is damaged."""
     for item in items:
         try:
             value: Any = item.get(keyword)

@@ -1,7 +1,7 @@
-"""A SEG of any program becomes a label map on the grid of a scan.
+"""Reader that turns the SEG of any program into a label map on the grid of a scan.
 
-Each frame is placed by its own position and orientation, never by its order. Whatever does not lie on the scan's
-voxels is refused: nothing is resampled.
+The position and the orientation of each frame place it on the grid, never the order of the frames. A frame that does
+not lie on the scan's voxels is refused; nothing is resampled.
 """
 
 from __future__ import annotations
@@ -27,29 +27,31 @@ from medvlsam2.data.label_maps import LabelMap
 from medvlsam2.errors import DatasetError, GeometryMismatch, UnreadableVolume
 
 GRID_TOLERANCE: Final = 0.25
-"""How far the corners of a frame may lie from voxel centres of the scan, as a share of a voxel."""
+"""Largest distance of a frame's corner from a voxel centre of the scan, in voxels.
+
+Rounded positions stay far below this bound. A SEG that is shifted by half a voxel exceeds it and is refused."""
 _LABEL_MAP_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.66.7"
 _SEG_STORAGE: Final = ("1.2.840.10008.5.1.4.1.1.66.4", _LABEL_MAP_STORAGE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SegmentFacts:
-    """What a SEG says about one segment."""
+    """The description of one segment in a SEG."""
 
     number: int
-    """Its value in the label map."""
+    """Segment number, which is the segment's value in the label map."""
     name: str
-    """The label that stands in the file."""
+    """Name of the segment in the file."""
     key: str | None
-    """Key of the vocabulary's structure that the label names, if it knows one."""
+    """Key of the structure that the name means; None if the vocabulary does not know the name."""
     type_code: vocabulary.Code | None
     """Segmented property type, without the side."""
     algorithm: str
-    """MANUAL, SEMIAUTOMATIC, AUTOMATIC or what else the file says."""
+    """Algorithm type as the file gives it: MANUAL, SEMIAUTOMATIC, AUTOMATIC or another text."""
     model: str
-    """Name of the algorithm; empty where the file has none."""
+    """Name of the algorithm; empty if the file has none."""
     version: str
-    """Version of the algorithm; empty where the file has none."""
+    """Version of the algorithm; empty if the file has none."""
     color_rgb: tuple[int, int, int] | None
     """Recommended colour, 0 to 255."""
     voxels: int
@@ -58,12 +60,12 @@ class SegmentFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadSeg:
-    """A SEG as it was read."""
+    """The content of a SEG."""
 
     label_map: LabelMap
-    """Values are segment numbers; without names where these cannot be trusted."""
+    """Label map whose values are segment numbers; without names if the SEG's names cannot be trusted."""
     segments: tuple[SegmentFacts, ...]
-    """All segments of the file, those without voxels too."""
+    """All segments of the file, also segments without voxels."""
     warnings: tuple[str, ...]
     """Sentences for the user."""
 
@@ -75,11 +77,11 @@ def read_seg(
 
     Args:
         source: a file, an open file, or the data set.
-        shape_ijk: of the scan, as our reader gives it.
-        affine: of the scan, ``_ijk`` voxel centre to ``_ras`` mm.
+        shape_ijk: shape of the scan as this package reads it.
+        affine: affine of the scan, 4x4, ``_ijk`` voxel centre to ``_ras`` mm.
 
     Raises:
-        UnreadableVolume: if it is no SEG, damaged, fractional, or its frames have no place.
+        UnreadableVolume: if the source is no SEG, damaged or fractional, or a frame has no position.
         GeometryMismatch: if a frame with voxels does not lie on the scan's voxels.
         DatasetError: if two segments share a voxel, which a label map cannot hold.
     """
@@ -92,7 +94,7 @@ def read_seg(
         doubt = written_by_host(seg)
     except PARSE_ERRORS as error:
         raise UnreadableVolume(
-            f"The SEG is damaged: a part that it must have is absent or wrong ({type(error).__name__}). Send it again."
+            f"The SEG is damaged: a required part is absent or wrong ({type(error).__name__}). Send it again."
         ) from None
     names = {} if doubt else {facts.number: facts.name for facts in segments if facts.name}
     return ReadSeg(label_map=LabelMap(values, affine, names), segments=segments, warnings=(doubt,) if doubt else ())
@@ -103,7 +105,7 @@ def _dataset(source: Path | BinaryIO) -> Dataset:
         return pydicom.dcmread(source, force=True)
     except PARSE_ERRORS as error:
         raise UnreadableVolume(
-            f"The SEG cannot be read ({type(error).__name__}): it is damaged or no DICOM file. Send it again."
+            f"The SEG cannot be read ({type(error).__name__}): the file is damaged or no DICOM file. Send it again."
         ) from None
 
 
@@ -116,17 +118,17 @@ def _require_readable(seg: Dataset) -> None:
     kind = str(seg.get("SegmentationType", ""))
     if kind == "FRACTIONAL":
         raise UnreadableVolume(
-            "The SEG is fractional: it says how likely a voxel belongs to a segment, and not whether. Binary SEGs "
-            "are read. Threshold it first, e.g. in 3D Slicer, and store it as binary."
+            "The SEG is fractional: its voxels hold probabilities. Binary SEGs and label-map SEGs are allowed. "
+            "Threshold it first, e.g. in 3D Slicer, and store it as binary."
         )
     if kind not in {"BINARY", "LABELMAP"}:
-        raise UnreadableVolume(f"The SEG is of type '{kind[:16]}'; BINARY and LABELMAP are read. Convert it first.")
+        raise UnreadableVolume(f"The SEG is of type '{kind[:16]}'; BINARY and LABELMAP are allowed. Convert it first.")
 
 
 def _values(
     seg: Dataset, shape_ijk: tuple[int, int, int], affine: Float[np.ndarray, "4 4"]
 ) -> UInt16[np.ndarray, "i j k"]:
-    """Segment numbers on the scan's grid."""
+    """Return the segment numbers on the scan's grid."""
     values = np.zeros(shape_ijk, np.uint16)
     pixels = FramePixels(seg)
     shared = list(seg.get("SharedFunctionalGroupsSequence") or ())
@@ -155,14 +157,18 @@ def _put(
         names = {int(item.SegmentNumber): str(item.get("SegmentLabel", "")) for item in seg.SegmentSequence}
         first, second = names.get(int(before[clash][0]), "?"), names.get(int(own[clash][0]), "?")
         raise DatasetError(
-            f"The segments '{first}' and '{second}' of the SEG share voxels ({int(clash.sum())} on one slice), and a "
-            "label map holds one structure per voxel. Take the overlap from one of them."
+            f"The segments '{first}' and '{second}' of the SEG share voxels ({int(clash.sum())} on one slice); a "
+            "label map holds one structure per voxel. Remove the overlap from one of the two segments."
         )
     values[i, j, k] = own
 
 
 def _frame_affine(groups: Sequence[Dataset], to_ijk: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "3 3"]:
-    """Columns: the step of one column, of one row, and the first pixel, all in the scan's voxels."""
+    """Return the affine from a frame's pixels to the scan's voxels.
+
+    The three columns are the step to the next pixel column, the step to the next pixel row, and the position of the
+    first pixel, all in voxels of the scan (``_ijk``).
+    """
     position = _numbers(groups, "PlanePositionSequence", "ImagePositionPatient", 3)
     orientation = _numbers(groups, "PlaneOrientationSequence", "ImageOrientationPatient", 6)
     spacing = _numbers(groups, "PixelMeasuresSequence", "PixelSpacing", 2)
@@ -177,8 +183,8 @@ def _numbers(groups: Sequence[Dataset], sequence: str, keyword: str, count: int)
     found = numbers((item for group in groups for item in (group.get(sequence) or ())), keyword, count)
     if found is None:
         raise UnreadableVolume(
-            f"A frame of the SEG has no {keyword}, so that nobody can say where it lies. Only SEGs with positions in "
-            "the patient are read."
+            f"A frame of the SEG has no {keyword}, so its place in the scan is unknown. Only SEGs whose frames have "
+            "positions in the patient can be read."
         )
     return found
 
@@ -190,10 +196,10 @@ def _places(
     columns: Int[np.ndarray, " n"],
     shape_ijk: tuple[int, int, int],
 ) -> Int[np.ndarray, "n 3"]:
-    """Voxels of the scan under the pixels of a frame.
+    """Return the voxels (``_ijk``) of the scan that the given pixels of a frame lie on.
 
     Raises:
-        GeometryMismatch: if the frame's pixels are no voxels of the scan, or one of these lies outside.
+        GeometryMismatch: if the frame's pixels do not coincide with voxels, or a pixel lies outside the scan.
     """
     last_row, last_column = shape[0] - 1, shape[1] - 1
     corners = np.array([(0, 0, 1), (last_column, 0, 1), (0, last_row, 1), (last_column, last_row, 1)]) @ frame_ijk.T
@@ -224,7 +230,7 @@ def _segment_of(groups: Sequence[Dataset]) -> int:
 
 
 def _voxel_counts(values: UInt16[np.ndarray, "i j k"]) -> Counter[int]:
-    """Voxels of each value, slice by slice: counting the whole at once takes eight bytes a voxel."""
+    """Count the voxels of each value, slice by slice: a count of the whole volume takes eight bytes per voxel."""
     counts: Counter[int] = Counter()
     for k in range(values.shape[2]):
         for value, voxels in zip(*np.unique(values[:, :, k], return_counts=True), strict=True):
@@ -252,7 +258,7 @@ def _facts(item: Dataset, voxels: int) -> SegmentFacts:
 
 
 def _name(item: Dataset) -> str:
-    """The label; the description where our writer had to shorten the label."""
+    """Return the segment's label, or its description if this package's writer had to shorten the label."""
     label, description = (str(item.get(key) or "").strip() for key in ("SegmentLabel", "SegmentDescription"))
     return description if description and text.is_label_of(label, description) else label
 

@@ -1,4 +1,4 @@
-"""What a SEG says about each of its segments: name, code, side, colour, and how it came to be."""
+"""Items of a SEG's Segment Sequence: name, code, side, colour and origin of each segment."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from medvlsam2.data.vocabulary import Code, Structure
 from medvlsam2.errors import DatasetError
 
 AlgorithmType = Literal["MANUAL", "SEMIAUTOMATIC", "AUTOMATIC"]
-"""DICOM's Segment Algorithm Type (0062,0008): drawn by hand, with a model's help, or by a model alone."""
+"""DICOM's Segment Algorithm Type (0062,0008): drawn by hand, drawn with a model's help, or made by a model alone."""
 
 _TISSUE: Final = Code("85756007", "Tissue")
-"""Category and type of a name that the vocabulary does not know: it claims nothing, and Slicer writes the same."""
+"""Category and type for a name that the vocabulary does not know. "Tissue" claims nothing; Slicer writes the same."""
 _ARTIFICIAL_INTELLIGENCE: Final = DicomCode("123110", "DCM", "Artificial Intelligence")
-"""DICOM's CID 7162, families of algorithms."""
+"""Family of the algorithm, from DICOM's CID 7162."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """How one label came to be.
+    """The origin of one label: an annotator, a model or both.
 
     Args:
-        algorithm: by hand, with a model's help, or by a model alone.
+        algorithm: drawn by hand, drawn with a model's help, or made by a model alone.
         model: name of the model; needed unless the label is MANUAL.
         version: version of the model; needed unless the label is MANUAL.
 
@@ -46,20 +46,20 @@ class Origin:
     def __post_init__(self) -> None:
         if self.algorithm != "MANUAL" and not (self.model.strip() and self.version.strip()):
             raise DatasetError(
-                f"A label of type {self.algorithm} was given the model '{self.model}' of version '{self.version}'; "
-                "DICOM needs both names. Give them, or say MANUAL where no model had a part."
+                f"A label of type {self.algorithm} has the model '{self.model}' and the version '{self.version}'; "
+                "DICOM needs both. Give them, or use the type MANUAL if no model was used."
             )
 
 
 def segment_item(number: int, name: str, label: str, origin: Origin, color_rgb: tuple[int, int, int]) -> Dataset:
-    """One item of the Segment Sequence (0062,0002).
+    """Return one item of the Segment Sequence (0062,0002).
 
     Args:
-        number: counts from 1 without a gap, as DICOM wants it.
-        name: as the annotator wrote it.
-        label: what of it the field for the label can hold.
-        origin: how the label came to be.
-        color_rgb: 0 to 255.
+        number: segment number; DICOM requires numbers from 1 without a gap.
+        name: the name as the annotator wrote it.
+        label: the name in the form that the field Segment Label can hold.
+        origin: origin of the label.
+        color_rgb: display colour, 0 to 255.
     """
     from highdicom import AlgorithmIdentificationSequence
     from highdicom.seg import SegmentDescription
@@ -100,7 +100,7 @@ def _add_side_and_region(item: Dataset, structure: Structure) -> None:
 
 
 def code_item(code: Code) -> Dataset:
-    """One item of a code sequence."""
+    """Return one item of a code sequence."""
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme, code.meaning
     return item

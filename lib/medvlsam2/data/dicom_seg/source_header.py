@@ -1,4 +1,4 @@
-"""What a SEG takes over from the scan: whose it is and of which study, and nothing else of the patient."""
+"""Patient and study attributes that a SEG copies from the scan; no other attribute of the patient is copied."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _REQUIRED: Final = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
     "AccessionNumber", "ReferringPhysicianName", "PositionReferenceIndicator",
 )  # fmt: skip
-"""DICOM wants these, if need be without a value (type 2)."""
+"""Attributes that DICOM requires, if necessary with an empty value (type 2)."""
 _OPTIONAL: Final = (
     "IssuerOfPatientID", "PatientIdentityRemoved", "DeidentificationMethod", "StudyDescription", "PatientAge",
     "PatientSize", "PatientWeight", "LongitudinalTemporalInformationModified", "BodyPartExamined",
     "ClinicalTrialSponsorName", "ClinicalTrialProtocolID", "ClinicalTrialProtocolName", "ClinicalTrialSiteID",
     "ClinicalTrialSiteName", "ClinicalTrialSubjectID", "ClinicalTrialSubjectReadingID", "ClinicalTrialTimePointID",
 )  # fmt: skip
-"""Taken over where the scan has them, so that a de-identified or trial study stays one."""
+"""Attributes that are copied if the scan has them, so that a de-identified study or a trial study remains one."""
 
 
 def copy_patient_and_study(source: Dataset, target: Dataset) -> None:
-    """Give a new data set the patient and the study of another one; what is absent there stays empty."""
+    """Copy the patient and study attributes of a data set to a new data set; absent required attributes stay empty."""
     for keyword in _REQUIRED:
         element = _copied(source, keyword)
         if element is None:
@@ -40,10 +40,10 @@ def copy_patient_and_study(source: Dataset, target: Dataset) -> None:
 
 
 def _copied(source: Dataset, keyword: str) -> DataElement | None:
-    """The element with its text decoded, since the SEG has a character set of its own.
+    """Return the element with its text decoded, because the SEG has another character set than the scan.
 
-    A value that breaks its VR is taken over as it is: pydicom would warn of it, and a warning shows the value,
-    which is the patient's. One that cannot be written at all is left out.
+    A value that violates its VR is copied without validation: pydicom's warning would show the value, which belongs to
+    the patient. A value that cannot be written at all is left out.
     """
     tag = tag_for_keyword(keyword)
     if tag is None or tag not in source:

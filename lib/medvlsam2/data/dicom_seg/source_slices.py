@@ -1,7 +1,7 @@
-"""The scan's own DICOM slices, matched to the slices of a label map by where they lie.
+"""Matching of the slices of a label map to the scan's DICOM slices, by position.
 
-File names, instance numbers and the order of slices mean nothing here. Localizers, other phases and SEGs beside
-the scan lie elsewhere, or are other series, and are passed over.
+File names, instance numbers and the order of slices are not used. Localizers, other phases and SEGs beside the scan
+lie elsewhere or belong to other series, and are ignored.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from medvlsam2.data.dicom_seg.parsing import PARSE_ERRORS, numbers
 from medvlsam2.errors import DatasetError, GeometryMismatch
 
 PLACE_TOLERANCE: Final = 0.25
-"""How far corners of a DICOM slice may lie from the label map's, as a share of the voxel spacing."""
+"""Largest distance between a corner of a DICOM slice and the same corner of the label map's slice, in voxels.
+
+Rounded positions stay far below this bound. A label map that is shifted by half a voxel exceeds it and is refused."""
 _DERIVED: Final = frozenset(("SEG", "RTSTRUCT", "RTDOSE", "SR", "PR", "KO", "REG"))
 
 
@@ -31,10 +33,10 @@ class SourceSlice:
     """One slice of the scan.
 
     Args:
-        header: data set of its file, without pixels.
-        frame: number of the frame from 1 in a multi-frame file; None in a file of one slice.
-        position_lps: centre of its first pixel in mm.
-        orientation: direction of rows, then of columns.
+        header: data set of the slice's file, without pixels.
+        frame: number of the frame, from 1, in a multi-frame file; None in a file of one slice.
+        position_lps: centre of the first pixel in mm.
+        orientation: direction of rows, then of columns, as unit vectors in ``_lps``.
         pixel_spacing_mm: distance between rows, then between columns.
     """
 
@@ -48,12 +50,12 @@ class SourceSlice:
 def slices_of_grid(
     source: Path | Sequence[Dataset], shape_ijk: tuple[int, int, int], affine: Float[np.ndarray, "4 4"]
 ) -> list[SourceSlice]:
-    """For each k of a grid the DICOM slice that lies there.
+    """Return the DICOM slice of each slice k of a label map's grid.
 
     Args:
         source: folder with the files of the series, or their data sets.
         shape_ijk: columns, rows, slices of the label map.
-        affine: of the label map, ``_ijk`` voxel centre to ``_ras`` mm, as the scan's reader gives it.
+        affine: affine of the label map, 4x4, ``_ijk`` voxel centre to ``_ras`` mm, as the scan's reader returns it.
 
     Raises:
         GeometryMismatch: if a slice of the grid has no DICOM slice.
@@ -65,25 +67,25 @@ def slices_of_grid(
     for header in headers:
         if header.get("Modality") in _DERIVED:
             continue
-        for one in _frames(header):
+        for source_slice in _frames(header):
             count += 1
-            k = _slice_number(one, shape_ijk, affine)
+            k = _slice_number(source_slice, shape_ijk, affine)
             if k is not None:
-                found[str(header.get("SeriesInstanceUID", ""))].setdefault(k, one)
+                found[str(header.get("SeriesInstanceUID", ""))].setdefault(k, source_slice)
     if not count:
         raise DatasetError(
-            f"{len(headers)} DICOM files were given as the scan of a label, and none has a slice with a position. "
+            f"{len(headers)} DICOM files were given as the scan of a label, but none has a slice with a position. "
             "Give the files of the scan itself."
         )
     best: dict[int, SourceSlice] = max(found.values(), key=len, default={})
     if len(best) < shape_ijk[2]:
-        # A series whose slices have a series UID each: all of them together.
-        best = {k: one for series in reversed(found.values()) for k, one in series.items()}
+        # The slices of one scan may have a series UID each: use the slices of all series together.
+        best = {k: source_slice for series in reversed(found.values()) for k, source_slice in series.items()}
     missing = [k for k in range(shape_ijk[2]) if k not in best]
     if missing:
         raise GeometryMismatch(
-            f"The label has {shape_ijk[2]} slices, and {len(missing)} of them (the first is number {missing[0]}) lie "
-            f"on none of the {count} DICOM slices given. Both must be one scan: give the series that was labelled."
+            f"The label has {shape_ijk[2]} slices, but {len(missing)} of them (the first is number {missing[0]}) lie "
+            f"on none of the {count} DICOM slices given. Give the series that was labelled."
         )
     return [best[k] for k in range(shape_ijk[2])]
 
@@ -100,7 +102,7 @@ def _headers(folder: Path) -> list[Dataset]:
 
 
 def _looks_like_dicom(path: Path) -> bool:
-    """By DICOM's mark, or, as old archives have it, by a first tag of group 2 or 8 without one."""
+    """Return whether a file has the DICOM mark, or starts with a tag of group 2 or 8 as files of old archives do."""
     with path.open("rb") as file:
         start = file.read(132)
     return start[128:] == b"DICM" or start[:2] in {b"\2\0", b"\10\0"}
@@ -109,19 +111,19 @@ def _looks_like_dicom(path: Path) -> bool:
 def _frames(header: Dataset) -> Iterator[SourceSlice]:
     groups = header.get("PerFrameFunctionalGroupsSequence")
     if not groups:
-        one = _slice([header], header, None)
-        if one is not None:
-            yield one
+        single = _slice([header], header, None)
+        if single is not None:
+            yield single
         return
     shared = list(header.get("SharedFunctionalGroupsSequence") or ())
     for number, group in enumerate(groups, start=1):
-        one = _slice(_macros([group, *shared]), header, number)
-        if one is not None:
-            yield one
+        frame = _slice(_macros([group, *shared]), header, number)
+        if frame is not None:
+            yield frame
 
 
 def _macros(groups: Sequence[Dataset]) -> list[Dataset]:
-    """Items of the functional groups that say where a frame lies."""
+    """Return the items of the functional groups that hold the position of a frame."""
     names = ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence")
     return [item for name in names for group in groups for item in (group.get(name) or ())]
 
@@ -135,13 +137,15 @@ def _slice(places: Sequence[Dataset], header: Dataset, frame: int | None) -> Sou
     return SourceSlice(header, frame, position, orientation, spacing)
 
 
-def _slice_number(one: SourceSlice, shape_ijk: tuple[int, int, int], affine: Float[np.ndarray, "4 4"]) -> int | None:
-    """Number k of the grid's slice whose corners are this slice's, or None."""
-    if (one.header.get("Columns"), one.header.get("Rows")) != shape_ijk[:2]:
+def _slice_number(
+    source_slice: SourceSlice, shape_ijk: tuple[int, int, int], affine: Float[np.ndarray, "4 4"]
+) -> int | None:
+    """Return the number k of the grid's slice with the same corners as the DICOM slice, or None if there is none."""
+    if (source_slice.header.get("Columns"), source_slice.header.get("Rows")) != shape_ijk[:2]:
         return None
-    right = one.orientation[:3] * one.pixel_spacing_mm[1] * (shape_ijk[0] - 1)
-    down = one.orientation[3:] * one.pixel_spacing_mm[0] * (shape_ijk[1] - 1)
-    corners_lps = one.position_lps + np.array([np.zeros(3), right, down])
+    right = source_slice.orientation[:3] * source_slice.pixel_spacing_mm[1] * (shape_ijk[0] - 1)
+    down = source_slice.orientation[3:] * source_slice.pixel_spacing_mm[0] * (shape_ijk[1] - 1)
+    corners_lps = source_slice.position_lps + np.array([np.zeros(3), right, down])
     corners_ijk = geometry.ras_to_ijk(corners_lps * (-1, -1, 1), affine)
     k = round(float(corners_ijk[0, 2]))
     expected = np.array([(0, 0, k), (shape_ijk[0] - 1, 0, k), (0, shape_ijk[1] - 1, k)])

@@ -1,4 +1,4 @@
-"""Text that fits into DICOM's fields: no control characters, no separators, not too long."""
+"""Conversion of texts to what a DICOM field can hold: no control characters, no separators, not too long."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from typing import Final
 
 LONG_STRING: Final = 64
-"""Characters that VR LO (labels, descriptions, names of algorithms) and one group of PN may have."""
+"""Most characters of VR LO (labels, descriptions, names of algorithms) and of one component group of VR PN."""
 SHORT_TEXT: Final = 1024
-"""Characters that VR ST (segment description) may have."""
+"""Most characters of VR ST (segment description)."""
 
 _NAME_PARTS: Final = 5
-"""Family name, given name, middle name, prefix, suffix (PS3.5 6.2.1)."""
+"""Parts of a person's name: family name, given name, middle name, prefix, suffix (PS3.5 6.2.1)."""
 _NUMBERED: Final = re.compile(r" \((\d{1,5})\)$")
 
 
 def long_string(text: str, characters: int = LONG_STRING) -> str:
-    r"""The text as VR LO can hold it, or in fewer characters; what is cut off is told by "…".
+    r"""Return the text in the form of VR LO, with at most ``characters`` characters; "…" marks a cut end.
 
     Example:
         >>> long_string("left\\right  lobe")
@@ -30,7 +30,7 @@ def long_string(text: str, characters: int = LONG_STRING) -> str:
 
 
 def segment_labels(names: Sequence[str]) -> list[str]:
-    r"""Names of one SEG's segments as VR LO can hold them; different names get different labels.
+    r"""Return labels in the form of VR LO for the names of a SEG's segments; different names get different labels.
 
     Example:
         >>> segment_labels(["liver", "a\\b", "a/b", "liver"])
@@ -47,14 +47,17 @@ def segment_labels(names: Sequence[str]) -> list[str]:
 
 
 def is_label_of(label: str, name: str) -> bool:
-    """Whether a segment's label may stand for this name: made of it here, or by an older version, which cut the end."""
+    """Return whether this package may have written the label for this name.
+
+    Older versions cut the end of a long name; the present version cuts its middle.
+    """
     numbered = _NUMBERED.search(label)
     number = int(numbered[1]) if numbered else 1
     return label in {long_string(name), _segment_label(name, 1), _segment_label(name, number)}
 
 
 def _segment_label(name: str, number: int) -> str:
-    """Cut in the middle where it is too long: a side stands at either end."""
+    """Return a name as a label. A long name is cut in its middle, because "left" or "right" stands at an end."""
     end = f" ({number})" if number > 1 else ""
     characters = LONG_STRING - len(end)
     plain = _plain(name)
@@ -65,12 +68,12 @@ def _segment_label(name: str, number: int) -> str:
 
 
 def short_text(text: str) -> str:
-    """The text as VR ST can hold it."""
+    """Return the text in the form of VR ST."""
     return " ".join(_encodable(text).split())[:SHORT_TEXT]
 
 
 def person_name(text: str) -> str:
-    """The text as VR PN can hold it; "^" between the parts of a name stays, up to the five that a name may have.
+    """Return the text in the form of VR PN. The "^" between parts is kept, up to the five parts that a name may have.
 
     Example:
         >>> person_name("Doe^Jane"), person_name("a=b"), person_name("a^b^c^d^e^f")
@@ -82,7 +85,7 @@ def person_name(text: str) -> str:
 
 
 def code_string(text: str) -> str:
-    """The text as VR CS can hold it: 16 capitals, digits, spaces and underscores.
+    """Return the text in the form of VR CS: at most 16 capital letters, digits, spaces and underscores.
 
     Example:
         >>> code_string("final-2")
@@ -92,11 +95,11 @@ def code_string(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """On one line, without what separates values."""
+    """Return the text on one line, without the backslash, which separates values in DICOM."""
     return " ".join(_encodable(text).replace("\\", "/").split())
 
 
 def _encodable(text: str) -> str:
-    """Without lone surrogates and control characters, which no character set of DICOM holds."""
+    """Return the text without lone surrogates and control characters, which no character set of DICOM has."""
     text = text.encode("utf-8", "replace").decode("utf-8")
     return "".join(letter if letter.isprintable() else " " for letter in text)

@@ -1,10 +1,10 @@
-"""A label map becomes one DICOM SEG that says by value, and not by rank, what each voxel is.
+"""Writer of one DICOM SEG from a label map. Names are assigned by value, never by rank.
 
-Revisions: a SEG that replaces another names it in the Predecessor Documents Sequence (0040,A360), as newer OHIF and
-Cornerstone3D do; the Segmentation IOD has no attribute of its own for that, and PS3.2 allows further ones (Standard
-Extended SOP Class). It is a series of its own, whose description and numbers count on: the OHIF of MONAI Label's wheel,
-and others, show the FIRST instance of a SEG series, so that a revision inside of it would show the old label as the
-newest. Nothing is taken out of a PACS: :func:`current` tells which SEGs still hold.
+Revisions: a SEG that replaces another SEG names it in the Predecessor Documents Sequence (0040,A360), as newer OHIF
+and Cornerstone3D do. The Segmentation IOD has no attribute for a predecessor, and PS3.2 allows additional attributes
+(Standard Extended SOP Class). Each revision is a new series with the next number. OHIF in MONAI Label's wheel and other
+viewers show the FIRST instance of a SEG series, so a revision inside the old series would show the old label. Nothing
+is deleted from a PACS: :func:`current` returns the SEGs that no other SEG replaces.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from medvlsam2.errors import DatasetError
 
 PRODUCT: Final = "MedVL-SAM2 for MONAI Label"
 SERIES_NUMBER: Final = 300
-"""A PACS lists series by number: labels come after scans. The host's own SEGs have the same."""
+"""Series number of a first label. A PACS lists series by number, so labels come after scans. MONAI Label's own SEGs
+have the same number."""
 
 
 def write_seg(
@@ -42,22 +43,22 @@ def write_seg(
     annotator: str = "",
     replaces: Dataset | None = None,
 ) -> FileDataset:
-    """Make a binary SEG of a label map; write it with ``dcmwrite(path, seg, write_like_original=False)``.
+    """Return a binary SEG of a label map; write it with ``dcmwrite(path, seg, write_like_original=False)``.
 
-    Segments are numbered from 1 in the order of their values. Names without voxels are left out; frames without
-    voxels are, too. Single and multi-frame, compressed, oblique and tilted scans are allowed: pixels of the scan
-    are not read, and frames lie exactly on its slices.
+    Segments are numbered from 1 in the order of their values. Names without voxels and frames without voxels are left
+    out. The scan may be single-frame or multi-frame, compressed, oblique or tilted: its pixels are not read, and the
+    frames lie exactly on its slices.
 
     Args:
-        source: the scan's DICOM series: its folder, or the data sets of its files (headers suffice).
-        label: on the grid of the scan as our reader gives it: i column, j row, k slice.
-        origins: how each label came to be, by value; MANUAL where it is not told.
+        source: the scan's DICOM series: its folder, or the data sets of its files (pixels are not needed).
+        label: label map on the grid of the scan as this package reads it: i column, j row, k slice.
+        origins: origin of each label, by value; MANUAL for values without an entry.
         tag: the label's tag at the server, e.g. "final".
-        annotator: who submitted it.
-        replaces: the SEG that this one replaces (its header suffices).
+        annotator: the person who submitted the label.
+        replaces: the SEG that the new SEG replaces (pixels are not needed).
 
     Returns:
-        The data set, with a SOP Instance UID of its own.
+        The data set, with a new SOP Instance UID.
 
     Raises:
         DatasetError: if the label is empty, a value has no name, or the scan lacks UIDs that a SEG must refer to.
@@ -76,11 +77,12 @@ def write_seg(
     _add_references(seg, slices)
     seg.Columns, seg.Rows = label.values.shape[:2]
     _add_pixel_format(seg, slices[0].header)
-    given = origins or {}
-    told = list(names.values())
+    known_origins = origins or {}
+    shown_names = list(names.values())
+    labels, colors = text.segment_labels(shown_names), colors_of(shown_names)
     seg.SegmentSequence = [
-        segment_item(numbers[value], name, label, given.get(value, Origin()), color)
-        for (value, name), label, color in zip(names.items(), text.segment_labels(told), colors_of(told), strict=True)
+        segment_item(numbers[value], name, label, known_origins.get(value, Origin()), color)
+        for (value, name), label, color in zip(names.items(), labels, colors, strict=True)
     ]
     _add_dimensions(seg)
     seg.SharedFunctionalGroupsSequence = [_shared_groups(slices, label)]
@@ -94,12 +96,12 @@ def write_seg(
 def _names_of_present(label: LabelMap) -> dict[int, str]:
     present = [int(value) for value in np.unique(label.values) if value]
     if not present:
-        raise DatasetError("The label has no voxels, and an empty SEG says nothing. Paint something first.")
+        raise DatasetError("The label has no voxels; a SEG needs at least one. Paint something first.")
     nameless = [value for value in present if not label.names.get(value, "").strip()]
     if nameless:
         raise DatasetError(
-            f"The label holds the values {present}, and {nameless} have no name. Give each value that has voxels "
-            "its name."
+            f"The label holds the values {present}, but {nameless} have no name. Give a name to each value that has "
+            "voxels."
         )
     return {value: label.names[value].strip() for value in present}
 
@@ -108,7 +110,7 @@ def _require_uids(header: Dataset) -> None:
     absent = [k for k in ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID") if not header.get(k)]
     if absent:
         raise DatasetError(
-            f"The scan's DICOM files have no {', '.join(absent)}, and a SEG must refer to these. "
+            f"The scan's DICOM files have no {', '.join(absent)}; a SEG must refer to these. "
             "Send the series again from the scanner or the PACS."
         )
 
@@ -128,7 +130,7 @@ def _add_series(seg: FileDataset, scan: Dataset, tag: str, annotator: str, repla
     from medvlsam2 import __version__
 
     seg.StudyInstanceUID = scan.StudyInstanceUID
-    # Scans without a frame of reference: one of our own, the same for every SEG of the series.
+    # A scan without a frame of reference gets one that is the same for every SEG of its series.
     seg.FrameOfReferenceUID = scan.get("FrameOfReferenceUID") or generate_uid(
         entropy_srcs=[str(scan.StudyInstanceUID), str(scan.SeriesInstanceUID), "frame of reference"]
     )
@@ -145,7 +147,7 @@ def _add_series(seg: FileDataset, scan: Dataset, tag: str, annotator: str, repla
 
 
 def _description(tag: str, annotator: str, revision: int) -> str:
-    """Tag, annotator and revision; the last is never cut off."""
+    """Return tag, annotator and revision as a series description; the revision is never cut off."""
     end = f", revision {revision}" if revision > 1 else ""
     start = f"{tag} by {annotator}" if annotator.strip() else tag
     return text.long_string(start, text.LONG_STRING - len(end)) + end
@@ -160,7 +162,7 @@ def _predecessor(replaces: Dataset) -> Dataset:
 
 
 def predecessor_uid(seg: Dataset) -> str | None:
-    """SOP Instance UID of the SEG that this one replaces; None where it replaces none."""
+    """Return the SOP Instance UID of the SEG that this SEG replaces; None if it replaces none."""
     for study in seg.get("PredecessorDocumentsSequence") or ():
         for series in study.get("ReferencedSeriesSequence") or ():
             for instance in series.get("ReferencedSOPSequence") or ():
@@ -169,7 +171,7 @@ def predecessor_uid(seg: Dataset) -> str | None:
 
 
 def current(segs: Sequence[Dataset]) -> list[Dataset]:
-    """The SEGs of a list that no other one of it replaces, in the order of the list."""
+    """Return the SEGs of a list that no other SEG of the list replaces, in the order of the list."""
     replaced = {predecessor_uid(seg) for seg in segs}
     return [seg for seg in segs if seg.SOPInstanceUID not in replaced]
 
@@ -185,13 +187,14 @@ def _add_content(seg: FileDataset, tag: str, annotator: str) -> None:
 
 
 def _add_references(seg: FileDataset, slices: Sequence[SourceSlice]) -> None:
-    """Common instance reference: the scan's files, each once, by series."""
+    """Add the Common Instance Reference module: each file of the scan once, grouped by series."""
     by_series: dict[str, dict[str, Dataset]] = {}
-    for one in slices:
-        item = reference(one)
+    for source_slice in slices:
+        item = reference(source_slice)
         if "ReferencedFrameNumber" in item:
             del item.ReferencedFrameNumber
-        by_series.setdefault(one.header.SeriesInstanceUID, {}).setdefault(one.header.SOPInstanceUID, item)
+        header = source_slice.header
+        by_series.setdefault(header.SeriesInstanceUID, {}).setdefault(header.SOPInstanceUID, item)
     seg.ReferencedSeriesSequence = []
     for series_uid, items in by_series.items():
         series = Dataset()
@@ -213,7 +216,7 @@ def _add_pixel_format(seg: FileDataset, scan: Dataset) -> None:
 
 
 def _add_dimensions(seg: FileDataset) -> None:
-    """Frames are ordered by segment, then along the stack."""
+    """Add the dimension indices: frames are ordered by segment, then by position in the stack."""
     from highdicom.enum import CoordinateSystemNames
     from highdicom.seg import DimensionIndexSequence
 
@@ -224,7 +227,7 @@ def _add_dimensions(seg: FileDataset) -> None:
 
 
 def _shared_groups(slices: Sequence[SourceSlice], label: LabelMap) -> Dataset:
-    """Orientation and pixel measures, which all frames have in common."""
+    """Return the functional groups that all frames share: orientation and pixel measures."""
     first = slices[0]
     normal = np.cross(first.orientation[:3], first.orientation[3:])
     step_mm = round(abs(float(label.affine[:3, 2] * (-1, -1, 1) @ normal / np.linalg.norm(normal))), 6)

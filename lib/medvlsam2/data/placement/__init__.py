@@ -1,1 +1,1 @@
-"""Where the voxels of a scan lie, as its file says it."""
+"""The place of a scan's voxels as its file describes it, so that masks can be written with the same description."""

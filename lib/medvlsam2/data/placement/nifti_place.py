@@ -1,4 +1,4 @@
-"""The header fields by which a NIfTI file says where its voxels lie: read and written as they are, nothing mended."""
+"""The header fields of a NIfTI file that place its voxels (place fields), read and written without any correction."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from nibabel.openers import ImageOpener
 from nibabel.spatialimages import HeaderDataError
 
 MM_PER_UNIT: Final = {1: 1000.0, 2: 1.0, 3: 0.001}
-"""NIfTI's codes of length: metre, millimetre, micron. Other codes are taken as millimetres, as ITK does."""
+"""Millimetres per unit, by NIfTI's codes of metre, millimetre and micron. Other codes are read as mm, as ITK does."""
 MILLIMETRE: Final = 2
 
 MAX_NUMBER: Final = 1e8
-"""Largest coordinate or voxel size: 100 m in microns."""
+"""Largest coordinate or voxel size in the header's unit: 100 m in microns."""
 MAX_QUATERNION_NORM: Final = 1.001
-"""Largest sum of squares of a unit quaternion's three numbers, after rounding to single precision."""
+"""Largest sum of squares of the quaternion's three numbers: 1 for a rotation, plus rounding to single precision."""
 
 _FIELDS: Final = (
     "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z",
@@ -31,11 +31,11 @@ _NO_EXTENSIONS: Final = bytes(4)
 
 
 def stored_place(stored: nib.Nifti1Header) -> nib.Nifti1Header:
-    """The place fields of a file, as stored.
+    """Return a header with the place fields of a file as they are stored.
 
     Args:
-        stored: the header as it is in the file (``check=False``), because nibabel mends what ITK takes as it stands: a
-            voxel size below 0 turns the image about for ITK.
+        stored: the header as it is in the file (``check=False``). nibabel corrects some fields that ITK uses
+            uncorrected; for example a negative voxel size mirrors the image in ITK.
     """
     place = nib.Nifti1Header()
     _copy_place(stored, place)
@@ -43,26 +43,26 @@ def stored_place(stored: nib.Nifti1Header) -> nib.Nifti1Header:
 
 
 def mm_per_header_unit(place: nib.Nifti1Header) -> float:
-    """Millimetres in the header's unit of length."""
+    """Return the millimetres in the header's unit of length."""
     return MM_PER_UNIT.get(int(place["xyzt_units"]) & UNIT_OF_LENGTH, 1.0)
 
 
 def is_sound(place: nib.Nifti1Header) -> bool:
-    """Whether every place field is a number that a scanner could have written, whatever the codes say.
+    """Return whether every place field holds a number that a scanner could have written, whatever the codes are.
 
-    ITK's own reader computes for ever on some that are not, so it must not see them.
+    ITK's reader never returns for some other numbers, so such a header must not be given to ITK.
     """
     numbers = np.concatenate([np.ravel(np.asarray(place[name], dtype=np.float64)) for name in _FIELDS[2:]])
     norm = sum(float(place[f"quatern_{axis}"]) ** 2 for axis in "bcd")
     sizes = np.asarray(place["pixdim"][:4], dtype=np.float64)
-    # Written so that NaN is not sound.
+    # Comparisons with NaN are False, so NaN gives False.
     return bool(
         (np.abs(numbers) <= MAX_NUMBER).all() and (np.abs(sizes) <= MAX_NUMBER).all() and norm <= MAX_QUATERNION_NORM
     )
 
 
 def forms(place: nib.Nifti1Header) -> list[Float[np.ndarray, "4 4"]]:
-    """The sform and the qform, those of them that are coded and that nibabel understands, in the header's unit."""
+    """Return the sform and the qform, in the header's unit, if their codes are not 0 and nibabel accepts them."""
     found = []
     if int(place["sform_code"]):
         found.append(np.asarray(place.get_sform(), dtype=np.float64))
@@ -73,12 +73,12 @@ def forms(place: nib.Nifti1Header) -> list[Float[np.ndarray, "4 4"]]:
 
 
 def write_nifti(path: Path, values: Num[np.ndarray, "i j k"], place: nib.Nifti1Header) -> None:
-    """Write voxels as they are, with the place fields of a header as they are.
+    """Write voxels without scaling, with the place fields of a header without any correction.
 
     Args:
-        path: ends in ``.nii.gz`` or ``.nii``.
-        values: of a type that NIfTI has.
-        place: transforms, their codes, voxel sizes and unit of length.
+        path: path that ends in ``.nii.gz`` or ``.nii``.
+        values: voxels of a type that NIfTI supports.
+        place: header with the transforms, their codes, the voxel sizes and the unit of length.
     """
     header = nib.Nifti1Header()
     header.set_data_dtype(values.dtype)

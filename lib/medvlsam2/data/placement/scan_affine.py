@@ -1,9 +1,10 @@
-"""An affine that knows the file it came from, so that what is written on its grid lies on that file everywhere.
+"""An affine that remembers the file it came from, so that a mask on the same grid lies on the scan in every program.
 
-A NIfTI file has up to two transforms, the sform and the qform. nibabel takes the one, ITK (3D Slicer, ITK-SNAP,
-SimpleITK) often the other. ITK also shows a tilted DICOM series upright. A mask that holds the affine alone lies on
-its scan in one program and beside it in another. So the affine of a scan carries the fields of its header, and the
-writers copy them. An array that is computed from it, also a copy, is a plain affine again.
+A NIfTI file has up to two transforms, the sform and the qform. nibabel uses the sform; ITK (3D Slicer, ITK-SNAP,
+SimpleITK) often uses the qform. ITK also shows a tilted DICOM series upright. A mask that is written with the affine
+alone lies on its scan in one program and beside it in another. Therefore the affine of a scan carries the place fields
+of the scan's header, and the writers copy these fields. An array that is computed from the affine, also a copy, carries
+no fields.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ from medvlsam2 import geometry
 from medvlsam2.data.placement import nifti_place
 
 ORTHOGONAL_TOLERANCE: Final = 1e-5
-"""Cosine below which two axes stand at right angles: a tenth of what ITK allows."""
+"""Largest cosine between two axes that count as orthogonal: a tenth of what ITK allows (about 1e-4)."""
 
 
 @dataclass(frozen=True, eq=False)
 class SourceGeometry:
-    """How the file of a scan says where its voxels lie.
+    """The description of a scan's place in its file.
 
     Args:
         shape_ijk: voxels of the scan along i, j and k.
-        nifti: the file's header, of a NIfTI.
-        shown: where ITK shows the scan, of other formats; ``_ijk`` to ``_ras`` mm.
+        nifti: place fields of the file's header; None if the file is no NIfTI.
+        shown: affine with which ITK shows a scan of another format, ``_ijk`` to ``_ras`` mm; None for NIfTI.
     """
 
     shape_ijk: tuple[int, int, int]
@@ -42,14 +43,15 @@ class SourceGeometry:
 
     @cached_property
     def itk_affine(self) -> Float[np.ndarray, "4 4"] | None:
-        """Where ITK places the scan, ``_ijk`` to ``_ras`` mm; None where ITK refuses the file."""
+        """Affine with which ITK shows the scan, ``_ijk`` to ``_ras`` mm; None if ITK refuses the file."""
         return self.shown if self.nifti is None else _placed_by_itk(self.nifti)
 
     @cached_property
     def other_affines(self) -> tuple[Float[np.ndarray, "4 4"], ...]:
-        """Places at which programs show the scan beside its own affine: ITK's, the sform's, the qform's.
+        """Other affines with which programs show the scan: ITK's, the sform and the qform.
 
-        The last two also in millimetres where the header has another unit, which many programs pass over.
+        If the header has another unit than mm, the sform and the qform occur twice: in the header's unit, and read as
+        mm, because many programs ignore the unit.
         """
         found = [] if self.itk_affine is None else [self.itk_affine]
         if self.nifti is not None:
@@ -64,7 +66,7 @@ class SourceGeometry:
 
 
 class ScanAffine(np.ndarray):
-    """A read-only 4x4 affine with the geometry of the file that it was read from.
+    """A read-only 4x4 affine with the description of the file that it was read from.
 
     Example:
         >>> affine = ScanAffine(np.eye(4), SourceGeometry((4, 5, 6)))
@@ -75,7 +77,7 @@ class ScanAffine(np.ndarray):
     source: SourceGeometry | None
 
     def __new__(cls, affine: Float[np.ndarray, "4 4"], source: SourceGeometry | None) -> ScanAffine:
-        """Copy an affine and say where it is from."""
+        """Copy an affine and attach the description of its file."""
         made = np.array(affine, dtype=np.float64).view(cls)
         made.source = source
         made.flags.writeable = False
@@ -89,12 +91,12 @@ class ScanAffine(np.ndarray):
 
 
 def of_nifti(stored: nib.Nifti1Header, affine: Float[np.ndarray, "4 4"], shape_ijk: Iterable[int]) -> ScanAffine:
-    """The affine of a scan in a NIfTI file.
+    """Return the affine of a scan in a NIfTI file.
 
     Args:
-        stored: its header as it is in the file, not mended by nibabel.
-        affine: as the reader understood it, ``_ijk`` to ``_ras`` mm.
-        shape_ijk: of the scan.
+        stored: header as it is in the file, without nibabel's corrections.
+        affine: affine that the reader found, ``_ijk`` to ``_ras`` mm.
+        shape_ijk: shape of the scan.
     """
     i, j, k = shape_ijk
     place = nifti_place.stored_place(stored)
@@ -102,27 +104,28 @@ def of_nifti(stored: nib.Nifti1Header, affine: Float[np.ndarray, "4 4"], shape_i
 
 
 def of_series(affine: Float[np.ndarray, "4 4"], shape_ijk: Iterable[int]) -> ScanAffine:
-    """The affine of a DICOM series, which ITK shows upright also where the gantry was tilted."""
+    """Return the affine of a DICOM series. ITK shows the series upright also if the gantry was tilted."""
     return shown_at(orthogonal(affine), affine, shape_ijk)
 
 
 def shown_at(shown: Float[np.ndarray, "4 4"], affine: Float[np.ndarray, "4 4"], shape_ijk: Iterable[int]) -> ScanAffine:
-    """The affine of a scan that ITK shows elsewhere: it passes over the unit of length of a NRRD, for one."""
+    """Return the affine of a scan that ITK shows with another affine, e.g. because ITK ignores a NRRD's unit."""
     i, j, k = shape_ijk
     return ScanAffine(affine, SourceGeometry((i, j, k), shown=shown))
 
 
 def source_of(affine: Num[np.ndarray, "4 4"], shape_ijk: Iterable[int]) -> SourceGeometry | None:
-    """The file that an affine came from, if it is one with this shape."""
+    """Return the description of the file that an affine came from; None without one or for a file of another shape."""
     source = affine.source if isinstance(affine, ScanAffine) else None
     return source if source is not None and source.shape_ijk == tuple(shape_ijk) else None
 
 
 def orthogonal(affine: Num[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
-    """The nearest placement of the same voxel spacing and first voxel whose axes stand at right angles.
+    """Return the nearest affine with orthogonal axes, with the same voxel spacing and the same first voxel.
 
-    Where i and j already do, as in the slices of a CT, they stay and k becomes the slices' normal: this is where ITK
-    shows a DICOM series of a tilted gantry. Elsewhere all axes turn as little as possible (polar decomposition).
+    If i and j are already orthogonal, as in the slices of a CT, they are kept and k becomes the normal of the slices.
+    ITK shows a DICOM series of a tilted gantry in this way. Otherwise all axes are rotated by the smallest possible
+    amount (polar decomposition).
     """
     axes, spacing = _unit_axes(affine), np.linalg.norm(affine[:3, :3], axis=0)
     if abs(axes[:, 0] @ axes[:, 1]) < ORTHOGONAL_TOLERANCE:
@@ -140,7 +143,10 @@ def _unit_axes(affine: Num[np.ndarray, "4 4"]) -> Float[np.ndarray, "3 3"]:
 
 
 def _placed_by_itk(header: nib.Nifti1Header) -> Float[np.ndarray, "4 4"] | None:
-    """ITK's own word, of a file of eight voxels with this header: its rules changed between its versions."""
+    """Return the affine that ITK reads from a file of eight voxels with this header; None if ITK refuses the file.
+
+    ITK itself is asked, because its rules changed between its versions.
+    """
     import SimpleITK as sitk
 
     with tempfile.TemporaryDirectory(prefix="medvlsam2-") as folder:
@@ -157,10 +163,11 @@ def _placed_by_itk(header: nib.Nifti1Header) -> Float[np.ndarray, "4 4"] | None:
 
 
 def place_header(affine: Num[np.ndarray, "4 4"], shape_ijk: Iterable[int]) -> nib.Nifti1Header:
-    """Header fields that place a mask of a scan where every program places the scan.
+    """Return a header whose place fields put a mask where every program puts its scan.
 
-    Those of the scan's own file where there are such, else the affine as sform and the nearest orthogonal placement
-    as qform, both with code 1: ITK reads no file without an orthogonal one.
+    These are the place fields of the scan's own file, if it is a NIfTI. Otherwise the affine becomes the sform and the
+    nearest orthogonal affine becomes the qform, both with code 1, because ITK reads no file without an orthogonal
+    transform.
     """
     source = source_of(affine, shape_ijk)
     if source is not None and source.nifti is not None:
@@ -176,9 +183,9 @@ def place_header(affine: Num[np.ndarray, "4 4"], shape_ijk: Iterable[int]) -> ni
 
 
 def itk_placement(affine: Num[np.ndarray, "4 4"], shape_ijk: Iterable[int]) -> Float[np.ndarray, "4 4"]:
-    """Where ITK shows the scan that an affine came from, for formats with one transform (NRRD, MetaImage).
+    """Return the affine with which ITK shows the scan, for formats with one transform (NRRD, MetaImage).
 
-    The affine itself where it came from no file, or from one that ITK refuses: these formats keep also a shear.
+    This is the given affine if it came from no file or from a file that ITK refuses; these formats can hold a shear.
     """
     source = source_of(affine, shape_ijk)
     placed = None if source is None else source.itk_affine
@@ -186,9 +193,10 @@ def itk_placement(affine: Num[np.ndarray, "4 4"], shape_ijk: Iterable[int]) -> F
 
 
 def for_viewers(affine: Num[np.ndarray, "4 4"], shape_ijk: Iterable[int]) -> Num[np.ndarray, "4 4"]:
-    """The affine of a mask for a viewer that has its scan from here, not from its file.
+    """Return the affine of a mask for a viewer that got the scan from this server (``scan_download``).
 
-    A scan that ITK refuses, or shows in another size for its unit, was sent as a NIfTI, which ITK shows upright in mm.
+    A scan that ITK refuses, or shows in another size because of its unit, was sent as a NIfTI file, which ITK shows
+    upright and in mm. The mask must lie on that NIfTI file.
     """
     shape = tuple(shape_ijk)
     source = source_of(affine, shape)

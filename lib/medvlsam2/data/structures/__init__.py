@@ -1,1 +1,1 @@
-"""The table of structures: names, codes, colours."""
+"""The table of structures: names, synonyms, DICOM codes and colours."""

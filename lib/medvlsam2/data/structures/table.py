@@ -1,11 +1,10 @@
-"""The table behind the vocabulary: reads two files once and writes out their short forms.
+"""Loader of the table of structures: reads two YAML files once and expands their short forms.
 
 ``structures.yaml`` holds groups of rows with a common ``window``, ``category`` and ``is_finding``; a row may override
-them. A row is one structure, unless it stands for a pair: with ``whole``, ``left_also`` or ``right_also`` it
-becomes ``<key>_left`` and ``<key>_right`` and, with ``whole``, the pair as a structure of its own. Vertebrae
-and ribs are series: the file gives their codes, this module their names. Colours stand in ``structure_colors.yaml``,
-which ``benchmarks/colours.py`` writes. Only
-:mod:`medvlsam2.data.vocabulary` needs to import this; everybody else goes through it.
+these. A row is one structure, unless it stands for a pair: a row with ``whole``, ``left_also`` or ``right_also``
+becomes ``<key>_left`` and ``<key>_right``. With ``whole`` the pair becomes a third structure. For vertebrae and ribs
+the file gives only the codes; this module makes the names. The colours are in ``structure_colors.yaml``, which
+``benchmarks/colours.py`` writes. Other modules use :mod:`medvlsam2.data.vocabulary` and do not import this module.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ Rgb = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """One coded concept, as DICOM writes it.
+    """A coded concept in DICOM's form.
 
     Example:
         >>> Code("10200004", "Liver").scheme
@@ -43,28 +42,28 @@ class Code:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Structure:
-    """One thing that can be named, segmented, shown and exported."""
+    """A structure or finding that can be named, segmented, shown and exported."""
 
     key: str
-    """Identifier in files and code: TotalSegmentator's class name where it has one, e.g. "kidney_left"."""
+    """Identifier in files and code, e.g. "kidney_left"; TotalSegmentator's class name if it has that class."""
     name: str
-    """What people read, e.g. "left kidney"."""
+    """Name that people read, e.g. "left kidney"."""
     synonyms: tuple[str, ...] = ()
-    """Other phrases for it; word order, plural, spelling and abbreviations of side need not be listed."""
+    """Other phrases for the structure; word order, plural, spelling and short forms of a side need no entry."""
     side: Side | None = None
-    """Side of the body; None for the chambers of the heart, which a mirror image does not swap."""
+    """Side of the body. None also for the chambers of the heart: a mirror image does not swap them."""
     snomed: Code
-    """What it is (DICOM segmented property type), without the side."""
+    """Code of the structure without its side (DICOM segmented property type)."""
     laterality: Code | None = None
-    """Side as a code (property type modifier); None where the code above already says it."""
+    """Code of the side (property type modifier); None if ``snomed`` already includes the side."""
     category: Code
     """DICOM segmented property category."""
     color_rgb: Rgb
-    """Display colour, 0 to 255, unlike that of any other structure; neighbours are far apart for every eye."""
+    """Display colour, 0 to 255, which no other structure has. Neighbours differ also for colour-blind viewers."""
     window: Window = "soft"
-    """CT window in which it is best seen."""
+    """CT window that shows the structure best."""
     parts: tuple[str, ...] = ()
-    """Keys whose union is this structure; a part may itself have parts."""
+    """Keys of the structures whose union is this structure; a part may have parts."""
     site: str | None = None
     """Key of the structure in which a finding lies (DICOM anatomic region)."""
     is_finding: bool = False
@@ -73,7 +72,7 @@ class Structure:
 
 _LATERALITY: dict[Side, Code] = {"left": Code("7771000", "Left"), "right": Code("24028007", "Right")}
 _SIDED_CODES = frozenset({"72481006"})
-"""Codes that name a side themselves (middle lobe of right lung): no laterality beside them."""
+"""Codes that include a side (middle lobe of right lung), and therefore get no laterality."""
 _CATEGORIES = {
     "anatomy": Code("123037004", "Anatomical Structure"),
     "tissue": Code("85756007", "Tissue"),
@@ -91,7 +90,7 @@ _VERTEBRA_NAMES = {"C1": ("atlas",), "C2": ("axis",)}
 
 @cache
 def load_structures() -> Mapping[str, Structure]:
-    """Read the table, the first time only; key to structure, in the order of the file."""
+    """Return the structures by key, in the order of the file; the files are read at the first call only."""
     table: dict[str, Structure] = {}
     content = _content("structures.yaml")
     rows = (*_from_groups(content["groups"]), *_vertebrae(content["vertebrae"]), *_ribs(content["ribs"]))
@@ -142,7 +141,7 @@ def _single(row: dict[str, Any]) -> Structure:
 
 
 def _pair(row: dict[str, Any]) -> Iterator[Structure]:
-    """Left, right and, where the row names it, both together."""
+    """Yield the left structure, the right structure and, if the row has ``whole``, both together as one structure."""
     key, name = row["key"], row.get("name", row["key"].replace("_", " "))
     also = row.get("also", [])
     for side in _SIDES:

@@ -1,4 +1,4 @@
-"""The colours of the objects of one picture, and the same ones in files."""
+"""The colours of the objects of one picture; files hold the same colours."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def test_known_names_have_their_own_colour_and_none_is_given_twice():
     assert len(set(colors)) == len(names)
 
 
-def test_objects_without_a_name_of_ours_are_told_apart_however_many():
+def test_objects_with_unknown_names_have_different_colours_however_many():
     for count in (1, 7, 40):
         colors = cielab(np.array(colors_of(["liver", *(f"Segment_{number}" for number in range(count))])))
         gaps = np.linalg.norm(colors[:, None] - colors, axis=2) + 1000 * np.eye(len(colors))
         assert gaps.min() > (20 if count < 10 else 8)
 
 
-def test_dicom_colours_come_back_to_the_last_step():
+def test_dicom_colours_are_read_back_exactly():
     for structure in vocabulary.STRUCTURES.values():
         assert from_dicom_cielab(dicom_cielab(structure.color_rgb)) == structure.color_rgb
 

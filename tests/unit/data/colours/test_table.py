@@ -1,4 +1,4 @@
-"""One colour table: neighbours, sides and findings are told apart by every eye, on the grey of a scan."""
+"""The colour table: neighbours, sides and findings differ also for colour-blind viewers, on the grey of a scan."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def colors(keys):
 
 
 def nearest(pairs):
-    """The nearest two colours of these pairs, for the eyes that tell them apart worst."""
+    """Return the smallest colour distance of these pairs, for the kind of colour vision that separates them worst."""
     pairs = sorted(map(sorted, pairs))
     found = apart(colors(pair[0] for pair in pairs), colors(pair[1] for pair in pairs))
     least = np.min(list(found.values()), axis=0)
@@ -61,7 +61,7 @@ def test_the_distance_is_ciede2000(first, second, published):
     assert deltaE_ciede2000(np.array(first), np.array(second)) == pytest.approx(published, abs=1e-4)
 
 
-def test_simulated_eyes_confuse_what_they_do_confuse():
+def test_simulated_colour_blindness_confuses_the_known_pairs():
     red_green = apart(np.array([[230, 0, 0]]), np.array([[118, 112, 0]]))
     assert red_green["normal"][0] > 40
     assert red_green["deuteranope"][0] < 10
@@ -78,19 +78,19 @@ def test_no_two_structures_share_a_colour():
     assert normal.min() > 1
 
 
-def test_main_organs_are_told_apart_also_where_they_do_not_touch():
+def test_main_organs_differ_in_colour_also_if_they_do_not_touch():
     pairs = set(map(frozenset, combinations(MAIN_ORGANS, 2)))
     found = apart(colors(min(pair) for pair in pairs), colors(max(pair) for pair in pairs))["normal"]
     assert found.min() > 5
 
 
-def test_left_is_never_taken_for_right():
+def test_left_and_right_differ_in_colour():
     assert len(side_pairs()) > 45
     distance, pair, eyes = nearest(side_pairs())
     assert distance > SEEN_AT_A_GLANCE, (pair, eyes)
 
 
-def test_what_touches_by_anatomy_is_far_apart():
+def test_structures_that_touch_by_anatomy_differ_in_colour():
     pairs = anatomical_pairs()
     assert {frozenset(("liver", "kidney_right")), frozenset(("heart_atrium_left", "heart_ventricle_left"))} <= pairs
     assert {frozenset(("vertebrae_L1", "vertebrae_L2")), frozenset(("liver_tumor", "liver"))} <= pairs
@@ -99,14 +99,14 @@ def test_what_touches_by_anatomy_is_far_apart():
 
 
 @pytest.mark.parametrize("region", ["abdomen", "chest", "head and neck"])
-def test_what_touches_in_a_phantom_is_far_apart(region):
+def test_structures_that_touch_in_a_phantom_differ_in_colour(region):
     config = PhantomConfig(shape_ijk=(96, 80, 60), spacing_mm=(4.0, 4.0, 6.0), region=region, num_lesions=4)
     phantom = generate(1, config)
     distance, pair, eyes = nearest(touching_pairs(phantom.label_map, phantom.labels))
     assert distance > SEEN_AT_A_GLANCE, (pair, eyes)
 
 
-def test_what_touches_in_a_real_abdomen_is_far_apart(shared_data):
+def test_structures_that_touch_in_a_real_abdomen_differ_in_colour(shared_data):
     folder = shared_data / "ct" / "TS_abdo"
     names = json.loads((folder / "meta.json").read_text(encoding="utf-8"))["labels"]
     keys = {int(value): vocabulary.find(name).key for value, name in names.items()}
@@ -117,8 +117,8 @@ def test_what_touches_in_a_real_abdomen_is_far_apart(shared_data):
 
 
 @pytest.mark.parametrize("eyes", EYES)
-def test_every_colour_is_light_and_no_grey(eyes):
-    """The background is a grey scan, often dark: the hip bone was nearly black (L* 30)."""
+def test_every_colour_is_light_and_not_grey(eyes):
+    """The background is a grey scan and often dark; an earlier colour of the hip bone was nearly black (L* 30)."""
     shown = colors(STRUCTURES)
     assert seen_by(shown)["normal"][:, 0].min() > 50
     assert seen_by(shown)[eyes][:, 0].min() > 40

@@ -1,4 +1,4 @@
-"""Which structures a real scan certainly does not show."""
+"""The structures that a real scan certainly does not show."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SLICE_MM = 10.0
 
 
 def absent_of(heights, slices=60, flipped=False):
-    """What a scan certainly lacks in which structures fill slices, counted from the feet."""
+    """Return the structures that a scan certainly lacks; ``structures`` fill slices that are counted from the feet."""
     affine = np.diag([5.0, 5.0, -SLICE_MM if flipped else SLICE_MM, 1.0])
     truth = {}
     for key, (low, high) in heights.items():

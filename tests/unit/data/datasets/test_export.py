@@ -1,4 +1,4 @@
-"""The export of submitted labels: joined by name, accepted by other tools' readers, honest about what it leaves out."""
+"""The export of submitted labels: joined by name, accepted by other tools, with a sentence for each label left out."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_the_card_follows_nnunets_conventions(studies, tmp_path):
     assert not list(folder.parent.glob(".*"))
 
 
-def test_names_that_nobody_knows_become_classes_with_a_sentence(studies, tmp_path):
+def test_unknown_names_become_classes_with_a_sentence(studies, tmp_path):
     studies.add("alpha", {1: "Large Hepatic Thing", 2: "liver"})
     exported = export_nnunet(studies.folder, tmp_path / "raw")
     assert exported.labels == {"background": 0, "liver": 1, "large_hepatic_thing": 2}
@@ -137,7 +137,7 @@ def test_a_structure_inside_another_gets_a_sentence(studies, tmp_path):
     assert any("'kidneys' holds kidney_left" in sentence for sentence in sentences)
 
 
-def test_what_cannot_be_exported_truthfully_is_left_out_with_a_sentence(studies, tmp_path):
+def test_labels_that_cannot_be_exported_are_left_out_with_a_sentence(studies, tmp_path):
     studies.add("good", {1: "liver"})
     moved = AFFINE.copy()
     moved[0, 3] += 5
@@ -205,8 +205,8 @@ def test_labels_are_found_with_their_names_without_their_index(studies, tmp_path
     assert (found.image_id, found.read()[1].names) == ("alpha", {1: "spleen"})
 
 
-def test_names_are_those_of_the_file_that_is_there(studies, tmp_path):
-    """A server that was killed after it stored a label, and before it wrote the index."""
+def test_names_in_the_label_file_win_over_an_older_index(studies, tmp_path):
+    """The server was killed after it had stored a label and before it wrote the index."""
     studies.add("alpha", None)
     folder = StudiesFolder(studies.folder, list_scans)
     index = studies.folder / "datastore_v2.json"

@@ -186,7 +186,7 @@ EXPECTED: dict[str, tuple[Callable[[Path], None], str, list[tuple[Any, ...]]]] =
 
 
 @pytest.mark.parametrize("layout", EXPECTED)
-def test_each_layout_is_told_and_listed(layout: str, tmp_path: Path) -> None:
+def test_each_layout_is_recognised_and_listed(layout: str, tmp_path: Path) -> None:
     make, name, expected = EXPECTED[layout]
     make(tmp_path)
     found, records = scan_folder(tmp_path)
@@ -222,7 +222,7 @@ def test_a_data_set_may_move_with_its_manifest(tmp_path: Path) -> None:
     assert all(record.image.exists() for record in records)
 
 
-def test_what_the_scan_says_of_itself_is_kept(tmp_path: Path) -> None:
+def test_facts_beside_the_scan_are_kept(tmp_path: Path) -> None:
     project(tmp_path)
     lung = scan_folder(tmp_path)[1][0]
     assert (lung.licence, lung.source) == ("MIT", "somewhere")
@@ -253,7 +253,9 @@ def test_our_own_export_is_read_back(tmp_path: Path) -> None:
         (lambda root: write_json(root / "dataset.json", {"training": [], "labels": {}}), "holds no scan"),
     ],
 )
-def test_what_cannot_be_listed_is_said(make: Callable[[Path], None], message: str, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_listed_gives_the_reason(
+    make: Callable[[Path], None], message: str, tmp_path: Path
+) -> None:
     make(tmp_path)
     with pytest.raises(DatasetError, match=message):
         scan_folder(tmp_path)
@@ -273,19 +275,19 @@ def test_a_damaged_line_is_named(line: str, tmp_path: Path) -> None:
         read_manifest(tmp_path / "m.jsonl")
 
 
-def test_a_missing_manifest_is_said(tmp_path: Path) -> None:
+def test_a_missing_manifest_is_refused_with_its_name(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="medvlsam2 manifest"):
         read_manifest(tmp_path / "none.jsonl")
 
 
 class TestScansToTrainOn:
-    def test_only_labelled_ones_of_the_split(self, tmp_path: Path) -> None:
+    def test_only_labelled_scans_of_the_split_are_used(self, tmp_path: Path) -> None:
         project(tmp_path)
         assert [r.case_id for r in labelled_scans(tmp_path)] == ["4DLung_113", "TS_abdo", "TS_abdo_sm"]
         with pytest.raises(DatasetError, match="none of them with labels"):
             labelled_scans(tmp_path, "val")
 
-    def test_a_manifest_will_do(self, tmp_path: Path) -> None:
+    def test_a_manifest_is_accepted_in_place_of_a_folder(self, tmp_path: Path) -> None:
         decathlon(tmp_path / "task")
         write_manifest(tmp_path / "m.jsonl", scan_folder(tmp_path / "task")[1])
         assert [r.case_id for r in labelled_scans(tmp_path / "m.jsonl")] == ["spleen_1", "spleen_2"]

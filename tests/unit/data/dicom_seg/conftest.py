@@ -20,7 +20,7 @@ SLICER_NAMES = {1: "spleen", 2: "right kidney", 3: "left kidney", 4: "gallbladde
 
 @dataclass(frozen=True)
 class Labelled:
-    """A series, and its label map as our reader's grid has it."""
+    """A series, and its label map on the grid of this package's reader."""
 
     folder: Path
     label: LabelMap
@@ -32,7 +32,7 @@ class Labelled:
 
 
 def label_values() -> np.ndarray:
-    """Values 3, 5 and 7 in places that no flip or turn maps onto themselves."""
+    """Return the values 3, 5 and 7 at places that no flip and no rotation maps onto themselves."""
     values = np.zeros(SHAPE_IJK, np.uint16)
     values[1:5, 2:8, 1:4] = 5
     values[8:12, 1:4, 2:7] = 3

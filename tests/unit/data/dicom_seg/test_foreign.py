@@ -1,4 +1,4 @@
-"""SEGs of other programs: read where they lie, or refused with the reason; never guessed."""
+"""SEGs of other programs are read at their own position, or refused with the reason; nothing is guessed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def headers_along_the_stack(scan):
 
 
 def with_highdicom(scan, pixels, segmentation_type="BINARY", **options):
-    """A SEG as highdicom writes it; ``pixels`` are (slice, row, column) or (slice, row, column, segment)."""
+    """Return a SEG that highdicom wrote; ``pixels`` are (slice, row, column) or (slice, row, column, segment)."""
     sources = headers_along_the_stack(scan)
     for source in sources:
         for keyword in ("PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate", "StudyTime"):
@@ -105,7 +105,7 @@ def code(value, meaning):
 
 
 def test_frames_in_any_order_and_of_any_part(oblique):
-    """Turned frames, cropped to the organ, shuffled: each lies where its own position says."""
+    """The frames are rotated, cropped to the organ and shuffled; each frame lies at its own position."""
     seg = write_seg(oblique.folder, oblique.label)
     frames = [unpacked(seg, number) for number in range(seg.NumberOfFrames)]
     order = np.random.default_rng(1).permutation(len(frames))

@@ -1,4 +1,4 @@
-"""Viewers show nothing of a segment's name but its label of 64 characters: two names never become one label."""
+"""Viewers show only a segment's label of 64 characters, so two different names never get the same label."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written is what is read: voxels, names, codes and origins, by us, by highdicom and by dcmqi."""
+"""A written SEG is read back with the same voxels, names, codes and origins by this package, highdicom and dcmqi."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PAINTED = {3: "left kidney", 5: "liver", 7: "my lesion"}
 
 
 def stored(seg):
-    """The data set after a way through a Part 10 file."""
+    """Return the data set after it was written to a Part 10 file and read again."""
     file = io.BytesIO()
     pydicom.dcmwrite(file, seg, write_like_original=False)
     file.seek(0)
@@ -38,7 +38,7 @@ def voxels_by_name(label):
 
 
 def test_every_voxel_keeps_its_name(any_scan):
-    """Six names were sent and three painted: the host called the liver a left kidney here."""
+    """Six names are sent and three are painted; MONAI Label's own export calls the liver a left kidney here."""
     seg = stored(write_seg(any_scan.folder, any_scan.label, origins=ORIGINS, annotator="Ann"))
     back = read_seg(seg, any_scan.shape_ijk, any_scan.label.affine)
     painted = LabelMap(any_scan.label.values, any_scan.label.affine, PAINTED)
@@ -54,7 +54,7 @@ def test_every_voxel_keeps_its_name(any_scan):
     assert back.segments[1].color_rgb == vocabulary.find("liver").color_rgb
 
 
-def test_highdicom_reads_the_same(any_scan):
+def test_highdicom_reads_the_same_voxels(any_scan):
     path = any_scan.folder.parent / "seg.dcm"
     pydicom.dcmwrite(path, write_seg(any_scan.folder, any_scan.label, origins=ORIGINS), write_like_original=False)
     seg = highdicom.seg.segread(path)
@@ -79,7 +79,7 @@ def place(scan, header):
 
 
 @pytest.mark.parametrize("name", ["axial", "oblique"])
-def test_dcmqi_reads_the_same(name, request, tmp_path):
+def test_dcmqi_reads_the_same_voxels(name, request, tmp_path):
     scan = request.getfixturevalue(name)
     pydicom.dcmwrite(tmp_path / "seg.dcm", write_seg(scan.folder, scan.label), write_like_original=False)
     images, attributes = read_with_dcmqi(tmp_path / "seg.dcm", tmp_path / "out")

@@ -1,4 +1,4 @@
-"""What is said of each segment, and what is refused because it could not be said truly."""
+"""The description of each segment in a SEG, and the labels that are refused because they cannot be described."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_name_gets_its_code_and_an_unknown_one_a_code_that_claims_nothing(
 
 
 def test_every_structure_of_the_vocabulary_can_be_written(axial):
-    """All of them in one SEG, one voxel each: no code, name or colour breaks its format."""
+    """All structures go into one SEG with one voxel each; no code, name or colour breaks its DICOM format."""
     names = dict(enumerate(vocabulary.names(), start=1))
     values = np.zeros(axial.shape_ijk, np.uint16)
     values.ravel()[: len(names)] = list(names)
@@ -73,7 +73,7 @@ def test_every_structure_of_the_vocabulary_can_be_written(axial):
     assert [one.color_rgb for one in back.segments] == [one.color_rgb for one in vocabulary.STRUCTURES.values()]
 
 
-def test_origins_are_told_and_nothing_is_claimed_for_a_drawing(axial):
+def test_origins_are_written_and_a_drawing_names_no_model(axial):
     _, item = one_segment(axial, "liver", origins={40: Origin("SEMIAUTOMATIC", "medvlsam2-nano", "v0007")})
     assert (item.SegmentAlgorithmType, item.SegmentAlgorithmName) == ("SEMIAUTOMATIC", "medvlsam2-nano")
     (algorithm,) = item.SegmentationAlgorithmIdentificationSequence
@@ -84,7 +84,7 @@ def test_origins_are_told_and_nothing_is_claimed_for_a_drawing(axial):
 
 
 @pytest.mark.parametrize("origin", [("AUTOMATIC",), ("SEMIAUTOMATIC", "nano"), ("AUTOMATIC", "", "v1")])
-def test_an_origin_that_says_too_little_is_refused(origin):
+def test_an_origin_without_a_model_or_version_is_refused(origin):
     with pytest.raises(DatasetError):
         Origin(*origin)
 
@@ -111,7 +111,7 @@ def test_any_text_fits_into_a_label_and_comes_back(axial, name):
     assert read_seg(seg, axial.shape_ijk, axial.label.affine).segments[0].name == plain
 
 
-def test_two_segments_of_one_name_stay_two_of_two_colours(axial):
+def test_two_segments_with_the_same_name_stay_apart_and_differ_in_colour(axial):
     names = {3: "liver", 5: "liver", 7: "my lesion"}
     seg = stored(write_seg(axial.folder, LabelMap(axial.label.values, axial.label.affine, names)))
     colors = [tuple(item.RecommendedDisplayCIELabValue) for item in seg.SegmentSequence]
@@ -120,14 +120,14 @@ def test_two_segments_of_one_name_stay_two_of_two_colours(axial):
 
 
 def test_a_value_without_a_name_and_an_empty_label_are_refused(axial):
-    with pytest.raises(DatasetError, match=r"\[3, 5, 7\], and \[5, 7\] have no name"):
+    with pytest.raises(DatasetError, match=r"\[3, 5, 7\], but \[5, 7\] have no name"):
         write_seg(axial.folder, LabelMap(axial.label.values, axial.label.affine, {3: "liver", 5: "  "}))
     empty = np.zeros(axial.shape_ijk, np.uint16)
     with pytest.raises(DatasetError, match="no voxels"):
         write_seg(axial.folder, LabelMap(empty, axial.label.affine, {1: "liver"}))
 
 
-def test_series_say_tag_and_annotator(axial):
+def test_the_series_description_names_tag_and_annotator(axial):
     seg = stored(write_seg(axial.folder, axial.label, tag="final", annotator="ann"))
     assert (seg.SeriesDescription, seg.ContentLabel, seg.ContentCreatorName) == ("final by ann", "FINAL", "ann")
     assert (seg.Modality, seg.InstanceNumber, seg.SeriesNumber) == ("SEG", 1, 300)
@@ -136,7 +136,7 @@ def test_series_say_tag_and_annotator(axial):
 
 
 def test_a_revision_names_its_predecessor_and_is_a_series_of_its_own(axial):
-    """OHIF of the host's wheel shows the first instance of a SEG series: within one, a revision would stay unseen."""
+    """OHIF in MONAI Label's wheel shows the first instance of a SEG series, so a revision needs a series of its own."""
     first = stored(write_seg(axial.folder, axial.label, annotator="ann"))
     second = stored(write_seg(axial.folder, axial.label, annotator="ann", replaces=first))
     third = stored(write_seg(axial.folder, axial.label, annotator="b" * 80, replaces=second))

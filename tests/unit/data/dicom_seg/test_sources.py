@@ -1,4 +1,4 @@
-"""Every scan that can be read can be labelled: enhanced, compressed, poor in tags, in any character set."""
+"""Every scan that can be read can be labelled: enhanced, compressed, with few tags, in any character set."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_compressed_slices_need_no_decoder(axial, tmp_path):
     assert_same_label(stored(write_seg(axial.folder, axial.label)), axial)
 
 
-def test_a_series_poor_in_tags_is_enough(axial):
+def test_a_series_with_few_tags_is_enough(axial):
     """The usual converter aborts on such series (MONAILabel issue 1854)."""
     kept = {
         "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Rows", "Columns", "PixelSpacing",
@@ -166,8 +166,8 @@ def test_the_patient_keeps_a_name_in_any_script(axial, charset, name):
     assert seg.SpecificCharacterSet == "ISO_IR 192"
 
 
-def test_values_that_break_their_format_are_taken_over_without_a_word(axial):
-    """A warning of pydicom's would show them, and they are the patient's."""
+def test_values_that_break_their_format_are_copied_without_a_warning(axial):
+    """A warning of pydicom would show these values, which belong to the patient."""
     for path in axial.folder.iterdir():
         content = pydicom.dcmread(path)
         with warnings.catch_warnings():
@@ -182,7 +182,7 @@ def test_values_that_break_their_format_are_taken_over_without_a_word(axial):
     assert b"1.4.1956" in file.getvalue()
 
 
-def test_other_series_and_other_files_beside_the_scan_are_passed_over(axial, write_series, small_hu):
+def test_other_series_and_other_files_beside_the_scan_are_ignored(axial, write_series, small_hu):
     write_series(axial.folder / "phase", hu=small_hu, first_lps=(-10.0, -20.0, 31.0))
     write_series(axial.folder, hu=np.zeros((13, 11, 1), np.int16), first_lps=(-10.0, -20.0, 32.5))
     (axial.folder / "README.txt").write_text("Not DICOM.", encoding="utf-8")

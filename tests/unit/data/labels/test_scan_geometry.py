@@ -32,14 +32,14 @@ def by_itk(path: Path, hu: np.ndarray, affine: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.nii.gz", "a.nii", "a.nrrd", "a.nhdr", "a.mha", "a.mhd"])
-def test_of_a_file(tmp_path, small_hu, oblique_affine, name):
+def test_the_grid_of_a_file_is_that_of_its_reader(tmp_path, small_hu, oblique_affine, name):
     (nifti if ".nii" in name else by_itk)(tmp_path / name, small_hu, oblique_affine)
     require_same(tmp_path / name)
     require_same(tmp_path)
 
 
 @pytest.mark.parametrize("drift_mm", [0.0, 0.6])
-def test_of_a_series(tmp_path, write_series, drift_mm):
+def test_the_grid_of_a_series_is_that_of_its_reader(tmp_path, write_series, drift_mm):
     files = write_series(tmp_path / "series", step_lps=(0.0, drift_mm, 2.5))
     require_same(tmp_path / "series")
     require_same(files[0])

@@ -1,4 +1,4 @@
-"""What a submitted label means, or the one sentence why it cannot be used; the export and fine-tuning say the same."""
+"""The meaning of a submitted label, or the sentence why it cannot be used; export and fine-tuning agree."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_good_label(scan, tmp_path):
 
 
 def test_a_label_of_a_dicom_series(tmp_path, write_series, small_hu):
-    """Tilted: saved by SimpleITK on the upright series as it shows it, and by our own writer."""
+    """The gantry is tilted; SimpleITK saves the label on the upright series that it shows, our writer on the slices."""
     files = write_series(tmp_path / "series", step_lps=(0.0, 0.6, 2.5))
     values = (small_hu > 0).astype(np.uint8)
     label = sitk.GetImageFromArray(np.ascontiguousarray(values.T))
@@ -82,8 +82,8 @@ def test_the_33_names_of_slicer_with_three_filled(scan, tmp_path):
 
 
 @pytest.mark.parametrize("skipped", [1, 2, 3])
-def test_slicer_counts_the_segments_that_it_leaves_out(scan, tmp_path, skipped):
-    """Its background and scribbles come first and are not in the file: the numbers are too high, the places right."""
+def test_numbers_of_slicer_that_count_unsaved_segments_are_understood(scan, tmp_path, skipped):
+    """Slicer's background and scribbles come first and are not in the file: numbers too high, order right."""
     values = np.zeros(SHAPE, np.uint8)
     values[1], values[4] = 1, 2
     info = [{"name": name, "idx": place + skipped} for place, name in ((1, "spleen"), (2, "liver"))]
@@ -91,7 +91,7 @@ def test_slicer_counts_the_segments_that_it_leaves_out(scan, tmp_path, skipped):
     assert dict(checked.names) == {1: "spleen", 2: "liver"}
 
 
-def test_a_file_of_slicer_is_right_about_its_own_values(scan, tmp_path):
+def test_names_in_a_file_of_slicer_win_over_the_client_s_numbers(scan, tmp_path):
     """After a segment was deleted its values have a gap, while its client numbers the segments from 1."""
     values = np.zeros(SHAPE, np.uint8)
     values[1], values[4] = 2, 3
@@ -175,7 +175,7 @@ def test_another_grid_is_refused_with_figures(scan, tmp_path):
         check_submission(saved(tmp_path, "moved.nii.gz", mask(), moved), NAMES, scan, "a")
 
 
-def test_nothing_painted_is_refused(scan, tmp_path):
+def test_an_empty_label_is_refused(scan, tmp_path):
     with pytest.raises(DatasetError, match=r"is empty\. Paint something"):
         check_submission(saved(tmp_path, "l.nii.gz", mask() * 0), NAMES, scan, "a")
 
@@ -187,7 +187,7 @@ def test_a_value_without_a_name_is_refused(scan, tmp_path, info):
 
 
 def test_names_of_the_file_and_other_names_of_the_client_are_refused(scan, tmp_path):
-    """A mask of ours that was repainted and renamed: its header still has the old name."""
+    """A mask of this server was repainted and renamed; its header still has the old name."""
     write_label_map(tmp_path / "l.nrrd", mask(), AFFINE, {1: "liver", 2: "left kidney"})
     renamed = [{"name": "spleen", "idx": 1}, NAMES[1]]
     with pytest.raises(DatasetError, match="its file names them in one way and its label_info in another"):
@@ -203,7 +203,7 @@ def test_a_value_that_two_segments_of_a_file_claim_has_no_name(scan, tmp_path):
         check_submission(tmp_path / "s.seg.nrrd", [], scan, "a")
 
 
-def test_what_the_annotator_should_know(scan, tmp_path):
+def test_warnings_for_the_annotator(scan, tmp_path):
     label = saved(tmp_path, "l.nii.gz", mask())
     unknown = check_submission(label, [NAMES[0], {"name": "odd one", "idx": 2}], scan, "a")
     assert dict(unknown.names) == {1: "liver", 2: "odd one"}
@@ -212,7 +212,7 @@ def test_what_the_annotator_should_know(scan, tmp_path):
     assert "'kidneys' and its part 'left kidney' are both segments" in whole.warnings[0]
 
 
-def test_one_structure_under_two_values_is_told(scan, tmp_path):
+def test_one_structure_under_two_values_gives_a_warning(scan, tmp_path):
     path = saved(tmp_path, "l.nii.gz", mask())
     for one, other in (("liver", "liver"), ("liver", "Hepar"), ("Left Kidney", "kidney_left"), ("my mass", "My  Mass")):
         info = [{"name": one, "idx": 1}, {"name": other, "idx": 2}]
@@ -228,7 +228,7 @@ def test_one_structure_under_two_values_is_told(scan, tmp_path):
     ids=["2 scaled", "9 scaled", "117 scaled", "2 saved again", "9 saved again"],
 )
 def test_values_that_nibabel_scaled_are_rounded(scan, tmp_path, top, scaled):
-    """0.9961 for 1: floats stored in 8 bits with a factor, and perhaps saved again as floats."""
+    """Floats were stored in 8 bits with a factor, and perhaps saved again as floats: 0.9961 stands for 1."""
     values = np.random.default_rng(1).permutation(np.resize(np.arange(top + 1), np.prod(SHAPE))).reshape(SHAPE)
     image = nib.Nifti1Image(values.astype(float), AFFINE)
     image.header.set_data_dtype(np.uint8)
@@ -257,8 +257,8 @@ def test_a_probability_in_8_bits_is_no_label_map(scan, tmp_path):
 
 
 @pytest.mark.parametrize("mirrored", [True, False])
-def test_two_transforms_that_mirror_each_other_leave_no_guess(tmp_path, mirrored):
-    """Left and right would be a guess, unless the label's header has both transforms as well."""
+def test_a_scan_with_mirrored_transforms_needs_a_label_with_both_transforms(tmp_path, mirrored):
+    """Left and right would be a guess, unless the label's header has both transforms too."""
     other = AFFINE @ np.diag([-1.0, 1, 1, 1])
     other[:3, 3] = (AFFINE @ [SHAPE[0] - 1, 0, 0, 1])[:3]
     image = nib.Nifti1Image(np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE), AFFINE)
@@ -281,7 +281,7 @@ def test_two_transforms_that_mirror_each_other_leave_no_guess(tmp_path, mirrored
         np.testing.assert_array_equal(checked.values, mask())
 
 
-def test_an_unreadable_scan_is_told(tmp_path, scan):
+def test_an_unreadable_scan_is_refused_with_the_reason(tmp_path, scan):
     label = saved(tmp_path, "l.nii.gz", mask())
     with pytest.raises(UnreadableVolume, match=r"'gone\.nii\.gz'"):
         check_submission(label, NAMES, tmp_path / "gone.nii.gz", "a")
@@ -360,7 +360,7 @@ def test_names_of_people_are_in_no_message(scan, tmp_path):
         assert "Mustermann" not in str(caught.value)
 
 
-def test_the_export_says_where_a_whole_and_its_part_are_both_segments(tmp_path):
+def test_the_export_warns_if_a_whole_and_its_part_are_both_segments(tmp_path):
     studies = tmp_path / "studies"
     (studies / "labels" / "final").mkdir(parents=True)
     saved(studies, "a.nii.gz", np.random.default_rng(0).integers(-900, 300, SHAPE).astype(np.int16))
@@ -373,7 +373,7 @@ def test_the_export_says_where_a_whole_and_its_part_are_both_segments(tmp_path):
 
 
 def test_a_whole_has_the_voxels_of_its_parts(tmp_path):
-    """Truth for evaluation and training: the kidneys are not what the left kidney leaves over."""
+    """For evaluation and training "kidneys" has the voxels of both kidneys, not only those outside the left kidney."""
     found = wholes.masks(mask(), {1: "kidneys", 2: "kidney_left"})
     np.testing.assert_array_equal(found["kidneys"], mask() > 0)
     np.testing.assert_array_equal(found["kidney_left"], mask() == 2)

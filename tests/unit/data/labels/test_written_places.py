@@ -1,4 +1,4 @@
-"""Whatever is written lies on its scan where ITK (3D Slicer, ITK-SNAP, SimpleITK) shows the scan."""
+"""Every written file lies on its scan where ITK (3D Slicer, ITK-SNAP, SimpleITK) shows the scan."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EXACT_MM = 1e-3
 
 
 def elsewhere(moved_mm: tuple[float, float, float] = (30, -20, 40), turned: float = 0.0) -> np.ndarray:
-    """The usual affine at another place, turned about z by an angle."""
+    """Return the usual affine at another place, rotated about z by an angle."""
     turn = np.eye(4)
     turn[:2, :2] = [[np.cos(turned), -np.sin(turned)], [np.sin(turned), np.cos(turned)]]
     affine = turn @ AFFINE
@@ -35,7 +35,7 @@ def elsewhere(moved_mm: tuple[float, float, float] = (30, -20, 40), turned: floa
 
 
 def sheared(drift: float) -> np.ndarray:
-    """Every slice lies this many mm farther to the right."""
+    """Return an affine in which every slice lies this many mm farther to the right than the slice before."""
     affine = AFFINE.copy()
     affine[0, 2] = drift
     return affine
@@ -68,7 +68,7 @@ def nifti_scan(
 
 
 def corners(image: Path | sitk.Image) -> np.ndarray:
-    """Where ITK places the corner voxels, LPS mm."""
+    """Return the positions of the corner voxels in ITK, in LPS mm."""
     image = sitk.ReadImage(str(image)) if isinstance(image, Path) else image
     last = np.array(image.GetSize()) - 1
     ends = [[float(x) for x in np.array(end) * last] for end in np.ndindex(2, 2, 2)]
@@ -80,7 +80,7 @@ def gap_mm(one: Path | sitk.Image, other: Path | sitk.Image) -> float:
 
 
 def write_all(folder: Path, volume: CTVolume) -> list[Path]:
-    """Every kind of file that the product writes on a scan's grid."""
+    """Write every kind of file that the product writes on a scan's grid."""
     mask = np.zeros(volume.shape_ijk, np.uint8)
     mask[2:5, 3:6, 1:4] = 1
     for name in MASKS:
@@ -139,7 +139,7 @@ def test_a_nifti_keeps_transforms_codes_sizes_and_unit_of_its_scan(tmp_path, kin
 
 
 def raw_header(path: Path) -> Any:
-    """As stored: nibabel's loader mends what it finds odd."""
+    """Return the header as it is stored; nibabel's loader would correct it."""
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         return type(nib.load(path).header).from_fileobj(file, check=False)
 
@@ -167,14 +167,14 @@ def true_corners(volume: CTVolume) -> np.ndarray:
 
 @pytest.mark.parametrize("drift_mm", [0.0, 0.001, 0.02, 0.6])
 def test_masks_and_exports_of_a_dicom_series_lie_on_it_in_itk(tmp_path, write_series, drift_mm):
-    """The last is a gantry tilted by 13 degrees: SimpleITK shows the series upright, and the masks too."""
+    """The last case is a gantry tilted by 13 degrees: SimpleITK shows the series and the masks upright."""
     files = write_series(tmp_path / "series", step_lps=(0.0, drift_mm, 2.5))
     series = sitk.ReadImage(list(map(str, files)))
     for path in write_all(tmp_path, read_volume(tmp_path / "series")):
         assert gap_mm(series, path) < EXACT_MM, path.name
 
 
-def test_an_oblique_dicom_series_too(tmp_path, write_series):
+def test_masks_and_exports_of_an_oblique_dicom_series_lie_on_it_in_itk(tmp_path, write_series):
     row, column = np.array([0.8, 0.6, 0.0]), np.array([0.0, 0.0, -1.0])
     step = 2.5 * np.cross(row, column) + 0.3 * column
     files = write_series(tmp_path / "series", orientation=(*row, *column), step_lps=tuple(step))
@@ -185,8 +185,8 @@ def test_an_oblique_dicom_series_too(tmp_path, write_series):
 
 @pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
 @pytest.mark.parametrize(("drift", "names"), [(0.0, (*MASKS, "export.nii.gz")), (1.5, ("mask.nrrd", "mask.seg.nrrd"))])
-def test_a_scan_in_a_format_with_one_transform(tmp_path, suffix, drift, names):
-    """Such a format keeps a shear, and ITK shows it; a NIfTI of it cannot, but opens."""
+def test_masks_of_a_scan_in_a_format_with_one_transform_lie_on_it_in_itk(tmp_path, suffix, drift, names):
+    """Such a format can hold a shear, which ITK shows; a NIfTI of the scan loses the shear in ITK, but opens."""
     image = sitk.GetImageFromArray(np.random.default_rng(0).integers(-900, 300, SHAPE[::-1]).astype(np.int16))
     lps = np.diag([-1, -1, 1, 1]) @ sheared(drift)
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
@@ -200,8 +200,8 @@ def test_a_scan_in_a_format_with_one_transform(tmp_path, suffix, drift, names):
         assert gap < EXACT_MM if path.name in names else gap < drift * SHAPE[2]
 
 
-def test_an_affine_that_was_computed_or_is_of_another_shape_carries_nothing_over(tmp_path):
-    """A copied header on voxels in another order would be a lie."""
+def test_a_computed_affine_or_one_of_another_shape_carries_no_header_fields(tmp_path):
+    """A copied header would be wrong for voxels in another order."""
     volume = read_volume(nifti_scan(tmp_path / "scan.nii.gz", codes=(2, 1), qform=elsewhere()))
     moved = volume.affine.copy()
     moved[:3, 3] += 7
@@ -221,7 +221,7 @@ def test_a_volume_keeps_its_place_on_its_way_to_another_process(tmp_path):
     assert gap_mm(scan, tmp_path / "mask.nrrd") < EXACT_MM
 
 
-def test_the_place_of_a_scan_cannot_be_changed_under_its_feet(tmp_path):
+def test_the_affine_of_a_scan_is_read_only(tmp_path):
     volume = read_volume(nifti_scan(tmp_path / "scan.nii.gz"))
     with pytest.raises(ValueError, match="read-only"):
         volume.affine[0, 3] = 7
@@ -229,7 +229,7 @@ def test_the_place_of_a_scan_cannot_be_changed_under_its_feet(tmp_path):
 
 @pytest.mark.parametrize("unit", ["um", "cm", "mm"])
 def test_a_nrrd_in_another_unit_which_itk_passes_over(tmp_path, unit):
-    """ITK shows the scan as if it were in mm: so it shows our mask, and a label that it saves is read."""
+    """ITK shows the scan as if its unit were mm. Our mask lies on the shown scan, and a label from ITK is read."""
     header = {
         "space": "left-posterior-superior",
         "space directions": np.diag([0.7, 0.8, 2.0]),
@@ -262,8 +262,8 @@ HOSTILE: dict[str, dict[str, float]] = {
 
 @pytest.mark.parametrize("kind", HOSTILE)
 @pytest.mark.parametrize("codes", [(1, 0), (2, 1)])
-def test_a_second_transform_that_is_none_does_no_harm(tmp_path, kind, codes):
-    """ITK's own reader computes for ever on some of these, so it is never asked; the sform places the scan."""
+def test_an_invalid_second_transform_is_ignored(tmp_path, kind, codes):
+    """ITK's reader never returns for some of these headers, so it is not used; the sform places the scan."""
     scan = nifti_scan(tmp_path / "scan.nii.gz", codes=codes)
     header = nib.Nifti1Header(gzip.decompress(scan.read_bytes())[:348], check=False)
     for name, number in HOSTILE[kind].items():
@@ -281,7 +281,7 @@ def test_a_second_transform_that_is_none_does_no_harm(tmp_path, kind, codes):
 
 
 @pytest.mark.parametrize("kind", NIFTI_HEADERS | NOT_FOR_ITK)
-def test_a_mask_of_ours_comes_back_as_a_label(tmp_path, kind):
+def test_a_mask_of_this_server_is_accepted_as_a_label(tmp_path, kind):
     scan = nifti_scan(tmp_path / "scan.nii.gz", **(NIFTI_HEADERS | NOT_FOR_ITK)[kind])
     volume = read_volume(scan)
     mask = np.zeros(SHAPE, np.uint8)

@@ -1,4 +1,4 @@
-"""The vocabulary: every name finds its structure, and codes, colours and sides are sound."""
+"""The vocabulary: every name finds its structure; codes, colours and sides are valid."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_no_phrase_belongs_to_two_structures() -> None:
         ("left atrium", "heart_atrium_left"),
     ],
 )
-def test_ways_in_which_people_write_names(text: str, key: str) -> None:
+def test_names_in_the_notations_of_people_are_found(text: str, key: str) -> None:
     assert find(text).key == key
 
 
@@ -171,11 +171,11 @@ def test_ways_in_which_people_write_names(text: str, key: str) -> None:
         "?",
     ],
 )
-def test_what_is_no_name_is_unknown(text: str) -> None:
+def test_a_text_that_is_no_name_is_unknown(text: str) -> None:
     assert lookup(text) is None
 
 
-def test_unknown_name_says_the_text_and_the_nearest_names() -> None:
+def test_the_error_for_an_unknown_name_gives_the_text_and_the_nearest_names() -> None:
     with pytest.raises(UnknownStructure, match=r'Unknown structure "left kidny"\..* Did you mean left kidney, '):
         find("left kidny")
     with pytest.raises(UnknownStructure, match='name "" is empty'):
@@ -189,7 +189,7 @@ def test_unknown_name_says_the_text_and_the_nearest_names() -> None:
     ("text", "name"),
     [("livr", "liver"), ("splen", "spleen"), ("gall blader", "gallbladder"), ("left liver", "liver")],
 )
-def test_nearest_names_put_the_likest_first(text: str, name: str) -> None:
+def test_nearest_names_are_sorted_by_similarity(text: str, name: str) -> None:
     assert nearest(text)[0] == name
     assert len(set(nearest(text, 5))) == 5
 

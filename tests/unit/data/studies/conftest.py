@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Three "scans": what they hold does not matter here."""
+    """A folder with three files in place of scans; their content does not matter here."""
     folder = tmp_path / "studies"
     folder.mkdir()
     for name in ("p1", "p2", "p3"):
@@ -21,7 +21,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def opened(root: Path) -> Callable[[], Any]:
-    """Opens the folder as one more server would."""
+    """A function that opens the folder as another server would."""
     from medvlsam2.data.studies.scan_list import FoundScan, ScanList
     from medvlsam2.data.studies.studies_folder import StudiesFolder
 
@@ -38,7 +38,7 @@ def opened(root: Path) -> Callable[[], Any]:
 
 @pytest.fixture
 def label(tmp_path: Path) -> Callable[[str, str], Path]:
-    """Writes a file that is to be submitted."""
+    """A function that writes a file to submit."""
 
     def write(content: str, suffix: str = ".nii.gz") -> Path:
         path = tmp_path / f"label{suffix}"

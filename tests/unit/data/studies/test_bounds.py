@@ -1,4 +1,4 @@
-"""What the server keeps without end is bounded; what annotators did is not."""
+"""The number of stored model results is bounded; the work of annotators is never removed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_results_of_the_model_are_bounded_and_submissions_are_not(opened: Any, l
     ]
 
 
-def test_a_result_that_a_person_named_or_restored_is_none_any_more(opened: Any, label: Any) -> None:
+def test_a_result_that_a_person_named_or_restored_counts_as_a_submission(opened: Any, label: Any) -> None:
     folder = opened()
     folder.put_label("p1", "original", label("named"), ".nii.gz", {OF_MODEL: True})
     folder.update_label_info("p1", "original", {"comment": "by ann"})
@@ -69,7 +69,9 @@ def test_a_label_of_one_image_never_takes_the_file_of_another(opened: Any, label
 
 
 @pytest.mark.parametrize("other", ["P1", unicodedata.normalize("NFD", "Müller"), "MÜLLER", "STRASSE"])
-def test_an_id_that_some_disks_take_for_another_is_refused(opened: Any, root: Path, tmp_path: Path, other: str) -> None:
+def test_an_id_that_is_equal_to_another_on_some_disks_is_refused(
+    opened: Any, root: Path, tmp_path: Path, other: str
+) -> None:
     for name in ("Müller", "straße"):
         (root / f"{name}.nii.gz").write_bytes(b"a scan")
     folder = opened()

@@ -1,4 +1,4 @@
-"""A studies folder whose disk is unmounted while the server runs: nothing is written into what is left in its place."""
+"""A studies folder whose disk is unmounted while the server runs: nothing is written into the empty mount point."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from medvlsam2 import errors
 
 
 @pytest.mark.parametrize("left", ["nothing", "an empty mount point"])
-def test_nothing_is_written_in_its_place(opened: Any, label: Any, root: Path, left: str) -> None:
+def test_nothing_is_written_where_an_unmounted_disk_was(opened: Any, label: Any, root: Path, left: str) -> None:
     folder = opened()
     folder.put_label("p1", "final", label("one"), ".nii.gz", {})
     away = root.with_name("away")

@@ -1,4 +1,4 @@
-"""What a studies folder keeps: every version, through damage of its index, a full disk and a second server."""
+"""A studies folder keeps every version, through a damaged index, a full disk and a second server."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def names_of(folder: Any, image_id: str, tag: str = "final") -> list[str]:
 
 
 def state(root: Path) -> dict[str, bytes]:
-    """Everything that can be seen: names and contents, without the versions."""
+    """Return all visible files with their content, without the versions."""
     files = (path for path in root.rglob("*") if path.is_file() and path.name != ".lock")
     return {
         str(path.relative_to(root)): path.read_bytes()
@@ -65,7 +65,7 @@ class TestVersions:
             ["spleen"],
         )
 
-    def test_an_unknown_version_is_refused_with_those_that_are(self, opened: Any, label: Any) -> None:
+    def test_an_unknown_version_is_refused_with_the_known_versions(self, opened: Any, label: Any) -> None:
         folder = opened()
         folder.put_label("p1", "final", label("one"), ".nii.gz", {})
         with pytest.raises(errors.UnknownLabel, match=r"no version 7\. There are: 1\."):
@@ -206,9 +206,7 @@ class TestDamage:
 
 class TestFullDisk:
     @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO])
-    def test_whatever_step_cannot_write_nothing_is_changed(
-        self, opened: Any, label: Any, root: Path, code: int
-    ) -> None:
+    def test_a_failed_write_at_any_step_changes_nothing(self, opened: Any, label: Any, root: Path, code: int) -> None:
         folder = opened()
         folder.put_label("p1", "final", label("one"), ".nii.gz", named("liver"))
         before = state(root)
@@ -224,7 +222,7 @@ class TestFullDisk:
         assert step > 5
         assert names_of(opened(), "p1") == ["spleen"]
 
-    def test_a_disk_that_became_read_only_is_a_sentence(self, opened: Any, label: Any, root: Path) -> None:
+    def test_a_read_only_disk_is_refused_with_a_sentence(self, opened: Any, label: Any, root: Path) -> None:
         folder = opened()
         folder.put_label("p1", "final", label("one"), ".nii.gz", named("liver"))
         source = label("two")
@@ -245,7 +243,7 @@ class TestFullDisk:
                     change()
             assert state(root) == before
 
-    def test_a_limit_of_the_process(self, opened: Any, label: Any, root: Path) -> None:
+    def test_a_file_size_limit_of_the_process_is_a_sentence(self, opened: Any, label: Any, root: Path) -> None:
         folder = opened()
         folder.put_label("p1", "final", label("one"), ".nii.gz", named("liver"))
         large = label("x" * 300_000)
@@ -261,7 +259,7 @@ class TestFullDisk:
         folder.put_label("p1", "final", large, ".nii.gz", named("spleen"))
         assert names_of(opened(), "p1") == ["spleen"]
 
-    def test_who_only_reads_goes_on(self, opened: Any, root: Path) -> None:
+    def test_readers_go_on_when_the_disk_is_full(self, opened: Any, root: Path) -> None:
         folder = opened()
         stored = (root / INDEX).read_bytes()
         (root / "p9.nii.gz").write_bytes(b"new")
@@ -309,7 +307,7 @@ class FullAfter:
 
 
 class TestTwoServers:
-    def test_neither_loses_what_the_other_wrote(self, opened: Any, label: Any) -> None:
+    def test_two_servers_keep_each_other_s_labels(self, opened: Any, label: Any) -> None:
         one, two = opened(), opened()
         one.put_label("p1", "final", label("one"), ".nii.gz", named("liver"))
         two.put_label("p2", "final", label("two"), ".nii.gz", named("spleen"))
@@ -322,9 +320,7 @@ class TestTwoServers:
             assert (info["PatientID"], info["note"]) == ("3", "seen")
             assert [i for i, item in folder.index().objects.items() if "final" in item.labels] == ["p1", "p2"]
 
-    def test_who_waits_too_long_for_the_lock_gets_a_sentence(
-        self, opened: Any, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_waiting_too_long_for_the_lock_gives_a_sentence(self, opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         from filelock import FileLock
 
         from medvlsam2.data.studies import folder_lock
