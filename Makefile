@@ -10,7 +10,7 @@ PYTEST  ?= -n $(JOBS) --dist loadfile
 VENV    := .venv
 BIN     := $(VENV)/bin
 READY   := $(VENV)/.medvlsam2-ready
-SCRIPTS := $(wildcard benchmarks/*.py)
+SCRIPTS := $(wildcard benchmarks/*.py examples/*.py)
 SOURCES := lib apps tests $(SCRIPTS)
 # The one file over 500 kB outside model/: the first scan that anybody sees is a real one, without internet.
 DEMO_SCAN := apps/medvlsam2/demo/ct_abdomen.nii.gz

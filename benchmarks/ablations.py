@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 from unittest.mock import patch
 
 import numpy as np
@@ -64,6 +65,7 @@ from medvlsam2.training.train import prepare_cases, train, validation_cases
 SEED = 0
 CONVERSATIONS_PER_CASE = 16
 
+ProjectorKind = Literal["mixer", "linear"]
 Found = dict[str, list[Measurement]]
 """Measurements of each variant."""
 
@@ -71,7 +73,8 @@ Found = dict[str, list[Measurement]]
 def projector(options: argparse.Namespace) -> Found:
     """Mixer and linear projector after stages 1 and 2."""
     config = _train_config(options, stages=(1, 2), measured_share=0.0)
-    return _compare(options, {"mixer": config, "linear": config}, ("vqa",), projector_of=lambda name: name)
+    kinds: dict[str, ProjectorKind] = {"mixer": "mixer", "linear": "linear"}
+    return _compare(options, dict.fromkeys(kinds, config), ("vqa",), projectors=kinds)
 
 
 def stages(options: argparse.Namespace) -> Found:
@@ -137,7 +140,7 @@ def _compare(
     options: argparse.Namespace,
     configs: Mapping[str, TrainConfig],
     tasks: tuple[Task, ...],
-    projector_of: Callable[[str], str] | None = None,
+    projectors: Mapping[str, ProjectorKind] | None = None,
 ) -> Found:
     """Train each variant from the same start and measure it."""
     preset = builders.preset(options.preset)
@@ -147,7 +150,7 @@ def _compare(
     held_out = validation_cases(first, preset, options.cache, None, options.workers)
     found: Found = {}
     for name, config in configs.items():
-        kind = preset.projector.kind if projector_of is None else projector_of(name)
+        kind = preset.projector.kind if projectors is None else projectors[name]
         model = begin(options.run / "start" / "model", replace(preset, projector=replace(preset.projector, kind=kind)))
         run = options.run / name.replace(" ", "-")
         fit(model, start.tokenizer, cases, config, run=run, report=_say(name))

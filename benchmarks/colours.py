@@ -30,6 +30,7 @@ from skimage.color import deltaE_ciede2000
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.colours import cielab
+from medvlsam2.data.facts import Region
 from medvlsam2.data.label_maps import read_label_map
 from medvlsam2.data.vocabulary import STRUCTURES
 
@@ -88,7 +89,8 @@ def measured_pairs(labelled: list[str]) -> set[Pair]:
     from medvlsam2.data.phantom import PhantomConfig, generate
 
     pairs: set[Pair] = set()
-    for region, seed in itertools.product(("abdomen", "chest", "head and neck", "abdomen and pelvis"), (1, 2, 3)):
+    regions: tuple[Region, ...] = ("abdomen", "chest", "head and neck", "abdomen and pelvis")
+    for region, seed in itertools.product(regions, (1, 2, 3)):
         config = PhantomConfig(shape_ijk=(96, 80, 60), spacing_mm=(4.0, 4.0, 6.0), region=region, num_lesions=4)
         phantom = generate(seed, config)
         pairs |= touching_pairs(phantom.label_map, phantom.labels)
@@ -125,7 +127,7 @@ class Search:
         """Cost of each candidate for one structure, as all others are now."""
         near, loose = np.flatnonzero(self.weights[n]), np.flatnonzero(self.loose[n])
         others = np.delete(self.chosen, n)
-        too_near = np.maximum(0, APART - self.least[:, self.chosen[near]]) ** 2
+        too_near: np.ndarray = np.maximum(0, APART - self.least[:, self.chosen[near]]) ** 2
         too_near += 0.5 * np.maximum(0, APART_NORMAL - self.normal[:, self.chosen[near]]) ** 2
         cost = self.far[n] + too_near @ self.weights[n, near]
         cost += 0.3 * (np.maximum(0, LOOSELY_APART - self.normal[:, self.chosen[loose]]) ** 2).sum(axis=1)

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
 from monai import transforms as mt
+from monai.data.meta_tensor import MetaTensor
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
@@ -101,7 +102,9 @@ def on_common_grid(volume: CTVolume) -> tuple[SpatialRecord, Float[Tensor, "d h 
         for length, mm, common in zip(record.oriented_shape_dhw, spacing, SPACING_DHW_MM, strict=True)
     ]
     hu = torch.from_numpy(np.ascontiguousarray(record.orient(volume.hu))).float()
-    return record, mt.Resize(size, mode="trilinear", anti_aliasing=True)(hu[None]).as_tensor()[0]
+    resized = mt.Resize(size, mode="trilinear", anti_aliasing=True)(hu[None])
+    assert isinstance(resized, MetaTensor)
+    return record, resized.as_tensor()[0]
 
 
 def resize(values: Float[Tensor, "d h w"], size: Sequence[int]) -> Float[Tensor, "e i j"]:
@@ -160,7 +163,8 @@ def crop(
         centre = voxels[int(rng.integers(len(voxels)))].astype(int)
     else:
         centre = rng.integers(shape)
-    inside, padding = [], []
+    inside: list[slice] = []
+    padding: list[int] = []
     for middle, side, length in zip(centre, patch_dhw, shape, strict=True):
         start = int(np.clip(middle - side // 2, 0, length - side)) if length >= side else (length - side) // 2
         margin = math.ceil(MARGIN * side)

@@ -43,7 +43,7 @@ def main() -> None:
     options = parser.parse_args()
     i, j, k = options.shape
     click = {"foreground": [[i // 2, j // 2, k // 2]], "background": [], "label": "liver"}
-    asked = {
+    asked: dict[str, dict[str, Any]] = {
         "medvlsam2_semantic": {"label": ["liver", "spleen", "aorta"]},
         "medvlsam2_interactive": click,
         "medvlsam2_report": {},

@@ -81,9 +81,9 @@ def _prompts(phantom: Phantom, count: int) -> list[ObjectPrompt]:
             continue
         inside = voxels[np.linalg.norm(voxels - voxels.mean(axis=0), axis=1).argmin()]
         beside = voxels.max(axis=0) * (1, 1, 0) + inside * (0, 0, 1)
-        points = tuple(tuple(float(index) for index in point) for point in (inside, beside))
-        prompts.append(ObjectPrompt(points_ijk=points[:1], point_labels=(1,), name=name))
-        prompts.append(ObjectPrompt(points_ijk=points, point_labels=(1, 0), name=name))
+        on, off = ((float(i), float(j), float(k)) for i, j, k in (inside, beside))
+        prompts.append(ObjectPrompt(points_ijk=(on,), point_labels=(1,), name=name))
+        prompts.append(ObjectPrompt(points_ijk=(on, off), point_labels=(1, 0), name=name))
         if len(prompts) >= 2 * count:
             break
     return prompts

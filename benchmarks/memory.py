@@ -58,10 +58,10 @@ def _click(model: Path, scan: Path, cache_gb: float, threads: int) -> dict[str, 
     torch.set_num_threads(threads)
     engine = Engine(model, cache_bytes=round(cache_gb * GB))
     volume = read_volume(scan, "scan")
-    middle = tuple(float(size // 2) for size in volume.shape_ijk)
+    i, j, k = (float(size // 2) for size in volume.shape_ijk)
     features: list[int] = []
     with patch.object(propagate, "PATIENCE_SLICES", 10**9):
-        prompt = ObjectPrompt("liver", points_ijk=(middle,), point_labels=(1,))
+        prompt = ObjectPrompt("liver", points_ijk=((i, j, k),), point_labels=(1,))
         segment(engine, volume, [prompt], shown=lambda *_: features.append(engine.features.used_bytes))
     features.append(engine.features.used_bytes)
     spilled = engine.features.spilled_bytes

@@ -9,7 +9,7 @@ an image guesses is what is likely.
 from __future__ import annotations
 
 import argparse
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,7 +71,8 @@ def main() -> None:
     loaded = checkpoint.load(options.model)
     loaded.model.eval()
     rng = np.random.default_rng(SEED)
-    right, whole = Counter[str](), Counter[str]()
+    right: defaultdict[str, float] = defaultdict(float)
+    whole: defaultdict[str, float] = defaultdict(float)
     for _ in range(options.scans):
         for name, part, weight in looked_at(loaded, rng):
             right[name] += part
