@@ -55,11 +55,12 @@ from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import segment
 from medvlsam2.training.config import TrainConfig
 from medvlsam2.training.data.cases import Case
-from medvlsam2.training.data.samples import COMMON, talk
+from medvlsam2.training.data.conversation_samples import conversation_sample
+from medvlsam2.training.data.samples import COMMON
 from medvlsam2.training.initial import PARTS, take_parts
 from medvlsam2.training.loop import fit
 from medvlsam2.training.running.run_folder import Line
-from medvlsam2.training.steps.masks import conversation_step
+from medvlsam2.training.steps.conversation import ConversationStep
 from medvlsam2.training.train import prepare_cases, train, validation_cases
 
 SEED = 0
@@ -197,10 +198,12 @@ def language_losses(loaded: LoadedModel, cases: Sequence[Case]) -> Iterator[Meas
     device = next(loaded.model.parameters()).device
     for number, case in enumerate(cases):
         rng = np.random.default_rng([SEED, number])
-        about = None if case.facts is None else talk(case.facts, rng, CONVERSATIONS_PER_CASE, measured_share=0.0)
+        if case.facts is None:
+            continue
+        about = conversation_sample(case.facts, rng, CONVERSATIONS_PER_CASE, measured_share=0.0)
         if about is not None:
-            whole = torch.from_numpy(np.array(case.whole, dtype=np.float32))[None].to(device)
-            loss = conversation_step(loaded.model, loaded.tokenizer, whole, [about.conversations], [None]).loss
+            step = ConversationStep(case.whole_volume()[None].to(device), (about,))
+            loss = step.run(loaded.model, loaded.tokenizer, rng).loss
             yield Measurement("language", "phantom", "answers", "loss (less is better)", case.case_id, float(loss))
 
 

@@ -22,9 +22,10 @@ from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.model.pixel_decoder.text_similarity import evidence
 from medvlsam2.model.pixel_decoder.volume_sam2 import SliceFeatures, SlicePrompts
 from medvlsam2.training.data.cases import Case
-from medvlsam2.training.data.samples import draw_keys, segmentation_sample
+from medvlsam2.training.data.samples import draw_keys
 from medvlsam2.training.data.simulated_prompts import PromptKind
-from medvlsam2.training.steps.masks import draw_prompts, request_tokens, text_tokens
+from medvlsam2.training.steps.masks import draw_prompts, mask_sample, sample_tokens
+from medvlsam2.training.steps.turns import request_tokens
 from medvlsam2.transforms.prepare import three_channels
 
 MAX_CASES = 40
@@ -132,7 +133,7 @@ def words_on_scan(
     device = next(model.parameters()).device
     slices = three_channels(case.channels_hu(numbers, model.config.sam2), window)
     features = model.sam2.encode_slices(slices.to(device))
-    whole = torch.from_numpy(np.array(case.whole, dtype=np.float32))[None].to(device)
+    whole = case.whole_volume()[None].to(device)
     asked = [chat.segmentation_question(vocabulary.STRUCTURES[key].name) for key in keys]
     tokens, _ = request_tokens(model, tokenizer, model.encode_volume(whole), [asked])
     found = []
@@ -148,7 +149,7 @@ def _by_pointing(
     model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, case: Case, rng: np.random.Generator
 ) -> Iterator[Logits]:
     """Some objects on slices that hold them, by each way of pointing."""
-    sample = segmentation_sample(
+    sample = mask_sample(
         case,
         rng,
         num_slices=SLICES_PER_CASE,
@@ -160,7 +161,7 @@ def _by_pointing(
     if not shown.any():
         return
     device = next(model.parameters()).device
-    tokens = text_tokens(model, tokenizer, [sample])[0][0]
+    tokens = sample_tokens(model, tokenizer, [sample])[0][0]
     objects, slices = torch.nonzero(shown).T.to(device)
     features = model.sam2.encode_slices(sample.slices.to(device)).select(slices)
     for kind in POINTED:

@@ -28,9 +28,8 @@ from medvlsam2.model import checkpoint, version_folders
 from medvlsam2.model.checkpoint import LoadedModel
 from medvlsam2.training.data.case_files import cache_labelled, cache_phantom
 from medvlsam2.training.data.cases import Case, load_case
-from medvlsam2.training.data.samples import segmentation_sample
 from medvlsam2.training.parts import set_trainable_for_finetuning
-from medvlsam2.training.steps.masks import segmentation_step
+from medvlsam2.training.steps.masks import MaskStep, mask_sample
 from medvlsam2.training.validate import text_dice
 
 logger = logging.getLogger(__name__)
@@ -174,8 +173,8 @@ def _fit(loaded: LoadedModel, cases: _Cases, config: FinetuneConfig, progress: E
         losses = []
         for case in cases.train * config.steps_per_scan:
             replayed = cases.replay[int(rng.integers(len(cases.replay)))]
-            samples = [
-                segmentation_sample(
+            samples = tuple(
+                mask_sample(
                     drawn,
                     rng,
                     num_slices=3,
@@ -184,8 +183,8 @@ def _fit(loaded: LoadedModel, cases: _Cases, config: FinetuneConfig, progress: E
                     sam2=loaded.config.sam2,
                 )
                 for drawn in (case, replayed)
-            ]
-            result = segmentation_step(model, loaded.tokenizer, samples, rng, with_memory=False)
+            )
+            result = MaskStep(samples).run(model, loaded.tokenizer, rng)
             optimizer.zero_grad()
             torch.autograd.backward(result.loss)
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)

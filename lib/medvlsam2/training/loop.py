@@ -37,7 +37,7 @@ from medvlsam2.training.steps.base import Source
 from medvlsam2.training.steps.mix import mix
 from medvlsam2.training.steps.stream import (
     Drawn,
-    Steps,
+    StepStream,
     default_num_workers,
     step_rng,
 )
@@ -212,7 +212,7 @@ class _Stage:
     def _loader(self) -> torch.utils.data.DataLoader[Drawn]:
         shares = mix(self.stage, self.loop.source, has_similarity=self.model.sam2.text_similarity is not None)
         workers, ranks = self.config.num_workers, self.loop.ranks
-        return Steps(self.loop.source, shares, self.index, self.progress.stage_step, rank=ranks.number).loader(
+        return StepStream(self.loop.source, shares, self.index, self.progress.stage_step, rank=ranks.number).loader(
             num_workers=default_num_workers(self.loop.device, ranks.local_size) if workers is None else workers,
             pinned=self.loop.device.type == "cuda",
         )
@@ -230,14 +230,14 @@ class _Stage:
         torch.manual_seed(int(rng.integers(2**62)))
         with self.meter.step():
             with self.accelerator.autocast(), _attention(self.loop.device):
-                result = drawn.work.to(self.loop.device).take(self.model, self.loop.source.tokenizer, rng)
+                result = drawn.step.to(self.loop.device).run(self.model, self.loop.source.tokenizer, rng)
             self.optimizer.zero_grad()
             self.accelerator.backward(result.loss)
             ranks.mean_gradients(self.parameters)
             norm = self.accelerator.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
             self.optimizer.step()
             self.average.update()
-        self.meter.add(drawn.kind, result, norm, drawn.work.num_samples * ranks.size)
+        self.meter.add(drawn.kind, result, norm, drawn.step.num_samples * ranks.size)
         self.progress.step += 1
         self.progress.stage_step += 1
 

@@ -50,7 +50,7 @@ def _case_dice(model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, case: Case,
     hu = case.channels_hu(numbers, model.config.sam2)
     prefix = model.language.prefill(
         prefix_ids(tokenizer, model.config.projector.num_tokens).to(device),
-        model.encode_volume(torch.from_numpy(np.array(case.whole, dtype=np.float32))[None].to(device)),
+        model.encode_volume(case.whole_volume()[None].to(device)),
     )
     turns = [segmentation_turn_ids(tokenizer, vocabulary.STRUCTURES[key].name) for key in keys]
     ids, attention_mask = (part.to(device) for part in pad(turns, model.language.token_ids.pad))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import torch
 from jaxtyping import Int
@@ -12,9 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from medvlsam2.data.language import chat
-
-IGNORED: Final = -100
-"""Label of tokens that the language loss leaves out."""
+from medvlsam2.data.language.tokenizer import IGNORED_LABEL
 
 
 @dataclass(frozen=True)
@@ -72,10 +69,10 @@ def encode_turns(tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Con
     rows, labels = [], []
     for question, answer in zip(questions, answers, strict=True):
         rows.append(torch.tensor(question + answer))
-        labels.append(torch.tensor([IGNORED] * len(question) + answer))
+        labels.append(torch.tensor([IGNORED_LABEL] * len(question) + answer))
     assert isinstance(tokenizer.pad_token_id, int)
     input_ids, attention_mask = pad(rows, tokenizer.pad_token_id)
-    return TokenBatch(input_ids, attention_mask, pad(labels, IGNORED)[0])
+    return TokenBatch(input_ids, attention_mask, pad(labels, IGNORED_LABEL)[0])
 
 
 def _encode_all(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:

@@ -113,7 +113,7 @@ def main(model_dir, case_dir):
     from medvlsam2.training.data.cases import load_case
     from medvlsam2.training.parts import set_trainable
     from medvlsam2.training.steps.base import Source
-    from medvlsam2.training.steps.mix import KINDS
+    from medvlsam2.training.steps.mix import STEPS
 
     loaded = checkpoint.load(Path(model_dir))
     config = TrainConfig(
@@ -124,13 +124,13 @@ def main(model_dir, case_dir):
     with FakeGpu():
         move_there(loaded.model)
     found = {}
-    for name, kind in KINDS.items():
+    for name, kind in STEPS.items():
         record = found.setdefault(name, {"devices": [], "waits": [], "mixtures": []})
         for seed in range(6 if name in ("masks", "clip") else 1):
             rng = np.random.default_rng(seed)
             drawn = kind.draw(source, rng)
             with FakeGpu() as fake:
-                result = drawn.to(torch.device(DEVICE)).take(loaded.model, loaded.tokenizer, rng)
+                result = drawn.to(torch.device(DEVICE)).run(loaded.model, loaded.tokenizer, rng)
             record["devices"] += [value.device.type for value in (result.loss, *result.parts.values())]
             record["waits"] += fake.waits
             record["mixtures"] += fake.mixtures

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from medvlsam2.data.language import chat
+from medvlsam2.data.language.tokenizer import IGNORED_LABEL
 from medvlsam2.model.checkpoint import LoadedModel
 from medvlsam2.transforms import text
 
@@ -51,7 +52,7 @@ def test_the_loss_sees_answers_alone(tiny_loaded: LoadedModel) -> None:
     batch = text.encode_turns(tokenizer, talks)
     assert batch.input_ids.shape == batch.labels.shape == batch.attention_mask.shape
     for row, talk in enumerate(talks):
-        labelled = batch.labels[row] != text.IGNORED
+        labelled = batch.labels[row] != IGNORED_LABEL
         assert tokenizer.decode(batch.labels[row][labelled]) == talk.answer + chat.TURN_END
         assert (batch.input_ids[row][labelled] == batch.labels[row][labelled]).all()
         length = int(batch.attention_mask[row].sum())
@@ -59,5 +60,5 @@ def test_the_loss_sees_answers_alone(tiny_loaded: LoadedModel) -> None:
         assert tokenizer.decode(batch.input_ids[row][:length]) == whole
         assert (batch.attention_mask[row][:length] == 1).all()
         assert (batch.input_ids[row][length:] == tokenizer.pad_token_id).all()
-        assert (batch.labels[row][length:] == text.IGNORED).all()
+        assert (batch.labels[row][length:] == IGNORED_LABEL).all()
     assert int(batch.attention_mask[1].sum()) < batch.input_ids.shape[1], "the shorter row is padded"

@@ -17,6 +17,8 @@ from medvlsam2.data.language.chat import END_OF_TEXT, SPECIAL_TOKENS, TURN_END
 from medvlsam2.errors import InvalidConfig, MissingCheckpoint
 
 MAX_LENGTH = 8192
+IGNORED_LABEL = -100
+"""Label of tokens that the language loss leaves out; the number is that of PyTorch and transformers."""
 _FILE = "tokenizer.json"
 
 

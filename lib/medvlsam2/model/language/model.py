@@ -21,12 +21,12 @@ from torch.nn import functional as F
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from medvlsam2.config import LanguageConfig
+from medvlsam2.data.language.tokenizer import IGNORED_LABEL
 from medvlsam2.errors import InvalidRequest
 from medvlsam2.model.language.new_tokens import NewTokens
 from medvlsam2.model.language.weights import fit_base_weights
 
 LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-IGNORED_LABEL = -100
 # Both parents, Qwen2.5 and InternLM2.5, use this base of the rotary embedding.
 ROPE_THETA = 1_000_000.0
 RMS_NORM_EPS = {"qwen2": 1e-6, "llama": 1e-5}

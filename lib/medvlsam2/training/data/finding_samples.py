@@ -13,7 +13,10 @@ from medvlsam2.training.data.cases import Case
 from medvlsam2.transforms.window import Window
 
 MAX_FINDINGS = 5
-"""Findings that are asked for in one sample, those that are not there among them."""
+"""Findings that one sample asks for; absent ones count too."""
+FINDING_SHARE = 0.3
+"""Of a scan with findings: their share among the objects that are drawn, and the share of dense samples that show the
+window of one."""
 
 
 def finding_windows(case: Case) -> list[Window]:

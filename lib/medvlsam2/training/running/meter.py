@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from medvlsam2.training.steps.masks import StepResult
+from medvlsam2.training.steps.base import StepResult
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,17 @@
-"""Kinds of training step: what each draws from the data, and which losses it computes."""
+"""Steps of training: one file for each kind says what its steps draw from the data and what loss they compute.
+
+===============  ==================================================================  ==========
+file             kinds of step                                                       stages
+===============  ==================================================================  ==========
+``text``         ``text``, ``copy`` and ``reading``: the language model alone        0
+``conversation`` ``conversation``: questions about volumes, and reports              1, 2, 3
+``alignment``    ``alignment``: requests in two wordings, told apart by [SEG]        2, 3
+``dense``        ``dense``: many structures against every pixel                      3
+``masks``        ``masks``: the mask decoder on single slices                        3
+``clip``         ``clip``: the mask decoder along slices, with memory                3
+===============  ==================================================================  ==========
+
+They stand on four files. ``base`` says what every step has in common; ``turns`` reads questions and requests after
+an image; ``losses`` computes losses from logits and labels; ``corrections`` places the clicks that correct an answer.
+``mix`` lists all kinds and their shares in each stage, and ``stream`` draws the steps of a stage one after the other.
+"""

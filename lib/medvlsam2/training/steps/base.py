@@ -1,4 +1,7 @@
-"""What steps are drawn from, and what a kind of step is: drawn without the model, on a worker where there are some."""
+"""What every kind of step has in common: what it is drawn from, and what it yields.
+
+A step is drawn without the model, so that the data loader's workers can do it, and is then run with the model.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,18 @@ from medvlsam2.config import Sam2Config
 from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.training.config import TrainConfig
 from medvlsam2.training.data.cases import Case
-from medvlsam2.training.steps.masks import StepResult
 
 IMAGES = frozenset({"whole", "slices"})
 """Fields of steps and samples that go to the device as they are."""
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one step yields."""
+
+    loss: Float[Tensor, ""]
+    parts: dict[str, Float[Tensor, ""]]
+    """Terms of the loss for the log, detached and still on the device: to read one, the host would have to wait."""
 
 
 @dataclass(frozen=True)
@@ -64,30 +75,36 @@ class Source:
         return self.scans[int(rng.choice(len(self.scans), p=self._scan_shares))]
 
 
-class Kind(ABC):
-    """What one step of a kind works on."""
+class Step(ABC):
+    """One step of one kind: its samples, and how their loss is computed."""
 
     @classmethod
     @abstractmethod
-    def draw(cls, source: Source, rng: np.random.Generator) -> Kind:
+    def draw(cls, source: Source, rng: np.random.Generator) -> Step:
         """Choose the samples of a step."""
 
     @abstractmethod
-    def take(self, model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, rng: np.random.Generator) -> StepResult:
-        """Run the step."""
+    def run(self, model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, rng: np.random.Generator) -> StepResult:
+        """Compute the loss.
+
+        Args:
+            model: the model, on the device that the images are on.
+            tokenizer: the model's.
+            rng: source of every choice that depends on the device's results or order, such as prompts.
+        """
 
     @property
     @abstractmethod
     def num_samples(self) -> int:
         """Texts, volumes or scans in the step."""
 
-    def pin_memory(self) -> Kind:
+    def pin_memory(self) -> Step:
         """With its images in page-locked memory, from where they reach a GPU while it computes."""
-        return cast("Kind", _map_images(self, Tensor.pin_memory))
+        return cast("Step", _map_images(self, Tensor.pin_memory))
 
-    def to(self, device: torch.device) -> Kind:
+    def to(self, device: torch.device) -> Step:
         """With its images on a device. Labels stay in the host's memory, where prompts are drawn from them."""
-        return cast("Kind", _map_images(self, lambda tensor: tensor.to(device, non_blocking=True)))
+        return cast("Step", _map_images(self, lambda tensor: tensor.to(device, non_blocking=True)))
 
 
 def _map_images(value: Any, function: Callable[[Tensor], Tensor]) -> Any:

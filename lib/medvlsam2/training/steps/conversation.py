@@ -1,96 +1,57 @@
-"""Questions about volumes, each read after its volume's image: one prefix for all questions about it."""
+"""Steps of questions about volumes and reports of them (stages 1 to 3)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from medvlsam2.model.language.model import PrefixCache
 from medvlsam2.model.medvlsam2 import MedVLSAM2
-from medvlsam2.transforms.text import Conversation, encode_turns, pad, prefix_ids
+from medvlsam2.training.data.conversation_samples import ConversationSample, conversation_sample
+from medvlsam2.training.steps.base import Source, Step, StepResult
+from medvlsam2.training.steps.turns import answers_loss
 
-LONG_ANSWER: Final = 160
-"""Characters of an answer above which it is read by itself: a report."""
+REAL_SHARE_PART = 0.5
+"""The share of real scans is this part of what it is in other steps.
+
+Phantoms have findings, reports and every kind of question; the labels of a real scan prove few answers."""
 
 
 @dataclass(frozen=True)
-class Turns:
-    """What the language model makes of some questions and their true answers, those about the first volume first."""
+class ConversationStep(Step):
+    """Some volumes, and questions about each; the model predicts the answers."""
 
-    input_ids: Int[Tensor, "k t"]
-    hidden_states_last: Float[Tensor, "k t hidden"]
-    loss: Float[Tensor, ""]
-    """Mean cross-entropy of the answers' tokens."""
+    whole: Float[Tensor, "v 1 d h w"]
+    samples: tuple[ConversationSample, ...]
 
+    @classmethod
+    def draw(cls, source: Source, rng: np.random.Generator) -> ConversationStep:
+        """Cases of which enough is known to ask about them."""
+        config = source.config
+        volumes: list[Tensor] = []
+        samples: list[ConversationSample] = []
+        while len(volumes) < config.volumes_per_step:
+            case = source.draw_case(rng, real_share=config.real_share * REAL_SHARE_PART)
+            if case.facts is None:
+                continue
+            found = conversation_sample(
+                case.facts, rng, config.conversations_per_volume, measured_share=config.measured_share
+            )
+            if found is not None:
+                volumes.append(case.whole_volume())
+                samples.append(found)
+        return cls(torch.stack(volumes), tuple(samples))
 
-def turns_after_images(
-    model: MedVLSAM2,
-    tokenizer: PreTrainedTokenizerBase,
-    image_tokens: Float[Tensor, "v tokens hidden"] | None,
-    conversations: Sequence[Sequence[Conversation]],
-    measured: Sequence[str | None],
-) -> Turns:
-    """Read questions and answers about volumes.
+    def run(self, model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, rng: np.random.Generator) -> StepResult:
+        """Cross-entropy of the answers."""
+        loss = answers_loss(model, tokenizer, model.encode_volume(self.whole), self.samples)
+        return StepResult(loss, {"language": loss.detach()})
 
-    Args:
-        model: the model.
-        tokenizer: the model's.
-        image_tokens: of each volume; None: volumes that are only told of.
-        conversations: what is asked about each, and the answers to learn.
-        measured: what masks of each volume measure, in words; None: nothing is told.
-    """
-    prefixes = _prefixes(model, tokenizer, image_tokens, measured)
-    return _read(model, tokenizer, prefixes, conversations)
-
-
-def answers_loss(
-    model: MedVLSAM2,
-    tokenizer: PreTrainedTokenizerBase,
-    image_tokens: Float[Tensor, "v tokens hidden"] | None,
-    conversations: Sequence[Sequence[Conversation]],
-    measured: Sequence[str | None],
-) -> Float[Tensor, ""]:
-    """Cross-entropy of answers about volumes; reports count as much as all short answers together.
-
-    Arguments are those of :func:`turns_after_images`. Reports are read by themselves, so that short answers are not
-    padded to their length.
-    """
-    prefixes = _prefixes(model, tokenizer, image_tokens, measured)
-    long = [[each for each in items if len(each.answer) > LONG_ANSWER] for items in conversations]
-    short = [[each for each in items if len(each.answer) <= LONG_ANSWER] for items in conversations]
-    losses = [_read(model, tokenizer, prefixes, group).loss for group in (short, long) if any(group)]
-    return torch.stack(losses).mean()
-
-
-def _prefixes(
-    model: MedVLSAM2,
-    tokenizer: PreTrainedTokenizerBase,
-    image_tokens: Float[Tensor, "v tokens hidden"] | None,
-    measured: Sequence[str | None],
-) -> PrefixCache:
-    device = next(model.parameters()).device
-    num_tokens = 0 if image_tokens is None else image_tokens.shape[1]
-    rows = [prefix_ids(tokenizer, num_tokens, facts) for facts in measured]
-    ids, attention_mask = pad(rows, model.language.token_ids.pad)
-    return model.language.prefill_each(ids.to(device), attention_mask.to(device), image_tokens)
-
-
-def _read(
-    model: MedVLSAM2,
-    tokenizer: PreTrainedTokenizerBase,
-    prefixes: PrefixCache,
-    conversations: Sequence[Sequence[Conversation]],
-) -> Turns:
-    device = next(model.parameters()).device
-    batch = encode_turns(tokenizer, [each for items in conversations for each in items])
-    rows = torch.tensor([row for row, items in enumerate(conversations) for _ in items], device=device)
-    ids = batch.input_ids.to(device)
-    output = model.language.extend(prefixes, ids, batch.attention_mask.to(device), batch.labels.to(device), rows=rows)
-    assert output.loss is not None
-    return Turns(ids, output.hidden_states_last, output.loss)
+    @property
+    def num_samples(self) -> int:
+        """Volumes."""
+        return len(self.whole)

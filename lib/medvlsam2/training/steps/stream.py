@@ -1,7 +1,7 @@
-"""Steps drawn one after the other, in this process or on workers.
+"""The endless stream of a stage's steps, drawn in this process or on workers.
 
-The n-th step of a stage is a function of the run's seed, the stage and n alone. So a run draws the same steps whatever
-the number of workers is, and goes on exactly where it stopped, with no generator's state to be stored.
+The n-th step of a stage depends on the run's seed, the stage and n alone. So a run draws the same steps with any number
+of workers. It also goes on exactly where it stopped, and a checkpoint need not hold the state of a random generator.
 """
 
 from __future__ import annotations
@@ -17,35 +17,36 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from medvlsam2.training.interrupt import SIGNALS
-from medvlsam2.training.steps.base import Kind, Source
-from medvlsam2.training.steps.mix import KINDS
+from medvlsam2.training.steps.base import Source, Step
+from medvlsam2.training.steps.mix import STEPS
 
 MAX_WORKERS: Final = 8
 PREFETCHED_STEPS: Final = 4
-"""Steps that each worker has ready."""
+"""Steps that each worker has ready: enough that the device does not wait for a step that takes long to draw."""
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """One step, ready to be taken."""
+    """One step, ready to be run."""
 
     kind: str
-    work: Kind
+    step: Step
 
     def pin_memory(self) -> Drawn:
         """Called by the data loader."""
-        return Drawn(self.kind, self.work.pin_memory())
+        return Drawn(self.kind, self.step.pin_memory())
 
 
-class Steps(IterableDataset[Drawn]):
-    """The steps of a stage from the first one on, without an end.
+class StepStream(IterableDataset[Drawn]):
+    """The steps of a stage from a given one on, without an end.
 
     Args:
-        source: what they are drawn from.
+        source: what the steps are drawn from.
         shares: share of each kind of step.
         stage_index: place of the stage in the run.
         first: number of the first step, counted from the stage's beginning.
-        rank: number of this process among those that train together: each draws other samples of the same kind.
+        rank: number of this process among those that train together. Each process draws other samples; the kind of a
+            step is the same in all of them.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Steps(IterableDataset[Drawn]):
         self._rank = rank
 
     def __iter__(self) -> Iterator[Drawn]:
-        """Every step, or on workers every so many-th."""
+        """Every step; on one of n workers, every n-th step."""
         worker = get_worker_info()
         number = self._first + (0 if worker is None else worker.id)
         while True:
@@ -73,7 +74,7 @@ class Steps(IterableDataset[Drawn]):
             rng = step_rng(self._source.config.seed, self._stage_index, number, rank=self._rank)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(int(rng.integers(2**62)))
-            return Drawn(kind, KINDS[kind].draw(self._source, rng))
+            return Drawn(kind, STEPS[kind].draw(self._source, rng))
 
     def loader(self, *, num_workers: int, pinned: bool) -> DataLoader[Drawn]:
         """Steps in order, drawn by workers where there are any."""
@@ -93,11 +94,13 @@ def step_rng(seed: int, stage_index: int, number: int, *, purpose: int = 0, rank
 
 
 def default_num_workers(device: torch.device, processes: int = 1) -> int:
-    """None beside a CPU, which computes meanwhile; beside a GPU as many as there are cores to spare, up to 8.
+    """How many workers draw steps: beside a GPU one for each spare core, 8 at most; none on a CPU.
+
+    On a CPU the steps themselves keep the cores busy.
 
     Args:
-        device: where steps are taken.
-        processes: how many share this machine's cores.
+        device: where steps are run.
+        processes: how many training processes share this machine's cores.
     """
     if device.type == "cpu":
         return 0
@@ -105,9 +108,10 @@ def default_num_workers(device: torch.device, processes: int = 1) -> int:
 
 
 def _start_worker(_: int) -> None:
-    """Ctrl-C, and torchrun's SIGTERM, reach the whole group of processes; the run stores its checkpoint first.
+    """Let a worker ignore Ctrl-C and torchrun's SIGTERM, which reach the whole group of processes.
 
-    It then ends its workers, and they end of themselves where it is no more.
+    The main process first stores its checkpoint and then ends its workers. Workers whose main process is gone end by
+    themselves.
     """
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)

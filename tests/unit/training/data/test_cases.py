@@ -21,7 +21,7 @@ from medvlsam2.training.data import case_files
 from medvlsam2.training.data.caching import cache_scans
 from medvlsam2.training.data.case_files import cache_phantom, cache_record, cache_scan, cache_synthetic
 from medvlsam2.training.data.cases import Case, load_case
-from medvlsam2.training.data.samples import talk
+from medvlsam2.training.data.conversation_samples import conversation_sample
 
 MASK_SIDE = 4 * TINY_RANDOM.sam2.image_size // TINY_RANDOM.sam2.backbone_stride
 
@@ -90,7 +90,7 @@ class TestLabelledScan:
         assert not case.is_phantom
         expected_ml = small_phantom.facts.volumes_ml["liver"]
         assert case.facts.volumes_ml["liver"] == pytest.approx(expected_ml, rel=1e-3)
-        about = talk(case.facts, np.random.default_rng(0), 50, measured_share=0.0)
+        about = conversation_sample(case.facts, np.random.default_rng(0), 50, measured_share=0.0)
         assert about is not None
         answers = [item.answer.lower() for item in about.conversations]
         assert not any("spleen" in answer and "not" in answer for answer in answers)

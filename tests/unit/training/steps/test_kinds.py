@@ -17,19 +17,19 @@ from medvlsam2.training.config import TrainConfig
 from medvlsam2.training.data.cases import Case
 from medvlsam2.training.interrupt import SIGNALS
 from medvlsam2.training.steps.base import Source
+from medvlsam2.training.steps.dense import DenseStep
+from medvlsam2.training.steps.masks import MaskStep
 from medvlsam2.training.steps.mix import (
-    KINDS,
-    Dense,
-    Masks,
+    STEPS,
     mix,
 )
 from medvlsam2.training.steps.stream import (
     Drawn,
-    Steps,
+    StepStream,
     default_num_workers,
     step_rng,
 )
-from medvlsam2.training.steps.text import Readings, Texts
+from medvlsam2.training.steps.text import ReadingStep, TextStep
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def source(tiny_loaded: LoadedModel, tiny_case: Case) -> Source:
 
 def fingerprint(drawn: Drawn) -> tuple[str, int]:
     """Kind and contents."""
-    return drawn.kind, hash(str(tensors_of(drawn.work)))
+    return drawn.kind, hash(str(tensors_of(drawn.step)))
 
 
 def tensors_of(value: object) -> list[object]:
@@ -58,8 +58,8 @@ SHARES = {"masks": 0.5, "dense": 0.3, "alignment": 0.2}
 
 @pytest.mark.parametrize("num_workers", [1, 2])
 def test_workers_draw_the_same_steps_in_the_same_order(source: Source, num_workers: int) -> None:
-    here = [fingerprint(drawn) for drawn in islice(Steps(source, SHARES, 3, 5), 7)]
-    there = Steps(source, SHARES, 3, 5).loader(num_workers=num_workers, pinned=False)
+    here = [fingerprint(drawn) for drawn in islice(StepStream(source, SHARES, 3, 5), 7)]
+    there = StepStream(source, SHARES, 3, 5).loader(num_workers=num_workers, pinned=False)
     assert [fingerprint(drawn) for drawn in islice(there, 7)] == here
     assert len(set(here)) == 7, "no step twice"
 
@@ -67,20 +67,20 @@ def test_workers_draw_the_same_steps_in_the_same_order(source: Source, num_worke
 @pytest.mark.parametrize("number", SIGNALS)
 def test_workers_leave_stopping_to_the_run(source: Source, number: int) -> None:
     """Torchrun and Ctrl-C signal the whole group, and the run has a checkpoint to write."""
-    steps = iter(Steps(source, SHARES, 3, 0).loader(num_workers=1, pinned=False))
+    steps = iter(StepStream(source, SHARES, 3, 0).loader(num_workers=1, pinned=False))
     first = [fingerprint(next(steps)) for _ in range(2)]
     (worker,) = multiprocessing.active_children()
     os.kill(worker.pid, number)
     assert worker.is_alive()
     later = [fingerprint(next(steps)) for _ in range(6)]
-    assert first + later == [fingerprint(drawn) for drawn in islice(Steps(source, SHARES, 3, 0), 8)]
+    assert first + later == [fingerprint(drawn) for drawn in islice(StepStream(source, SHARES, 3, 0), 8)]
     del steps
     worker.join(timeout=10)
     assert not worker.is_alive(), "they end with the run"
 
 
 def test_processes_that_train_together_draw_other_samples_of_the_same_kinds(source: Source) -> None:
-    drawn = [[Steps(source, SHARES, 3, 0, rank=rank).draw(number) for number in range(8)] for rank in range(3)]
+    drawn = [[StepStream(source, SHARES, 3, 0, rank=rank).draw(number) for number in range(8)] for rank in range(3)]
     kinds = [[one.kind for one in steps] for steps in drawn]
     assert kinds[0] == kinds[1] == kinds[2]
     assert len(set(kinds[0])) > 1
@@ -88,14 +88,14 @@ def test_processes_that_train_together_draw_other_samples_of_the_same_kinds(sour
 
 
 def test_a_step_depends_on_seed_stage_and_number_alone(source: Source) -> None:
-    steps = Steps(source, SHARES, 3, 0)
+    steps = StepStream(source, SHARES, 3, 0)
     first = fingerprint(steps.draw(8))
     torch.manual_seed(99)
     state = torch.get_rng_state()
-    assert fingerprint(Steps(source, SHARES, 3, 8).draw(8)) == first
+    assert fingerprint(StepStream(source, SHARES, 3, 8).draw(8)) == first
     assert torch.equal(torch.get_rng_state(), state), "drawing leaves the caller's generator alone"
     other = replace(source, config=replace(source.config, seed=1))
-    others = (steps.draw(9), Steps(source, SHARES, 2, 0).draw(8), Steps(other, SHARES, 3, 0).draw(8))
+    others = (steps.draw(9), StepStream(source, SHARES, 2, 0).draw(8), StepStream(other, SHARES, 3, 0).draw(8))
     assert len({first, *(fingerprint(drawn) for drawn in others)}) == 4
 
 
@@ -106,7 +106,7 @@ def test_prompts_are_not_drawn_from_the_samples_numbers() -> None:
 
 
 def test_kinds_come_in_their_shares(source: Source) -> None:
-    steps = Steps(source, {"text": 0.75, "alignment": 0.25, "clip": 0.0}, 0, 0)
+    steps = StepStream(source, {"text": 0.75, "alignment": 0.25, "clip": 0.0}, 0, 0)
     counts = Counter(steps.draw(number).kind for number in range(120))
     assert set(counts) == {"text", "alignment"}
     assert counts["text"] == pytest.approx(90, abs=15)
@@ -116,7 +116,7 @@ def test_every_stage_has_its_mix(source: Source) -> None:
     config = source.config
     for stage in range(4):
         shares = mix(stage, source, has_similarity=True)
-        assert set(shares) <= set(KINDS)
+        assert set(shares) <= set(STEPS)
         assert sum(shares.values()) == pytest.approx(1)
     first = mix(0, source, has_similarity=True)
     assert (first["reading"], first["copy"]) == (config.reading_share, config.copy_share)
@@ -149,23 +149,23 @@ def test_real_scans_have_their_share(source: Source, tiny_case: Case) -> None:
 def test_images_go_to_the_device_and_labels_stay(source: Source) -> None:
     rng = np.random.default_rng(0)
     there = torch.device("meta")
-    for kind, label in ((Masks, "masks"), (Dense, "label_map")):
+    for kind, label in ((MaskStep, "masks"), (DenseStep, "label_map")):
         moved = kind.draw(source, rng).to(there)
         assert isinstance(moved, kind)
         for sample in moved.samples:
             assert (sample.slices.device, sample.whole.device) == (there, there)
             assert getattr(sample, label).device.type == "cpu"
             assert sample.phrases
-    texts = Texts.draw(source, rng)
+    texts = TextStep.draw(source, rng)
     assert all(torch.equal(a, b) for a, b in zip(texts.to(there).rows, texts.rows, strict=True))
 
 
 def test_samples_are_plain_tensors(source: Source) -> None:
     """MONAI's tensors with metadata would slow down every operation of the model."""
     rng = np.random.default_rng(0)
-    for kind in KINDS.values():
+    for kind in STEPS.values():
         drawn = kind.draw(source, rng)
-        if isinstance(drawn, Readings):
+        if isinstance(drawn, ReadingStep):
             continue  # words alone
         found = [part for part in parts_of(drawn) if isinstance(part, torch.Tensor)]
         assert found
@@ -183,7 +183,7 @@ def parts_of(value: object) -> list[object]:
 def test_a_text_longer_than_the_model_reads_is_cut(source: Source) -> None:
     short = replace(source, max_tokens=20)
     for kind in (source, short):
-        lengths = [len(row) for seed in range(4) for row in Texts.draw(kind, np.random.default_rng(seed)).rows]
+        lengths = [len(row) for seed in range(4) for row in TextStep.draw(kind, np.random.default_rng(seed)).rows]
         assert (max(lengths) > 20) == (kind is source)
 
 

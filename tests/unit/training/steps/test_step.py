@@ -14,23 +14,16 @@ from medvlsam2.model.builders import TINY_RANDOM
 from medvlsam2.model.checkpoint import LoadedModel
 from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.training.data.cases import Case
-from medvlsam2.training.data.samples import (
-    SegmentationSample,
-    dense_sample,
-    paired_requests,
-    segmentation_sample,
-    talk,
-)
+from medvlsam2.training.data.conversation_samples import conversation_sample
 from medvlsam2.training.parts import set_trainable, set_trainable_for_finetuning
-from medvlsam2.training.steps import masks as steps
-from medvlsam2.training.steps.dense import dense_step
-from medvlsam2.training.steps.masks import (
-    alignment_step,
-    conversation_step,
-    reading_step,
-    segmentation_step,
-    text_step,
-)
+from medvlsam2.training.steps import clip, masks
+from medvlsam2.training.steps.alignment import AlignmentStep, paired_requests
+from medvlsam2.training.steps.base import Step
+from medvlsam2.training.steps.clip import ClipStep
+from medvlsam2.training.steps.conversation import ConversationStep
+from medvlsam2.training.steps.dense import DenseSample, DenseStep, dense_sample
+from medvlsam2.training.steps.masks import MaskSample, MaskStep, mask_sample
+from medvlsam2.training.steps.text import ReadingStep, TextStep
 from medvlsam2.transforms.text import encode
 
 PROMPTINGS = list(product(["text", "text+box", "box", "click"], [False, True]))
@@ -43,8 +36,8 @@ def model(tiny_loaded: LoadedModel) -> MedVLSAM2:
     return builders.build(tiny_loaded.config, checkpoint.special_tokens(tiny_loaded.tokenizer), seed=4).train()
 
 
-def sample_of(case: Case, seed: int, *, contiguous: bool = False) -> SegmentationSample:
-    return segmentation_sample(
+def sample_of(case: Case, seed: int, *, contiguous: bool = False) -> MaskSample:
+    return mask_sample(
         case,
         np.random.default_rng(seed),
         num_slices=4,
@@ -52,6 +45,12 @@ def sample_of(case: Case, seed: int, *, contiguous: bool = False) -> Segmentatio
         contiguous=contiguous,
         sam2=TINY_RANDOM.sam2,
     )
+
+
+def always(kind: str, patch: pytest.MonkeyPatch) -> None:
+    """Draw one way of prompting alone."""
+    for module in (masks, clip):
+        patch.setattr(module, "draw_prompt_kind", lambda _: kind)
 
 
 def moved(model: MedVLSAM2) -> set[str]:
@@ -62,28 +61,31 @@ def run_stage(model: MedVLSAM2, loaded: LoadedModel, case: Case, stage: int) -> 
     """Gradients of a few steps of every kind that the stage takes."""
     rng = np.random.default_rng(0)
     assert case.facts is not None
+
+    def learn(step: Step) -> None:
+        step.run(model, loaded.tokenizer, rng).loss.backward()
+
     if stage == 0:
         rows = [torch.tensor(encode(loaded.tokenizer, text)) for text in ("The liver is normal.", "12 mm cyst.")]
-        text_step(model, rows).loss.backward()
-        told = talk(case.facts, rng, 3, measured_share=1.0)
+        learn(TextStep(tuple(rows)))
+        told = conversation_sample(case.facts, rng, 3, measured_share=1.0)
         assert told is not None
-        reading_step(model, loaded.tokenizer, [told]).loss.backward()
+        learn(ReadingStep((told,)))
         return
-    whole = torch.from_numpy(np.array(case.whole, dtype=np.float32))[None]
-    about = talk(case.facts, rng, 3, measured_share=0.0)
+    whole = case.whole_volume()
+    about = conversation_sample(case.facts, rng, 3, measured_share=0.0)
     assert about is not None
-    conversation_step(model, loaded.tokenizer, whole, [about.conversations], [about.measured]).loss.backward()
+    learn(ConversationStep(whole[None], (about,)))
     if stage >= 2:
-        alignment_step(model, loaded.tokenizer, whole[0], paired_requests(case, rng, 4)).loss.backward()
+        learn(AlignmentStep(whole, tuple(paired_requests(case, rng, 4))))
     if stage == 3:
         dense = dense_sample(case, rng, num_slices=3, num_structures=12, sam2=TINY_RANDOM.sam2)
-        dense_step(model, loaded.tokenizer, [dense]).loss.backward()
+        learn(DenseStep((dense,)))
         for seed, (kind, with_memory) in enumerate(PROMPTINGS):
             sample = next(s for n in range(99) if (s := sample_of(case, seed + n, contiguous=with_memory)).masks.any())
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(steps, "draw_prompt_kind", lambda _, kind=kind: kind)
-                result = segmentation_step(model, loaded.tokenizer, [sample], rng, with_memory=with_memory)
-            result.loss.backward()
+                always(kind, patch)
+                learn((ClipStep if with_memory else MaskStep)((sample,)))
 
 
 PARTS = {
@@ -133,9 +135,7 @@ def test_finetuning_moves_lora_projector_and_decoder_alone(
 ) -> None:
     set_trainable_for_finetuning(model)
     sample = sample_of(tiny_case, 1)
-    segmentation_step(
-        model, tiny_loaded.tokenizer, [sample], np.random.default_rng(0), with_memory=False
-    ).loss.backward()
+    MaskStep((sample,)).run(model, tiny_loaded.tokenizer, np.random.default_rng(0)).loss.backward()
     names = moved(model)
     assert names
     assert all(".lora_" in name or name.startswith(("seg_projector.", "sam2.sam_mask_decoder.")) for name in names)
@@ -153,14 +153,13 @@ def test_every_way_of_prompting(
 ) -> None:
     """Words reach the mask only where the prompt has words, clicks and boxes only where it has them."""
     kind, with_memory = prompting
-    monkeypatch.setattr(steps, "draw_prompt_kind", lambda _: kind)
-    monkeypatch.setattr(steps, "draw_num_corrections", lambda _: 0)
+    always(kind, monkeypatch)
+    monkeypatch.setattr(masks, "draw_num_corrections", lambda _: 0)
     set_trainable(model, 3)
     drawn = (sample_of(tiny_case, seed, contiguous=with_memory) for seed in range(99))
     sample = next(sample for sample in drawn if sample.masks[:, 0].any(dim=(1, 2)).all())
-    result = segmentation_step(
-        model, tiny_loaded.tokenizer, [sample], np.random.default_rng(1), with_memory=with_memory
-    )
+    step = (ClipStep if with_memory else MaskStep)((sample,))
+    result = step.run(model, tiny_loaded.tokenizer, np.random.default_rng(1))
     assert set(result.parts) == {"focal", "dice", "balanced", "iou", "object_score", "language"}
     assert all(np.isfinite(value) for value in result.parts.values())
     assert not any(value.requires_grad for value in result.parts.values())
@@ -173,6 +172,10 @@ def test_every_way_of_prompting(
     assert any(name.startswith("sam2.memory_attention.") for name in names) == with_memory
 
 
+def dense_parts(model: MedVLSAM2, loaded: LoadedModel, *samples: DenseSample) -> dict[str, torch.Tensor]:
+    return DenseStep(samples).run(model, loaded.tokenizer, np.random.default_rng(0)).parts
+
+
 def test_dense_steps_take_scans_together(model: MedVLSAM2, tiny_loaded: LoadedModel, tiny_case: Case) -> None:
     """The loss of two scans with different numbers of structures lies between those of each."""
     rng = np.random.default_rng(3)
@@ -180,8 +183,8 @@ def test_dense_steps_take_scans_together(model: MedVLSAM2, tiny_loaded: LoadedMo
         dense_sample(tiny_case, rng, num_slices=3, num_structures=count, sam2=TINY_RANDOM.sam2) for count in (2, 12)
     )
     assert len(few.phrases) != len(many.phrases)
-    each = [dense_step(model, tiny_loaded.tokenizer, [one]).parts["dense"] for one in (few, many)]
-    both = dense_step(model, tiny_loaded.tokenizer, [few, many]).parts["dense"]
+    each = [dense_parts(model, tiny_loaded, one)["dense"] for one in (few, many)]
+    both = dense_parts(model, tiny_loaded, few, many)["dense"]
     assert abs(float(each[0] - each[1])) > 1e-3
     torch.testing.assert_close(both, torch.stack(each).mean(), rtol=1e-3, atol=1e-4)
 
@@ -191,9 +194,9 @@ def test_a_model_without_visual_tokens_learns_from_words_alone(
 ) -> None:
     dense = dense_sample(tiny_case, np.random.default_rng(3), num_slices=3, num_structures=6, sam2=TINY_RANDOM.sam2)
     assert dense.pointed
-    assert "visual" in dense_step(model, tiny_loaded.tokenizer, [dense]).parts
+    assert "visual" in dense_parts(model, tiny_loaded, dense)
     model.sam2.visual_tokens = None
-    assert "visual" not in dense_step(model, tiny_loaded.tokenizer, [dense]).parts
+    assert "visual" not in dense_parts(model, tiny_loaded, dense)
 
 
 def test_clicks_correct_what_the_model_answers(
@@ -208,10 +211,10 @@ def test_clicks_correct_what_the_model_answers(
         return predict(embedding, features, prompts, *arguments, **options)
 
     monkeypatch.setattr(model.sam2, "predict", spied)
-    monkeypatch.setattr(steps, "draw_prompt_kind", lambda _: "box")
-    monkeypatch.setattr(steps, "draw_num_corrections", lambda _: 2)
+    always("box", monkeypatch)
+    monkeypatch.setattr(masks, "draw_num_corrections", lambda _: 2)
     sample = next(s for seed in range(99) if (s := sample_of(tiny_case, seed, contiguous=False)).masks.all(0).any())
-    result = segmentation_step(model, tiny_loaded.tokenizer, [sample], np.random.default_rng(1), with_memory=False)
+    result = MaskStep((sample,)).run(model, tiny_loaded.tokenizer, np.random.default_rng(1))
     boxed = [points for _, points in seen if points]
     assert boxed == [2, 3, 4]
     result.loss.backward()
@@ -228,12 +231,11 @@ def test_what_is_on_no_slice_is_asked_for_in_words(
 ) -> None:
     """Nothing to click on, whatever way of prompting was drawn: only the object score has something to learn."""
     kind, with_memory = prompting
-    monkeypatch.setattr(steps, "draw_prompt_kind", lambda _: kind)
+    always(kind, monkeypatch)
     sample = sample_of(tiny_case, 1, contiguous=with_memory)
     absent = replace(sample, masks=torch.zeros_like(sample.masks))
-    result = segmentation_step(
-        model, tiny_loaded.tokenizer, [absent], np.random.default_rng(1), with_memory=with_memory
-    )
+    step = (ClipStep if with_memory else MaskStep)((absent,))
+    result = step.run(model, tiny_loaded.tokenizer, np.random.default_rng(1))
     assert {name for name, value in result.parts.items() if value} == {"object_score", "language"}
     result.loss.backward()
     names = moved(model)
@@ -250,10 +252,10 @@ def test_it_learns_one_phantom(model: MedVLSAM2, tiny_loaded: LoadedModel, tiny_
     set_trainable(model, 3)
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=3e-3)
-    samples = [sample_of(tiny_case, seed) for seed in (1, 2)]
+    samples = tuple(sample_of(tiny_case, seed) for seed in (1, 2))
     history = []
     for _ in range(100):
-        result = segmentation_step(model, tiny_loaded.tokenizer, samples, np.random.default_rng(7), with_memory=False)
+        result = MaskStep(samples).run(model, tiny_loaded.tokenizer, np.random.default_rng(7))
         optimizer.zero_grad()
         result.loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -263,13 +265,17 @@ def test_it_learns_one_phantom(model: MedVLSAM2, tiny_loaded: LoadedModel, tiny_
         assert history[-1][part] < share * history[0][part], (part, history[0], history[-1])
 
 
+def text_loss(model: MedVLSAM2, loaded: LoadedModel, *rows: torch.Tensor) -> torch.Tensor:
+    return TextStep(rows).run(model, loaded.tokenizer, np.random.default_rng(0)).loss
+
+
 def test_it_learns_words(model: MedVLSAM2, tiny_loaded: LoadedModel, tiny_case: Case) -> None:
     set_trainable(model, 0)
-    rows = [torch.tensor(encode(tiny_loaded.tokenizer, "The liver is normal. There is a 12 mm cyst."))]
+    row = torch.tensor(encode(tiny_loaded.tokenizer, "The liver is normal. There is a 12 mm cyst."))
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
     losses = []
     for _ in range(25):
-        loss = text_step(model, rows).loss
+        loss = text_loss(model, tiny_loaded, row)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -281,7 +287,7 @@ def test_padding_is_not_learnt(model: MedVLSAM2, tiny_loaded: LoadedModel) -> No
     short = torch.tensor(encode(tiny_loaded.tokenizer, "liver and spleen"))
     long = torch.tensor(encode(tiny_loaded.tokenizer, "The liver is normal. The spleen is normal. No cyst is seen."))
     model.eval()
-    losses = [float(text_step(model, rows).loss.detach()) for rows in ([short], [long], [short, long])]
+    losses = [float(text_loss(model, tiny_loaded, *rows).detach()) for rows in ([short], [long], [short, long])]
     counts = [len(short) - 1, len(long) - 1]
     expected = (losses[0] * counts[0] + losses[1] * counts[1]) / sum(counts)
     assert losses[2] == pytest.approx(expected, rel=1e-4)

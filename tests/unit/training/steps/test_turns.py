@@ -8,7 +8,8 @@ from dataclasses import replace
 import torch
 
 from medvlsam2.model.checkpoint import LoadedModel
-from medvlsam2.training.steps.conversation import LONG_ANSWER, answers_loss, turns_after_images
+from medvlsam2.training.data.conversation_samples import ConversationSample
+from medvlsam2.training.steps.turns import LONG_ANSWER, answers_loss, read_turns
 from medvlsam2.transforms.text import Conversation
 
 SHORT = [Conversation("Is the liver visible?", "Yes"), Conversation("Which phase is it?", "portal venous")]
@@ -18,7 +19,7 @@ MEASURED = "Measured: region abdomen. Volumes in mL: liver 1480."
 
 def loss_of(loaded: LoadedModel, conversations: list[Conversation], measured: str | None = MEASURED) -> torch.Tensor:
     with torch.no_grad():
-        return answers_loss(loaded.model, loaded.tokenizer, None, [conversations], [measured])
+        return answers_loss(loaded.model, loaded.tokenizer, None, [ConversationSample(tuple(conversations), measured)])
 
 
 def test_a_report_counts_as_much_as_all_short_answers(tiny_loaded: LoadedModel) -> None:
@@ -34,7 +35,7 @@ def test_a_report_counts_as_much_as_all_short_answers(tiny_loaded: LoadedModel) 
 
 def test_short_answers_alone_are_read_as_ever(tiny_loaded: LoadedModel) -> None:
     with torch.no_grad():
-        turns = turns_after_images(tiny_loaded.model, tiny_loaded.tokenizer, None, [SHORT], [MEASURED])
+        turns = read_turns(tiny_loaded.model, tiny_loaded.tokenizer, None, [ConversationSample(tuple(SHORT), MEASURED)])
     assert torch.allclose(loss_of(tiny_loaded, SHORT), turns.loss)
 
 
@@ -44,14 +45,11 @@ def test_what_is_measured_is_read(tiny_loaded: LoadedModel) -> None:
 
 def test_what_is_measured_of_one_volume_is_not_read_of_another(tiny_loaded: LoadedModel) -> None:
     """Told together, in prefixes of different lengths, each answer has the states that it has when told alone."""
-    told = [[SHORT[0]], [SHORT[1]]]
-    measured = [MEASURED, None]
+    told = [ConversationSample((SHORT[0],), MEASURED), ConversationSample((SHORT[1],), None)]
     with torch.no_grad():
-        both = turns_after_images(tiny_loaded.model, tiny_loaded.tokenizer, None, told, measured)
+        both = read_turns(tiny_loaded.model, tiny_loaded.tokenizer, None, told)
         for row in range(2):
-            alone = turns_after_images(
-                tiny_loaded.model, tiny_loaded.tokenizer, None, told[row : row + 1], measured[row : row + 1]
-            )
+            alone = read_turns(tiny_loaded.model, tiny_loaded.tokenizer, None, [told[row]])
             length = alone.input_ids.shape[1]
             torch.testing.assert_close(
                 both.hidden_states_last[row, :length], alone.hidden_states_last[0], rtol=1e-4, atol=1e-5

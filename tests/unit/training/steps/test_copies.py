@@ -9,7 +9,7 @@ from medvlsam2.data.language.repeats import NUM_ITEMS, repeated_list
 from medvlsam2.model.checkpoint import LoadedModel
 from medvlsam2.training.config import TrainConfig
 from medvlsam2.training.steps.base import Source
-from medvlsam2.training.steps.text import Copies
+from medvlsam2.training.steps.text import CopyStep
 
 
 def items(line: str) -> list[str]:
@@ -28,7 +28,7 @@ def test_the_second_list_has_the_items_of_the_first() -> None:
 
 def test_only_the_second_list_is_learnt(tiny_loaded: LoadedModel) -> None:
     source = Source(tiny_loaded.tokenizer, [], TrainConfig(texts_per_step=4), tiny_loaded.config.sam2, 1024)
-    copies = Copies.draw(source, np.random.default_rng(0))
+    copies = CopyStep.draw(source, np.random.default_rng(0))
     assert copies.num_samples == len(copies.starts) == 4
     model = tiny_loaded.model
     with torch.no_grad():
@@ -42,7 +42,7 @@ def test_only_the_second_list_is_learnt(tiny_loaded: LoadedModel) -> None:
                 ],
             )
         )
-        loss = copies.take(model, tiny_loaded.tokenizer, np.random.default_rng(0)).loss
+        loss = copies.run(model, tiny_loaded.tokenizer, np.random.default_rng(0)).loss
     counts = torch.tensor([len(row) - start for row, start in zip(copies.rows, copies.starts, strict=True)])
     expected = (torch.stack(second) * counts).sum() / counts.sum()
     assert torch.allclose(loss, expected, rtol=1e-4)
