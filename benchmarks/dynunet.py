@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -33,6 +32,7 @@ from monai.networks.nets import DynUNet
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from medvlsam2 import atomic_files
 from medvlsam2.data.volume import HU_MIN, CTVolume
 from medvlsam2.errors import DatasetError
 
@@ -274,9 +274,8 @@ def _save(baseline: Baseline, optimizer: torch.optim.Optimizer, run: Path) -> No
         "seconds": baseline.seconds,
         "step": baseline.step,
     }
-    temporary = run / f"{CHECKPOINT}.part"
-    torch.save(state, temporary)
-    os.replace(temporary, run / CHECKPOINT)
+    with atomic_files.replacing(run / CHECKPOINT) as partial:
+        torch.save(state, partial)
 
 
 def _resume(baseline: Baseline, optimizer: torch.optim.Optimizer, run: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float, Integer, Shaped, UInt16
 
-from medvlsam2 import geometry
+from medvlsam2 import atomic_files, geometry
 from medvlsam2.data.colours import colors_of
 from medvlsam2.data.label_info import MAX_VALUE, whole_number
 from medvlsam2.data.placement import scan_affine
@@ -141,15 +140,12 @@ def write_label_map(
     if low < 0 or high > MAX_LABEL:
         raise DatasetError(f"Label values from {low} to {high} cannot be written; 0 to {MAX_LABEL} are allowed.")
     packed = values.astype(np.uint8 if high <= np.iinfo(np.uint8).max else np.uint16)
-    partial = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
+    # Not flushed: most label maps answer one request. Who stores one for good flushes it (``data/studies``).
+    with atomic_files.replacing(path, flush=False) as partial:
         if suffix in NIFTI_SUFFIXES:
             write_nifti(partial, packed, scan_affine.place_header(affine, packed.shape))
         else:
             _write_nrrd(partial, packed, affine, names, compress=compress)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _write_nrrd(

@@ -21,7 +21,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -29,6 +28,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 
+from medvlsam2 import atomic_files
 from medvlsam2.data.placement import scan_affine
 from medvlsam2.data.readers import read_stored, read_volume
 from medvlsam2.data.reading import causes
@@ -107,10 +107,8 @@ def write_nifti(source: Path, target: Path, image_id: str | None = None) -> tupl
     """
     volume = read_volume(source, image_id)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".writing-") as beside:
-        written = Path(beside) / f"scan{known_suffix(target)}"
-        write_volume(written, volume)
-        os.replace(written, target)
+    with atomic_files.replacing(target, flush=False) as partial:
+        write_volume(partial, volume)
     return volume.warnings
 
 

@@ -8,8 +8,6 @@ version or the new one, never a half-written one. Versions are never changed onc
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from medvlsam2 import atomic_files
 from medvlsam2.config import ModelConfig, from_dict, to_dict
 from medvlsam2.data.language import chat
 from medvlsam2.data.language import tokenizer as tokenizers
@@ -155,12 +154,9 @@ def publish(folder: Path, version: str, tensors: dict[str, Tensor], metadata: di
     target = version_folder(folder, version)
     if target.exists():
         raise CheckpointMismatch(f"Version '{version}' exists; versions are never changed. Choose another name.")
-    temporary = target.with_name(f".{version}.part")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    save_file(_compact(tensors), str(temporary / ADAPTER))
-    (temporary / METADATA).write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, target)
+    with atomic_files.new_folder(target) as partial:
+        save_file(_compact(tensors), str(partial / ADAPTER))
+        (partial / METADATA).write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
     if use:
         set_current(folder, version)
 

@@ -6,10 +6,10 @@ lists or chooses versions starts at once.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Final
 
+from medvlsam2 import atomic_files
 from medvlsam2.errors import MissingCheckpoint
 
 CONFIG: Final = "config.yaml"
@@ -53,9 +53,7 @@ def set_current(folder: Path, version: str) -> None:
     """
     if version != BASE_VERSION and not (version_folder(folder, version) / ADAPTER).is_file():
         raise MissingCheckpoint(f"Model '{folder.name}' has no version '{version}'. Allowed: {versions(folder)}.")
-    temporary = folder / f".{CURRENT}.{os.getpid()}"
-    temporary.write_text(version, encoding="utf-8")
-    os.replace(temporary, folder / CURRENT)
+    atomic_files.write_text(folder / CURRENT, version)
 
 
 def versions(folder: Path) -> list[str]:

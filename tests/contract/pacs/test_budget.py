@@ -17,6 +17,7 @@ import pytest
 from label_tasks.pacs.dicomweb import DicomWeb
 from label_tasks.pacs.kept import budget
 from label_tasks.pacs.series_cache import SeriesCache
+from medvlsam2 import atomic_files
 from medvlsam2.data.readers import read_volume
 from medvlsam2.errors import InvalidConfig
 
@@ -78,14 +79,14 @@ def test_a_series_that_is_asked_for_at_the_same_moment_stays(
     for uid in OTHERS[:2]:
         cache.folder(STUDY, uid)
         age(cache_folder, uid)
-    rename = Path.rename
+    rename = atomic_files.rename
 
-    def with_a_reader(path: Path, target: Path) -> Path:
+    def with_a_reader(path: Path, target: Path, **options: bool) -> None:
         if path.suffix == ".json" and path.exists():
             assert cache.folder(STUDY, path.stem) == cache_folder / path.stem
-        return rename(path, target)
+        rename(path, target, **options)
 
-    monkeypatch.setattr(Path, "rename", with_a_reader)
+    monkeypatch.setattr(atomic_files, "rename", with_a_reader)
     cache.folder(STUDY, OTHERS[2])
     monkeypatch.undo()
     assert here(cache_folder) == set(OTHERS[:3])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -142,13 +141,13 @@ class TestVersions:
         self.publish(model_dir, "v0001", 1.0)
         self.publish(model_dir, "v0002", 2.0, use=False)
         seen = []
-        replace = os.replace
+        replace = Path.replace
 
-        def watched(source: Path, target: Path) -> None:
-            seen.append((Path(source).read_text(encoding="utf-8"), version_folders.current_version(model_dir)))
-            replace(source, target)
+        def watched(source: Path, target: Path) -> Path:
+            seen.append((source.read_text(encoding="utf-8"), version_folders.current_version(model_dir)))
+            return replace(source, target)
 
-        monkeypatch.setattr(checkpoint.os, "replace", watched)
+        monkeypatch.setattr(Path, "replace", watched)
         version_folders.set_current(model_dir, "v0002")
         assert seen == [("v0002", "v0001")]
         assert version_folders.current_version(model_dir) == "v0002"

@@ -111,7 +111,7 @@ def test_every_stage_runs_and_writes(
         assert 0 < line["busy_share"] <= 1
     assert json.loads((run / "config.json").read_text(encoding="utf-8"))["preset"] == "tiny_random"
     assert list(run.glob("events.out.tfevents*"))
-    assert not list(run.glob("*.part"))
+    assert not list(run.glob(".partial-*"))
     with Image.open(run / LOSSES) as picture:
         assert picture.format == "PNG"
     state = torch.load(run / CHECKPOINT, weights_only=True)

@@ -167,8 +167,7 @@ class SeriesCache:
             atomic_files.write_text(
                 self._shelf.manifest(series_uid), json.dumps({"instances": record, "told": expected}), private=True
             )
-            beside.rename(place)
-            atomic_files.flush_folder(self._folder)
+            atomic_files.rename(beside, place)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
         logger.info("Fetched a series of %d instances from the PACS", len(record))

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from monailabel.utils.sessions import SessionInfo, Sessions
 
+from medvlsam2 import atomic_files
 from medvlsam2.errors import TooMany
 
 logger = logging.getLogger(__name__)
@@ -176,9 +177,7 @@ class PrivateSessions(Sessions):  # type: ignore[misc]
 
     def _write_meta_info(self, session_id: str, session_info: SessionInfo) -> None:
         path = Path(self.store_path) / session_id / "meta.info"
-        partial = path.with_suffix(f".{secrets.token_hex(4)}")
-        partial.write_text(session_info.to_str(), encoding="utf-8")
-        partial.replace(path)
+        atomic_files.write_text(path, session_info.to_str(), flush=False)  # written again with every use of a session
 
 
 def told(info: SessionInfo) -> dict[str, Any]:

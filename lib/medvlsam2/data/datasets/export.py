@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from medvlsam2 import atomic_files
 from medvlsam2.data import vocabulary
 from medvlsam2.data.final_labels import FinalLabel, final_labels
 from medvlsam2.data.label_maps import write_label_map
@@ -78,15 +78,10 @@ def export_nnunet(
     scans = _readable(found, sentences, lambda share: tell(share / 2))
     labels = _labels(scans)
     sentences += _doubts(scans, labels)
-    partial = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    with atomic_files.new_folder(folder) as partial:
         cases = _write(partial, scans, labels, lambda share: tell((1 + share) / 2))
         card = _dataset_json(name, labels, list(cases.values()))
         (partial / "dataset.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return Exported(folder, labels, cases, tuple(sentences))
 
 

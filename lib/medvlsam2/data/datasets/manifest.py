@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from medvlsam2 import atomic_files
 from medvlsam2.errors import DatasetError
 
 _PATHS: Final = ("image", "label", "report")
@@ -62,9 +63,7 @@ def write_manifest(path: Path | str, records: Iterable[ScanRecord]) -> None:
             if line[name] is not None:
                 line[name] = os.path.relpath(Path(line[name]).absolute(), base)
         lines.append(json.dumps(line, ensure_ascii=False))
-    partial = path.with_name(f".{os.getpid()}-{path.name}")
-    partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    partial.replace(path)
+    atomic_files.write_text(path, "".join(f"{line}\n" for line in lines))
 
 
 def read_manifest(path: Path | str) -> list[ScanRecord]:

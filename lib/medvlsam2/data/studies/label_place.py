@@ -269,8 +269,7 @@ class PreparedLabel:
         before = self.place.files()
         versions.write_record(folder, self.version)
         try:
-            with atomic_files.no_room_as_error(path.name):
-                self.partial.replace(path)
+            atomic_files.rename(self.partial, path, flush=False)
         except BaseException:
             versions.record_path(folder, self.version.number).unlink(missing_ok=True)
             raise

@@ -249,7 +249,7 @@ class StudiesFolder:
                 for path in (*labels, *scan):
                     target = kept / path.relative_to(self.root)
                     atomic_files.make_folder(target.parent)
-                    path.rename(target)
+                    atomic_files.rename(path, target)
 
             self._write(index, before_rename=take_away)
 
@@ -310,7 +310,7 @@ class StudiesFolder:
             return StudiesIndex()
         except DamagedIndex as error:
             aside = self._index_path.with_name(f"datastore_v2.damaged-{time.strftime('%Y%m%dT%H%M%S')}.json")
-            self._index_path.rename(aside)
+            atomic_files.rename(self._index_path, aside)
             logger.warning("The index '%s' is damaged (%s). It is kept as '%s'", INDEX, error, aside.name)
             return StudiesIndex()
         self._stamp = _stamp(self._index_path)

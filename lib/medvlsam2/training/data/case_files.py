@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 import torch
 from jaxtyping import Integer, Num, UInt8
 
+from medvlsam2 import atomic_files
 from medvlsam2.config import ModelConfig
 from medvlsam2.data import phantom, vocabulary
 from medvlsam2.data.datasets.label_facts import facts_of_labels
@@ -212,9 +212,7 @@ def _write(
         "is_phantom": is_phantom,
         "slice_spacing_mm": prepared.record.slice_spacing_mm,
     }
-    temporary = folder / "case.json.part"
-    temporary.write_text(json.dumps(record), encoding="utf-8")
-    os.replace(temporary, folder / "case.json")
+    atomic_files.write_text(folder / "case.json", json.dumps(record))
 
 
 def _on_mask_grid(

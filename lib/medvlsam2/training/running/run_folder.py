@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from medvlsam2 import atomic_files
 from medvlsam2.errors import InvalidConfig
 from medvlsam2.training.config import TrainConfig
 from medvlsam2.training.running import plots
@@ -102,7 +101,7 @@ class RunFolder:
         told = {**asdict(config), "stage_minutes": config.stage_minutes}
         if self.state is not None and path.is_file():
             _require_same(json.loads(path.read_text(encoding="utf-8")), json.loads(json.dumps(told)), self)
-        _replace(path, partial(_write_text, json.dumps(told, indent=2)))
+        atomic_files.write_text(path, json.dumps(told, indent=2))
 
     def write(self, line: Line, *, learning_rate: float) -> None:
         """One line to the file, to TensorBoard and to the caller."""
@@ -123,7 +122,8 @@ class RunFolder:
         if is_best:
             self.best_score = score
             best = {"model": weights, "score": score, "step": step}
-            _replace(self.path / BEST, lambda part: torch.save(best, part))
+            with atomic_files.replacing(self.path / BEST) as part:
+                torch.save(best, part)
 
     def best(self) -> dict[str, Any] | None:
         """Weights of the best validation, with its score and step."""
@@ -132,21 +132,23 @@ class RunFolder:
     def save(self, model: dict[str, Tensor], **state: object) -> None:
         """The checkpoint, complete or not at all, and the picture of the losses so far."""
         whole = {"model": model, "progress": asdict(self.progress), **state}
-        _replace(self.path / CHECKPOINT, lambda part: torch.save(whole, part))
+        with atomic_files.replacing(self.path / CHECKPOINT) as part:
+            torch.save(whole, part)
         self.draw()
 
     def draw(self) -> None:
         """The picture of the losses."""
         lines, scores = self._read(METRICS), self._read(VALIDATIONS)
         if lines:
-            _replace(self.path / LOSSES, lambda part: plots.draw_losses(lines, scores, part))
+            with atomic_files.replacing(self.path / LOSSES) as part:
+                plots.draw_losses(lines, scores, part)
 
     def _take_back(self) -> None:
         """Forget what was logged, or found best, after the checkpoint was written."""
         step = self.progress.step
         for name in (METRICS, VALIDATIONS):
             kept = "".join(json.dumps(line) + "\n" for line in self._read(name) if line["step"] <= step)
-            _replace(self.path / name, partial(_write_text, kept))
+            atomic_files.write_text(self.path / name, kept)
         best = self.best()
         if best is not None and best["step"] > step:
             (self.path / BEST).unlink()
@@ -189,19 +191,6 @@ def _read_state(path: Path) -> dict[str, Any] | None:
         return None
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return state
-
-
-def _write_text(text: str, path: Path) -> None:
-    path.write_text(text, encoding="utf-8")
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file so that readers, and a power cut, see the old one or the new one."""
-    part = path.with_name(f"{path.name}.part")
-    write(part)
-    with part.open("rb") as stream:
-        os.fsync(stream.fileno())
-    os.replace(part, path)
 
 
 def _require_same(old: dict[str, Any], new: dict[str, Any], folder: RunFolder) -> None:

@@ -159,9 +159,9 @@ class Shelf:
             with self.lock(series_uid, 0):
                 if time.time() - manifest.stat().st_mtime < IN_USE_S:
                     return False
-                manifest.rename(aside)
+                atomic_files.rename(manifest, aside, flush=False)
                 if time.time() - aside.stat().st_mtime < IN_USE_S:
-                    aside.rename(manifest)
+                    atomic_files.rename(aside, manifest, flush=False)
                     return False
                 shutil.rmtree(self.folder / series_uid, ignore_errors=True)
                 aside.unlink()
