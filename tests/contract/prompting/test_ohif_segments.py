@@ -9,7 +9,7 @@ import pytest
 
 from label_tasks.infer.requests import Target, referring
 from label_tasks.pages.ohif_colours import PANEL_SCRIPT
-from label_tasks.prompting import ohif_panel
+from label_tasks.prompting import ohif_panel, phrase_segments, shared_clicks
 from label_tasks.prompting.phrase_segments import SEGMENTS, PhraseSegments
 from label_tasks.prompting.shared_clicks import SharedClicks
 from medvlsam2.errors import InvalidPrompt
@@ -62,6 +62,16 @@ def test_a_phrase_that_is_not_found_takes_no_segment() -> None:
     assert values(segments, "aorta") == [3]
 
 
+def test_phrases_of_the_annotator_who_asked_longest_ago_are_forgotten() -> None:
+    segments = PhraseSegments()
+    for number in range(phrase_segments.KEPT):
+        assert values(segments, "left kidney", place=number) == [1]
+    assert values(segments, "spleen", place=0) == [2], "number 0 has asked last"
+    assert values(segments, "liver", place="another") == [1]
+    assert values(segments, "liver", place=0) == [3]
+    assert values(segments, "liver", place=1) == [1], "number 1 was forgotten"
+
+
 def clicked(*points: tuple[tuple[float, float, float], int], text: str | None = None) -> Target:
     places, labels = tuple(point for point, _ in points), tuple(label for _, label in points)
     return Target(1, ObjectPrompt(text=text, points_ijk=places, point_labels=labels))
@@ -79,6 +89,16 @@ def test_a_background_click_belongs_to_the_object_it_was_made_for(texts: tuple[s
     assert again.prompt.points_ijk == (A, C, BESIDE)
     elsewhere = clicked((B, 1), (BESIDE, 0), text=texts[1])
     assert clicks.own(("annotator", "another scan"), elsewhere) == (elsewhere, ())
+
+
+def test_clicks_of_the_annotator_who_clicked_longest_ago_are_forgotten() -> None:
+    clicks, liver, spleen = SharedClicks(), clicked((A, 1), (BESIDE, 0), text="liver"), clicked((B, 1), (BESIDE, 0))
+    for number in range(shared_clicks.KEPT):
+        clicks.own(number, liver)
+    assert clicks.own(0, spleen)[1], "number 0 has clicked last"
+    clicks.own("another", liver)
+    assert clicks.own(0, spleen)[1]
+    assert not clicks.own(1, spleen)[1], "number 1 was forgotten"
 
 
 def test_the_panel_as_it_is_sent_keeps_other_segments_and_says_why_not() -> None:

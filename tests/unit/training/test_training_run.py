@@ -68,7 +68,7 @@ def test_a_model_folder_says_where_it_comes_from(short_training, tmp_path: Path)
         json.loads(line) for line in (tmp_path / "run" / "validations.jsonl").read_text(encoding="utf-8").splitlines()
     ]
     assert told["validation_score"] == max(step["score"] for step in steps)
-    provenance = json.loads((tmp_path / "run" / "train.json").read_text(encoding="utf-8"))
+    provenance = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
     assert provenance == {key: told[key] for key in provenance}
     assert (tmp_path / "run" / "losses.png").stat().st_size > 1000
     held_out = list((tmp_path / "cache").glob(f"phantom_{train.VALIDATION_PHANTOM_SEED}*"))

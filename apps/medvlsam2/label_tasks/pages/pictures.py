@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import anyio
+from cachetools import LRUCache
 from monailabel.interfaces.datastore import Datastore
 
 from label_tasks.pacs.datastore import PacsDatastore
@@ -53,12 +53,11 @@ class Pictures:
     """Pictures of the scans of one datastore."""
 
     def __init__(self, kept: int = KEPT, max_waiting: int = MAX_WAITING) -> None:
-        self._kept = kept
         self._max_waiting = max_waiting
         self._waiting = 0
         self._drawing = anyio.CapacityLimiter(1)
         self._finding = anyio.CapacityLimiter(4)
-        self._pictures: OrderedDict[str, Picture] = OrderedDict()
+        self._pictures: LRUCache[str, Picture] = LRUCache(kept)
         self._begun: set[asyncio.Future[Picture]] = set()
         """Held here, or they might be collected before they end."""
 
@@ -69,7 +68,6 @@ class Pictures:
             return Picture(version, problem="The picture is made once the study was fetched from the PACS.")
         known = self._pictures.get(image_id)
         if known is not None and known.version == version:
-            self._pictures.move_to_end(image_id)
             return known
         if self._waiting >= self._max_waiting:
             return Picture("", problem="Many pictures are being made now. Load the page again in a minute.")
@@ -79,8 +77,6 @@ class Pictures:
         finally:
             self._waiting -= 1
         self._pictures[image_id] = made
-        while len(self._pictures) > self._kept:
-            self._pictures.popitem(last=False)
         return made
 
     async def first_readable(self, image_ids: Sequence[str], datastore: Datastore) -> str:

@@ -9,10 +9,11 @@ Who ticks one under Class Prompts chooses it.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Hashable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Final
+
+from cachetools import LRUCache
 
 from label_tasks.infer.requests import Target
 from medvlsam2.errors import InvalidPrompt
@@ -20,16 +21,25 @@ from medvlsam2.errors import InvalidPrompt
 SEGMENTS: Final = {"referred object": 1, **{f"referred object {number}": number for number in range(2, 9)}}
 """Published names and ids."""
 KEPT: Final = 64
-"""Annotators and scans whose phrases are remembered, the last ones."""
+"""Pairs of annotator and scan whose phrases are kept; beyond these the pair that asked longest ago is dropped."""
+
+
+@dataclass
+class _Phrases:
+    """Phrases of one annotator about one scan."""
+
+    taken: dict[str, int] = field(default_factory=dict)
+    """Segment of each phrase."""
+    found: set[str] = field(default_factory=set)
+    """Phrases that were found in the scan."""
 
 
 class PhraseSegments:
-    """Which segment each phrase has, for the annotators and scans asked about last."""
+    """Which segment each phrase has, for the annotators and scans that asked last."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._taken: OrderedDict[Hashable, dict[str, int]] = OrderedDict()
-        self._found: dict[Hashable, set[str]] = {}
+        self._phrases: LRUCache[Hashable, _Phrases] = LRUCache(KEPT)
 
     def place(self, asker: Hashable, targets: Sequence[Target], chosen: Sequence[int]) -> tuple[Target, ...]:
         """The targets with the ids of their segments.
@@ -43,11 +53,7 @@ class PhraseSegments:
             InvalidPrompt: if no segment is free.
         """
         with self._guard:
-            taken = self._taken.setdefault(asker, {})
-            self._taken.move_to_end(asker)
-            while len(self._taken) > KEPT:
-                gone, _ = self._taken.popitem(last=False)
-                self._found.pop(gone, None)
+            taken = self._phrases.setdefault(asker, _Phrases()).taken
             return tuple(
                 replace(target, value=self._segment(taken, target, ticked))
                 for target, ticked in zip(targets, _ticked(chosen, len(targets)), strict=True)
@@ -62,11 +68,11 @@ class PhraseSegments:
             found: whether each of them is in the scan.
         """
         with self._guard:
-            taken, held = self._taken.get(asker, {}), self._found.setdefault(asker, set())
+            known = self._phrases.setdefault(asker, _Phrases())
             phrases = [_phrase(target) for target in targets]
-            held |= {phrase for phrase, is_found in zip(phrases, found, strict=True) if is_found}
-            for phrase in set(phrases) - held:
-                taken.pop(phrase, None)
+            known.found |= {phrase for phrase, is_found in zip(phrases, found, strict=True) if is_found}
+            for phrase in set(phrases) - known.found:
+                known.taken.pop(phrase, None)
 
     @staticmethod
     def _segment(taken: dict[str, int], target: Target, ticked: int | None) -> int:

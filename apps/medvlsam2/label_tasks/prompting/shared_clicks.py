@@ -8,26 +8,36 @@ out for any other. Slicer and programs send what they mean, and are not looked a
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Final
+
+from cachetools import LRUCache
 
 from label_tasks.infer.requests import Target
 from label_tasks.prompting.fields import PointIJK
 from medvlsam2.tasks.prompts import ObjectPrompt
 
 KEPT: Final = 64
-"""Annotators and scans whose clicks are remembered, the last ones."""
+"""Pairs of annotator and scan whose clicks are kept; beyond these the pair that clicked longest ago is dropped."""
+
+
+@dataclass
+class _Clicks:
+    """Clicks of one annotator on one scan."""
+
+    owners: dict[PointIJK, Hashable] = field(default_factory=dict)
+    """The object of each background click."""
+    objects: list[set[PointIJK]] = field(default_factory=list)
+    """Clicks on each object that has no name."""
 
 
 class SharedClicks:
-    """Whose each background click is, for the annotators and scans asked about last."""
+    """The object that each background click belongs to, for the annotators and scans that asked last."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._owners: OrderedDict[Hashable, dict[PointIJK, Hashable]] = OrderedDict()
-        self._objects: OrderedDict[Hashable, list[set[PointIJK]]] = OrderedDict()
+        self._clicks: LRUCache[Hashable, _Clicks] = LRUCache(KEPT)
 
     def own(self, place: Hashable, target: Target) -> tuple[Target, tuple[str, ...]]:
         """The target with its own clicks alone, and a sentence for those that were left out.
@@ -41,16 +51,12 @@ class SharedClicks:
         if not inside:
             return target, ()
         with self._guard:
-            owner = self._owner(place, target, inside)
-            owners = self._owners.setdefault(place, {})
-            self._owners.move_to_end(place)
-            while len(self._owners) > KEPT:
-                gone, _ = self._owners.popitem(last=False)
-                self._objects.pop(gone, None)
+            known = self._clicks.setdefault(place, _Clicks())
+            owner = _owner(known, target, inside)
             kept = [
                 (point, label)
                 for point, label in zip(prompt.points_ijk, prompt.point_labels, strict=True)
-                if label or owners.setdefault(point, owner) == owner
+                if label or known.owners.setdefault(point, owner) == owner
             ]
         left_out = len(prompt.points_ijk) - len(kept)
         if not left_out:
@@ -61,17 +67,17 @@ class SharedClicks:
         )
         return replace(target, prompt=_with(prompt, kept)), (note,)
 
-    def _owner(self, place: Hashable, target: Target, inside: set[PointIJK]) -> Hashable:
-        """The object: by its name where OHIF sends one, else that of earlier clicks on it."""
-        if target.prompt.text is not None:
-            return target.prompt.text
-        objects = self._objects.setdefault(place, [])
-        for number, clicks in enumerate(objects):
-            if clicks & inside:
-                clicks.update(inside)
-                return number
-        objects.append(set(inside))
-        return len(objects) - 1
+
+def _owner(known: _Clicks, target: Target, inside: set[PointIJK]) -> Hashable:
+    """The object's name where OHIF sends one; else the number of the object with earlier clicks in the same place."""
+    if target.prompt.text is not None:
+        return target.prompt.text
+    for number, clicks in enumerate(known.objects):
+        if clicks & inside:
+            clicks.update(inside)
+            return number
+    known.objects.append(set(inside))
+    return len(known.objects) - 1
 
 
 def _with(prompt: ObjectPrompt, kept: list[tuple[PointIJK, int]]) -> ObjectPrompt:

@@ -7,13 +7,13 @@ starts all of them at once, with the result that each alone would have.
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, runtime_checkable
 
 import torch
+from cachetools import LRUCache
 from torch import Tensor
 
 logger = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class CudaGraphs:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._graphs: OrderedDict[Hashable, _Graph | None] = OrderedDict()
+        self._graphs: LRUCache[Hashable, _Graph | None] = LRUCache(KEPT_GRAPHS)
         self._seen: set[Hashable] = set()
         self._pool = torch.cuda.graph_pool_handle()
         self._stream = torch.cuda.Stream(device)
@@ -76,9 +76,6 @@ class CudaGraphs:
             return step(*tensors, **options)
         if key not in self._graphs:
             self._graphs[key] = self._captured(step, tensors, options)
-            while len(self._graphs) > KEPT_GRAPHS:
-                self._graphs.popitem(last=False)
-        self._graphs.move_to_end(key)
         graph = self._graphs[key]
         return step(*tensors, **options) if graph is None else graph.replay(tensors)
 

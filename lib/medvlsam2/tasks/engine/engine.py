@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 import torch
+from cachetools import LRUCache
 from torch import nn
 
 from medvlsam2.data.volume import CTVolume
@@ -78,7 +78,7 @@ class Engine:
         self._guard = threading.RLock()
         self._loaded: LoadedModel | None = None
         self._encoder = ""
-        self._sessions: OrderedDict[str, VolumeSession] = OrderedDict()
+        self._sessions: LRUCache[str, VolumeSession] = LRUCache(KEPT_SESSIONS)
 
     @property
     def model_id(self) -> str:
@@ -129,9 +129,6 @@ class Engine:
             key = volume.content_hash
             if key not in self._sessions:
                 self._sessions[key] = VolumeSession(loaded, volume, self.device, self.features, self._encoder)
-            self._sessions.move_to_end(key)
-            while len(self._sessions) > KEPT_SESSIONS:
-                self._sessions.popitem(last=False)
             return self._sessions[key]
 
 

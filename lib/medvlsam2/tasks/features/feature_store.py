@@ -54,6 +54,7 @@ class FeatureCache:
         self.budget_bytes = budget_bytes
         self.lock = threading.RLock()
         self._folder = Path(tempfile.mkdtemp(prefix="medvlsam2-features-", dir=folder))
+        # No cachetools.LRUCache: make_room walks through the stores from the one used longest ago, without using them.
         self._stores: OrderedDict[Hashable, FeatureStore] = OrderedDict()
         self._remove = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
 

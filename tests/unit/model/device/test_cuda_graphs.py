@@ -128,13 +128,19 @@ def test_a_full_device_is_told_and_the_capture_is_ended(graphs):
     assert Recorder.captured is None
 
 
-def test_the_oldest_graphs_are_forgotten(graphs, monkeypatch):
-    monkeypatch.setattr(cuda_graphs, "KEPT_GRAPHS", 2)
-    one = Doubling()
-    for plus in range(4):
+def test_the_graphs_that_were_used_longest_ago_are_forgotten(graphs):
+    one, calls = Doubling(), 2 * cuda_graphs.KEPT_GRAPHS
+    for plus in range(cuda_graphs.KEPT_GRAPHS):
         for _ in range(2):
             graphs(one.step, torch.zeros(1), plus=plus)
-    assert len(graphs._graphs) == 2
+    graphs(one.step, torch.zeros(1), plus=0)
+    for _ in range(2):
+        graphs(one.step, torch.zeros(1), plus=-1)
+    assert one.runs == calls + 2, "what was just used replays its graph"
+    graphs(one.step, torch.zeros(1), plus=0)
+    assert one.runs == calls + 2
+    graphs(one.step, torch.zeros(1), plus=1)
+    assert one.runs == calls + 3, "of the shapes used longest ago the graph is gone"
 
 
 def test_an_engine_without_a_gpu_runs_steps_plainly(tiny_model_dir):
