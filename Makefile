@@ -1,9 +1,6 @@
 # Everything starts here: each target prepares what it needs, and is fast the second time.
 
-STUDIES ?= demo/studies
-HOST    ?= 127.0.0.1
-PORT    ?= 8000
-MODEL   ?= nano
+STUDIES ?= $(or $(MEDVLSAM2_STUDIES),demo/studies)
 JOBS    ?= auto
 PYTEST  ?= -n $(JOBS) --dist loadfile
 
@@ -25,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport VIRTUAL_ENV PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-slow test-e2e lint format serve demo bench lock clean
+.PHONY: help install test test-slow test-e2e lint format serve demo bench settings lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -54,8 +51,9 @@ format: $(READY)  ## sort imports and format
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
-serve: $(READY) $(if $(filter demo/studies,$(STUDIES)),demo)  ## start the server (STUDIES=folder PORT=8000 HOST=127.0.0.1 MODEL=nano)
-	$(BIN)/medvlsam2 serve --studies "$(STUDIES)" --host $(HOST) --port $(PORT) --model $(MODEL)
+serve: $(READY) $(if $(filter demo/studies,$(STUDIES)),demo)  ## start the server (STUDIES=folder PORT=8000 HOST=127.0.0.1 MODEL=nano ARGS="--cuda-graphs on", or MEDVLSAM2_…)
+	$(BIN)/medvlsam2 serve --studies "$(STUDIES)" $(if $(HOST),--host "$(HOST)") $(if $(PORT),--port "$(PORT)") \
+	  $(if $(MODEL),--model "$(MODEL)") $(ARGS)
 
 demo: demo/studies/.made  ## make a studies folder with a real CT and a phantom in demo/studies
 
@@ -73,6 +71,9 @@ bench: $(READY)  ## from click to mask against the host's own task, memory, phan
 	$(BIN)/python benchmarks/info_wait.py
 	$(BIN)/python benchmarks/phantom_speed.py
 	$(BIN)/python benchmarks/start_up.py
+
+settings: $(READY)  ## write the table of the server's settings into the app's README
+	$(BIN)/python -m medvlsam2.settings.table apps/medvlsam2/README.md
 
 lock: $(READY)  ## write requirements.txt from pyproject.toml (UPGRADE=--upgrade for newer releases)
 	$(BIN)/$(COMPILE) $(UPGRADE) --quiet -o requirements.txt

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,6 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask
 from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
 
-from label_tasks import serve_config
 from label_tasks.failures import errors_as_http
 from label_tasks.images import require_known_image
 from label_tasks.infer.base import EngineTask, ScanReader
@@ -48,6 +48,8 @@ from medvlsam2.data.studies.bounds import OF_MODEL
 from medvlsam2.data.studies.writable import require_writable
 from medvlsam2.errors import InvalidRequest, nearest_hint
 from medvlsam2.model.registry import resolve_model
+from medvlsam2.settings.reading import read_for_app
+from medvlsam2.settings.record import ServerSettings, all_settings
 from medvlsam2.tasks.engine.engine import Engine
 
 logger = logging.getLogger(__name__)
@@ -60,15 +62,15 @@ class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
 
     def __init__(self, app_dir: str, studies: str, conf: Mapping[str, str]) -> None:
         settings.MONAI_LABEL_AUTO_UPDATE_SCORING = False
-        self._config = serve_config.parse(conf)
-        self._model_dir = resolve_model(self._config.model)
+        self._config = _settings(conf)
+        self._model_dir = resolve_model(self._config.model, self._config.models)
         self._engine = Engine(
             self._model_dir,
             self._config.device,
             cache_bytes=self._config.cache_bytes,
             uses_coronal_views=self._config.tta == "axes",
             reads_ahead=True,
-            cuda_graphs=self._config.cuda_graphs == "on",
+            cuda_graphs=self._config.cuda_graphs,
         )
         self._scans = ScanReader()
         self._known = _published_labels(self._model_dir)
@@ -94,7 +96,7 @@ class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
             return ScanFolder(self.studies)
         if settings.MONAI_LABEL_DATASTORE:  # another kind of server, which the host knows
             return super().init_datastore()
-        return open_pacs(self.studies, settings, self._model_of)
+        return open_pacs(self.studies, settings, self._model_of, self._config.pacs_cache_gib)
 
     def init_infers(self) -> dict[str, InferTask]:
         """The seven abilities by the names that clients list."""
@@ -176,6 +178,14 @@ class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
     @staticmethod
     def _no_such(what: str, name: str, known: Mapping[str, Any]) -> str:
         return f"There is no {what} '{name}'. {nearest_hint(name, known)} Allowed: {', '.join(known)}."
+
+
+def _settings(conf: Mapping[str, str]) -> ServerSettings:
+    """The settings of the app. The readers of scans, and jobs, take theirs from the environment."""
+    found = read_for_app(conf, os.environ)
+    if "scan_mib" in conf:
+        os.environ[all_settings()["scan_mib"].variable] = str(found.scan_mib)
+    return found
 
 
 def _published_labels(model_dir: Path) -> dict[str, int]:

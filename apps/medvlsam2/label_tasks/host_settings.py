@@ -44,10 +44,8 @@ def require_pacs_settings(studies: str) -> None:
     """Check the settings of a PACS before the host is started, which shows the address of the studies.
 
     Raises:
-        InvalidConfig: if the address holds a login, or the budget of the cache is no number.
+        InvalidConfig: if the address holds a login.
     """
     from label_tasks.pacs.address import require_plain_address
-    from label_tasks.pacs.kept.budget import budget_bytes
 
     require_plain_address(studies)
-    budget_bytes()

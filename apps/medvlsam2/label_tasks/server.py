@@ -51,11 +51,10 @@ from label_tasks.pages import router as pages
 from label_tasks.store import routes as store_routes
 from medvlsam2.data.reading.plain_names import shown
 from medvlsam2.errors import MedVLSAM2Error
+from medvlsam2.settings.reading import from_environment
 
 logger = logging.getLogger(__name__)
 
-ALLOWED_HOSTS: Final = "MEDVLSAM2_ALLOWED_HOSTS"
-"""Environment variable with further names of this server, with commas between them."""
 _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -64,7 +63,7 @@ class Server(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         """From the outside: headers of replies, foreign pages and names, sizes of bodies, cookies."""
-        names = [name for name in os.environ.get(ALLOWED_HOSTS, "").split(",") if name.strip()]
+        names = list(from_environment("allowed_host", os.environ))
         behind = BodyLimits(Cookies(super().build_middleware_stack()))
         return CarefulHeaders(OurOrigins(behind, names))
 

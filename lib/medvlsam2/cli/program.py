@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import re
 import sys
 import warnings
 from argparse import ArgumentError, ArgumentParser
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     try:
-        verb, arguments = _parse(given)
+        verb, arguments = parse(given)
         return verb.run(arguments)
     except MedVLSAM2Error as error:
         if "--json" in given:
@@ -63,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _parse(argv: Sequence[str]) -> tuple[Verb, Namespace]:
+def parse(argv: Sequence[str]) -> tuple[Verb, Namespace]:
     """The verb and its arguments; help and version end the process.
 
     Raises:
@@ -104,11 +105,23 @@ def _parse_verb(name: str, argv: Sequence[str]) -> tuple[Verb, Namespace]:
     verb: Verb = importlib.import_module(f"medvlsam2.cli.verbs.{name}").VERB
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     options = ArgumentParser(
-        prog=f"{PROGRAM} {name}", description=VERBS[name], formatter_class=HelpFormatter, exit_on_error=False
+        prog=f"{PROGRAM} {name}",
+        description=VERBS[name],
+        formatter_class=HelpFormatter,
+        exit_on_error=False,
+        allow_abbrev=False,
     )
     verb.add_arguments(options)
     try:
         return verb, options.parse_args(normalise(argv))
     except ArgumentError as error:
         reason = " ".join(str(error).split()).rstrip(".")
-        raise InvalidRequest(f"Wrong arguments: {reason}. See '{PROGRAM} {name} --help'.") from None
+        hint = _option_meant(reason, options.format_usage())
+        raise InvalidRequest(f"Wrong arguments: {reason}. {hint}See '{PROGRAM} {name} --help'.") from None
+
+
+def _option_meant(reason: str, usage: str) -> str:
+    """The options nearest to one that the parser does not know, as a sentence."""
+    unknown = re.search(r"unrecognized arguments:.*?(--[^\s=]+)", reason, re.IGNORECASE)
+    hint = nearest_hint(unknown[1], re.findall(r"--[\w-]+", usage), count=1) if unknown else ""
+    return f"{hint} " if hint else ""

@@ -6,11 +6,10 @@ import json
 
 import pytest
 
-from label_tasks import guards, serve_config
+from label_tasks import guards
 from label_tasks.infer import requests
-from label_tasks.serve_config import ServeConfig
 from medvlsam2.data.label_info import names_of_values
-from medvlsam2.errors import DatasetError, InvalidConfig, InvalidPrompt, InvalidRequest, UnknownStructure
+from medvlsam2.errors import DatasetError, InvalidPrompt, InvalidRequest, UnknownStructure
 
 LABELS = {"liver": 1, "spleen": 2, "left kidney": 3, "right kidney": 4}
 
@@ -241,32 +240,6 @@ class TestGuards:
     @pytest.mark.parametrize("label", ["left renal cyst", "kidney l/r", ["liver", "spleen"], {"liver": 1}])
     def test_names_of_segments_are_no_paths(self, label: object) -> None:
         assert guards.inference_params(json.dumps({"label": label})) == {"label": label}
-
-
-class TestServeConfig:
-    def test_strings_become_a_frozen_record(self) -> None:
-        config = serve_config.parse({"model": "nano", "device": "cpu", "candidates": "2"})
-        assert config == ServeConfig(model="nano", device="cpu", candidates=2)
-
-    @pytest.mark.parametrize(
-        ("given", "budget"), [({}, None), ({"cache_gb": "0"}, 0), ({"cache_gb": "1.5"}, 15 * 10**8)]
-    )
-    def test_the_budget_of_slice_features(self, given: dict[str, str], budget: int | None) -> None:
-        assert serve_config.parse(given).cache_bytes == budget
-
-    @pytest.mark.parametrize(
-        ("conf", "sentence"),
-        [
-            ({"devise": "nano"}, r"Unknown --conf key 'devise'. Did you mean device\?"),
-            ({"candidates": "few"}, "candidates is 'few'; give a whole number"),
-            ({"candidates": "0"}, "candidates is 0"),
-            ({"tta": "both"}, "tta is 'both'; allowed are none and axes"),
-            ({"cuda_graphs": "no"}, "cuda_graphs is 'no'; allowed are on and off"),
-        ],
-    )
-    def test_what_is_not_understood(self, conf: dict[str, str], sentence: str) -> None:
-        with pytest.raises(InvalidConfig, match=sentence):
-            serve_config.parse(conf)
 
 
 class TestNamesOfSubmittedValues:

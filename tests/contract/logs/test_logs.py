@@ -77,9 +77,8 @@ def test_other_lines_stay(line: str) -> None:
     assert anonymous(line) == line
 
 
-def test_logs_of_servers_that_are_gone_go_after_some_weeks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logs_of_servers_that_are_gone_go_after_some_weeks(tmp_path: Path) -> None:
     logs = tmp_path / "logs"
-    monkeypatch.setenv(private_log.LOG_FOLDER, str(logs))
 
     def aged(path: Path, days: float) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,16 +87,16 @@ def test_logs_of_servers_that_are_gone_go_after_some_weeks(tmp_path: Path, monke
             os.utime(each, (time.time() - days * 86_400,) * 2)
         return path
 
-    running = ServerLog(tmp_path, "studies", "127.0.0.1", 1)
+    running = ServerLog(logs, "studies", "127.0.0.1", 1)
     aged(running.path, KEPT_DAYS + 5)
     gone = aged(logs / ("0" * 16) / "app.log", KEPT_DAYS + 1)
     recent = aged(logs / ("1" * 16) / "app.log", KEPT_DAYS - 1)
     foreign = aged(logs / "of-somebody" / "app.log", 1000)
-    mine = ServerLog(tmp_path, "studies", "127.0.0.1", 2)
+    mine = ServerLog(logs, "studies", "127.0.0.1", 2)
     assert not gone.parent.exists()
     assert all(path.exists() for path in (running.path, recent, foreign, mine.path.parent))
     running.close()
     aged(running.path, KEPT_DAYS + 5)
-    ServerLog(tmp_path, "studies", "127.0.0.1", 3).close()
+    ServerLog(logs, "studies", "127.0.0.1", 3).close()
     assert not running.path.parent.exists()
     assert mine.path.parent.exists()

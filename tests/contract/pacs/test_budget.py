@@ -19,7 +19,6 @@ from label_tasks.pacs.kept import budget
 from label_tasks.pacs.series_cache import SeriesCache
 from medvlsam2 import atomic_files
 from medvlsam2.data.readers import read_volume
-from medvlsam2.errors import InvalidConfig
 
 from .conftest import SERIES, STUDY, Submit, told, wait_until
 
@@ -232,17 +231,3 @@ def test_remains_of_killed_processes_go(cache: SeriesCache, cache_folder: Path, 
     opened()
     assert [path.name for path in root.glob(".seg-*")] == [".seg-2"]
     assert not list((root / "sent").glob(".partial-*"))
-
-
-@pytest.mark.parametrize("chosen", ["0", "-1", "1.5", "much", "", "²"])
-def test_a_setting_that_is_no_number_is_refused(chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(budget.BUDGET_VARIABLE, chosen)
-    with pytest.raises(InvalidConfig, match="whole number of GiB from 1"):
-        budget.budget_bytes()
-
-
-def test_the_setting_is_in_gib(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(budget.BUDGET_VARIABLE, raising=False)
-    assert budget.budget_bytes() == 50 * 2**30
-    monkeypatch.setenv(budget.BUDGET_VARIABLE, " 7 ")
-    assert budget.budget_bytes() == 7 * 2**30

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from medvlsam2.cli.verbs import serve
+from medvlsam2.settings.reading import read
+from medvlsam2.settings.record import ServerSettings
 from medvlsam2.training.interrupt import Stopped
 
 
@@ -83,34 +85,41 @@ def test_train_refuses_what_makes_no_sense(run, tmp_path, monkeypatch, arguments
 
 
 @pytest.fixture
-def executed(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """Commands that would have taken the process over."""
-    commands: list[list[str]] = []
-    monkeypatch.setattr(serve.os, "execv", lambda _, command: commands.append(command))
+def executed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], dict[str, str]]]:
+    """Commands that would have taken the process over, with their environment."""
+    commands: list[tuple[list[str], dict[str, str]]] = []
+    monkeypatch.setattr(serve.os, "execve", lambda _, command, environment: commands.append((command, environment)))
     return commands
 
 
 def test_serve_starts_the_apps_script(run, executed, tmp_path, tiny_model_dir, free_port):
-    code, out, _ = run("serve", "--studies", tmp_path, "--port", free_port, "--model", "tiny-random", "--device", "cpu")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEDVLSAM2_CANDIDATES", "2")
+        patch.setenv("MEDVLSAM2_CUDA_GRAPHS", "on")
+        code, out, _ = run(
+            *("serve", "--studies", tmp_path, "--port", free_port, "--model", "tiny-random", "--device", "cpu"),
+            *("--conf", "cuda_graphs", "off"),
+        )
     assert code == 0
     assert f"http://127.0.0.1:{free_port}" in out
-    (command,) = executed
+    ((command, environment),) = executed
     assert Path(command[1]).read_text(encoding="utf-8").startswith('"""Start the host with our server')
-    options = dict(zip(command[2::2], command[3::2], strict=True))
-    assert options == {
-        "--studies": str(tmp_path),
-        "--host": "127.0.0.1",
-        "--port": str(free_port),
-        "--model": str(tiny_model_dir),
-        "--device": "cpu",
-    }
+    assert read(environment=environment) == ServerSettings(
+        studies=str(tmp_path),
+        port=free_port,
+        model=str(tiny_model_dir),
+        models=str(tiny_model_dir.parent),
+        device="cpu",
+        cuda_graphs=False,
+        candidates=2,
+    )
 
 
 def test_serve_takes_a_dicomweb_address(run, executed, free_port):
     url = "http://pacs.example/dicom-web"
     code, out, _ = run("serve", "--studies", url, "--port", free_port, "--model", "tiny-random")
     assert code == 0
-    assert executed[0][3] == url
+    assert read(environment=executed[0][1]).studies == url
     assert "/ohif/" in out
 
 
@@ -121,6 +130,10 @@ def test_serve_takes_a_dicomweb_address(run, executed, free_port):
         (["--studies", ".", "--port", "99999"], "99999"),
         (["--studies", ".", "--model", "nothing"], "'nothing'"),
         (["--studies", ".", "--host", "256.1.1.1"], "256.1.1.1"),
+        (["--studies", ".", "--cuda-graph", "on"], "--cuda-graph on. Did you mean --cuda-graphs"),
+        (["--studies", ".", "--tta=axis"], "--tta is 'axis'; allowed: none or axes. Did you mean axes?"),
+        (["--studies", ".", "--conf", "modell", "nano"], "Unknown --conf key 'modell'. Did you mean model"),
+        ([], "No studies given. Give --studies"),
     ],
 )
 def test_serve_refuses_before_it_starts(run, executed, arguments, words):

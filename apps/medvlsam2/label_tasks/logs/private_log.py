@@ -23,8 +23,6 @@ from label_tasks.logs.short_ids import AnonymousFormatter
 
 LOG: Final = "MEDVLSAM2_LOG"
 """Environment variable with the log of this server, as ``serve.py`` has chosen it."""
-LOG_FOLDER: Final = "MEDVLSAM2_LOGS"
-"""Environment variable with the folder of all logs; by default ``logs`` in the app's folder."""
 NAME: Final = "app.log"
 LOCK: Final = "in-use"
 """A file that the server holds a lock on; the system ends the lock with the server, however that ends."""
@@ -48,14 +46,13 @@ class ServerLog:
     """The log of the server of these studies at this address; the same after a restart.
 
     Args:
-        app_dir: folder of the app.
+        folder: of all logs.
         studies: folder, or address of a DICOMweb server.
         host: address that it listens on.
         port: of it.
     """
 
-    def __init__(self, app_dir: Path, studies: str, host: str, port: int) -> None:
-        folder = Path(os.environ.get(LOG_FOLDER) or app_dir / "logs")
+    def __init__(self, folder: Path, studies: str, host: str, port: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         place = str(Path(studies).resolve()) if Path(studies).is_dir() else studies
         own = folder / hashlib.sha256(f"{place}\n{host}:{port}".encode()).hexdigest()[:16]

@@ -34,6 +34,7 @@ from medvlsam2.data.studies.label_shelf import LabelShelf
 from medvlsam2.data.studies.scan_list import FoundScan, ScanList
 from medvlsam2.data.studies.studies_folder import StudiesFolder
 from medvlsam2.errors import InvalidRequest, MedVLSAM2Error, PacsUnavailable, UnknownImage
+from medvlsam2.settings.record import ServerSettings
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ class PacsDatastore(ScanFolder):
         cache: Path,
         every_s: float,
         model_of: ModelOf,
-        limit_bytes: int = budget.DEFAULT_GIB * 2**30,
+        limit_bytes: int = ServerSettings.pacs_cache_gib * 2**30,
     ) -> None:
         root = cache / hashlib.md5(address.url.encode(), usedforsecurity=False).hexdigest()  # the host's own name
         atomic_files.make_folder(root, private=True)

@@ -9,18 +9,18 @@ from monailabel.config import Settings
 
 from label_tasks.pacs.address import address_of
 from label_tasks.pacs.datastore import ModelOf, PacsDatastore
-from label_tasks.pacs.kept import budget
 
 logger = logging.getLogger(__name__)
 
 
-def open_pacs(studies: str, settings: Settings, model_of: ModelOf) -> PacsDatastore:
+def open_pacs(studies: str, settings: Settings, model_of: ModelOf, cache_gib: int) -> PacsDatastore:
     """The datastore of the PACS that the host's settings describe.
 
     Args:
         studies: address of its DICOMweb.
         settings: the host's.
         model_of: tells which model a client's name stands for.
+        cache_gib: disk that fetched series may take.
     """
     if settings.MONAI_LABEL_DICOMWEB_FETCH_BY_FRAME:
         logger.warning("MONAI_LABEL_DICOMWEB_FETCH_BY_FRAME has no effect: whole instances are fetched")
@@ -30,5 +30,5 @@ def open_pacs(studies: str, settings: Settings, model_of: ModelOf) -> PacsDatast
         Path(cache) if cache else Path.home() / ".cache" / "monailabel" / "dicom",
         every_s=float(settings.MONAI_LABEL_DICOMWEB_CACHE_EXPIRY),
         model_of=model_of,
-        limit_bytes=budget.budget_bytes(),
+        limit_bytes=cache_gib * 2**30,
     )

@@ -9,18 +9,20 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from jsonargparse import ArgumentParser, Namespace
 
 from medvlsam2.cli import console
-from medvlsam2.cli.verb import Verb, add_model
+from medvlsam2.cli.verb import Verb
 from medvlsam2.data.studies.writable import require_writable
 from medvlsam2.errors import InvalidConfig
 from medvlsam2.model.registry import checkout, resolve_model
+from medvlsam2.settings.command_line import add_options, from_arguments
+from medvlsam2.settings.reading import variables
 
-MAX_PORT: Final = 65535
 EVERYWHERE: Final = ("0.0.0.0", "::")
 LOGIN: Final = "MONAI_LABEL_AUTH_ENABLE"
 """The host's setting for a login, which this server does not have."""
@@ -28,35 +30,22 @@ OFF: Final = frozenset({"", "0", "false", "no", "off", "f", "n"})
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Options of the verb."""
-    parser.add_argument("--studies", required=True, metavar="DIR_OR_URL", help="folder of scans, or DICOMweb address")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 opens it to the network")
-    parser.add_argument("--port", type=int, default=8000, help="port to listen on")
-    parser.add_argument(
-        "--allowed-host", action="append", default=[], metavar="NAME", help="further name that clients call it by"
-    )
-    add_model(parser)
+    """Options of the verb: every setting of the server."""
+    add_options(parser)
 
 
 def run(arguments: Namespace) -> int:
-    """Become the server."""
+    """Become the server, which gets its settings as environment variables."""
+    settings = from_arguments(arguments, os.environ)
     _require_no_login()
     script = start_script()
-    is_remote = arguments.studies.startswith(("http://", "https://"))
-    studies = arguments.studies if is_remote else str(_studies_folder(arguments.studies))
-    model_dir = resolve_model(arguments.model)
-    _require_free(arguments.host, arguments.port)
-    _say_where(arguments.host, arguments.port, studies, is_remote=is_remote)
-    options = {
-        "--studies": studies,
-        "--host": arguments.host,
-        "--port": str(arguments.port),
-        "--model": str(model_dir),
-        "--device": arguments.device,
-    }
-    command = [sys.executable, str(script), *(part for option in options.items() for part in option)]
-    command += [part for name in arguments.allowed_host for part in ("--allowed-host", name)]
-    os.execv(sys.executable, command)
+    is_remote = settings.studies.startswith(("http://", "https://"))
+    studies = settings.studies if is_remote else str(_studies_folder(settings.studies))
+    model = str(resolve_model(settings.model, settings.models))
+    _require_free(settings.host, settings.port)
+    _say_where(settings.host, settings.port, studies, is_remote=is_remote)
+    checked = variables(replace(settings, studies=studies, model=model))
+    os.execve(sys.executable, [sys.executable, str(script)], {**os.environ, **checked})
     return 0
 
 
@@ -98,8 +87,6 @@ def _studies_folder(text: str) -> Path:
 
 
 def _require_free(host: str, port: int) -> None:
-    if not 1 <= port <= MAX_PORT:
-        raise InvalidConfig(f"--port {port} given; allowed are 1 to {MAX_PORT}.")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:

@@ -10,10 +10,12 @@ import os
 from pathlib import Path
 from typing import Final
 
-from medvlsam2.errors import InvalidConfig, VolumeTooLarge
+from medvlsam2.errors import VolumeTooLarge
+from medvlsam2.settings.reading import from_environment
+from medvlsam2.settings.record import all_settings
 
-BUDGET_VARIABLE: Final = "MEDVLSAM2_SCAN_MIB"
-"""Environment variable: the memory that reading one scan may take, in MiB. Default: AVAILABLE_SHARE of free memory."""
+BUDGET: Final = "scan_mib"
+"""The setting: the memory that reading one scan may take, in MiB. Default: AVAILABLE_SHARE of free memory."""
 
 AVAILABLE_SHARE: Final = 0.5
 """Share of the available memory that reading one scan may take. The model's features need about as much again."""
@@ -34,14 +36,8 @@ def budget_bytes() -> int:
     Raises:
         InvalidConfig: if the setting is not a whole number of at least 1.
     """
-    chosen = os.environ.get(BUDGET_VARIABLE)
-    if chosen is None:
-        return int(_available_bytes() * AVAILABLE_SHARE)
-    if not chosen.strip().isdecimal() or int(chosen) < 1:
-        raise InvalidConfig(
-            f"{BUDGET_VARIABLE} is '{chosen}'; a whole number of MiB from 1 is allowed. Set one, or unset it."
-        )
-    return int(chosen) * _MIB
+    chosen_mib: int | None = from_environment(BUDGET, os.environ)
+    return int(_available_bytes() * AVAILABLE_SHARE) if chosen_mib is None else chosen_mib * _MIB
 
 
 def require_memory(name: str, needed_bytes: int, why: str) -> None:
@@ -59,7 +55,7 @@ def require_memory(name: str, needed_bytes: int, why: str) -> None:
     if needed_bytes > allowed:
         raise VolumeTooLarge(
             f"'{name}' would take {_in_words(needed_bytes)} of memory ({why}); {_in_words(allowed)} are allowed for "
-            f"one scan here. Crop or resample the scan, or set {BUDGET_VARIABLE} higher."
+            f"one scan here. Crop or resample the scan, or set {all_settings()[BUDGET].variable} higher."
         )
 
 

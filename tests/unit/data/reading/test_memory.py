@@ -14,7 +14,7 @@ import pytest
 from label_tasks.failures import status_of
 from medvlsam2.data.readers import read_label_map, read_volume
 from medvlsam2.data.reading.formats import voxel_stream
-from medvlsam2.data.reading.memory_budget import BUDGET_VARIABLE, budget_bytes
+from medvlsam2.data.reading.memory_budget import budget_bytes
 from medvlsam2.errors import InvalidConfig, UnreadableVolume, VolumeTooLarge
 
 MIB = 2**20
@@ -70,7 +70,7 @@ def huge_files(folder):
 
 
 def test_a_sparse_file_is_refused_before_memory_is_allocated(tmp_path, monkeypatch):
-    monkeypatch.setenv(BUDGET_VARIABLE, "4096")
+    monkeypatch.setenv("MEDVLSAM2_SCAN_MIB", "4096")
     for path in huge_files(tmp_path):
         error, peak = peak_bytes(read_volume, path)
         assert isinstance(error, VolumeTooLarge)
@@ -80,12 +80,12 @@ def test_a_sparse_file_is_refused_before_memory_is_allocated(tmp_path, monkeypat
 
 
 def test_the_budget_is_a_share_of_the_available_memory_or_the_setting(monkeypatch):
-    monkeypatch.delenv(BUDGET_VARIABLE, raising=False)
+    monkeypatch.delenv("MEDVLSAM2_SCAN_MIB", raising=False)
     assert 0 < budget_bytes() < 0.6 * psutil.virtual_memory().available
-    monkeypatch.setenv(BUDGET_VARIABLE, "3")
+    monkeypatch.setenv("MEDVLSAM2_SCAN_MIB", "3")
     assert budget_bytes() == 3 * MIB
     for wrong in ("0", "-1", "many", ""):
-        monkeypatch.setenv(BUDGET_VARIABLE, wrong)
+        monkeypatch.setenv("MEDVLSAM2_SCAN_MIB", wrong)
         with pytest.raises(InvalidConfig, match=f"'{wrong}'"):
             budget_bytes()
 
@@ -93,19 +93,19 @@ def test_the_budget_is_a_share_of_the_available_memory_or_the_setting(monkeypatc
 def test_a_scan_that_just_fits_the_budget_is_read(tmp_path, monkeypatch):
     values = np.random.default_rng(0).integers(-1000, 400, (64, 64, 128)).astype(np.int16)  # 1 MiB stored, 1 MiB of HU
     (tmp_path / "scan.nii").write_bytes(nifti_header(values.shape) + values.tobytes(order="F"))
-    monkeypatch.setenv(BUDGET_VARIABLE, "2")
+    monkeypatch.setenv("MEDVLSAM2_SCAN_MIB", "2")
     np.testing.assert_array_equal(read_volume(tmp_path / "scan.nii").hu, values)
-    monkeypatch.setenv(BUDGET_VARIABLE, "1")
+    monkeypatch.setenv("MEDVLSAM2_SCAN_MIB", "1")
     with pytest.raises(VolumeTooLarge, match=r"2 MiB of memory .* 1 MiB are allowed"):
         read_volume(tmp_path / "scan.nii")
 
 
 def test_the_memory_of_a_series_is_computed_from_its_headers(tmp_path, write_series, small_hu, monkeypatch):
     paths = write_series(tmp_path / "ct", np.tile(small_hu, (60, 50, 1)))
-    monkeypatch.setenv(BUDGET_VARIABLE, "1")
+    monkeypatch.setenv("MEDVLSAM2_SCAN_MIB", "1")
     with pytest.raises(VolumeTooLarge, match="9 slices of 300 x 350"):
         read_volume(tmp_path / "ct")
-    monkeypatch.setenv(BUDGET_VARIABLE, "64")
+    monkeypatch.setenv("MEDVLSAM2_SCAN_MIB", "64")
     assert read_volume(tmp_path / "ct").shape_ijk == (300, 350, 9)
     for path in paths:
         dataset = pydicom.dcmread(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from typing import Final
 from monailabel.config import settings
 
 import medvlsam2
+from medvlsam2.settings.reading import from_environment
 
 _REST: Final = r"(?P<rest>(?:/[^/\s'\"<>|:;,()]+)*)/?"
 
@@ -32,14 +34,14 @@ def without_paths(text: str) -> str:
 
 
 def _roots() -> list[str]:
-    """Folders of studies, app, model, sessions, temporary files, code, Python and user; the longest first."""
+    """Folders of studies, app, models, logs, sessions, temporary files, code, Python and user; the longest first."""
     conf = settings.MONAI_LABEL_APP_CONF or {}
     named = (
         settings.MONAI_LABEL_APP_DIR,
         settings.MONAI_LABEL_STUDIES,
         settings.MONAI_LABEL_SESSION_PATH,
         settings.MONAI_LABEL_DICOMWEB_CACHE_PATH,
-        str(conf.get("model", "")),
+        *(conf.get(name) or from_environment(name, os.environ) or "" for name in ("model", "models", "logs")),
         tempfile.gettempdir(),
         sys.prefix,
         sys.base_prefix,

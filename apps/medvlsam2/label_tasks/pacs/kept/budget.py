@@ -21,15 +21,8 @@ from typing import Final
 from filelock import FileLock, Timeout
 
 from medvlsam2 import atomic_files
-from medvlsam2.errors import InvalidConfig
 
 logger = logging.getLogger(__name__)
-
-BUDGET_VARIABLE: Final = "MEDVLSAM2_PACS_CACHE_GIB"
-"""Environment variable with the GiB that fetched series may take."""
-
-DEFAULT_GIB: Final = 50
-"""About 200 CT series of 500 slices: some weeks of one group's annotation."""
 
 IN_USE_S: Final = 1800.0
 """A series stays for so long after it was last asked for: longer than a request waits for the model and reads."""
@@ -40,22 +33,7 @@ SPARE_BYTES: Final = 2 * 2**30
 FORGOTTEN_S: Final = 3600.0
 """A temporary file of this age is of a process that was killed: no series takes so long."""
 
-_GIB: Final = 2**30
 _HELD: Final = ".held"
-
-
-def budget_bytes() -> int:
-    """The budget: the setting, or DEFAULT_GIB.
-
-    Raises:
-        InvalidConfig: if the setting is not a whole number from 1.
-    """
-    chosen = os.environ.get(BUDGET_VARIABLE, str(DEFAULT_GIB))
-    if not (chosen.isascii() and chosen.strip().isdecimal() and int(chosen) >= 1):
-        raise InvalidConfig(
-            f"{BUDGET_VARIABLE} is '{chosen}'; a whole number of GiB from 1 is allowed. Set one, or unset it."
-        )
-    return int(chosen) * _GIB
 
 
 @dataclass(frozen=True)
