@@ -132,7 +132,7 @@ def test_serve_takes_a_dicomweb_address(run, executed, free_port):
         (["--studies", ".", "--host", "256.1.1.1"], "256.1.1.1"),
         (["--studies", ".", "--cuda-graph", "on"], "--cuda-graph on. Did you mean --cuda-graphs"),
         (["--studies", ".", "--tta=axis"], "--tta is 'axis'; allowed: none or axes. Did you mean axes?"),
-        (["--studies", ".", "--conf", "modell", "nano"], "Unknown --conf key 'modell'. Did you mean model"),
+        (["--studies", ".", "--conf", "cuda_graf", "on"], "Unknown --conf key 'cuda_graf'. Did you mean cuda_graphs?"),
         ([], "No studies given. Give --studies"),
     ],
 )
