@@ -10,6 +10,7 @@ from medvlsam2.data import vocabulary
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.model.propagation.word_seeds import masks_without_memory
 from medvlsam2.tasks.engine.engine import Engine
+from medvlsam2.transforms.slice_choice import evenly_spaced
 
 SLICES: Final = 24
 """Slices that are looked at, spread over the scan."""
@@ -29,8 +30,7 @@ def uncertainty(engine: Engine, volume: CTVolume) -> float:
             known = session.loaded.metadata["structures"] or list(vocabulary.STRUCTURES)
             keys = [key for key in known if not vocabulary.STRUCTURES[key].is_finding][:STRUCTURES]
             tokens = session.text_tokens([vocabulary.STRUCTURES[key].name for key in keys])
-        step = max(1, session.num_slices // SLICES)
-        numbers = list(range(0, session.num_slices, step))
+        numbers = evenly_spaced(session.num_slices, SLICES)
         found = masks_without_memory(session.loaded.model.sam2, session.features("soft"), tokens, numbers, engine.lease)
     doubts = []
     for masks in found:

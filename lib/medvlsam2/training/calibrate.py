@@ -27,6 +27,7 @@ from medvlsam2.training.data.simulated_prompts import PromptKind
 from medvlsam2.training.steps.masks import draw_prompts, mask_sample, sample_tokens
 from medvlsam2.training.steps.turns import request_tokens
 from medvlsam2.transforms.prepare import three_channels
+from medvlsam2.transforms.slice_choice import evenly_spaced
 
 MAX_CASES = 40
 SLICES_PER_SCAN = 24
@@ -129,7 +130,7 @@ def words_on_scan(
     present = [key for key in case.keys if key in case.present_keys]
     window = vocabulary.STRUCTURES[draw_keys(present, rng, 1)[0]].window
     keys = draw_keys([key for key in present if vocabulary.STRUCTURES[key].window == window], rng, OBJECTS_PER_CASE)
-    numbers = np.unique(np.linspace(0, case.num_slices - 1, SLICES_PER_SCAN).round().astype(int))
+    numbers = np.array(evenly_spaced(case.num_slices, SLICES_PER_SCAN))
     device = next(model.parameters()).device
     slices = three_channels(case.channels_hu(numbers, model.config.sam2), window)
     features = model.sam2.encode_slices(slices.to(device))

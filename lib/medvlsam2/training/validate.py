@@ -14,6 +14,7 @@ from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.model.propagation.word_seeds import masks_without_memory
 from medvlsam2.training.data.cases import Case
 from medvlsam2.transforms.prepare import three_channels
+from medvlsam2.transforms.slice_choice import evenly_spaced
 from medvlsam2.transforms.text import pad, prefix_ids, segmentation_turn_ids
 
 MAX_SLICES = 24
@@ -45,8 +46,7 @@ def text_dice(model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, cases: Seque
 
 def _case_dice(model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, case: Case, keys: Sequence[str]) -> list[float]:
     device = next(model.parameters()).device
-    step = max(1, case.num_slices // MAX_SLICES)
-    numbers = np.arange(0, case.num_slices, step)
+    numbers = np.array(evenly_spaced(case.num_slices, MAX_SLICES))
     hu = case.channels_hu(numbers, model.config.sam2)
     prefix = model.language.prefill(
         prefix_ids(tokenizer, model.config.projector.num_tokens).to(device),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence, Set
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +15,7 @@ from torch import Tensor
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.model.propagation.object_query import ObjectQuery, SlicePrompt
 from medvlsam2.tasks.prompts import BESIDE, ON_OBJECT, ObjectPrompt
+from medvlsam2.transforms.slice_choice import evenly_spaced
 from medvlsam2.transforms.spatial import SpatialRecord
 
 MAX_SCRIBBLED_SLICES: Final = 8
@@ -111,9 +112,10 @@ def _scribbled(
         dhw = record.ijk_to_dhw(np.argwhere(scribbles == value))
         for d in np.unique(dhw[:, 0].round().astype(int)).tolist():
             strokes[d][label] = dhw[dhw[:, 0].round() == d, 1:]
+    stroked = sorted(strokes)
     return [
         ((d, float(x), float(y)), label)
-        for d in _evenly_spaced(sorted(strokes), MAX_SCRIBBLED_SLICES)
+        for d in (stroked[number] for number in evenly_spaced(len(stroked), MAX_SCRIBBLED_SLICES))
         for label, places in strokes[d].items()
         for y, x in _far_apart(places, MAX_SCRIBBLE_POINTS)
     ]
@@ -133,15 +135,9 @@ def _masks(
                 f"Slice {number} of the mask was given as corrected; the scan has slices 0 to {record.num_slices - 1}."
             )
     corrected = {record.source_slice(number) for number in prompt.mask_slices}  # the reorientation is its own inverse
-    chosen = corrected or set(_evenly_spaced(held, MAX_MASK_SLICES)) | (set(clicked) & set(held))
+    spread = {held[number] for number in evenly_spaced(len(held), MAX_MASK_SLICES)}
+    chosen = corrected or spread | (set(clicked) & set(held))
     return {d: torch.from_numpy(grid[d]) for d in sorted(chosen)}
-
-
-def _evenly_spaced(numbers: Sequence[int], count: int) -> list[int]:
-    """At most so many of them, evenly spaced, the first and the last among them."""
-    if len(numbers) <= count:
-        return list(numbers)
-    return [numbers[int(i)] for i in np.linspace(0, len(numbers) - 1, count).round()]
 
 
 def _far_apart(places: Float[np.ndarray, "n 2"], count: int) -> Float[np.ndarray, "p 2"]:
