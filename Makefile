@@ -7,11 +7,11 @@ PYTEST  ?= -n $(JOBS) --dist loadfile
 VENV    := .venv
 BIN     := $(VENV)/bin
 READY   := $(VENV)/.medvlsam2-ready
-SCRIPTS := $(wildcard benchmarks/*.py examples/*.py)
+SCRIPTS := $(wildcard benchmarks/*.py examples/*.py docs/programs/*.py)
 SOURCES := lib apps tests $(SCRIPTS)
 # The one file over 500 kB outside model/: the first scan that anybody sees is a real one, without internet.
 DEMO_SCAN := apps/medvlsam2/demo/ct_abdomen.nii.gz
-COMPILE := uv pip compile pyproject.toml --extra dev --extra e2e --universal --custom-compile-command "make lock"
+COMPILE := uv pip compile pyproject.toml --extra dev --extra docs --extra e2e --universal --custom-compile-command "make lock"
 
 # sam2 is a source package that needs torch to build; its CUDA extension is optional and unused here.
 export SAM2_BUILD_CUDA := 0
@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport VIRTUAL_ENV PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-slow test-e2e lint format serve demo bench settings lock clean
+.PHONY: help install test test-slow test-e2e coverage lint format serve demo bench docs pictures settings lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -74,6 +74,13 @@ bench: $(READY)  ## from click to mask against the host's own task, memory, phan
 
 settings: $(READY)  ## write the table of the server's settings into the app's README
 	$(BIN)/python -m medvlsam2.settings.table apps/medvlsam2/README.md
+
+docs: $(READY)  ## build the documentation site into build/site; warnings are errors
+	$(BIN)/python -m mkdocs build --strict --quiet --site-dir build/site
+	@echo "The site is in build/site; 'python -m http.server --directory build/site' shows it."
+
+pictures: $(READY)  ## draw the pictures of the documents from the code
+	$(BIN)/python docs/programs/pictures.py
 
 lock: $(READY)  ## write requirements.txt from pyproject.toml (UPGRADE=--upgrade for newer releases)
 	$(BIN)/$(COMPILE) $(UPGRADE) --quiet -o requirements.txt
