@@ -38,6 +38,9 @@ test-slow: $(READY)  ## the tests that train or evaluate for more than half a mi
 test-e2e: $(READY)  ## only the tests with a live server, browser or PACS
 	$(BIN)/python -m pytest -m e2e $(PYTEST)
 
+coverage: $(READY)  ## the test suite again with the share of lines that it runs (PYTEST as for test)
+	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term:skip-covered $(PYTEST)
+
 lint: $(READY)  ## style, types, layers, spelling, file sizes
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
