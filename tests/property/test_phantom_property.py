@@ -1,4 +1,4 @@
-"""However a phantom is stored, the patient's left stays left, and its facts fit its voxels."""
+"""In any orientation of a phantom the patient's left stays left, and the facts fit the voxels."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ CODES = ["".join(c) for order in permutations(("RL", "AP", "SI")) for c in produ
 
 
 def centroid_ras(phantom: Phantom, key: str) -> np.ndarray:
-    """Centre of a structure in the world."""
+    """Return the centre of a structure in world mm."""
     at = np.argwhere(phantom.label_map == LABEL_VALUES[key])
     return geometry.ijk_to_ras(at, phantom.volume.affine).mean(0)
 
 
 def trunk(seed: int, code: str, oblique_degrees: float) -> Phantom:
-    """A coarse trunk; the array axis along the body gets the most voxels."""
+    """Make a coarse trunk; the array axis along the body gets the most voxels."""
     shape = tuple(110 if letter in "SI" else 84 for letter in code)
     return generate(
         seed,
@@ -38,7 +38,7 @@ def trunk(seed: int, code: str, oblique_degrees: float) -> Phantom:
 
 
 def assert_sides(phantom: Phantom) -> None:
-    """Organs lie on their side; x grows to the patient's right."""
+    """Check that organs lie on their side; x grows to the patient's right."""
     midline = centroid_ras(phantom, "spinal_cord")[0]
     assert centroid_ras(phantom, "liver")[0] > midline + 20.0
     assert centroid_ras(phantom, "stomach")[0] < midline - 10.0

@@ -1,8 +1,8 @@
-"""The voxel grid of a scan that structures are painted on, and smooth random fields over it.
+"""The voxel grid on which structures are painted, and smooth random fields over the grid.
 
-Each voxel knows its place in the frame of a reference patient: x to the right, y to the front, z to the head,
-in mm from the middle of the disc between L5 and S1. A smooth random warp between the world and that frame
-makes every patient different; structures are then painted with plain implicit surfaces.
+Each voxel has a position in the frame of a reference patient: x to the right, y to the front, z to the head, in mm
+from the middle of the disc between L5 and S1. A smooth random warp between the world and this frame makes every
+patient different, while the structures themselves are simple implicit surfaces with fixed coordinates.
 """
 
 from __future__ import annotations
@@ -17,21 +17,24 @@ Block: TypeAlias = tuple[slice, slice, slice]
 """A box of voxels."""
 Field: TypeAlias = Float32[np.ndarray, "i j k"]
 Tissue: TypeAlias = Callable[["Canvas", Block, Field], Field] | float
-"""HU of a painted structure: one number, or a function of its signed distance in mm (negative inside)."""
+"""HU of a painted structure: one number, or a function of the signed distance to its surface in mm."""
 
 WARP_MM: Final = 4.0
-"""Standard deviation of the warp along each axis."""
+"""Standard deviation of the random warp along each axis. The search for voxels of a shape allows for three times it."""
 
 
 @runtime_checkable
 class Shape(Protocol):
-    """What can be painted: a signed distance in mm, and the box of the reference frame that holds it."""
+    """A shape that can be painted: a signed distance in mm (negative inside), and a box that holds the shape.
+
+    ``lo`` and ``hi`` are the corners of the box in the reference frame, in mm.
+    """
 
     lo: Float[np.ndarray, " 3"]
     hi: Float[np.ndarray, " 3"]
 
     def distance(self, canvas: Canvas, block: Block) -> Field:
-        """Signed distance in mm at the voxels of a block."""
+        """Return the signed distance in mm at the voxels of a block."""
         ...
 
 
@@ -43,9 +46,17 @@ def wave_field(
     wavelengths_mm: tuple[float, float],
     count: int,
 ) -> Field:
-    """Smooth random field with zero mean and unit variance: a sum of plane waves.
+    """Return a smooth random field with zero mean and unit variance: a sum of plane waves of random direction.
 
-    A plane wave on an affine grid is an outer product of vectors, so a sum of waves is one matrix product.
+    A plane wave on an affine grid is the outer product of one vector per axis. So the sum of all waves is one matrix
+    product, of (voxels of a plane x waves) and (waves x planes).
+
+    Args:
+        shape_ijk: voxels along i, j and k.
+        affine: ``_ijk`` to ``_ras`` mm.
+        rng: draws directions, wavelengths and phases.
+        wavelengths_mm: shortest and longest wavelength.
+        count: number of waves.
     """
     slices, lines = [], []
     for _ in range(count):
@@ -64,11 +75,14 @@ def wave_field(
 
 
 class Canvas:
-    """Grid, places in the reference frame, and what was painted so far.
+    """The grid, the position of each voxel in the reference frame, and the structures painted so far.
+
+    Attributes ``x``, ``y`` and ``z`` hold the positions in mm after the warp. ``bumps`` (wavelengths of 25 to 70 mm)
+    and ``grain`` (9 to 24 mm) are random fields that shapes and tissues use for uneven surfaces and textures.
 
     Args:
-        shape_ijk: voxels.
-        affine: ``_ijk`` to ``_ras``.
+        shape_ijk: voxels along i, j and k.
+        affine: ``_ijk`` to ``_ras`` mm.
         patient_affine: ``_ras`` to the reference frame, before the warp.
         rng: draws the warp and the fields.
     """
@@ -102,19 +116,19 @@ class Canvas:
 
     @property
     def whole(self) -> Block:
-        """The box of all voxels."""
+        """Block of all voxels."""
         i, j, k = self.shape_ijk
         return slice(0, i), slice(0, j), slice(0, k)
 
     def block(
         self, lo: Float[np.ndarray, " 3"], hi: Float[np.ndarray, " 3"], within: Block | None = None
     ) -> Block | None:
-        """Voxels that may lie in a box of the reference frame; None where there are none.
+        """Return the block of voxels that may lie in a box of the reference frame; None if no voxel may.
 
         Args:
-            lo: lower corner in mm.
-            hi: upper corner in mm.
-            within: limits of the answer; the whole grid by default.
+            lo: lower corner of the box in mm.
+            hi: upper corner of the box in mm.
+            within: block that limits the result; the whole grid by default.
         """
         margin = 3.0 * WARP_MM
         middle = self._to_ijk[:3, :3] @ (0.5 * (lo + hi)) + self._to_ijk[:3, 3]
@@ -129,13 +143,13 @@ class Canvas:
         return slices[0], slices[1], slices[2]
 
     def paint(self, shape: Shape, tissue: Tissue, label: int | None = None, within_label: int | None = None) -> None:
-        """Paint one structure over what is there.
+        """Paint one structure over the structures painted before.
 
         Args:
-            shape: its surface.
-            tissue: its HU.
-            label: value in the label map; None leaves the labels as they are.
-            within_label: paint only on voxels of this label.
+            shape: surface of the structure.
+            tissue: HU of the structure.
+            label: value in the label map; None leaves the label map unchanged.
+            within_label: paint only on voxels that have this label.
         """
         block = self.block(shape.lo, shape.hi)
         if block is not None:
@@ -150,7 +164,15 @@ class Canvas:
         label: int | None = None,
         allowed: Bool[np.ndarray, "i j k"] | None = None,
     ) -> None:
-        """Paint from a signed distance in mm; the edge is blended over one voxel."""
+        """Paint a structure that is given by its signed distance in mm; the edge is blended over one voxel.
+
+        Args:
+            block: voxels to paint on.
+            distance: signed distance of these voxels.
+            tissue: HU of the structure.
+            label: value in the label map; None leaves the label map unchanged.
+            allowed: mask of the voxels that may be painted; None for all.
+        """
         cover = np.clip(np.float32(0.5) - distance / self.softness_mm, 0.0, 1.0)
         if allowed is not None:
             cover *= allowed

@@ -1,4 +1,4 @@
-"""What a caller may fix of a phantom; everything left at None is drawn from the seed."""
+"""Settings of a phantom that a caller may fix; every setting that is None is drawn from the seed."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ REGION_RANGE_MM: Final[dict[str, tuple[float, float]]] = {
     "trunk": (-140.0, 425.0),
     "thighs": (-420.0, -70.0),
 }
-"""Lowest and highest slice of each region, in mm above the L5-S1 disc of the reference patient."""
+"""Height of the lowest and of the highest slice of each region, in mm above the L5-S1 disc of the reference patient."""
 
 _AXES: Final = ({"L", "R"}, {"P", "A"}, {"I", "S"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class PhantomConfig:
-    """One phantom scan; a field that is None is drawn from the seed.
+    """Settings of one phantom scan; a field that is None is drawn from the seed.
 
     Raises:
-        InvalidConfig: on a value outside what is allowed.
+        InvalidConfig: if a value is outside the allowed range.
     """
 
     shape_ijk: tuple[int, int, int] | None = None
@@ -36,24 +36,24 @@ class PhantomConfig:
     spacing_mm: tuple[float, float, float] | None = None
     """Voxel spacing along i, j and k."""
     orientation: str | None = None
-    """Directions in which i, j and k grow, e.g. "LPS"; any of the 48."""
+    """Directions in which i, j and k grow, e.g. "LPS"; any of the 48 possible orientations."""
     oblique_degrees: float | None = None
-    """Angle by which the grid is turned away from the patient's axes, 0 to 30."""
+    """Angle between the grid and the patient's axes, 0 to 30."""
     region: Region | None = None
     """Part of the body."""
     phase: ContrastPhase | None = None
     """Contrast phase."""
     num_lesions: int | None = None
-    """Number of findings to implant, 0 to 8; fewer where the field of view has no room for them."""
+    """Number of findings to implant, 0 to 8; the phantom has fewer if the field of view has no room for them."""
     noise_hu: float | None = None
     """Standard deviation of the noise, 0 to 100."""
     max_voxels: int = 4_000_000
-    """Drawn grids are coarsened to stay below this; a given shape is kept."""
+    """Most voxels of a drawn grid, which is made coarser to stay below; a given ``shape_ijk`` is kept."""
 
     def __post_init__(self) -> None:
         self._check_grid()
         if self.region is not None and self.region not in REGION_RANGE_MM:
-            raise InvalidConfig(f"region '{self.region}' is not made. Choose one of {', '.join(REGION_RANGE_MM)}.")
+            raise InvalidConfig(f"region '{self.region}' is unknown. Choose one of {', '.join(REGION_RANGE_MM)}.")
         if self.phase is not None and self.phase not in get_args(ContrastPhase):
             raise InvalidConfig(f"phase '{self.phase}' is unknown. Choose one of {', '.join(get_args(ContrastPhase))}.")
         if self.num_lesions is not None and not 0 <= self.num_lesions <= 8:

@@ -1,4 +1,4 @@
-"""A phantom as files, laid out like the real cases: image, label map, lesions and what is known."""
+"""Writer of a phantom as files in the layout of real cases: image, label map, lesion map and facts."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def write(phantom: Phantom, folder: Path | str) -> None:
     """Write image.nii.gz, label.nii.gz, lesions.nii.gz, meta.json and facts.json into a folder.
 
     Args:
-        phantom: what to write.
-        folder: made where it does not exist; files of the same names are replaced.
+        phantom: the phantom.
+        folder: target folder; it is made if it does not exist, and files with the same names are replaced.
     """
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""From a seed to a scan with its label map, its lesions and everything that is known about it."""
+"""Generator of phantoms: from a seed to a scan with its label map, its lesion map and its facts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from medvlsam2.data.volume import CTVolume
 
 _DEFAULT: Final = PhantomConfig()
 MIN_VOXELS: Final = 8
-"""A structure with fewer voxels is not labelled: it is neither present nor absent."""
+"""A structure with fewer voxels loses its label: it counts as neither present nor absent."""
 _REGIONS: Final[tuple[tuple[Region, float], ...]] = (
     ("head and neck", 0.2), ("chest", 0.18), ("abdomen", 0.18), ("pelvis", 0.08), ("chest and abdomen", 0.11),
     ("abdomen and pelvis", 0.13), ("trunk", 0.07), ("thighs", 0.05),
@@ -41,14 +41,14 @@ _REGIONS: Final[tuple[tuple[Region, float], ...]] = (
 
 @dataclass(frozen=True)
 class Phantom:
-    """A made-up scan of which everything is known.
+    """A synthetic scan about which everything is known.
 
     Args:
         volume: the scan.
-        label_map: one value per structure, 0 elsewhere; a lesion's voxels keep their organ's value.
-        labels: vocabulary key of every value that the label map holds.
+        label_map: one value per structure, 0 elsewhere; the voxels of a lesion keep the value of their organ.
+        labels: vocabulary key of each value in the label map.
         lesion_map: one value per lesion, 0 elsewhere.
-        facts: what a report or a question may speak of.
+        facts: facts that a report or a question may use.
     """
 
     volume: CTVolume
@@ -59,11 +59,14 @@ class Phantom:
 
 
 def generate(seed: int, config: PhantomConfig = _DEFAULT) -> Phantom:
-    """Make one phantom; the same seed and configuration give the same bits.
+    """Return one phantom; the same seed and configuration always give the same bits.
+
+    Each part draws from its own generator, ``default_rng([seed, part])``. So a change in one part, e.g. another grid,
+    leaves the random numbers of the other parts as they are.
 
     Args:
-        seed: any integer from 0.
-        config: what to fix; everything else is drawn from the seed.
+        seed: an integer of at least 0.
+        config: settings to fix; every other setting is drawn from the seed.
     """
     rng = np.random.default_rng([seed, 0])
     patient = draw_patient(np.random.default_rng([seed, 1]))
@@ -120,7 +123,7 @@ def _paint(scene: Scene) -> None:
 
 
 def _drop_specks(label_map: UInt8[np.ndarray, "i j k"]) -> tuple[str, ...]:
-    """Unlabel structures of which the field of view holds next to nothing; return those that it lacks."""
+    """Remove the labels of structures with fewer than MIN_VOXELS voxels; return the structures without any voxel."""
     counts = np.bincount(label_map.ravel(), minlength=len(STRUCTURE_KEYS) + 1)
     for value in np.flatnonzero((counts > 0) & (counts < MIN_VOXELS)):
         label_map[label_map == value] = 0

@@ -1,4 +1,4 @@
-"""Where the patient ends: skin, muscle wall and body cavity of trunk, legs, arms and head, as distances."""
+"""Signed distances to the skin, the muscle wall and the body cavity of trunk, legs, arms and head."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _HEAD_BASE_MM: Final = 592.0
 
 
 class Hull:
-    """Signed distances over the whole grid that many structures are bounded by; computed once.
+    """Signed distances over the whole grid that limit many structures; they are computed once.
 
     Args:
         canvas: the grid.
-        patient: whose body it is.
+        patient: the patient.
         arms_down: whether the arms lie beside the trunk instead of above the head.
     """
 
@@ -30,13 +30,13 @@ class Hull:
         index = table_index(canvas.z)
         above = np.maximum(np.float32(_CROTCH_MM) - canvas.z, canvas.z - np.float32(_HEAD_BASE_MM))
         self.inner: Field = np.maximum(patient.wall_distance(canvas, "inner", index), above)
-        """To the inner surface of the muscle wall."""
+        """Signed distance to the inner surface of the muscle wall (negative in the body cavity)."""
         self.outer: Field = np.maximum(patient.wall_distance(canvas, "outer", index), above)
-        """To the outer surface of the muscles."""
+        """Signed distance to the outer surface of the muscles."""
         self.skin: Field = self.outer - patient.lookup("fat", index)
-        """To the skin."""
+        """Signed distance to the skin."""
         self.domes: Field = np.full(canvas.shape_ijk, FAR_MM, np.float32)
-        """To the abdominal cavity below the diaphragm."""
+        """Signed distance to the abdominal cavity below the diaphragm."""
         cavity = domes(patient)
         block = canvas.block(cavity.lo, cavity.hi)
         if block is not None:
@@ -50,7 +50,7 @@ class Hull:
 
 
 def domes(patient: Patient) -> Union:
-    """The two halves of the abdominal cavity below the diaphragm."""
+    """Return the abdominal cavity below the diaphragm: two domes, one for each side."""
     rise = patient.dome_mm
     right = Ellipsoid((66, 12, 140 + rise), (92, 104, 100))
     left = Ellipsoid((-68, 12, 140 + rise), (86, 102, 89))
@@ -58,7 +58,7 @@ def domes(patient: Patient) -> Union:
 
 
 def limbs(patient: Patient, *, arms_down: bool) -> list[tuple[Shape, float, float]]:
-    """Muscles of arms and legs, with the fat around each and the width of its fillet."""
+    """Return the muscles of each arm and leg, with the thickness of the fat around it and the width of its fillet."""
     fat, lean = patient.fat_mm, 1.0 - 0.15 * patient.atrophy
     parts: list[tuple[Shape, float, float]] = []
     for sign, _ in SIDES:
@@ -85,7 +85,7 @@ def arm_line(patient: Patient, sign: float, *, arms_down: bool) -> list[tuple[Re
 
 
 def head_skin() -> Union:
-    """Scalp, face, nose and ears."""
+    """Return the surface of scalp, face, nose and ears."""
     parts: list[Shape] = [
         Ellipsoid((0, 2, 652), (79, 99, 82)),
         Ellipsoid((0, 46, 590), (64, 62, 66), (8, 0, 0)),
@@ -105,7 +105,7 @@ def _breasts(patient: Patient) -> Union:
 
 
 def _join(canvas: Canvas, distance: Field, shape: Shape, blend_mm: float) -> None:
-    """Unite a distance with a shape, in place."""
+    """Unite the body that a distance describes with a shape, in place."""
     block = canvas.block(shape.lo - blend_mm, shape.hi + blend_mm)
     if block is not None:
         distance[block] = smooth_min(distance[block], shape.distance(canvas, block), blend_mm)

@@ -1,4 +1,4 @@
-"""Who is scanned: sex, build, what was removed, and the outline of the trunk at every height."""
+"""The patient of a phantom: sex, build, removed organs, and the outline of the trunk at every height."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _PROFILES: Final[dict[str, tuple[float, ...]]] = {
     "spine": (-40, -40, -40, -12, 0, 2, -8, -22, -39, -46, -41, -32, -26, -18, -9, -1, 3, 4),
     "fat": (1.2, 1.25, 1.2, 1.15, 1.0, 0.95, 0.85, 0.75, 0.65, 0.6, 0.55, 0.5, 0.45, 0.4, 0.35, 0.3, 0.3, 0.3),
 }
-"""Half widths, fronts and backs in mm of the muscle wall's outer and inner surface, the spine's y, and
-the subcutaneous fat relative to that at the flank."""
+"""Outline of the reference patient's trunk at each of _HEIGHTS (mm): half width, front and back of the outer and of the
+inner surface of the muscle wall, y of the spine, and the subcutaneous fat relative to the fat at the flank."""
 _ROUNDNESS: Final = 1.1
-"""2 gives ellipses, 0 gives squares with round corners."""
+"""Shape of the outline: 2 gives ellipses, 0 gives squares with round corners. A trunk lies between both."""
 _TABLE_FROM_MM: Final = -300.0
 _TABLE_STEP_MM: Final = 0.5
 _TABLE: Final = np.arange(_TABLE_FROM_MM, 620.0, _TABLE_STEP_MM)
@@ -40,7 +40,7 @@ _LEVELS: Final = (
     *(f"C{n}" for n in range(7, 0, -1)),
 )
 VERTEBRA_TOPS_MM: Final = tuple((level, float(top)) for level, top in zip(_LEVELS, _TOPS_MM, strict=True))
-"""Names and upper ends of the vertebrae with their discs, from below."""
+"""Name of each vertebra and height of its upper end in mm, from below; the disc below a vertebra belongs to it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,41 +56,43 @@ class Patient:
     fat_mm: float
     """Subcutaneous fat at the flank."""
     profiles: dict[str, Float[np.ndarray, " n"]] = field(repr=False)
-    """Outline of the trunk by height."""
+    """Outline of the trunk by height (see ``_PROFILES``)."""
     removed: tuple[str, ...]
-    """Structures taken out by surgery."""
+    """Structures that surgery removed."""
     calcified: float
     """Share of the aortic wall that is calcified."""
     marrow_hu: float
-    """Mean of cancellous bone."""
+    """Mean HU of cancellous bone."""
     breast: float
     """Size of the breasts relative to the usual."""
     atrophy: float
     """Shrinkage of brain and muscles, 0 to 1."""
     arms_down: bool
-    """Whether the arms lie beside the trunk; in the head and neck they always do."""
+    """Whether the arms lie beside the trunk; in scans of the head and neck they always do."""
     dome_mm: float
-    """How much higher (or lower) than usual the diaphragm stands."""
+    """Height of the diaphragm above its usual height (negative below)."""
 
     def profile(self, name: str, z_mm: float | int) -> float:
-        """One value of the outline at one height."""
+        """Return one value of the outline at one height."""
         return float(np.interp(z_mm, _TABLE, self.profiles[name]))
 
     def at(self, name: str, z: Field) -> Field:
-        """The outline at the height of every voxel."""
+        """Return one value of the outline at the height of every voxel."""
         return self.lookup(name, table_index(z))
 
     def lookup(self, name: str, index: Int16[np.ndarray, "i j k"]) -> Field:
-        """The outline at places of the table, see :func:`table_index`."""
+        """Return one value of the outline at the rows of the table that :func:`table_index` gives."""
         return np.asarray(self.profiles[name].take(index, mode="clip"))
 
     def wall_distance(self, canvas: Canvas, surface: str, index: Int16[np.ndarray, "i j k"]) -> Field:
-        """Signed distance to the ``inner`` or ``outer`` surface of the muscle wall, over the whole grid.
+        """Return the signed distance to the ``inner`` or ``outer`` surface of the muscle wall, over the whole grid.
+
+        With u = x / half width and v = y / half depth, the outline is (u^4 + v^4 + _ROUNDNESS u^2 v^2)^(1/4) = 1.
 
         Args:
             canvas: the grid.
             surface: "inner" or "outer".
-            index: place of every voxel in the table of heights.
+            index: row of every voxel in the table of heights.
         """
         half, front, back = (self.lookup(f"{surface}_{side}", index) for side in ("half", "front", "back"))
         depth = np.float32(0.5) * (front - back)
@@ -108,7 +110,7 @@ class Patient:
         return np.asarray(level * (level - np.float32(1.0)) / u2)
 
     def wall_point(self, theta: float, z_mm: float, depth: float) -> tuple[float, float, float]:
-        """Point inside the muscle wall, for ribs.
+        """Return a point inside the muscle wall, for ribs.
 
         Args:
             theta: angle in radians, 0 at the back's midline, growing to the patient's right.
@@ -126,7 +128,7 @@ class Patient:
 
 
 def table_index(z: Field) -> Int16[np.ndarray, "i j k"]:
-    """Place in the table of outlines for every height."""
+    """Return the row of the table of outlines for every height."""
     return ((z - np.float32(_TABLE_FROM_MM)) * np.float32(1.0 / _TABLE_STEP_MM)).astype(np.int16)
 
 

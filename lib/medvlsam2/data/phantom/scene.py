@@ -1,4 +1,4 @@
-"""What every painter of anatomy shares: the grid, the patient, the tissues and the label values."""
+"""The objects that all painters of anatomy share: grid, patient, tissues and label values."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ STRUCTURE_KEYS: Final[tuple[str, ...]] = (
     *(f"vertebrae_{level}" for level, _ in VERTEBRA_TOPS_MM),
     *(f"rib_{side}_{n}" for side in ("left", "right") for n in range(1, 13)),
 )
-"""Every structure that a phantom labels; the label value is the place in this list, counted from 1."""
+"""Keys of all structures that a phantom labels; the label value is the place in this list, counted from 1."""
 
 LABEL_VALUES: Final[dict[str, int]] = {key: value for value, key in enumerate(STRUCTURE_KEYS, start=1)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class AorticAneurysm:
-    """A widened stretch of the abdominal aorta."""
+    """A widened part of the abdominal aorta."""
 
     z_mm: float
-    """Height of its middle in the reference frame."""
+    """Height of the middle of the aneurysm in the reference frame."""
     radius_mm: float
     """Largest radius."""
     half_length_mm: float
-    """Half its length."""
+    """Half of the length."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OrganFindings:
-    """Findings that change an organ as a whole, chosen before anything is painted."""
+    """Findings that change an organ as a whole; they are chosen before painting; None means no finding."""
 
     aneurysm: AorticAneurysm | None = None
     """Widening of the aorta."""
@@ -65,12 +65,12 @@ class OrganFindings:
     ascites_mm: float | None = None
     """Depth of free fluid along the wall of the abdomen."""
     fracture: tuple[str, float] | None = None
-    """Key of a collapsed vertebra, and the share of its height that is lost at its front."""
+    """Key of a collapsed vertebra, and the share of its height that its front has lost."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """The grid being painted and everything that decides what it looks like."""
+    """The grid to paint on, with everything that decides how the painted anatomy looks."""
 
     canvas: Canvas
     patient: Patient
@@ -84,21 +84,21 @@ class Scene:
         self.canvas.paint(shape, tissue, LABEL_VALUES[key])
 
     def paint_unlabelled(self, shape: Shape, tissue: Tissue) -> None:
-        """Paint something that the label map does not name; it takes away other labels."""
+        """Paint a structure without a label; voxels that it covers lose their label."""
         self.canvas.paint(shape, tissue, 0)
 
     def spine_y(self, z_mm: float | int) -> float:
-        """Middle of the vertebral bodies at a height."""
+        """Return y of the middle of the vertebral bodies at a height."""
         return self.patient.profile("spine", z_mm)
 
     def jitter(
         self, point: tuple[float | int, float | int, float | int], sd_mm: float = 4.0
     ) -> tuple[float, float, float]:
-        """A point moved at random."""
+        """Return a point that is moved at random by ``sd_mm`` (standard deviation along each axis)."""
         x, y, z = np.asarray(point) + self.rng.normal(0.0, sd_mm, 3)
         return float(x), float(y), float(z)
 
     def vary(self, sizes: tuple[float | int, ...], sd: float = 0.08) -> tuple[float, ...]:
-        """Sizes changed at random, together and each."""
+        """Return sizes that are changed at random: all by one factor, and each by another factor."""
         factors = (1.0 + self.rng.normal(0.0, sd)) * (1.0 + self.rng.normal(0.0, 0.5 * sd, len(sizes)))
         return tuple(float(v) for v in np.asarray(sizes) * np.clip(factors, 0.7, 1.35))

@@ -1,7 +1,12 @@
-"""Implicit surfaces: signed distances in mm (negative inside) in the frame of the reference patient.
+"""Implicit surfaces: shapes that give the signed distance in mm (negative inside) in the reference patient's frame.
 
-Distances are first-order accurate near the surface, which is where partial volume needs them. Every shape
-knows the box outside which it is not needed; far outside, a distance may be any large number.
+The exact distance to most shapes is expensive. These shapes give a first-order estimate: a function f that is 0 on the
+surface, divided by the length of its gradient. The estimate is accurate near the surface, where the edge of a structure
+is blended over one voxel. Far from the surface it may be any number of the right sign. Each shape has a box ``lo`` to
+``hi``; the painter does not ask for distances outside it.
+
+Shapes are combined by their distances: the minimum of two distances is their union, the maximum is their intersection,
+and the maximum with a negated distance cuts a shape out.
 """
 
 from __future__ import annotations
@@ -17,27 +22,27 @@ from scipy.spatial.transform import Rotation
 from medvlsam2.data.phantom.canvas import Block, Canvas, Field, Shape
 
 FAR_MM: Final = 40.0
-"""Distance reported where a tube was not evaluated."""
+"""Distance in mm that a tube returns for voxels that are too far from the tube to be evaluated."""
 
 Real: TypeAlias = float | int
 Vector: TypeAlias = Sequence[Real] | Num[np.ndarray, " 3"]
-"""A place, a direction or three sizes in the reference frame."""
+"""A position, a direction or three sizes in the reference frame."""
 
 
 def smooth_min(a: Field, b: Field, blend_mm: float) -> Field:
-    """Minimum of two distances with a fillet of about ``blend_mm``."""
+    """Return the minimum of two distances with a rounded edge (fillet) of about ``blend_mm`` where they are equal."""
     overlap = np.maximum(np.float32(blend_mm) - np.abs(a - b), 0.0)
     return np.minimum(a, b) - overlap * overlap * np.float32(0.25 / blend_mm)
 
 
 class Ellipsoid:
-    """An ellipsoid, turned by rotation vectors in degrees about x, y and z.
+    """A rotated ellipsoid.
 
     Args:
-        center: mm.
-        radii: mm.
-        rotation_degrees: rotation about the three axes.
-        bump_mm: amplitude of the random bumps of its surface.
+        center: centre in mm.
+        radii: radii in mm.
+        rotation_degrees: angles of the rotations about x, then y, then z.
+        bump_mm: amplitude of random bumps of the surface.
     """
 
     def __init__(
@@ -51,12 +56,15 @@ class Ellipsoid:
         self.lo, self.hi = self.center - reach, self.center + reach
 
     def surface_point(self, direction: Vector) -> Float[np.ndarray, " 3"]:
-        """The point of its surface that lies in a direction from its centre."""
+        """Return the point of the surface that lies in a direction from the centre."""
         way = np.asarray(direction, float)
         return self.center + way / float(np.linalg.norm((self._rotation.T @ way) / self.radii))
 
     def distance(self, canvas: Canvas, block: Block) -> Field:
-        """Signed distance in mm at the voxels of a block."""
+        """Return the signed distance in mm at the voxels of a block.
+
+        With level = |position / radii|, the function level - 1 is 0 on the surface; it is divided by its gradient.
+        """
         x, y, z = (
             field[block] - np.float32(c) for field, c in zip((canvas.x, canvas.y, canvas.z), self.center, strict=True)
         )
@@ -73,15 +81,15 @@ class Ellipsoid:
 
 
 class Tube:
-    """A round tube along a spline, with a radius that varies along it.
+    """A round tube along a spline, with a radius that varies along the spline.
 
     Args:
         points: control points in mm.
-        radii: mm at each control point.
-        samples: straight pieces that the spline is cut into.
-        bump_mm: amplitude of the random bumps of its surface.
-        reach_mm: how far outside the distance is still evaluated.
-        ripple: relative swelling and wave count of haustra along the tube.
+        radii: radius in mm at each control point.
+        samples: number of straight pieces that approximate the spline.
+        bump_mm: amplitude of random bumps of the surface.
+        reach_mm: distance from the surface up to which the distance is evaluated.
+        ripple: relative amplitude and number of waves of the radius along the tube (haustra of the colon).
     """
 
     def __init__(
@@ -106,7 +114,7 @@ class Tube:
         self.lo, self.hi = (self.points - widest).min(0), (self.points + widest).max(0)
 
     def distance(self, canvas: Canvas, block: Block) -> Field:
-        """Signed distance in mm at the voxels of a block."""
+        """Return the signed distance in mm at the voxels of a block: the minimum over the straight pieces."""
         out = np.full([s.stop - s.start for s in block], FAR_MM, np.float32)
         for a, b, ra, rb in zip(self.points, self.points[1:], self.radii, self.radii[1:], strict=False):
             reach = max(ra, rb) + self.reach_mm
@@ -126,6 +134,15 @@ def _capsule(
     along: Float[np.ndarray, " 3"],
     radius: tuple[float, float],
 ) -> Field:
+    """Return the signed distance to a straight piece of a tube with round ends.
+
+    Args:
+        canvas: the grid.
+        block: voxels.
+        start: first end of the axis in mm.
+        along: vector from the first end to the second end.
+        radius: radius at the first end, and its change to the second end.
+    """
     x, y, z = (field[block] - np.float32(c) for field, c in zip((canvas.x, canvas.y, canvas.z), start, strict=True))
     u, v, w = along.astype(np.float32)
     t = np.clip((x * u + y * v + z * w) / np.float32(max(float(along @ along), 1e-9)), 0.0, 1.0)
@@ -139,11 +156,11 @@ class Plate:
     """A bent elliptic plate, such as the wing of the ilium or the scapula.
 
     Args:
-        center: mm.
-        along: direction of its first half axis.
-        across: direction of its second half axis (made orthogonal to the first).
-        half_mm: half lengths along both and half thickness.
-        bend_per_mm: curvature about the second axis.
+        center: centre in mm.
+        along: direction of the first half axis.
+        across: direction of the second half axis; it is made orthogonal to the first.
+        half_mm: half length along the first axis, half length along the second axis, and half thickness.
+        bend_per_mm: height of the bend per squared distance along the first axis.
     """
 
     def __init__(
@@ -172,13 +189,13 @@ class Plate:
 
 
 class HalfRing:
-    """The front half of an elliptic ring that stands upright, such as a jaw or a row of teeth.
+    """The front half of an elliptic ring with upright walls, such as a jaw or a row of teeth.
 
     Args:
-        center: mm, in the plane of its two ends.
-        half_axes: mm along x and y, to the middle of the ring.
-        half_mm: half thickness and half height.
-        slope: rise of the ring along y.
+        center: centre in mm, in the plane of the two ends.
+        half_axes: half axes of the ellipse along x and y in mm, to the middle of the wall.
+        half_mm: half thickness and half height of the wall.
+        slope: rise of the ring in mm per mm along y.
     """
 
     def __init__(
@@ -209,7 +226,7 @@ class HalfRing:
 
 
 class Union:
-    """Several shapes as one, with fillets."""
+    """The union of several shapes, with rounded edges of about ``blend_mm`` where they meet."""
 
     def __init__(self, *parts: Shape, blend_mm: float = 6.0) -> None:
         self.parts = parts
@@ -226,7 +243,7 @@ class Union:
 
 
 class Without:
-    """A shape from which others are cut, each grown by a gap."""
+    """A shape from which other shapes are cut out, each enlarged by a gap."""
 
     def __init__(self, shape: Shape, *cuts: Shape, gap_mm: float = 0.0) -> None:
         self.shape = shape
@@ -243,7 +260,7 @@ class Without:
 
 
 class Grown:
-    """A shape grown (or, if negative, shrunk) by some mm."""
+    """A shape that is enlarged (or, with a negative number, shrunk) by some mm."""
 
     def __init__(self, shape: Shape, by_mm: float) -> None:
         self.shape = shape

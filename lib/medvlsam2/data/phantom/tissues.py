@@ -1,4 +1,4 @@
-"""Hounsfield units of tissues by contrast phase, and what tissues look like inside."""
+"""Hounsfield units of tissues by contrast phase, and the textures of tissues."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ _FIXED: Final[dict[str, float]] = {
 
 
 class Tissues:
-    """HU of one patient in one phase.
+    """HU and textures of one patient's tissues in one contrast phase.
 
     Args:
         phase: contrast phase.
-        marrow_hu: mean of cancellous bone.
-        rng: draws each tissue's deviation from the usual.
+        marrow_hu: mean HU of cancellous bone.
+        rng: draws the deviation of each tissue from its usual HU.
     """
 
     def __init__(self, phase: ContrastPhase, marrow_hu: float, rng: np.random.Generator) -> None:
@@ -71,7 +71,7 @@ class Tissues:
         self.hu["bowel_content"] = float(rng.choice([15.0, 28.0, 220.0], p=[0.45, 0.4, 0.15]))
 
     def solid(self, name: str, texture_hu: float = 4.0) -> Tissue:
-        """Parenchyma with slow inhomogeneity."""
+        """Return a parenchyma whose HU vary slowly in space."""
         mean, texture = np.float32(self.hu[name]), np.float32(texture_hu)
 
         def paint(canvas: Canvas, block: Block, distance: Field) -> Field:
@@ -80,7 +80,7 @@ class Tissues:
         return paint
 
     def layered(self, rim: str, core: str, rim_mm: float, texture_hu: float = 4.0) -> Tissue:
-        """A rim of given thickness around a core."""
+        """Return a tissue with a rim of a given thickness around a core."""
         outer, inner = np.float32(self.hu[rim]), np.float32(self.hu[core])
 
         def paint(canvas: Canvas, block: Block, distance: Field) -> Field:
@@ -90,11 +90,11 @@ class Tissues:
         return paint
 
     def bone(self, cortex_mm: float = 1.8) -> Tissue:
-        """Cortical shell around spongy bone."""
+        """Return bone: a cortical shell around cancellous (spongy) bone."""
         return self.layered("cortex", "marrow", cortex_mm, texture_hu=22.0)
 
     def brain(self, atrophy: float) -> Tissue:
-        """Cortex with sulci that widen as the brain shrinks, around white matter."""
+        """Return brain: white matter inside a cortex with sulci, which widen with atrophy (0 to 1)."""
         gray, csf = np.float32(self.hu["brain"] + 3.0), np.float32(self.hu["csf"])
         depth = np.float32(4.0 + 9.0 * atrophy)
 
@@ -108,7 +108,11 @@ class Tissues:
         return paint
 
     def teeth(self, period_mm: float) -> Tissue:
-        """A row of teeth with gaps; a tooth's place along the row is told by x and y together."""
+        """Return a row of teeth with gaps.
+
+        The row bends from the side to the front. So |x| - y serves as the coordinate along the row, and a gap follows
+        each ``period_mm`` of it.
+        """
         tooth, gum = np.float32(self.hu["tooth"]), np.float32(self.hu["mucosa"])
 
         def paint(canvas: Canvas, block: Block, distance: Field) -> Field:
@@ -119,7 +123,7 @@ class Tissues:
         return paint
 
     def muscle_layers(self) -> Tissue:
-        """Muscles parted by thin sheets of fat."""
+        """Return muscles that thin sheets of fat separate."""
         muscle, fat = np.float32(self.hu["muscle"]), np.float32(self.hu["fat"])
 
         def paint(canvas: Canvas, block: Block, distance: Field) -> Field:
@@ -131,7 +135,7 @@ class Tissues:
         return paint
 
     def lung(self) -> Tissue:
-        """Aerated lung, denser towards the back, which lies lowest."""
+        """Return aerated lung, which is denser towards the back, because the patient lies on the back."""
         mean = np.float32(self.hu["lung"])
 
         def paint(canvas: Canvas, block: Block, distance: Field) -> Field:
@@ -140,7 +144,7 @@ class Tissues:
         return paint
 
     def kidney(self) -> Tissue:
-        """Cortex, with pyramids of medulla below it."""
+        """Return kidney: a cortex, with pyramids of medulla below it."""
         cortex, medulla = np.float32(self.hu["renal_cortex"]), np.float32(self.hu["renal_medulla"])
 
         def paint(canvas: Canvas, block: Block, distance: Field) -> Field:
@@ -150,13 +154,13 @@ class Tissues:
         return paint
 
     def hollow(self, content: str, wall_mm: float, air_above_y: float, gas_share: float) -> Tissue:
-        """A gut segment: wall, content, gas above a level (the patient lies on the back) and bubbles.
+        """Return a segment of gut: wall, content, gas above a level (the patient lies on the back) and bubbles.
 
         Args:
-            content: what fills it.
-            wall_mm: thickness of its wall.
-            air_above_y: height of the air–fluid level; very large for none.
-            gas_share: 0 for none; the share of bubbles in stool.
+            content: name of the tissue that fills the segment.
+            wall_mm: thickness of the wall.
+            air_above_y: y of the air-fluid level in mm; a very large number for no level.
+            gas_share: share of gas bubbles in stool; 0 for none.
         """
         wall, fill, air = (np.float32(self.hu[name]) for name in ("gut_wall", content, "air"))
 

@@ -1,4 +1,4 @@
-"""Phantoms: the same bits from a seed, anatomy on its side, lesions where the facts say, HU by phase."""
+"""Phantoms: the same bits from a seed, organs on their side, lesions where the facts say, HU by phase."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ PLAIN = PhantomConfig(
 
 @pytest.fixture(scope="module")
 def trunks() -> list[Phantom]:
-    """A few whole trunks with lesions."""
+    """Some whole trunks with lesions."""
     return [generate(seed, COARSE) for seed in (0, 1, 2, 3)]
 
 
 def centroid_ras(phantom: Phantom, key: str) -> np.ndarray:
-    """Centre of a structure in the world."""
+    """Return the centre of a structure in world mm."""
     at = np.argwhere(phantom.label_map == LABEL_VALUES[key])
     return geometry.ijk_to_ras(at, phantom.volume.affine).mean(0)
 
 
 def mean_hu(phantom: Phantom, key: str) -> float:
-    """Mean HU of a structure."""
+    """Return the mean HU of a structure."""
     return float(phantom.volume.hu[phantom.label_map == LABEL_VALUES[key]].mean())
 
 
@@ -68,7 +68,7 @@ def test_every_key_is_in_the_vocabulary_once() -> None:
     assert len(set(STRUCTURE_KEYS)) == len(STRUCTURE_KEYS) < 256
 
 
-def test_labels_name_the_values_of_the_map(trunks: list[Phantom]) -> None:
+def test_labels_hold_the_key_of_each_value_of_the_map(trunks: list[Phantom]) -> None:
     for phantom in trunks:
         assert set(np.unique(phantom.label_map)) - {0} == set(phantom.labels)
         assert set(phantom.labels.values()) == set(phantom.facts.volumes_ml)
@@ -244,7 +244,7 @@ def test_config_is_kept() -> None:
     assert len(phantom.facts.lesions) == 2
 
 
-def test_noise_is_as_asked() -> None:
+def test_noise_has_the_configured_strength() -> None:
     quiet, loud = (generate(2, PhantomConfig(**{**vars(PLAIN), "noise_hu": noise_hu})) for noise_hu in (0.0, 20.0))
     difference = loud.volume.hu.astype(float) - quiet.volume.hu
     assert difference[(quiet.volume.hu > -900)].std() == pytest.approx(20.0, rel=0.05)
@@ -267,7 +267,7 @@ def test_drawn_grids_stay_below_the_limit() -> None:
         ({"max_voxels": 10}, "10"),
     ],
 )
-def test_bad_values_are_named(bad: dict[str, object], value: str) -> None:
+def test_values_outside_the_range_are_refused_by_name(bad: dict[str, object], value: str) -> None:
     with pytest.raises(InvalidConfig) as caught:
         PhantomConfig(**bad)  # type: ignore[arg-type]
     assert value in str(caught.value)

@@ -1,4 +1,4 @@
-"""Findings of phantoms: every kind is made, marked, and looks like what it is called."""
+"""Findings of phantoms: every kind is made, is marked in the lesion map, and has the HU of its kind."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Found = dict[tuple[str, str], list[tuple[Phantom, Lesion]]]
 
 
 def family(key: str) -> str:
-    """A structure without its side or level."""
+    """Return the name of a structure without its side or level."""
     return key.removesuffix("_left").removesuffix("_right").partition("_T")[0].partition("_L")[0]
 
 
@@ -47,7 +47,7 @@ def found() -> Found:
 
 
 def hu_of(phantom: Phantom, lesion: Lesion) -> np.ndarray:
-    """HU of a finding's voxels."""
+    """Return the HU of a finding's voxels."""
     return np.asarray(phantom.volume.hu[phantom.lesion_map == lesion.label_value])
 
 
@@ -81,7 +81,7 @@ def test_every_kind_is_made(found: Found, kind: tuple[str, str]) -> None:
         (("mass", "larynx"), -120, 130),
     ],
 )
-def test_findings_look_like_what_they_are(found: Found, kind: tuple[str, str], low: int, high: int) -> None:
+def test_findings_have_the_hu_of_their_kind(found: Found, kind: tuple[str, str], low: int, high: int) -> None:
     for phantom, lesion in found[kind]:
         assert low < float(np.median(hu_of(phantom, lesion))) < high
 
@@ -114,7 +114,7 @@ def test_ascites_lies_outside_all_organs(found: Found) -> None:
         assert (phantom.label_map[phantom.lesion_map == lesion.label_value] == 0).all()
 
 
-def test_plans_keep_to_the_number_and_to_what_is_seen() -> None:
+def test_plans_keep_the_number_of_findings_and_the_visible_heights() -> None:
     kinds = set()
     for seed in range(200):
         rng = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""New scans of labelled ones: what may change does, what must not does not."""
+"""Scans that are synthesised from labelled scans: texture and shape change; sides, labels and borders do not."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def centre_ras(label_map: LabelMap, value: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_new_scan_is_another_scan_with_the_same_sides(small_phantom: Phantom, seed: int) -> None:
+def test_a_synthesised_scan_differs_and_keeps_the_sides(small_phantom: Phantom, seed: int) -> None:
     volume, label_map = made(small_phantom, seed, SynthesisConfig(slab_share=0.0))
     assert label_map.values.shape == volume.shape_ijk
     np.testing.assert_array_equal(label_map.affine, volume.affine)
@@ -49,7 +49,7 @@ def test_a_new_scan_is_another_scan_with_the_same_sides(small_phantom: Phantom, 
     )
 
 
-def test_one_seed_is_one_scan_and_another_seed_another(small_phantom: Phantom) -> None:
+def test_a_seed_always_gives_the_same_synthesised_scan(small_phantom: Phantom) -> None:
     first, again, other = (made(small_phantom, seed) for seed in (7, 7, 8))
     np.testing.assert_array_equal(first[0].hu, again[0].hu)
     np.testing.assert_array_equal(first[1].values, again[1].values)
@@ -74,7 +74,7 @@ def test_a_warp_neither_folds_nor_mirrors(seed: int) -> None:
     assert 0.5 < np.median(determinants) / (4 / 3) ** 3 < 2.0
 
 
-def test_image_and_labels_move_alike_and_borders_stay_whole() -> None:
+def test_image_and_labels_move_together_and_borders_stay_intact() -> None:
     labels = np.zeros((60, 50, 40), dtype=np.uint16)
     labels[15:30, 15:35, 10:30] = 2
     labels[30:45, 15:35, 10:30] = 5
@@ -94,7 +94,7 @@ def test_image_and_labels_move_alike_and_borders_stay_whole() -> None:
     assert (beside == 52).any() or (beside == 25).any(), "neighbours touch: no gap of background opens between them"
 
 
-def test_a_slab_is_as_long_as_asked() -> None:
+def test_a_slab_has_the_requested_length() -> None:
     warp = draw_warp(
         (60, 50, 100),
         AFFINE,

@@ -11,7 +11,7 @@ from medvlsam2.data.phantom.shapes import Ellipsoid, Grown, Plate, Tube, Union, 
 
 
 def paint_abdomen(scene: Scene) -> None:
-    """Paint the organs between diaphragm and pelvis, those further back first."""
+    """Paint the organs between diaphragm and pelvis; a later organ covers an earlier one."""
     kidneys = _kidneys(scene)
     _paint_bowel(scene)
     _paint_liver(scene, kidneys)
@@ -35,7 +35,7 @@ def paint_abdomen(scene: Scene) -> None:
 
 
 def _gap_mm(scene: Scene, usual_mm: float) -> float:
-    """Gap between an organ and the wall, where free fluid collects."""
+    """Return the gap between an organ and the wall, in which free fluid collects."""
     return max(usual_mm, 0.25 * (scene.organ_findings.ascites_mm or 0.0))
 
 

@@ -10,7 +10,7 @@ from medvlsam2.data.phantom.shapes import Ellipsoid, Grown, HalfRing, Plate, Tub
 
 
 class Cavity:
-    """The inside of the skull: a vault and the posterior fossa above a floor that rises to the front."""
+    """The inside of the skull: the vault and the posterior fossa, above a floor that rises to the front."""
 
     def __init__(self, vault: Ellipsoid) -> None:
         fossa = Ellipsoid((0, -38, 616), (52, 45, 36))
@@ -27,7 +27,7 @@ class Cavity:
 
 
 def paint_head(scene: Scene) -> None:
-    """Paint the head, those further out first."""
+    """Paint the head; a later structure covers an earlier one."""
     if scene.canvas.block(np.array([-90.0, -110.0, 505.0]), np.array([90.0, 125.0, 740.0])) is None:
         return
     vault = Ellipsoid((0, 2, 652), scene.vary((67, 85, 66), 0.03))
@@ -71,7 +71,7 @@ def _mandible(scene: Scene) -> Union:
 
 
 def _paint_chewing(scene: Scene) -> None:
-    """Muscles of the face and jaw, and the fat of the cheek."""
+    """Paint the muscles of face and jaw, and the fat of the cheek."""
     face = Union(Ellipsoid((0, 44, 586), (58, 57, 60), (8, 0, 0)), Ellipsoid((0, 52, 541), (50, 51, 27), (-10, 0, 0)),
                  blend_mm=18.0)  # fmt: skip
     scene.paint_unlabelled(face, scene.tissues.muscle_layers())
@@ -140,7 +140,7 @@ def _paint_brain(scene: Scene, cavity: Cavity) -> None:
 
 
 class _Both:
-    """What two shapes have in common."""
+    """The intersection of two shapes."""
 
     def __init__(self, shape: Shape, other: Shape) -> None:
         self.parts = (shape, other)
@@ -152,7 +152,7 @@ class _Both:
 
 
 def _paint_nose(scene: Scene) -> None:
-    """Nasal cavity and sinuses: air within thin bone."""
+    """Paint the nasal cavity and the sinuses: air within thin bone."""
     tissues, rng = scene.tissues, scene.rng
     scene.paint_unlabelled(Ellipsoid((0, 70, 592), (38, 30, 24)), tissues.solid("mucosa", 8.0))
     bridge = Tube([(0, 94, 624), (0, 104, 610)], (5, 3), samples=2)
@@ -194,7 +194,7 @@ def _paint_orbit(scene: Scene, sign: float, side: str) -> None:
 
 
 def _paint_ear(scene: Scene, sign: float) -> None:
-    """Air cells of the mastoid, and the ear canal."""
+    """Paint the air cells of the mastoid, and the ear canal."""
     rng = scene.rng
     for _ in range(9):
         cell = np.array([sign * 57.0, -22.0, 586.0]) + rng.normal(0.0, 1.0, 3) * np.array([5.0, 7.0, 8.0])

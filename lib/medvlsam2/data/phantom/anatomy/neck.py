@@ -11,7 +11,7 @@ from medvlsam2.data.phantom.shapes import Ellipsoid, Grown, HalfRing, Real, Tube
 
 
 def paint_neck(scene: Scene) -> None:
-    """Paint what lies between skull base and chest inlet, those further back first."""
+    """Paint the neck from the skull base to the chest inlet; a later structure covers an earlier one."""
     if scene.canvas.block(np.array([-80.0, -90.0, 395.0]), np.array([80.0, 110.0, 620.0])) is None:
         return
     _paint_muscles(scene)
@@ -21,7 +21,7 @@ def paint_neck(scene: Scene) -> None:
 
 
 def _paint_muscles(scene: Scene) -> None:
-    """Sternocleidomastoid, trapezius and deep muscles, parted by fat."""
+    """Paint sternocleidomastoid, levator, scalene and deep muscles, with fat between them."""
     fat, muscle = scene.tissues.solid("fat", 5.0), scene.tissues.solid("muscle", 6.0)
     lean = 1.0 - 0.2 * scene.patient.atrophy
     for sign, side in SIDES:
@@ -72,7 +72,7 @@ def _paint_glands(scene: Scene) -> None:
 
 
 def _paint_throat(scene: Scene) -> None:
-    """Pharynx, larynx and tongue with the air in them, and the hyoid."""
+    """Paint pharynx, larynx and tongue with the air in them, and the hyoid."""
     tissues, rng = scene.tissues, scene.rng
     mucosa = tissues.solid("mucosa", 5.0)
     tongue = Union(
@@ -105,7 +105,7 @@ def _paint_larynx(scene: Scene) -> None:
 
 
 def _flat_tube(line: Sequence[tuple[Real, Real, Real]], wide: Sequence[Real]) -> Union:
-    """A tube that is wider than deep, as the pharynx is."""
+    """Return a tube that is wider than deep, like the pharynx: three round tubes side by side."""
     parts = []
     for shift in (-0.5, 0.0, 0.5):
         points = [(shift * w, y, z) for (_, y, z), w in zip(line, wide, strict=True)]

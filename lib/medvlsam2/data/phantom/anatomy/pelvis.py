@@ -8,7 +8,7 @@ from medvlsam2.data.phantom.shapes import Ellipsoid, Grown, Plate, Tube
 
 
 def paint_gluteal_muscles(scene: Scene) -> None:
-    """Paint the three gluteal muscles of each side, parted by fat."""
+    """Paint the three gluteal muscles of each side, with fat between them."""
     fat, muscle = scene.tissues.solid("fat", 5.0), scene.tissues.solid("muscle", 8.0)
     for sign, side in SIDES:
         least = Plate((sign * 113, 14, -44), (sign * 0.45, 0.9, 0), (sign * 0.15, 0, 1), (32, 38, 8))

@@ -12,7 +12,15 @@ from medvlsam2.data.phantom.shapes import Ellipsoid, Plate, Tube, Union, Without
 
 
 class _Column:
-    """A stretch of the column of vertebral bodies, which follows the spine's curve."""
+    """A part of the column of vertebral bodies, which follows the curve of the spine.
+
+    Args:
+        scene: the scene, for the curve of the spine.
+        z_mm: lower and upper end.
+        width: half width in mm.
+        depth: half depth in mm.
+        collapse: share of the height that a fractured vertebra has lost at its front; 0 for none.
+    """
 
     def __init__(
         self, scene: Scene, z_mm: tuple[float, float], width: float, depth: float, *, collapse: float = 0.0
@@ -81,12 +89,12 @@ def _paint_spine(scene: Scene) -> None:
 
 
 def _body_depth(z: float | int) -> float:
-    """Half the depth of the vertebral body at a height."""
+    """Return half of the depth of the vertebral body at a height, in mm."""
     return float(np.interp(z, (30.0, 430.0, 480.0), (17.5, 11.0, 8.5)))
 
 
 def _atlas(scene: Scene) -> Union:
-    """The first cervical vertebra: a ring without a body."""
+    """Return the first cervical vertebra, which is a ring without a body."""
     y = scene.spine_y(566.0)
     parts: list[Shape] = []
     for sign, _ in SIDES:

@@ -15,7 +15,7 @@ _HEART_TURN = (24.0, 38.0, 0.0)
 
 
 def heart(scene: Scene, grown_mm: float = 0.0) -> Ellipsoid:
-    """The heart as a whole; an enlarged one grows to the left and downwards."""
+    """Return the heart as one ellipsoid; an enlarged heart grows to the left and downwards."""
     size = scene.organ_findings.heart or 1.0
     center = _HEART_MM + (size - 1.0) * np.array([-26.0, 4.0, -14.0])
     return Ellipsoid(center, size * np.array([54.0, 44.0, 60.0]) + grown_mm, _HEART_TURN, 1.5)
@@ -26,7 +26,7 @@ class Lung:
 
     Args:
         hull: chest wall and diaphragm.
-        mediastinum: what lies between the lungs.
+        mediastinum: shape of the space between the lungs.
         sign: +1 right, -1 left.
     """
 

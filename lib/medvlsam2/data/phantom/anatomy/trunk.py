@@ -1,4 +1,4 @@
-"""Skin, fat, muscle wall and diaphragm: the hull that organs lie in."""
+"""Skin, fat, muscle wall and diaphragm, which enclose the organs, and the muscles of the back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from medvlsam2.data.phantom.shapes import Tube
 
 
 class InsideWall:
-    """A shape kept inside the muscle wall by some gap, and optionally below the diaphragm."""
+    """A shape that is cut off at a gap inside the muscle wall, and optionally below the diaphragm."""
 
     def __init__(self, hull: Hull, shape: Shape, *, gap_mm: float = 3.0, below_diaphragm: bool = False) -> None:
         self.hull = hull
@@ -30,7 +30,7 @@ class InsideWall:
 
 
 def recess_distance(canvas: Canvas, block: Block) -> Field:
-    """Signed distance to the half space above the pleura's lower edge, which is lowest at the back."""
+    """Return the signed distance to the half space above the lower edge of the pleura, which is lowest at the back."""
     edge = np.float32(172.0) + np.float32(0.42) * canvas.y[block]
     return (edge - canvas.z[block]) * np.float32(0.92)
 

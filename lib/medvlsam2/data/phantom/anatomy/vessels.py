@@ -48,7 +48,7 @@ def paint_vessels(scene: Scene) -> None:
 
 
 def aorta(scene: Scene) -> Tube:
-    """The aorta from its root to the bifurcation, widened where there is an aneurysm."""
+    """Return the aorta from its root to the bifurcation, widened at an aneurysm."""
     spine = scene.spine_y
     low = [(-11.0, 28.0, AORTA_SPLIT_MM)]
     low += [(-13.0 - 0.05 * (z - 80), spine(z) + 28.0, float(z)) for z in (70, 90, 110, 130, 150, 175, 200)]

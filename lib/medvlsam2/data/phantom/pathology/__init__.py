@@ -1,1 +1,1 @@
-"""Findings of the phantom: which, where, and how they look."""
+"""Findings of the phantom: their choice, their places and their appearance."""

@@ -1,4 +1,4 @@
-"""Findings that are no round lesion: fluid, air, wall and muscle; each marks its voxels."""
+"""Findings that are not round lesions (fluid, air, vessel wall, muscle). Each function marks the finding's voxels."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def pour_effusion(scene: Scene, side: Side, lesion_map: LesionMap, value: int) -
 
 
 def let_in_air(scene: Scene, side: Side, lesion_map: LesionMap, value: int) -> Finding | None:
-    """Pneumothorax: air in the highest part of one pleural space, the lung below it denser."""
+    """Paint a pneumothorax: air in the highest part of one pleural space, and a denser lung below it."""
     canvas, rng = scene.canvas, scene.rng
     lung = _lung(scene, side)
     if lung is None:
@@ -62,7 +62,7 @@ def let_in_air(scene: Scene, side: Side, lesion_map: LesionMap, value: int) -> F
 
 
 def calcify_coronary(scene: Scene, lesion_map: LesionMap, value: int) -> Finding | None:
-    """A calcified stretch of one coronary artery on the heart's surface."""
+    """Paint a calcified part of one coronary artery on the surface of the heart."""
     canvas, rng = scene.canvas, scene.rng
     courses = (
         ((0.05, 0.75, 0.65), (-0.35, 0.9, 0.1), (-0.7, 0.7, -0.45)),
@@ -90,7 +90,11 @@ def calcify_coronary(scene: Scene, lesion_map: LesionMap, value: int) -> Finding
 
 
 def dissect(scene: Scene, lesion_map: LesionMap, value: int) -> Finding | None:
-    """Part the aorta by a flap that winds along it; the false lumen is marked."""
+    """Divide the aorta by a flap that winds along the vessel, and mark the false lumen.
+
+    The flap is a plane through the vessel whose angle changes along the centre line. Voxels on one side of the flap are
+    the false lumen.
+    """
     canvas, rng = scene.canvas, scene.rng
     if scene.tissues.hu["artery"] < 90.0 or scene.organ_findings.aneurysm is not None:
         return None
@@ -119,7 +123,7 @@ def dissect(scene: Scene, lesion_map: LesionMap, value: int) -> Finding | None:
 
 
 def dilate_pelvis(scene: Scene, side: Side, lesion_map: LesionMap, value: int) -> Finding | None:
-    """Hydronephrosis: wide renal pelvis and calyces."""
+    """Paint a hydronephrosis: a wide renal pelvis with wide calyces."""
     canvas, rng = scene.canvas, scene.rng
     key = f"kidney_{side}"
     kidney = canvas.label_map == LABEL_VALUES[key]
@@ -152,7 +156,7 @@ def dilate_pelvis(scene: Scene, side: Side, lesion_map: LesionMap, value: int) -
 
 
 def fill_ascites(scene: Scene, lesion_map: LesionMap, value: int) -> Finding | None:
-    """Replace fat along the wall of the abdomen by fluid."""
+    """Paint ascites: fluid replaces fat along the wall of the abdomen."""
     canvas, depth_mm = scene.canvas, scene.organ_findings.ascites_mm
     if depth_mm is None:
         return None
@@ -170,7 +174,7 @@ def fill_ascites(scene: Scene, lesion_map: LesionMap, value: int) -> Finding | N
 
 
 def grow_sarcoma(scene: Scene, lesion_map: LesionMap, value: int) -> Finding | None:
-    """A large tumour with a necrotic core in the muscles of thigh, buttock or shoulder."""
+    """Paint a large tumour with a necrotic core in the muscles of thigh, buttock or shoulder."""
     canvas, rng, hull = scene.canvas, scene.rng, scene.hull
     thin = (slice(None, None, 3),) * 3
     x, z, depth = np.abs(canvas.x[thin]), canvas.z[thin], hull.outer[thin]

@@ -1,4 +1,4 @@
-"""Which findings a scan gets: some are planned before painting, the others are implanted afterwards."""
+"""Choice of a scan's findings: some are planned before painting, the others are implanted after painting."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ _PLANNED: Final[tuple[tuple[str, float, float, float], ...]] = (
     ("ascites", 0.0, 180.0, 0.1),
     ("fracture", 0.0, 440.0, 0.1),
 )
-"""What is planned, the heights that it needs to be seen at, and how often a scan gets it."""
+"""Planned findings: name, lowest and highest height (mm) that must be visible, and the probability per scan."""
 
 
 @dataclass(frozen=True)
 class _Diffuse:
-    """A finding that is made by a function of its own."""
+    """A finding that has its own function in ``diffuse``."""
 
     make: Implant
     kind: str
     structure: str
     needs: str
-    """Key of the structure that must be seen."""
+    """Key of the structure that must be visible."""
     weight: float
 
 
@@ -68,11 +68,11 @@ _DIFFUSE: Final = (
 )
 _ONCE: Final = frozenset({"consolidation"})
 _EXCLUSIVE: Final = frozenset({"fracture", "enlargement", "pneumothorax"})
-"""Kinds that fill their organ."""
+"""Kinds that fill their organ, so that no other finding is implanted there."""
 
 
 def plan_organ_findings(region: Region, num_lesions: int, rng: np.random.Generator) -> OrganFindings:
-    """Choose findings that change an organ as a whole, before anything is painted."""
+    """Choose the findings that change an organ as a whole; call this before painting."""
     low, high = REGION_RANGE_MM[region]
     chosen = OrganFindings()
     planned = 0
@@ -86,7 +86,7 @@ def plan_organ_findings(region: Region, num_lesions: int, rng: np.random.Generat
 
 
 def place(scene: Scene, num_lesions: int, rng: np.random.Generator) -> tuple[LesionMap, list[Finding]]:
-    """Mark the planned findings, then implant others until there are enough or nothing fits."""
+    """Mark the planned findings, then implant others until there are ``num_lesions`` or 14 attempts are over."""
     lesion_map = np.zeros_like(scene.canvas.label_map)
     findings = _mark_planned(scene, lesion_map)
     for _ in range(14):
@@ -147,7 +147,7 @@ def _mark_planned(scene: Scene, lesion_map: LesionMap) -> list[Finding]:
 def _implant_one(
     scene: Scene, lesion_map: LesionMap, value: int, so_far: list[Finding], rng: np.random.Generator
 ) -> Finding | None:
-    """Draw one kind that the field of view may hold and implant it; None where it does not fit."""
+    """Draw one kind of finding that fits the field of view and implant it; return None if there is no room for it."""
     counts = np.bincount(scene.canvas.label_map.ravel(), minlength=256)
     seen = {key for key, label in LABEL_VALUES.items() if counts[label] > 30}
     taken = {(found.kind, found.structure) for found in so_far}

@@ -1,4 +1,4 @@
-"""Findings of known size and place: which ones a scan gets, and how they are put into their organs."""
+"""Lesions within organs: their kinds, their implantation, and the measurement of their size and place."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ _PAROTIDS: Final = ("parotid_gland_left", "parotid_gland_right")
 
 @dataclass(frozen=True, kw_only=True)
 class FocalKind:
-    """A lesion that lies within an organ."""
+    """A kind of lesion that lies within an organ."""
 
     kind: str
     structures: tuple[str, ...]
     diameter_mm: tuple[float | int, float | int]
     weight: float
     room: float = 0.95
-    """How far its centre lies from the organ's surface, as a share of its radius."""
+    """Least distance of the lesion's centre from the organ's surface, as a share of the lesion's radius."""
     outgrowing: bool = False
-    """Whether it may bulge out of its organ; its voxels then count as the organ's."""
+    """Whether the lesion may grow out of its organ; all its voxels then get the organ's label."""
     lowest: bool = False
-    """Whether it sinks to the back of its organ."""
+    """Whether the lesion sinks to the back of its organ, because the patient lies on the back (stones)."""
     ragged: float = 0.0
-    """Depth of the notches of its surface, as a share of its radius."""
+    """Depth of the notches of the lesion's surface, as a share of its radius."""
 
 
 FOCAL_KINDS: Final = (
@@ -58,12 +58,12 @@ FOCAL_KINDS: Final = (
     ),
     FocalKind(kind="mass", structures=("larynx",), diameter_mm=(9, 30), weight=1.3, room=0.4, ragged=0.12),
 )
-"""Lesions that are implanted after the organs were painted."""
+"""Kinds of lesions that are implanted after the organs were painted."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A lesion in the lesion map; what is measured on the finished image is added later."""
+    """A lesion in the lesion map; size and HU are measured later, on the finished image."""
 
     kind: str
     structure: str
@@ -71,11 +71,11 @@ class Finding:
     transverse: bool = False
     """Whether its size is measured across the body axis (vessels) instead of along its longest extent."""
     side: Side | None = None
-    """Side, where the structure itself has none."""
+    """Side of the patient, if the structure itself has no side."""
 
 
 def mark_whole(canvas: Canvas, lesion_map: LesionMap, value: int, mask: Mask, min_voxels: int) -> bool:
-    """Mark voxels as one lesion; False where the field of view holds too few of them."""
+    """Mark voxels as one lesion; return False and mark nothing if there are fewer than ``min_voxels``."""
     free = mask & (lesion_map == 0)
     if int(free.sum()) < min_voxels:
         return False
@@ -90,7 +90,7 @@ def measure(
     hu: np.ndarray,
     affine: Float[np.ndarray, "4 4"],
 ) -> Lesion:
-    """The facts of one lesion, measured on its voxels, all of which lie in a box."""
+    """Return the facts of one lesion, measured on its voxels; all of them lie in ``box``."""
     at = np.argwhere(lesion_map[box] == finding.label_value) + np.array([side.start for side in box])
     mm = geometry.ijk_to_ras(at, affine)
     nearest = int(np.argmin(((mm - mm.mean(0)) ** 2).sum(1)))
@@ -112,12 +112,14 @@ def measure(
 
 
 def largest_diameter_mm(at_ijk: np.ndarray, affine: Float[np.ndarray, "4 4"], *, transverse: bool = False) -> float:
-    """Largest extent of a set of voxels, half a voxel added at both ends.
+    """Return the largest extent of a set of voxels in mm, with half a voxel added at both ends.
+
+    The extent is measured along 400 directions that are spread evenly over a half sphere (a Fibonacci spiral).
 
     Args:
         at_ijk: voxel indices.
-        affine: ``_ijk`` to ``_ras``.
-        transverse: measure across the body axis only, on the widest slab of voxels.
+        affine: ``_ijk`` to ``_ras`` mm.
+        transverse: measure only directions across the body axis, in slabs of at least 4 mm; the widest slab counts.
     """
     steps = np.arange(400) + 0.5
     up = np.zeros(400) if transverse else 1.0 - steps / 400.0
@@ -135,7 +137,7 @@ def largest_diameter_mm(at_ijk: np.ndarray, affine: Float[np.ndarray, "4 4"], *,
 
 
 def _line_ends(at_ijk: np.ndarray) -> np.ndarray:
-    """First and last voxel of every line along k: no other voxel is outermost in any direction."""
+    """Return the first and the last voxel of every line along k; only these can be outermost in a direction."""
     ordered = at_ijk[np.lexsort((at_ijk[:, 2], at_ijk[:, 1], at_ijk[:, 0]))]
     changes = (np.diff(ordered[:, :2], axis=0) != 0).any(axis=1)
     first = np.concatenate([[True], changes])
@@ -144,14 +146,14 @@ def _line_ends(at_ijk: np.ndarray) -> np.ndarray:
 
 
 def implant(scene: Scene, kind: FocalKind, structure: str, lesion_map: LesionMap, value: int) -> bool:
-    """Implant one lesion; False where it does not fit.
+    """Implant one lesion; return False and change nothing if there is no room for it.
 
     Args:
-        scene: the painted anatomy; its HU and, for outgrowing lesions, its labels change.
-        kind: what to implant.
-        structure: key of its organ.
-        lesion_map: gets ``value`` at the lesion's voxels.
-        value: label of the new lesion.
+        scene: the painted anatomy; its HU change, and its labels too for outgrowing lesions.
+        kind: kind of the lesion.
+        structure: key of the organ.
+        lesion_map: map that gets ``value`` at the lesion's voxels.
+        value: value of the new lesion.
     """
     canvas, rng = scene.canvas, scene.rng
     organ = LABEL_VALUES[structure]
@@ -193,7 +195,7 @@ def _choose_center(
     kind: FocalKind,
     radius: float,
 ) -> tuple[np.ndarray, float] | None:
-    """A voxel with room around it, and the radius that fits there."""
+    """Return a random voxel with enough room around it, and a radius that fits there; None if there is no room."""
     canvas, rng = scene.canvas, scene.rng
     free = (canvas.label_map == organ) & (lesion_map == 0)
     if not free.any():

@@ -1,1 +1,1 @@
-"""The scanner of the phantom: its grid, its blur, its noise and its artefacts."""
+"""The simulated scanner: voxel grid, blur, noise and artefacts."""

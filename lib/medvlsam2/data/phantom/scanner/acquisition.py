@@ -1,4 +1,4 @@
-"""The scanner: where the voxels lie, the couch, the blur of the reconstruction kernel and the noise."""
+"""The simulated acquisition: voxel grid, couch, blur of the reconstruction kernel, and noise."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from medvlsam2.data.phantom.scanner import artefacts
 from medvlsam2.data.volume import HU_MAX, HU_MIN
 
 AXIAL_CODES: Final = ("RAS", "LPS", "LAS", "RPS", "LPI", "RAI")
-"""Orders of storage that axial series commonly have."""
+"""Orientations that axial series commonly have."""
 _LETTERS: Final = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Where the voxels of a scan lie."""
+    """The voxel grid of a scan."""
 
     shape_ijk: tuple[int, int, int]
-    """Voxels."""
+    """Voxels along i, j and k."""
     affine: Float[np.ndarray, "4 4"]
-    """``_ijk`` to ``_ras``."""
+    """``_ijk`` to ``_ras`` mm."""
     patient_affine: Float[np.ndarray, "4 4"]
     """``_ras`` to the frame of the reference patient."""
 
 
 def draw_grid(rng: np.random.Generator, config: PhantomConfig, patient: Patient, region: str) -> Grid:
-    """Draw spacing, field of view, order of storage and tilt, keeping what the configuration fixes."""
+    """Draw spacing, field of view, orientation and tilt; settings that the configuration fixes are kept."""
     code = config.orientation or _draw_code(rng)
     axes = np.zeros((3, 3))
     for axis, letter in enumerate(code):
@@ -121,7 +121,10 @@ def _draw_code(rng: np.random.Generator) -> str:
 
 
 def _covered(rng: np.random.Generator, region: str) -> tuple[float, float]:
-    """Lowest and highest slice in the reference frame; scans of the head and neck end at many heights."""
+    """Return the heights of the lowest and the highest slice in the reference frame.
+
+    Scans of the head and neck get random ends: real ones end at different heights.
+    """
     low, high = REGION_RANGE_MM[region]
     if region == "head and neck":
         return low + float(rng.uniform(-30.0, 50.0)), high + float(rng.choice([10.0, -25.0, -60.0, -95.0]))
@@ -150,7 +153,7 @@ def _draw_sampling(
     order: np.ndarray,
     view_mm: Float[np.ndarray, " 3"],
 ) -> tuple[np.ndarray, Float[np.ndarray, " 3"]]:
-    """Voxels and spacing along the patient's x, y and z."""
+    """Return the number of voxels and the spacing along the patient's x, y and z."""
     pixel = float(np.exp(rng.uniform(np.log(0.7), np.log(4.0))))
     thickness = float(rng.choice([1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0]))
     square = rng.random() < 0.7

@@ -1,4 +1,4 @@
-"""What the scanner adds to the truth: metal with its streaks, beam hardening, photon starvation."""
+"""Artefacts of the simulated scanner: metal with streaks, beam hardening, photon starvation."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from medvlsam2.data.phantom.shapes import Ellipsoid, Tube, Union
 Image = Float32[np.ndarray, "i j k"]
 METAL_HU: Final = 3071.0
 _STEP: Final = 4
-"""Shading is smooth: it is worked out on every fourth voxel of a slice."""
+"""Step in voxels at which shading is computed within a slice; shading is smooth, so every fourth voxel is enough."""
 
 
 @dataclass(frozen=True)
 class Axes:
-    """Which array axis runs along the body and which run within a slice, with their spacing."""
+    """The array axis that runs along the body, the two axes within a slice, and the spacing of all three."""
 
     slices: int
     right: int
@@ -31,13 +31,13 @@ class Axes:
 
     @classmethod
     def of(cls, affine: Float[np.ndarray, "4 4"]) -> Axes:
-        """Array axes nearest to those of the patient."""
+        """Return the array axes that are nearest to the axes of the patient."""
         world = [axis for axis, _ in geometry.closest_axes(affine)]
         return cls(world.index(2), world.index(0), world.index(1), geometry.spacing_mm(affine))
 
 
 def insert_metal(scene: Scene, rng: np.random.Generator) -> list[Int[np.ndarray, "_ 3"]]:
-    """Put fillings, a hip prosthesis or spinal screws in some patients; the voxels of each implant."""
+    """Put fillings, a hip prosthesis or spinal screws into some patients; return the voxels of each implant."""
     canvas = scene.canvas
     chance = rng.random(3)
     shapes: list[tuple[str, Shape]] = []
@@ -63,7 +63,10 @@ def insert_metal(scene: Scene, rng: np.random.Generator) -> list[Int[np.ndarray,
 
 
 def add_streaks(hu: Image, axes: Axes, implants: list[Int[np.ndarray, "_ 3"]], rng: np.random.Generator) -> None:
-    """Bright and dark rays that start at metal, in its slices; in place."""
+    """Add bright and dark rays that start at metal, in the slices of the metal, in place.
+
+    The rays of neighbouring slices are similar: each slice keeps 0.8 of the rays of the slice before.
+    """
     in_plane = (axes.right, axes.front)
     for implant in implants:
         strength = float(rng.uniform(120.0, 420.0))
@@ -86,7 +89,7 @@ def add_streaks(hu: Image, axes: Axes, implants: list[Int[np.ndarray, "_ 3"]], r
 
 
 def harden(hu: Image, axes: Axes, rng: np.random.Generator) -> None:
-    """Beam hardening: soft tissue near and between dense bones is darker; in place."""
+    """Add beam hardening in place: soft tissue near and between dense bones becomes darker."""
     strength = np.float32(rng.uniform(0.03, 0.12))
     thin = tuple(slice(None) if axis == axes.slices else slice(None, None, _STEP) for axis in range(3))
     dense = np.clip(hu[thin] - np.float32(250.0), 0.0, 1500.0)
@@ -100,7 +103,7 @@ def harden(hu: Image, axes: Axes, rng: np.random.Generator) -> None:
 
 
 def starve(hu: Image, axes: Axes, rng: np.random.Generator, noise_hu: float) -> Float32[np.ndarray, "..."]:
-    """Noise that runs from side to side where shoulders or hips leave few photons; to be added."""
+    """Return the noise of photon starvation: streaks from side to side where shoulders or hips leave few photons."""
     thin = tuple(slice(None, None, _STEP) if axis == axes.right else slice(None) for axis in range(3))
     spacing = axes.spacing_mm[axes.right] * _STEP
     path_mm = (np.clip(hu[thin] + 1000.0, 0.0, 2500.0) * np.float32(spacing / 1000.0)).sum(
@@ -119,7 +122,7 @@ def _rays(rng: np.random.Generator) -> Float32[np.ndarray, " n"]:
 
 
 def _stretch(values: Image, axis: int, length: int) -> Float32[np.ndarray, "..."]:
-    """Linear interpolation along one axis back to every voxel."""
+    """Return values of every fourth voxel interpolated linearly to every voxel along one axis."""
     at = np.minimum(np.arange(length) / _STEP, values.shape[axis] - 1.0)
     low = np.minimum(at.astype(int), max(values.shape[axis] - 2, 0))
     share = (at - low).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
