@@ -1,4 +1,4 @@
-"""Whatever is clicked: a click taken back gives the mask of before, and the order of clicks gives no other."""
+"""For any clicks: removing a click gives the mask before that click, and the order of clicks does not matter."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ def mask(engine: Engine, volume: CTVolume, given: list[Click], *, box: bool) -> 
 
 @given(SOME_CLICKS, st.booleans(), st.randoms(use_true_random=False))
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_click_taken_back(engine: Engine, volume: CTVolume, given: list[Click], box: bool, random: object) -> None:
+def test_removing_a_click_gives_the_mask_before_it(
+    engine: Engine, volume: CTVolume, given: list[Click], box: bool, random: object
+) -> None:
     before = mask(engine, volume, given[:-1], box=box)
     after = mask(engine, volume, given, box=box)
     np.testing.assert_array_equal(mask(engine, volume, given[:-1], box=box), before)

@@ -1,4 +1,4 @@
-"""For any orientation, spacing and obliquity: index to world and back, and nibabel's view of the grid."""
+"""For any orientation, spacing and obliquity: index to world and back, compared with nibabel."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ shapes = st.tuples(*[st.integers(2, 12)] * 3)
 
 @st.composite
 def grids(draw: st.DrawFn) -> tuple[str, np.ndarray]:
-    """An orientation and an affine that has it, turned by up to 34 degrees about one slanting axis."""
+    """Draw an orientation and an affine with this orientation, rotated by up to 34 degrees about an oblique axis."""
     code = draw(st.sampled_from(ORIENTATIONS))
     affine = np.eye(4)
     turn = about_axis(np.array(draw(st.tuples(*[st.floats(-1, 1)] * 3))), draw(angles))
@@ -45,7 +45,7 @@ def axis_matrix(code: str) -> np.ndarray:
 
 
 def about_axis(axis: np.ndarray, angle_rad: float) -> np.ndarray:
-    """Rodrigues' rotation; none about a vector of no length."""
+    """Return the rotation about an axis (Rodrigues' formula); no rotation for a vector of length 0."""
     length = np.linalg.norm(axis)
     if length < 1e-3:
         return np.eye(3)
@@ -66,7 +66,7 @@ def test_index_to_world_and_back_is_the_identity(grid, points_ijk):
 
 
 @given(grids(), hnp.arrays(np.float64, (4, 3), elements=st.floats(-600, 600)))
-def test_lps_is_the_same_place_with_two_signs_changed(grid, points_ijk):
+def test_lps_is_ras_with_two_signs_changed(grid, points_ijk):
     _, affine = grid
     points_lps = geometry.ijk_to_ras(points_ijk, geometry.ras_to_lps_affine(affine))
     np.testing.assert_allclose(points_lps * (-1, -1, 1), geometry.ijk_to_ras(points_ijk, affine), atol=1e-9)

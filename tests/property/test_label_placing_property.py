@@ -1,4 +1,4 @@
-"""However a file orders, turns, rounds or cuts a label on its scan's voxels: each voxel lands where it belongs."""
+"""Each voxel of a label lands on its scan's voxel, however the file orders, flips, rounds or crops the label."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ flips = st.tuples(*[st.booleans()] * 3)
 
 @st.composite
 def scans(draw: st.DrawFn) -> tuple[tuple[int, int, int], np.ndarray]:
-    """A shape, and an affine of any axis order, turned and with voxels of any size."""
+    """Draw a shape, and an affine of any axis order, rotation and voxel size."""
     turn = np.eye(3)
     for axis in range(3):
         angle = draw(st.floats(-0.7, 0.7))
@@ -38,14 +38,14 @@ def scans(draw: st.DrawFn) -> tuple[tuple[int, int, int], np.ndarray]:
 
 
 def painted(shape: tuple[int, int, int]) -> np.ndarray:
-    """Every voxel has a value of its own."""
+    """Return an array in which every voxel has its own value."""
     return np.arange(1, np.prod(shape) + 1, dtype=np.uint16).reshape(shape)
 
 
 def in_another_order(
     values: np.ndarray, affine: np.ndarray, order: list[int], turned: tuple[bool, bool, bool]
 ) -> LabelMap:
-    """The same voxels with the axes in another order and some of them counted backwards."""
+    """Return the same voxels with the axes in another order and some axes reversed."""
     affine = affine.copy()
     for axis, backwards in enumerate(turned):
         if backwards:
@@ -57,7 +57,7 @@ def in_another_order(
 
 @settings(max_examples=40)
 @given(scan=scans(), order=permutations, turned=flips)
-def test_any_order_of_axes_and_any_flip(scan, order, turned):
+def test_any_axis_order_and_any_flip_is_placed(scan, order, turned):
     shape, affine = scan
     label = in_another_order(painted(shape), affine, order, turned)
     placed = on_scan_grid(WHAT, label, shape, affine)
@@ -67,7 +67,7 @@ def test_any_order_of_axes_and_any_flip(scan, order, turned):
 
 @settings(max_examples=40)
 @given(scan=scans(), shift=st.tuples(*[st.floats(-0.09, 0.09)] * 3))
-def test_a_fraction_of_a_voxel_is_the_same_place(scan, shift):
+def test_a_shift_by_a_small_fraction_of_a_voxel_is_accepted(scan, shift):
     shape, affine = scan
     moved = affine.copy()
     moved[:3, 3] += affine[:3, :3] @ shift
@@ -84,7 +84,7 @@ def test_a_fraction_of_a_voxel_is_the_same_place(scan, shift):
     order=permutations,
     turned=flips,
 )
-def test_another_place_is_refused_also_by_whole_voxels(scan, axis, voxels, order, turned):
+def test_a_shifted_label_is_refused_also_by_whole_voxels(scan, axis, voxels, order, turned):
     shape, affine = scan
     moved = affine.copy()
     moved[:3, 3] += affine[:3, axis] * voxels
@@ -105,7 +105,7 @@ def test_other_voxel_sizes_are_refused(scan, axis, factor):
 
 @settings(max_examples=40)
 @given(scan=scans(), data=st.data(), order=permutations, turned=flips, said=st.booleans())
-def test_a_segmentation_cut_to_its_paint_is_padded(scan, data, order, turned, said):
+def test_a_cropped_segmentation_is_padded(scan, data, order, turned, said):
     shape, affine = scan
     low = [data.draw(st.integers(0, size - 1)) for size in shape]
     high = [data.draw(st.integers(start + 1, size)) for start, size in zip(low, shape, strict=True)]
@@ -121,8 +121,8 @@ def test_a_segmentation_cut_to_its_paint_is_padded(scan, data, order, turned, sa
 
 @settings(max_examples=40)
 @given(scan=scans(), data=st.data(), segmentation=st.booleans())
-def test_a_part_that_nothing_says_is_a_part_is_refused(scan, data, segmentation):
-    """An array that was cut without its affine, or a label of a smaller scan with the same voxels and origin."""
+def test_a_cropped_array_without_an_offset_is_refused(scan, data, segmentation):
+    """The array was cropped without its affine, or it belongs to a smaller scan with the same voxels and origin."""
     shape, affine = scan
     axis = data.draw(st.integers(0, 2))
     values = np.zeros(shape, np.uint16)

@@ -1,4 +1,4 @@
-"""The language of scans on any text and any drawn scan."""
+"""Texts about scans, for any text and any drawn scan."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_prefix_is_shared_by_any_question(question: str, num_image_tokens: i
 
 @settings(deadline=None)
 @given(st.text(min_size=1, max_size=60))
-def test_normalising_a_phrase_twice_changes_nothing(phrase: str) -> None:
+def test_normalising_a_phrase_is_idempotent(phrase: str) -> None:
     try:
         once = chat.normalise_phrase(phrase)
     except InvalidPrompt:
@@ -58,7 +58,7 @@ def test_normalising_a_phrase_twice_changes_nothing(phrase: str) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1))
-def test_any_drawn_scan_is_reported_truly(seed: int) -> None:
+def test_the_report_of_any_drawn_scan_is_true(seed: int) -> None:
     rng = np.random.default_rng(seed)
     facts = corpus.random_facts(rng)
     assert not set(facts.volumes_ml) & set(facts.absent)
@@ -75,7 +75,7 @@ def test_any_drawn_scan_is_reported_truly(seed: int) -> None:
 @pytest.mark.parametrize("token", chat.SPECIAL_TOKENS)
 @settings(deadline=None, max_examples=30)
 @given(before=st.text(), after=st.text())
-def test_special_tokens_are_single_wherever_they_stand(token: str, before: str, after: str) -> None:
+def test_special_tokens_are_single_tokens_at_any_place(token: str, before: str, after: str) -> None:
     tokenizer = small_tokenizer()
     ids = tokenizer(before + token + after)["input_ids"]
     assert tokenizer.convert_tokens_to_ids(token) in ids

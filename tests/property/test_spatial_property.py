@@ -1,4 +1,4 @@
-"""Crossings between any scan's grid and the model's, for every orientation, spacing and obliquity."""
+"""Conversions between a scan's grid and the model's grid, for any orientation, spacing and obliquity."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AIR_HU, BODY_HU = -1000, 40
 
 @st.composite
 def affines(draw: st.DrawFn, max_tilt_rad: float = 0.5) -> np.ndarray:
-    """Any of the 48 orientations, tilted, with unequal spacings and any origin."""
+    """Draw an affine with any of the 48 orientations, tilted, with unequal spacings and any origin."""
     order = draw(st.permutations([0, 1, 2]))
     signs = draw(st.tuples(*[st.sampled_from([-1.0, 1.0])] * 3))
     spacing_mm = draw(st.tuples(*[st.floats(0.4, 6.0)] * 3))
@@ -41,7 +41,7 @@ SIDES = st.sampled_from([16, 32, 64])
 
 
 def body(shape_ijk: tuple[int, int, int], affine: np.ndarray) -> CTVolume:
-    """A block of tissue with air round it where there is room."""
+    """Return a block of tissue with air around it if there is room."""
     hu = np.full(shape_ijk, AIR_HU, dtype=np.int16)
     hu[tuple(slice(n // 5, n - n // 5) for n in shape_ijk)] = BODY_HU
     return CTVolume(hu, affine, "block")
@@ -49,7 +49,7 @@ def body(shape_ijk: tuple[int, int, int], affine: np.ndarray) -> CTVolume:
 
 @settings(deadline=None, max_examples=60)
 @given(shape=SHAPES, affine=affines(), side=SIDES, seed=st.integers(0, 2**20))
-def test_points_there_and_back(shape: tuple[int, int, int], affine: np.ndarray, side: int, seed: int) -> None:
+def test_points_survive_the_round_trip(shape: tuple[int, int, int], affine: np.ndarray, side: int, seed: int) -> None:
     record = plan(body(shape, affine), side)
     points_ijk = np.random.default_rng(seed).uniform(-3, np.array(shape) + 3, size=(9, 3))
     there = record.ijk_to_dhw(points_ijk)
@@ -88,7 +88,7 @@ def test_a_click_lands_on_the_same_voxel(
 @settings(deadline=None, max_examples=40)
 @given(affine=affines(), side=SIDES, seed=st.integers(0, 2**20))
 def test_a_click_lands_on_the_same_tissue(affine: np.ndarray, side: int, seed: int) -> None:
-    """Blocks of 8 voxels with levels 100 HU apart: the pixel under a click inside a block shows its level."""
+    """Blocks of 8 voxels have levels that are 100 HU apart; the pixel under a click shows the level of its block."""
     rng = np.random.default_rng(seed)
     levels = rng.permutation(27).reshape(3, 3, 3) * 100 - 300
     hu = levels.repeat(8, 0).repeat(8, 1).repeat(8, 2).astype(np.int16)
@@ -103,14 +103,14 @@ def test_a_click_lands_on_the_same_tissue(affine: np.ndarray, side: int, seed: i
 
 
 def blob_logits(record: SpatialRecord, mask: np.ndarray, m: int) -> torch.Tensor:
-    """Ideal mask logits of a mask at the resolution of the model's masks."""
+    """Return the ideal mask logits of a mask at the resolution of the model's masks."""
     return torch.from_numpy(record.resize_labels(record.orient(mask.astype(np.uint8)), m)).float() * 20 - 10
 
 
 @settings(deadline=None, max_examples=40)
 @given(affine=affines(), shape=st.tuples(*[st.integers(24, 40)] * 3), seed=st.integers(0, 2**20))
 def test_a_mask_survives_the_round_trip(affine: np.ndarray, shape: tuple[int, int, int], seed: int) -> None:
-    """With mask pixels no coarser than voxels an ellipsoid comes back with Dice of at least 0.9 on the exact grid."""
+    """If mask pixels are no coarser than voxels, an ellipsoid has a Dice of at least 0.9 after the round trip."""
     rng = np.random.default_rng(seed)
     volume = body(shape, affine)
     record = plan(volume, 256)

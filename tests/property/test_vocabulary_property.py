@@ -1,4 +1,4 @@
-"""However a name is written, it finds the same structure."""
+"""A name finds the same structure in any notation."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_side_may_stand_anywhere_in_any_form(structure: Structure, data: st.
 
 
 @given(st.sampled_from(sorted(STRUCTURES)))
-def test_mirror_twice_is_nothing(key: str) -> None:
+def test_mirroring_twice_gives_the_same_key(key: str) -> None:
     assert mirror(mirror(key)) == key
 
 
@@ -61,7 +61,7 @@ def test_any_text_has_nearest_names_and_no_crash(text: str) -> None:
 
 @settings(deadline=None)
 @given(st.sampled_from([name for name in names() if len(name) > 5 and not re.search(r"\d", name)]), st.data())
-def test_a_dropped_letter_still_leads_to_the_name_or_one_like_it(name: str, data: st.DataObject) -> None:
+def test_a_name_without_one_letter_has_the_name_among_the_nearest(name: str, data: st.DataObject) -> None:
     position = data.draw(st.integers(1, len(name) - 2))
     wrong = name[:position] + name[position + 1 :]
     assert name in nearest(wrong, 8)

@@ -1,4 +1,4 @@
-"""Language of the scans: prompts, reports, questions, referring phrases, the corpus and its tokenizer."""
+"""Texts about scans: prompts, reports, questions, referring phrases, the training corpus and its tokenizer."""
 
 from medvlsam2.data.language.asking.drafts import QuestionAnswer
 from medvlsam2.data.language.asking.questions import questions

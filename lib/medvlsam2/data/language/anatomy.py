@@ -1,7 +1,7 @@
-"""How structures are spoken of: pairs, plurals, adjectives, descriptions, and which region shows them.
+"""Words for structures (pairs, adjectives, descriptions), and the structures that each region of the body shows.
 
-Everything is keyed by the vocabulary's key without its side ("kidney" for "kidney_left"); a key that the
-vocabulary does not hold is simply never used.
+The tables use the vocabulary's keys without a side ("kidney" for "kidney_left"). A key that the vocabulary does not
+hold has no effect.
 """
 
 from __future__ import annotations
@@ -93,10 +93,10 @@ RELATIONS = {
     "spinal_cord": ("cord inside the vertebrae",),
     "brainstem": ("part of the brain in front of the cerebellum",),
 }
-"""Structures by what they lie beside."""
+"""Descriptions of structures by their neighbours."""
 
 COMPARED = frozenset({"lung_left", "kidney_left", "adrenal_gland_left", "parotid_gland_left"})
-"""Left ones of the pairs whose sizes are worth comparing."""
+"""Keys of the left structure of each pair whose sizes are compared in questions and phrases."""
 
 _REGION_PARTS: dict[Region, tuple[str, ...]] = {
     "head and neck": ("head",),
@@ -131,7 +131,7 @@ _EDGE_PATTERNS = {
     "pelvis": r"vertebrae_[LS]|kidney|bowel|duodenum|colon|aorta|inferior_vena|autochthon|liver|spinal_cord",
     "thigh": r"hip|sacrum|(?<!gall)bladder|prostate|uterus|rectum|colon|iliac|iliopsoas|gluteus",
 }
-"""What the ends of a scan of each part often show as well."""
+"""Structures that the ends of a scan of each part may show too, although they belong to a neighbouring part."""
 
 _ANATOMY = "Anatomical Structure"
 
@@ -149,7 +149,7 @@ REGION_NAMES: dict[Region, str] = {
 
 @cache
 def base(key: str) -> str:
-    """A key without its side; both sides together have the base of the one.
+    """Return a key without its side; a pair has the base of one side.
 
     Example:
         >>> base("kidney_left"), base("kidneys"), base("rib_left_7"), base("liver")
@@ -161,37 +161,37 @@ def base(key: str) -> str:
 
 
 def name(key: str) -> str:
-    """The vocabulary's name, or the key in words for a structure that it does not hold."""
+    """Return the vocabulary's name, or the key in words if the vocabulary does not hold the structure."""
     known = vocabulary.STRUCTURES.get(key)
     return known.name if known is not None else key.replace("_", " ")
 
 
 def key_of(spoken: str) -> str | None:
-    """The key that a name means."""
+    """Return the key that a name means; None for an unknown name."""
     known = vocabulary.lookup(spoken)
     return None if known is None else known.key
 
 
 def the(key: str) -> str:
-    """The name with its article; numbered names such as "left rib 7" take none."""
+    """Return the name with its article; numbered names such as "left rib 7" have no article."""
     spoken = name(key)
     return spoken if spoken[-1].isdigit() else f"the {spoken}"
 
 
 def side(key: str) -> Side | None:
-    """Side of a structure."""
+    """Return the side of a structure; None if it has none."""
     known = vocabulary.STRUCTURES.get(key)
     return known.side if known is not None else None
 
 
 def is_pair(key: str) -> bool:
-    """Whether a structure is the left and the right of something together."""
+    """Return whether a structure is the union of a left structure and its right counterpart."""
     known = vocabulary.STRUCTURES.get(key)
     return known is not None and len(known.parts) == 2 and vocabulary.mirror(known.parts[0]) == known.parts[1]
 
 
 def pair(key: str) -> str | None:
-    """The key of both sides together.
+    """Return the key of the pair that a structure belongs to; None if there is no such key.
 
     Example:
         >>> pair("kidney_left")
@@ -206,24 +206,24 @@ def _pairs() -> dict[str, str]:
 
 
 def descriptions(key: str) -> tuple[str, ...]:
-    """Ways of saying which structure is meant without its name."""
-    said = DESCRIPTIONS.get(base(key), ())
+    """Return descriptions of a structure that do not use its name."""
+    texts = DESCRIPTIONS.get(base(key), ())
     own = side(key)
-    return said if own is None else tuple(f"{text} on the {own} side" for text in said)
+    return texts if own is None else tuple(f"{text} on the {own} side" for text in texts)
 
 
 def relations(key: str) -> tuple[str, ...]:
-    """Ways of saying which structure is meant by what it lies beside."""
+    """Return descriptions of a structure by its neighbours."""
     return RELATIONS.get(key, ())
 
 
 def next_above(key: str) -> str | None:
-    """The vertebra or rib above one; None at the top of the series."""
+    """Return the vertebra or rib above a vertebra or rib; None at the top of the series."""
     return _neighbour(key, -1)
 
 
 def next_below(key: str) -> str | None:
-    """The vertebra or rib below one; None at the end of the series.
+    """Return the vertebra or rib below a vertebra or rib; None at the end of the series.
 
     Example:
         >>> next_below("vertebrae_T12"), next_below("rib_left_12")
@@ -248,7 +248,7 @@ def _series() -> tuple[tuple[str, ...], ...]:
 
 
 def adjective(key: str) -> str | None:
-    """The adjective with its side: "left renal"."""
+    """Return the adjective of a structure with its side, e.g. "left renal"; None if there is none."""
     word = ADJECTIVES.get(base(key))
     own = side(key)
     return f"{own} {word}" if word and own else word
@@ -256,37 +256,37 @@ def adjective(key: str) -> str | None:
 
 @cache
 def in_region(region: Region) -> tuple[str, ...]:
-    """Keys of single anatomical structures that a scan of this region may show."""
+    """Return the keys of single anatomical structures that a scan of this region may show."""
     pattern = re.compile("|".join(_PART_PATTERNS[part] for part in _REGION_PARTS[region]))
     return tuple(key for key in single_structures() if pattern.search(key))
 
 
 def is_covered(key: str, region: Region) -> bool:
-    """Whether scans of this region are meant to show a structure whole, not just at their ends."""
+    """Return whether a scan of this region should show the whole structure, and not only a part at its ends."""
     return key in in_region(region) or (is_pair(key) and vocabulary.STRUCTURES[key].parts[0] in in_region(region))
 
 
 def has_abdomen(region: Region) -> bool:
-    """Whether free fluid of the abdomen would be seen."""
+    """Return whether a scan of this region would show free fluid of the abdomen."""
     return not {"abdomen", "pelvis"}.isdisjoint(_REGION_PARTS[region])
 
 
 @cache
 def outside(region: Region) -> tuple[str, ...]:
-    """Keys of single anatomical structures that a scan of this region cannot show, not even at its ends."""
+    """Return the keys of single anatomical structures that a scan of this region cannot show, not even at its ends."""
     edges = re.compile("|".join(_EDGE_PATTERNS[part] for part in _REGION_PARTS[region]))
     shown = in_region(region)
     return tuple(key for key in single_structures() if key not in shown and key != "body" and not edges.search(key))
 
 
 def is_numbered(key: str) -> bool:
-    """Whether it is one of a long series: a vertebra or a rib."""
+    """Return whether a structure is a member of a long series: a vertebra or a rib."""
     return key.startswith(("vertebrae_", "rib_"))
 
 
 @cache
 def leaves(key: str) -> frozenset[str]:
-    """A structure and all its parts, and their parts."""
+    """Return a structure's key with the keys of all its parts, and of their parts."""
     known = vocabulary.STRUCTURES.get(key)
     parts = () if known is None else known.parts
     return frozenset({key}).union(*(leaves(part) for part in parts))
@@ -294,7 +294,7 @@ def leaves(key: str) -> frozenset[str]:
 
 @cache
 def single_structures() -> tuple[str, ...]:
-    """Keys of anatomy that is not made of other structures: no finding, no group, no tissue."""
+    """Return the keys of anatomical structures that are not made of others: no findings, no groups, no tissues."""
     return tuple(
         key
         for key, structure in vocabulary.STRUCTURES.items()

@@ -1,8 +1,8 @@
-"""The words around an image: ChatML prompts in InternVL's form, and the fixed questions of each task.
+"""Texts of prompts: ChatML in InternVL's form, and the fixed questions of each task.
 
-A prompt is ``prefix`` (system turn and image) followed by ``turn`` (the question). The prefix is the same for
-every question about a scan, so its key-value cache is computed once. This file knows strings alone, no
-tokenizer and no tensors.
+A prompt is ``prefix`` (system message and image) followed by ``turn`` (the question). The prefix is the same for every
+question about a scan, so its key-value cache is computed once. This module handles strings only; it knows no tokenizer
+and no tensors.
 
 Reference: InternVL2.5's ChatML template with ``<img>``, ``<IMG_CONTEXT>``, ``</img>``; arXiv:2601.09879 for
 [SEG].
@@ -48,7 +48,7 @@ SEGMENTATION_FORMS = Wording(
         "{it}",
     ),
 )
-"""Ways of asking for a mask; serving uses the canonical one."""
+"""Wordings of the question for a mask; serving uses the canonical wording."""
 _REPORT_QUESTIONS: dict[ReportStyle, str] = {
     "narrative": "Please write a report of this scan with findings and impression.",
     "structured": "Please write a structured report of this scan with a line for each organ and an impression.",
@@ -62,32 +62,32 @@ _STYLE = {
 
 
 def prefix(num_image_tokens: int, system: str = SYSTEM) -> str:
-    """The part that all questions about one scan share: system turn and image.
+    """Return the part of a prompt that all questions about one scan share: system message and image.
 
     Args:
-        num_image_tokens: Number of ``<IMG_CONTEXT>`` tokens; 0 for text without an image.
-        system: The system message.
+        num_image_tokens: number of ``<IMG_CONTEXT>`` tokens; 0 for text without an image.
+        system: the system message.
     """
     image = IMAGE_START + IMAGE_CONTEXT * num_image_tokens + IMAGE_END
     return f"{TURN_START}system\n{system}{TURN_END}\n{TURN_START}user\n{image}\n"
 
 
 def turn(question: str, measured: str | None = None) -> str:
-    """The part after the image, up to where the answer begins.
+    """Return the part of a prompt after the image, up to the start of the answer.
 
     Args:
-        question: What is asked.
-        measured: What the masks measure, as ``measurements.measured_text`` writes it; stands before the question.
+        question: the question.
+        measured: text of the masks' measurements from ``measurements.measured_text``; it goes before the question.
 
     Raises:
-        InvalidPrompt: A text is empty or holds one of the special tokens.
+        InvalidPrompt: if a text is empty or holds one of the special tokens.
     """
     asked = with_measurements(question, measured)
     return f"{asked}{TURN_END}\n{TURN_START}assistant\n"
 
 
 def with_measurements(question: str, measured: str | None) -> str:
-    r"""The question as the user's turn holds it: after what the masks measure, or alone.
+    r"""Return the question with the text of the masks' measurements before it, if there is one.
 
     Example:
         >>> with_measurements("Is the liver visible?", "Measured: region chest.")
@@ -97,17 +97,17 @@ def with_measurements(question: str, measured: str | None) -> str:
 
 
 def prompt(question: str, num_image_tokens: int, system: str = SYSTEM, measured: str | None = None) -> str:
-    """The whole prompt: ``prefix`` followed by ``turn``."""
+    """Return the whole prompt: ``prefix`` followed by ``turn``."""
     return prefix(num_image_tokens, system) + turn(question, measured)
 
 
 def conversation(question: str, answer: str, num_image_tokens: int, measured: str | None = None) -> str:
-    """A prompt with its answer and the token that ends it: one training text."""
+    """Return one training text: a prompt, its answer, and the token that ends the answer."""
     return f"{prompt(question, num_image_tokens, measured=measured)}{answer}{TURN_END}"
 
 
 def segmentation_question(phrase: str) -> str:
-    """The one form in which serving asks for a mask; known names are put in their standard wording.
+    """Return the question with which serving asks for a mask; a known name is replaced by its standard name.
 
     Example:
         >>> segmentation_question("the largest cyst in the liver")
@@ -117,7 +117,7 @@ def segmentation_question(phrase: str) -> str:
 
 
 def segmentation_questions(phrase: str, rng: np.random.Generator) -> str:
-    """One of many ways of asking for a mask, half of the time the one that serving uses."""
+    """Return a random wording of the question for a mask; at least half of the draws are the wording of serving."""
     if rng.random() < _SERVING_SHARE:
         return segmentation_question(phrase)
     wording = _bare_phrase(phrase) if rng.random() < _SERVING_SHARE else normalise_phrase(phrase)
@@ -125,20 +125,21 @@ def segmentation_questions(phrase: str, rng: np.random.Generator) -> str:
 
 
 def report_question(style: ReportStyle = "narrative") -> str:
-    """The question that asks for a report, and for its style where it is not the usual one."""
+    """Return the question that asks for a report; it names the style unless the style is narrative."""
     return _REPORT_QUESTIONS[style]
 
 
 def answer_question(question: str, choices: Sequence[str] = (), kind: AnswerKind | None = None) -> str:
-    """A question with its choices and the wanted style of the answer in words.
+    """Return a question with its choices and the wanted style of the answer in words.
 
     Args:
-        question: What is asked.
-        choices: The texts to choose from, without letters; they are shown as "A. … B. …".
-        kind: Style of the answer; None means multiple choice where there are choices, else short.
+        question: the question.
+        choices: the choices without letters; they are shown as "A. … B. …".
+        kind: style of the answer; None means multiple choice if there are choices, else short.
 
     Raises:
-        InvalidPrompt: Multiple choice without 2 to 26 choices, an empty choice or question.
+        InvalidPrompt: if a multiple-choice question has fewer than 2 or more than 26 choices, or if a choice or the
+            question is empty.
 
     Example:
         >>> answer_question("Which organ is larger?", ["liver", "spleen"])
@@ -158,12 +159,12 @@ def answer_question(question: str, choices: Sequence[str] = (), kind: AnswerKind
 
 
 def letter(index: int) -> str:
-    """The letter of a choice: 0 is "A"."""
+    """Return the letter of a choice; 0 is "A"."""
     return chr(ord("A") + index)
 
 
 def choice_answer(choices: Sequence[str], index: int) -> str:
-    """A choice as the answer to its question.
+    """Return a choice in the form of an answer: letter and text.
 
     Example:
         >>> choice_answer(("left", "right"), 1)
@@ -173,7 +174,9 @@ def choice_answer(choices: Sequence[str], index: int) -> str:
 
 
 def normalise_phrase(phrase: str) -> str:
-    """A phrase as the model was taught it: no article, no end mark, known names in their standard wording.
+    """Return a phrase in the form that the model was trained on.
+
+    The article and the punctuation at the end are removed, and a known name is replaced by its standard name.
 
     Example:
         >>> normalise_phrase("The Left Kidney.")
@@ -196,7 +199,7 @@ def _bare_phrase(phrase: str) -> str:
 
 
 def _lowered(word: str) -> str:
-    """Lower case, but for short abbreviations and codes such as "IVC" or "T12"."""
+    """Return the word in lower case, except for short abbreviations and codes such as "IVC" or "T12"."""
     return word if re.fullmatch(r"[A-Z]{2,4}|[A-Z]\d+", word) else word.lower()
 
 

@@ -1,8 +1,14 @@
-"""Reads findings back from report text by rule: for clinical F1, and to tie a sentence to its structures.
+"""Extraction of findings from report text by rules, for the clinical F1 score and to link a sentence to its structures.
 
-It understands the sentences that ``reports`` writes, and plain wording near them; it is no general reader of
-free reports. What it does not understand it leaves out. Nouns that tell their place ("left renal cyst",
-"cardiomegaly") are read first, then kinds beside the structures that a sentence names.
+The rules understand the sentences that ``reports`` writes and similar plain wordings. They are no general parser of
+free reports: a wording that they do not understand gives no finding. How a sentence is read:
+
+1. Nouns that include a place ("left renal cyst", "cardiomegaly") give a finding each, and are replaced by a mark.
+2. The names of structures are replaced by numbered marks: "a cyst in the liver" becomes "a cyst in the ⟨0⟩".
+3. States of structures ("⟨0⟩ is enlarged", "no ⟨0⟩ is seen") give the kinds normal, absent, enlargement, dilatation.
+4. Each other kind of finding ("cyst") is linked to the mark behind it ("in the ⟨0⟩") or before it ("⟨0⟩ contains a").
+
+A finding after a negation ("no", "without") is not read.
 """
 
 from __future__ import annotations
@@ -17,11 +23,12 @@ from medvlsam2.data.language import anatomy
 from medvlsam2.data.language.findings import lesions
 
 Finding = tuple[str, str | None, Side | None]
-"""Kind, vocabulary key of its structure, side; "normal" and "absent" are kinds too."""
+"""Kind of finding, vocabulary key of the structure, side. "normal" and "absent" are kinds too."""
 
 _SHORTEST_NAME = 4
+"""Shorter synonyms of structures are not searched for in texts: they are often parts of other words."""
 _ADJECTIVAL = frozenset({"bone"})
-"""Names that rather tell the kind of a finding: a bone metastasis is not in every bone."""
+"""Names that describe a kind of finding rather than a place: a bone metastasis is not in every bone."""
 _STATES = {
     "normal": (
         *("normal", "unremarkable", "within normal limits", "of normal appearance"),
@@ -34,7 +41,7 @@ _STATES = {
     "enlargement": ("enlarged", "increased in size"),
     "dilatation": ("dilated", "distended"),
 }
-"""What is said of whole structures."""
+"""States of whole structures, with the words for each state."""
 _LIST = r"⟨\d+⟩(?:(?:, | and |, and )(?:the )?⟨\d+⟩)*"
 _NOT = re.compile(r"\b(?:no|without|free of|negative for)\b(?!.*\bbut\b)")
 _READ = "▪"
@@ -43,7 +50,7 @@ _SIDES: tuple[Side, Side] = ("left", "right")
 
 
 def parse_findings(text: str) -> frozenset[Finding]:
-    """Every finding that a report states, and every structure that it calls normal or absent.
+    """Return every finding that a report states, and every structure that the report calls normal or absent.
 
     Example:
         >>> sorted(parse_findings("There is a 12 mm cyst in the left kidney. The liver is normal."))
@@ -55,7 +62,7 @@ def parse_findings(text: str) -> frozenset[Finding]:
 
 
 def structures_in(sentence: str) -> tuple[str, ...]:
-    """Keys of the anatomical structures that a sentence names, in order, each once.
+    """Return the keys of the anatomical structures that a sentence names, in order, each once.
 
     Example:
         >>> structures_in("The spleen and left kidney are normal.")
@@ -65,12 +72,12 @@ def structures_in(sentence: str) -> tuple[str, ...]:
 
 
 def stated_findings(facts: ScanFacts) -> frozenset[Finding]:
-    """What a complete report of these facts states: the truth to compare ``parse_findings`` with."""
+    """Return the findings of a complete report of these facts: the ground truth for ``parse_findings``."""
     return frozenset((lesion.kind, lesion.structure, lesions.stated_side(lesion)) for lesion in facts.lesions)
 
 
 def split_sentences(text: str) -> list[str]:
-    """Sentences of a report, without its headings."""
+    """Return the sentences of a report, without headings."""
     body = re.sub(r"\b(?:Technique|Findings|Impression):\s*", "", text)
     return [part.strip() for part in re.split(r"(?<=[.;?!])\s+", body) if part.strip()]
 
@@ -98,7 +105,7 @@ def _of_sentence(sentence: str) -> Iterator[Finding]:
 
 
 def _states(marked: str, keys: list[str]) -> Iterator[Finding]:
-    """Structures called normal, absent or enlarged; a pair counts as its two sides."""
+    """Yield the structures that are called normal, absent or enlarged; a pair gives its two sides."""
     verb = r"(?:(?: is| are| appears?)(?: moderately| mildly| markedly)?|:)? "
     for match in re.finditer(rf"({_LIST}){verb}({_alternatives(_state_words())})\b", marked):
         for index in re.findall(r"⟨(\d+)⟩", match.group(1)):
@@ -113,7 +120,7 @@ def _told(kind: str, key: str) -> Iterator[Finding]:
 
 
 def _stated(marked: str) -> Iterator[tuple[str, int | None, Side | None]]:
-    """Kind, number of the mention of its structure, and a side told apart from it."""
+    """Yield each stated kind, the number of its structure's mark, and a side that is stated separately."""
     for match in _kind().finditer(marked):
         before, after = marked[: match.start()], marked[match.end() :]
         if _NOT.search(before):
@@ -145,7 +152,7 @@ def _state_words() -> dict[str, str]:
 
 @cache
 def _kinds() -> dict[str, str]:
-    """Singular and plural to kind."""
+    """Return the singular and plural forms of all kinds, each with its kind."""
     return {form: kind for kind in lesions.KINDS for form in (kind, lesions.plural_kind(kind))}
 
 
@@ -156,16 +163,16 @@ def _kind() -> re.Pattern[str]:
 
 @cache
 def _nouns() -> dict[str, Finding]:
-    """Nouns that tell their place, singular and plural, in lower case, to what they mean."""
+    """Return the nouns that include a place, singular and plural, in lower case, each with its finding."""
     found: dict[str, Finding] = {}
     for kind in lesions.HOSTS:
         for key in lesions.plausible_hosts(kind, [*anatomy.single_structures(), "body", "skeletal_muscle"]):
             for side in (None, *_SIDES):
                 lesion = lesions.imagined(kind, key, side)
-                told = (kind, key, lesions.stated_side(lesion))
+                finding = (kind, key, lesions.stated_side(lesion))
                 for noun in lesions.nouns(lesion):
-                    found.setdefault(noun.lower(), told)
-                    found.setdefault(lesions.plural_noun(lesion, noun).lower(), told)
+                    found.setdefault(noun.lower(), finding)
+                    found.setdefault(lesions.plural_noun(lesion, noun).lower(), finding)
     return found
 
 
@@ -178,7 +185,7 @@ def _noun() -> re.Pattern[str]:
 
 @cache
 def _mentions() -> dict[str, str]:
-    """Names, synonyms and adjectives of structures, in lower case, to their keys."""
+    """Return the names, synonyms and adjectives of structures, in lower case, each with the structure's key."""
     found: dict[str, str] = {}
     for key, structure in vocabulary.STRUCTURES.items():
         if structure.is_finding:
@@ -197,5 +204,5 @@ def _mention() -> re.Pattern[str]:
 
 
 def _alternatives(texts: dict[str, Finding] | dict[str, str]) -> str:
-    """A pattern that takes the longest text first."""
+    """Return a pattern of alternatives that prefers the longest text."""
     return "|".join(re.escape(text) for text in sorted(texts, key=len, reverse=True))

@@ -1,7 +1,7 @@
-"""Conversations about imagined scans: text for the language model's pretraining and for the tokenizer.
+"""Conversations about imagined scans: training texts for the language model's first stage and for the tokenizer.
 
-No image is drawn; the facts are, so that the words of every task are seen long before the pictures. The
-imagined anatomy follows the region, the findings follow their plausible hosts.
+Only facts are drawn at random, no image. So the model learns the words of every task before it sees images. The
+imagined anatomy fits the region, and each finding lies in a structure that can hold it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _FEMALE = frozenset({"uterus"})
 _NUM_FINDINGS = (0, 1, 1, 2, 2, 3)
 _PER_SCAN = 5
 _MEASURED_SHARE = 0.7
-"""Scans whose measured facts stand before the questions: without an image only they can be answered truly."""
+"""Share of scans whose measurements stand before the questions; without an image only these allow true answers."""
 _SEVERAL_SHARE = 0.4
 _MULTIPLE = {
     "cyst": ("liver", "kidney"),
@@ -61,15 +61,15 @@ _MULTIPLE = {
     "metastasis": ("liver",),
     "stone": ("kidney", "gallbladder"),
 }
-"""Where several of a kind in one structure are common."""
+"""Kinds of finding of which one structure often holds several."""
 
 
 def sentences(seed: int, count: int) -> Iterator[str]:
-    """Whole conversations without an image.
+    """Yield whole conversations without an image.
 
     Args:
-        seed: The same seed gives the same texts.
-        count: Number of conversations.
+        seed: the same seed gives the same texts.
+        count: number of conversations.
     """
     rng = np.random.default_rng(seed)
     names = _names(rng)
@@ -83,7 +83,7 @@ def sentences(seed: int, count: int) -> Iterator[str]:
 
 
 def random_facts(rng: np.random.Generator) -> ScanFacts:
-    """Facts of an imagined scan: region, phase, anatomy, findings."""
+    """Return the facts of an imagined scan: region, phase, anatomy, findings."""
     region: Region = pick(rng, get_args(Region))
     sex: Literal["female", "male"] = pick(rng, ("female", "male"))
     shown = [key for key in anatomy.in_region(region) if key not in (_FEMALE if sex == "male" else _MALE)]
@@ -105,7 +105,7 @@ def random_facts(rng: np.random.Generator) -> ScanFacts:
 
 
 def _names(rng: np.random.Generator) -> Iterator[str]:
-    """Every name of the vocabulary, over and over in new order, so that none is left out."""
+    """Yield every name of the vocabulary, again and again in a new order, so that no name is left out."""
     for _ in count_up():
         yield from shuffled(rng, [structure.name for structure in vocabulary.STRUCTURES.values()])
 

@@ -1,4 +1,8 @@
-"""Small rules of English that keep generated sentences clean: articles, plurals, lists, numbers, capitals."""
+"""Rules of English grammar for generated sentences: articles, plurals, lists, numbers, capital letters.
+
+The rules cover the words of the vocabulary and of the findings, not English in general. For example ``is_plural``
+must know that "pancreas" and "biceps" are singular.
+"""
 
 from __future__ import annotations
 
@@ -26,21 +30,22 @@ _IRREGULAR = {
     "biceps": "biceps",
 }
 _VOWEL_STARTS = ("ulc", "unus", "umb", "unr")
+"""Starts of words with "u" that are spoken with a vowel ("an ulcer"); other words with "u" take "a" ("a uterus")."""
 _SINGULAR_ENDINGS = ("us", "is", "as", "ss", "biceps", "pons", "ascites")
 
 
 def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
-    """One of the options, each as likely."""
+    """Return one of the options; all have the same probability."""
     return options[int(rng.integers(len(options)))]
 
 
 def shuffled(rng: np.random.Generator, options: Sequence[T]) -> list[T]:
-    """The options in random order."""
+    """Return the options in random order."""
     return [options[int(n)] for n in rng.permutation(len(options))]
 
 
 def with_article(noun_phrase: str) -> str:
-    """The phrase with "a" or "an" as it is spoken.
+    """Return the phrase with "a" or "an", according to its pronunciation.
 
     Example:
         >>> with_article("abnormality"), with_article("8 mm cyst"), with_article("T8 vertebral fracture")
@@ -58,7 +63,7 @@ def with_article(noun_phrase: str) -> str:
 
 
 def plural(noun: str) -> str:
-    """Plural of a noun or of the last word of a noun phrase.
+    """Return the plural of a noun or of a noun phrase (its last word).
 
     Example:
         >>> plural("cyst"), plural("lung metastasis"), plural("biopsy")
@@ -76,7 +81,7 @@ def plural(noun: str) -> str:
 
 
 def is_plural(noun_phrase: str) -> bool:
-    """Whether a verb after the phrase is plural.
+    """Return whether a verb after the phrase must be plural.
 
     Example:
         >>> is_plural("lungs"), is_plural("pancreas"), is_plural("left kidney")
@@ -89,12 +94,12 @@ def is_plural(noun_phrase: str) -> bool:
 
 
 def be(noun_phrase: str) -> str:
-    """The form of "to be" that fits."""
+    """Return "is" or "are", in the number of the noun phrase."""
     return "are" if is_plural(noun_phrase) else "is"
 
 
 def join(items: Sequence[str], last: str = "and") -> str:
-    """A list in words.
+    """Return a list in words, with ``last`` before the last item.
 
     Example:
         >>> join(["liver", "spleen", "pancreas"])
@@ -106,23 +111,23 @@ def join(items: Sequence[str], last: str = "and") -> str:
 
 
 def count_word(count: int) -> str:
-    """A small number in words, a larger one in digits."""
+    """Return a number up to ten in words, a larger number in digits."""
     return _WORDS[count] if count < len(_WORDS) else str(count)
 
 
 def capital(text: str) -> str:
-    """The text with a capital first letter."""
+    """Return the text with a capital first letter."""
     return text[0].upper() + text[1:]
 
 
 def sentence(text: str) -> str:
-    """Capital first letter and one full stop."""
+    """Return the text as a sentence: with a capital first letter and one full stop (or its question mark)."""
     text = text.strip()
     return capital(text) + ("" if text.endswith((".", "?")) else ".")
 
 
 def millimetres(length_mm: float) -> str:
-    """A length as it is dictated: whole millimetres, at least one.
+    """Return a length in the form of a dictated report: whole millimetres, at least one.
 
     Example:
         >>> millimetres(12.4)

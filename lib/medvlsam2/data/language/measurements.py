@@ -1,8 +1,8 @@
-"""What the masks measure, in words that stand before a question in the language model's prompt.
+"""Text of the masks' measurements, which stands before a question in the language model's prompt.
 
-The text is short, the same facts always give the same text, and everything is called by its standard name: the
-model copies from it. Volumes are given for organs; bones, vessels and muscles are only listed. While training
-the text is written from ``corrupted`` facts, so that the model learns to trust it but not blindly.
+The text is short, the same facts always give the same text, and structures have their standard names, because the
+model copies from the text. Volumes are given for organs; bones, vessels and muscles are only listed. In training the
+text is written from ``corrupted`` facts, so that the model learns to use the text although it is not always right.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from medvlsam2.data.language import anatomy
 from medvlsam2.data.language.findings import lesions
 
 MAX_SIZES = 5
-"""Sizes told of findings of one kind in one structure, the largest first."""
+"""Most sizes that are listed for findings of one kind in one structure, the largest first."""
 MAX_ABSENT = 8
-"""Structures called absent, those that the region should show."""
+"""Most structures that are listed as absent; only structures that the region should show are listed."""
 
 _ORGANS = (
     *("brain", "parotid_gland", "thyroid_gland", "lung", "heart", "aorta"),
     *("liver", "gallbladder", "spleen", "pancreas", "kidney", "stomach"),
     *("urinary_bladder", "prostate", "uterus"),
 )
-"""What is measured in mL, head to foot."""
+"""Structures with a volume in mL, from head to foot."""
 _ORDER = (
     *("skull", "brain", "cerebellum", "brainstem", "eyeball", "mandible", "tongue", "parotid_gland"),
     *("submandibular_gland", "pharynx", "larynx", "thyroid_gland", "spinal_cord", "trachea", "bronchi"),
@@ -46,23 +46,27 @@ _VERTEBRAE = (
 )
 _RIBS = tuple(str(number) for number in range(1, 13))
 _HU_KINDS = frozenset({"cyst", "metastasis", "nodule", "mass", "sarcoma", "tumor", "abscess", "hemangioma"})
-"""Kinds that their density helps to tell."""
+"""Kinds of finding whose density is listed, because it helps to tell them apart."""
 _TISSUE = "Tissue"
 
 VOLUME_JITTER = 0.08
-"""Spread of a measured volume or size, as the standard deviation of its logarithm."""
+"""Error of a measured volume or size in ``corrupted``: the standard deviation of its logarithm."""
 HU_JITTER = 4.0
+"""Error of a measured mean HU: its standard deviation."""
 SMALL_ML = 20.0
-"""Structures smaller than this are overlooked now and then."""
+"""Structures smaller than this may be overlooked."""
 DROP_SHARE = 0.07
+"""Probability that a small structure is overlooked."""
 FALSE_SHARE = 0.05
-"""How often a small structure is seen that is not there."""
+"""Probability per scan that a structure is reported although it is absent."""
 MISS_SHARE = 0.05
+"""Probability that a finding is missed."""
 PHASE_UNKNOWN_SHARE = 0.5
+"""Probability that the contrast phase is unknown."""
 
 
 def measured_text(facts: ScanFacts) -> str:
-    """The facts as one short line; the same facts give the same text.
+    """Return the facts as one short line; the same facts give the same text.
 
     Example:
         >>> measured_text(ScanFacts(region="abdomen", volumes_ml={"spleen": 211.7, "liver": 1483.0}))
@@ -90,14 +94,14 @@ def measured_text(facts: ScanFacts) -> str:
 
 
 def corrupted(facts: ScanFacts, rng: np.random.Generator) -> ScanFacts:
-    """The facts as an imperfect model measures them.
+    """Return the facts as an imperfect model would measure them.
 
-    Volumes and sizes are off by some percent, small structures are overlooked now and then or seen where they
-    are not, findings are missed rarely, and the contrast phase is often not known.
+    Volumes and sizes are off by some percent. Small structures are sometimes overlooked, or reported although they are
+    absent. Findings are rarely missed, and the contrast phase is often unknown.
 
     Args:
-        facts: the truth.
-        rng: source of every choice.
+        facts: the true facts.
+        rng: random generator for every choice.
     """
     lost = [key for key, ml in facts.volumes_ml.items() if ml < SMALL_ML and rng.random() < DROP_SHARE]
     ghosts = [key for key in _in_order(facts.absent) if _is_ghostly(key, facts)]
@@ -114,11 +118,11 @@ def corrupted(facts: ScanFacts, rng: np.random.Generator) -> ScanFacts:
 
 
 def as_measured(facts: ScanFacts, measured: ScanFacts) -> ScanFacts:
-    """The facts with the sizes and volumes that were measured: what to answer where the measured text was shown.
+    """Return the true facts with the measured sizes and volumes: the answers to learn if the measured text is shown.
 
     Args:
-        facts: The truth: what is there and what is not.
-        measured: The same scan as ``corrupted`` gave it.
+        facts: the true facts, which decide what is present and what is absent.
+        measured: the facts of the same scan from ``corrupted``, which give sizes and volumes.
     """
     by_label = {lesion.label_value: lesion for lesion in measured.lesions}
     return replace(
@@ -141,7 +145,7 @@ def _measured(lesion: Lesion, rng: np.random.Generator) -> Lesion:
 
 
 def _is_ghostly(key: str, facts: ScanFacts) -> bool:
-    """Whether a model might take something else for it: it would be in this region, and is not numbered."""
+    """Return whether a model might report this absent structure: the region shows it, and it is not numbered."""
     return anatomy.is_covered(key, facts.region) and not anatomy.is_numbered(key)
 
 
@@ -150,7 +154,10 @@ def _expected(facts: ScanFacts) -> list[str]:
 
 
 def _finest(volumes_ml: Iterable[str]) -> list[str]:
-    """Anatomy without tissues; organs rather than their parts, other parts rather than their wholes."""
+    """Return the keys of anatomy to list, without tissues.
+
+    An organ is listed instead of its parts. Of other structures the parts are listed instead of the whole.
+    """
     keys = [
         key
         for key in volumes_ml
@@ -166,7 +173,7 @@ def _finest(volumes_ml: Iterable[str]) -> list[str]:
 
 
 def _in_order(keys: Iterable[str]) -> list[str]:
-    """Head to foot, left before right; what has no place in that order comes last, as in the vocabulary."""
+    """Return the keys from head to foot, left before right; keys that are not in _ORDER come last."""
     places = {part: number for number, part in enumerate(_ORDER)}
     table = {key: number for number, key in enumerate(vocabulary.STRUCTURES)}
     return sorted(
@@ -180,7 +187,7 @@ def _volume(key: str, volume_ml: float) -> str:
 
 
 def _names(keys: Sequence[str]) -> list[str]:
-    """Names, the left and right of a pair as one."""
+    """Return the names; if both structures of a pair are listed, the pair has one name."""
     named: dict[str, None] = {}
     for key in keys:
         whole = anatomy.pair(key)
@@ -190,7 +197,7 @@ def _names(keys: Sequence[str]) -> list[str]:
 
 
 def _series(keys: Sequence[str]) -> list[str]:
-    """Vertebrae and ribs as ranges."""
+    """Return vertebrae and ribs as ranges."""
     vertebrae = _ranges([f"vertebrae_{name}" in keys for name in _VERTEBRAE], _VERTEBRAE)
     left = _ranges([f"rib_left_{name}" in keys for name in _RIBS], _RIBS)
     right = _ranges([f"rib_right_{name}" in keys for name in _RIBS], _RIBS)
@@ -199,13 +206,13 @@ def _series(keys: Sequence[str]) -> list[str]:
 
 
 def _ranges(present: Sequence[bool], names: Sequence[str]) -> list[str]:
-    """Runs of neighbours: "T8 to L3"."""
+    """Return runs of neighbours as ranges, e.g. "T8 to L3"."""
     spans: list[str] = []
     first: int | None = None
-    for number, here in enumerate((*present, False)):
-        if here and first is None:
+    for number, is_present in enumerate((*present, False)):
+        if is_present and first is None:
             first = number
-        elif not here and first is not None:
+        elif not is_present and first is not None:
             last = number - 1
             spans.append(names[first] if first == last else f"{names[first]} to {names[last]}")
             first = None
@@ -218,7 +225,7 @@ def _groups(facts: ScanFacts) -> list[tuple[Lesion, ...]]:
 
 
 def _finding(group: Sequence[Lesion]) -> str:
-    """Kind, structure, size and density: "cyst left kidney 12 mm 8 HU"."""
+    """Return kind, structure, size and density of a finding, e.g. "cyst left kidney 12 mm 8 HU"."""
     first = group[0]
     name = anatomy.name(first.structure)
     if first.side is not None and anatomy.side(first.structure) is None:

@@ -1,7 +1,7 @@
-"""Phrases that refer to something in a scan, with what they refer to.
+"""Referring phrases for a scan, each with the structures or findings that it refers to.
 
-A phrase that is present names structures or findings, never both: its mask is the union of what it names. A
-phrase that is absent names neither, and is only written where the facts say that the thing is not there.
+A phrase about something present refers to structures or to findings, never to both; its mask is the union of them. A
+phrase about something absent refers to nothing. It is written only if the facts say that its object is absent.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ _DESCRIBED_SHARE = 0.5
 
 @dataclass(frozen=True)
 class ReferringPhrase:
-    """What an annotator might type, and what it means."""
+    """A phrase that an annotator might type, and its meaning."""
 
     phrase: str
     """The phrase, without a leading article."""
     structure_keys: tuple[str, ...]
-    """Vocabulary keys of the structures it means."""
+    """Vocabulary keys of the structures that the phrase means."""
     lesion_labels: tuple[int, ...]
-    """Values in the lesion map of the findings it means."""
+    """Values in the lesion map of the findings that the phrase means."""
     present: bool
-    """False where the scan is known not to hold it; then both of the above are empty."""
+    """False if the object is known to be absent; then ``structure_keys`` and ``lesion_labels`` are empty."""
 
 
 def phrases(facts: ScanFacts, rng: np.random.Generator) -> list[ReferringPhrase]:
-    """Everything that can be asked for in this scan, in random order, with as many absent things at most."""
+    """Return the phrases for this scan in random order; there are at most as many absent as present objects."""
     positives = [
         *_structures(facts, rng),
         *_pairs(facts),
@@ -55,7 +55,7 @@ def phrases(facts: ScanFacts, rng: np.random.Generator) -> list[ReferringPhrase]
 
 
 def _unique(found: Sequence[ReferringPhrase]) -> list[ReferringPhrase]:
-    """Without phrases that would mean two different things."""
+    """Return the phrases without those that have two different meanings."""
     meanings: dict[str, set[ReferringPhrase]] = {}
     for each in found:
         meanings.setdefault(each.phrase, set()).add(each)
@@ -75,14 +75,14 @@ def _missing(phrase: str) -> ReferringPhrase:
 
 
 def _structures(facts: ScanFacts, rng: np.random.Generator) -> Iterator[ReferringPhrase]:
-    """Each by its name and in one other way."""
+    """Yield two phrases for each structure: its name, and a synonym or a description."""
     for key in facts.volumes_ml:
         yield _organ(anatomy.name(key), key)
         yield from (_organ(text, key) for text in _other_words(key, rng))
 
 
 def _other_words(key: str, rng: np.random.Generator) -> list[str]:
-    """One synonym or description, if there is any."""
+    """Return one synonym or description, if there is one."""
     descriptions = anatomy.descriptions(key)
     others = descriptions if descriptions and rng.random() < _DESCRIBED_SHARE else _synonyms(key)
     return [pick(rng, others)] if others else []
@@ -111,7 +111,7 @@ def _pairs(facts: ScanFacts) -> Iterator[ReferringPhrase]:
 
 
 def _by_lesion(facts: ScanFacts) -> Iterator[ReferringPhrase]:
-    """Structures named by the finding that they alone hold, and their mirror images that are free of it."""
+    """Yield phrases for a structure by the finding that only this structure holds, and for its mirror structure."""
     if not facts.lesions_known:
         return
     holders: dict[str, list[Lesion]] = {}
@@ -138,7 +138,7 @@ def _by_lesion(facts: ScanFacts) -> Iterator[ReferringPhrase]:
 
 
 def _sort(key: str) -> str:
-    """What sort of structure it is, in a word."""
+    """Return the sort of a structure in one word."""
     if key == "aorta":
         return "artery"
     return "bone" if vocabulary.STRUCTURES[key].window == "bone" else "organ"
@@ -149,7 +149,7 @@ def _without_side(key: str) -> str:
 
 
 def _neighbours(facts: ScanFacts, rng: np.random.Generator) -> Iterator[ReferringPhrase]:
-    """Vertebrae and ribs named by the next one, and structures by what they lie beside."""
+    """Yield phrases for vertebrae and ribs by the next one in the series, and for structures by their neighbours."""
     numbered = shuffled(rng, [key for key in facts.volumes_ml if anatomy.is_numbered(key)])[:_MAX_NUMBERED]
     for key in numbered:
         for word, other in (("below", anatomy.next_above(key)), ("above", anatomy.next_below(key))):
@@ -181,7 +181,7 @@ def _lesions(facts: ScanFacts) -> Iterator[ReferringPhrase]:
 
 
 def _upper_and_lower(noun: str, group: Sequence[Lesion]) -> Iterator[ReferringPhrase]:
-    """One of two by its height, where they are clearly apart."""
+    """Yield phrases for the upper and the lower of two findings, if their heights differ clearly."""
     if len(group) != 2:
         return
     lower, upper = sorted(group, key=lambda each: each.center_ras[2])
@@ -191,7 +191,7 @@ def _upper_and_lower(noun: str, group: Sequence[Lesion]) -> Iterator[ReferringPh
 
 
 def _extremes(noun: str, group: Sequence[Lesion]) -> Iterator[ReferringPhrase]:
-    """The largest and smallest; the group is sorted by size."""
+    """Yield phrases for the largest and the smallest finding of a group, which must be sorted by size."""
     if group[0].kind in lesions.UNSIZED:
         return
     if group[0].diameter_mm > _CLEARLY_LARGER * group[1].diameter_mm:
@@ -210,7 +210,7 @@ def _by_size(noun: str, group: Sequence[Lesion]) -> Iterator[ReferringPhrase]:
 
 
 def _whole_scan(facts: ScanFacts) -> Iterator[ReferringPhrase]:
-    """All findings of one name, wherever they are, and the largest of them."""
+    """Yield phrases for all findings with the same noun in the whole scan, and for the largest and smallest of them."""
     for name in dict.fromkeys(lesions.bare(lesion) for lesion in facts.lesions):
         same = sorted(
             (each for each in facts.lesions if lesions.bare(each) == name), key=lambda each: -each.diameter_mm
@@ -226,7 +226,7 @@ def _whole_scan(facts: ScanFacts) -> Iterator[ReferringPhrase]:
 
 
 def _any_lesion(facts: ScanFacts) -> Iterator[ReferringPhrase]:
-    """Findings called simply lesions."""
+    """Yield phrases that call findings simply "lesion"."""
     focal = [each for each in facts.lesions if each.kind in lesions.GENERIC_LESIONS]
     for key in dict.fromkeys(each.structure for each in focal):
         inside = sorted((each for each in focal if each.structure == key), key=lambda each: -each.diameter_mm)

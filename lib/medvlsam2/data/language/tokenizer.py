@@ -1,8 +1,7 @@
-"""A small byte-level BPE tokenizer of our own, and the special tokens for a parent's tokenizer.
+"""Training of a small byte-level BPE tokenizer, and the special tokens for a parent model's tokenizer.
 
-Any Unicode text is encoded without loss, since every byte is in the vocabulary. Digits stay single tokens, so
-that numbers are spelled the same way wherever they stand. Special tokens have the lowest ids, in a fixed
-order.
+Any Unicode text is encoded without loss, because every byte is in the vocabulary. Each digit is a single token, so that
+a number has the same tokens wherever it stands. Special tokens have the lowest ids, in a fixed order.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ _FILE = "tokenizer.json"
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
-    """Learn the merges from texts; the same texts and size give the same tokenizer.
+    """Return a tokenizer that is trained on texts; the same texts and size give the same tokenizer.
 
     Args:
-        texts: What to learn from.
-        vocab_size: Largest number of tokens, special ones and the 256 bytes included.
+        texts: training texts.
+        vocab_size: largest number of tokens, including the special tokens and the 256 bytes.
 
     Raises:
-        InvalidConfig: There is no room for the bytes and special tokens.
+        InvalidConfig: if ``vocab_size`` is too small for the bytes and the special tokens.
     """
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     least = len(alphabet) + len(SPECIAL_TOKENS)
@@ -64,10 +63,10 @@ def save(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
 
 
 def load(folder: Path) -> PreTrainedTokenizerFast:
-    """Read what ``save`` wrote; nothing is downloaded.
+    """Return the tokenizer that ``save`` wrote; nothing is downloaded.
 
     Raises:
-        MissingCheckpoint: The folder holds no tokenizer.json.
+        MissingCheckpoint: if the folder holds no tokenizer.json.
     """
     if not (folder / _FILE).is_file():
         raise MissingCheckpoint(
@@ -77,10 +76,10 @@ def load(folder: Path) -> PreTrainedTokenizerFast:
 
 
 def add_special_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
-    """Add to a parent's tokenizer those special tokens that it lacks.
+    """Add the special tokens that a parent model's tokenizer lacks.
 
     Returns:
-        The id of every special token. Embedding rows must be grown to ``len(tokenizer)`` by the caller.
+        The id of every special token. The caller must enlarge the embedding to ``len(tokenizer)`` rows.
     """
     known = tokenizer.get_vocab()
     missing = [token for token in SPECIAL_TOKENS if token not in known]
@@ -90,10 +89,10 @@ def add_special_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
 
 
 def token_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
-    """The id of every special token.
+    """Return the id of every special token.
 
     Raises:
-        InvalidConfig: The tokenizer lacks one.
+        InvalidConfig: if the tokenizer lacks a special token.
     """
     known = tokenizer.get_vocab()
     for token in SPECIAL_TOKENS:

@@ -1,1 +1,1 @@
-"""What a phrase binds: how many objects it names, on which side, and in which organ."""
+"""Analysis of phrases: the objects that a phrase names, their side and organ, and phrases that are not clear."""

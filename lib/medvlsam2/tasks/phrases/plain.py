@@ -1,8 +1,8 @@
-"""The name that is meant where software or an annotator has added to it: "liver_1", "Spleen copy", "2 kidneys".
+"""Removal of additions to a name by software or annotators: "liver_1", "Spleen copy", "2 kidneys".
 
-Viewers number and copy segments, and planning systems write names in one word ("SpinalCord", "Kidney_L"). What is added
-says nothing of the anatomy, so it is taken away where a known name is left. Numbers of a pair, of ribs, vertebrae and
-findings ("kidney 1", "rib 3", "nodule 2") may say which one is meant, and stay.
+Viewers number and copy segments, and planning systems write names in one word ("SpinalCord", "Kidney_L"). Such an
+addition does not describe the anatomy, so it is removed if a known name remains. A number after the name of a pair, a
+rib, a vertebra or a finding ("kidney 1", "rib 3", "nodule 2") may choose one of several, so it is kept.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ _ADDED: Final = frozenset(
         *("old", "seg", "segment", "segmentation", "mask", "label", "contour", "roi", "structure", "object", "test"),
     }
 )
-"""Words that tell what became of a segment, not what it is."""
+"""Words that describe the state of a segment and not its anatomy."""
 _ADDED_LETTERS: Final = re.compile(r"v\d+|rev\d+|\d+")
 _JOINED: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[a-z]{3})(?=\d)")
-"""Where a capital or a number begins a word without a blank: "SpinalCord", "LKidney", "liver1"."""
+"""Places where a capital letter or a number starts a new word without a space: "SpinalCord", "LKidney", "liver1"."""
 _BOTH: Final = re.compile(r"(?:2|two)\s+(?:x\s+)?(?=\D)|(?<=\D)\s+x\s*2$", re.IGNORECASE)
 
 
 def plain(text: str) -> str:
-    """A phrase without what software adds to names, where that leaves a known name; else with blanks between words.
+    """Return a phrase without the additions of software, if a known name remains; else with spaces for underscores.
 
     Example:
         >>> plain("liver_1"), plain("Spleen copy (2)"), plain("2 kidneys"), plain("the largest cyst")
@@ -44,7 +44,7 @@ def plain(text: str) -> str:
 
 
 def _known(words: str) -> str | None:
-    """The known name in some words; None where there is none."""
+    """Return the known name within some words; None if there is none."""
     if vocabulary.lookup(words) is not None:
         return words
     both = _BOTH.sub("", words.strip())
@@ -68,5 +68,5 @@ def _has_number(words: str) -> bool:
 
 
 def _is_counted(known: vocabulary.Structure) -> bool:
-    """Whether a number may tell one of several."""
+    """Return whether a number after this name may choose one of several objects."""
     return known.is_finding or is_pair(known) or is_series(known)

@@ -1,4 +1,12 @@
-"""How many objects a phrase names: "left kidney and spleen" are two, "portal vein and splenic vein" is one name."""
+"""Splitting of a phrase into its objects: "left kidney and spleen" are two, "portal vein and splenic vein" is one name.
+
+The order of the checks in ``objects_in`` matters:
+
+1. ``unclear`` refuses phrases that the model would misread.
+2. The phrase is split at commas and words such as "and", or into names without anything between them.
+3. The phrase stays whole if it describes a place by another structure, or is one name of the vocabulary.
+4. Phrases with two readings are refused: "left lung and kidney", "cyst in the liver and the spleen".
+"""
 
 from __future__ import annotations
 
@@ -24,7 +32,7 @@ _RELATION: Final = re.compile(
     r"\b(?:between|opposite|near|next to|beside|adjacent|above|below|with|from|to|than)\b",
     re.IGNORECASE,
 )
-"""Words after which "and" may belong to a place, not to a list: "the vertebra between L1 and L3"."""
+"""Words after which "and" may belong to a place and not to a list: "the vertebra between L1 and L3"."""
 _PLACE: Final = re.compile(r"\b(?:in|of|on|at|within|inside)\b", re.IGNORECASE)
 _BOTH_SIDES: Final = re.compile(
     r"\b(?:left\s*(?:and|&|/|,)\s*right|right\s*(?:and|&|/|,)\s*left|both)\s+", re.IGNORECASE
@@ -32,14 +40,14 @@ _BOTH_SIDES: Final = re.compile(
 _POINTS_BACK: Final = re.compile(r"\b(?:its|their|his|her|it|them)\b", re.IGNORECASE)
 _SIDE: Final = re.compile(r"\b(left|right|lt|rt)\b", re.IGNORECASE)
 MOST_WORDS: Final = 40
-"""A longer phrase is no list of names without commas."""
+"""Most words of a list of names without commas; the search for names in a row takes quadratic time."""
 
 
 def objects_in(phrase: str) -> tuple[str, ...]:
-    """The phrases of the single objects that a phrase names, in order, each once.
+    """Return the phrases of the single objects that a phrase names, in order, each once.
 
     Raises:
-        InvalidPrompt: where the phrase can be read in two ways or as something else than it says, or gives one object
+        InvalidPrompt: if the phrase can be read in two ways, if the model would misread it, or if it gives one object
             two sides.
 
     Example:
@@ -75,21 +83,21 @@ def objects_in(phrase: str) -> tuple[str, ...]:
 
 
 def require_one(phrase: str) -> None:
-    """Refuse a phrase of several objects where only one has a place.
+    """Refuse a phrase that names several objects, for requests that allow only one.
 
     Raises:
-        InvalidPrompt: if it names several, or can be read in two ways.
+        InvalidPrompt: if the phrase names several objects, or can be read in two ways.
     """
     objects = objects_in(phrase)
     if len(objects) > 1:
         raise InvalidPrompt(
-            f"'{short(phrase)}' names {len(objects)} objects ({', '.join(map(short, objects))}), and one segment "
-            "holds one. Ask for each of them."
+            f"'{short(phrase)}' names {len(objects)} objects ({', '.join(map(short, objects))}); one segment "
+            "holds one object. Ask for each of them."
         )
 
 
 def _require_one_side_each(whole: str, parts: list[str]) -> None:
-    """Refuse "left right kidney", where both sides are said of one object, and "left lung and right"."""
+    """Refuse an object with two sides ("left right kidney"), and a side without a name ("left lung and right")."""
     for part in parts:
         is_left, is_right = (side.search(_BOTH_SIDES.sub("", part)) is not None for side in (LEFT, RIGHT))
         is_side_alone = (is_left or is_right) and re.sub(r"\W", "", RIGHT.sub("", LEFT.sub("", part))) == ""
@@ -101,9 +109,10 @@ def _require_one_side_each(whole: str, parts: list[str]) -> None:
 
 
 def _is_one_name(whole: str, parts: list[str]) -> bool:
-    """Whether the vocabulary has one name for all of it, not just for one of its parts ("kidney and renal cyst").
+    """Return whether the whole phrase is one name of the vocabulary, and not only one of its parts.
 
-    "left kidney, right kidney" are two names, though the vocabulary reads them as the kidneys.
+    "kidney and renal cyst" is not one name. "left kidney, right kidney" are two names, although the vocabulary
+    understands the phrase as "kidneys".
     """
     known = vocabulary.lookup(whole)
     if known is None or known in [vocabulary.lookup(part) for part in parts]:
@@ -113,21 +122,28 @@ def _is_one_name(whole: str, parts: list[str]) -> bool:
 
 
 def _are_parts(parts: list[str], whole: vocabulary.Structure) -> bool:
-    """Whether each of some phrases names a part of a structure of its own."""
-    named = [vocabulary.lookup(part) for part in parts]
-    return all(one is not None and one.key in wholes.parts_of(whole.key) for one in named)
+    """Return whether each phrase names a part of the structure ``whole``."""
+    structures = [vocabulary.lookup(part) for part in parts]
+    return all(part is not None and part.key in wholes.parts_of(whole.key) for part in structures)
 
 
 def _side_by_side(whole: str) -> tuple[str, ...]:
-    """Names with nothing between them ("liver spleen stomach"), none a part of another, or one phrase."""
+    """Return the names of a phrase with nothing between them ("liver spleen stomach"), or the phrase itself.
+
+    The phrase is not split if one name would be a part of another.
+    """
     known, names = vocabulary.lookup(whole), _names_in_a_row(whole.split())
-    if len(names) < 2 or any(_are_nested(one, other) for one, other in combinations(names, 2)):
+    if len(names) < 2 or any(_are_nested(first, second) for first, second in combinations(names, 2)):
         return (whole,)
     return _each_once(names) if known is None or _are_parts(names, known) else (whole,)
 
 
 def _names_in_a_row(words: Sequence[str]) -> list[str]:
-    """The fewest names of anatomy, each with one side at most, that make up all the words; none where none do."""
+    """Return the fewest names of anatomy, each with at most one side, that together are all the words.
+
+    ``fewest[start]`` holds the shortest list for ``words[start:]``; it is filled from the end (dynamic programming).
+    The result is empty if no names fit.
+    """
     if len(words) > MOST_WORDS:
         return []
     fewest: list[list[str] | None] = [None] * len(words) + [[]]
@@ -144,8 +160,8 @@ def _is_one_organ(name: str) -> bool:
     return _is_anatomy(name) and len(LEFT.findall(name)) + len(RIGHT.findall(name)) < 2
 
 
-def _are_nested(one: str, other: str) -> bool:
-    keys = [structure.key for structure in map(vocabulary.lookup, (one, other)) if structure is not None]
+def _are_nested(first: str, second: str) -> bool:
+    keys = [structure.key for structure in map(vocabulary.lookup, (first, second)) if structure is not None]
     return any(key in wholes.parts_of(whole) for key in keys for whole in keys) or len(set(keys)) < len(keys)
 
 
@@ -159,9 +175,9 @@ def _has_known_word(part: str) -> bool:
 
 
 def _is_one_site_of_two(parts: list[str]) -> bool:
-    """Whether what follows may go on a list of places: "cyst in the liver and the spleen"."""
+    """Return whether a part may continue a list of places: "cyst in the liver and the spleen"."""
     return any(
-        _PLACE.search(one) and not _is_anatomy(one) and _is_anatomy(following) for one, following in pairwise(parts)
+        _PLACE.search(part) and not _is_anatomy(part) and _is_anatomy(following) for part, following in pairwise(parts)
     )
 
 
@@ -171,7 +187,7 @@ def _is_anatomy(part: str) -> bool:
 
 
 def _leaves_the_side_open(parts: list[str]) -> bool:
-    """Whether a side may hold for what follows too: "left lung and kidney" may mean the left kidney."""
+    """Return whether a side may also apply to a later part: "left lung and kidney" may mean the left kidney."""
     sided = False
     for part in parts:
         structure = vocabulary.lookup(part)

@@ -1,4 +1,4 @@
-"""The side that a phrase names, and the organs by which that side can be told in a scan."""
+"""The side that a phrase names, and the organ by which that side can be found in a scan."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ CROSSING: Final = (
     *("brachiocephalic_vein", "iliac_vena", "iliac_artery", "subclavian_artery", "common_carotid_artery"),
     *("atrial_appendage", "rib"),
 )
-"""Sided structures that begin in the middle of the body, or reach it: they are not cut at the middle."""
+"""Structures with a side that start at the midline of the body or reach it; their masks are not cut at the midline."""
 BESIDE_THE_LUNG: Final = frozenset({"pleural_effusion"})
-"""Findings without a site that lie beside a lung."""
+"""Findings without a site in the vocabulary that lie beside a lung."""
 LEFT: Final = re.compile(r"\b(?:left|lt|l(?!\W*\d)|sinister|sinistra)\b", re.IGNORECASE)
 RIGHT: Final = re.compile(r"\b(?:right|rt|r(?!\W*\d)|dexter|dextra)\b", re.IGNORECASE)
-"""Words for the sides. "L1" is a vertebra."""
+"""Words for the right side. "l" and "r" do not count before a number: "L1" is a vertebra."""
 
 
 @dataclass(frozen=True)
 class Sided:
-    """What is on one side of the body."""
+    """An object with a side: a structure of one side, or a finding on one side."""
 
     side: Side
     organ: str | None
-    """Key of the structure that it is, or in which it lies; None where the phrase names none."""
+    """Key of the structure itself, or of the structure that holds the finding; None if the phrase names none."""
     is_finding: bool
-    """Whether it lies in the organ rather than being it."""
+    """Whether the object is a finding in ``organ``, and not ``organ`` itself."""
 
     @property
     def opposite(self) -> str | None:
-        """Key of the same organ on the other side."""
+        """Key of the same organ on the other side; None without an organ."""
         return None if self.organ is None else vocabulary.mirror(self.organ)
 
 
 def side_in(phrase: str) -> Sided | None:
-    """The side that a phrase binds its object to; None where it names none, or one that is no side of the body.
+    """Return the side of a phrase's object; None if the phrase names no side of the body ("left ventricle" does not).
 
     Example:
         >>> side_in("left renal cyst")
@@ -82,7 +82,7 @@ def _has_side(name: str) -> bool:
 
 
 def _site_on(side: Side, finding: Structure | None) -> str | None:
-    """The organ of one side in which a finding without a side lies."""
+    """Return the organ on one side in which a finding lies."""
     if finding is None:
         return None
     if _base(finding) in BESIDE_THE_LUNG:
@@ -91,7 +91,7 @@ def _site_on(side: Side, finding: Structure | None) -> str | None:
 
 
 def _half(pair: Structure, side: Side) -> str | None:
-    """The part of a structure that is on one side."""
+    """Return the part of a pair that lies on one side."""
     return next((part for part in pair.parts if vocabulary.STRUCTURES[part].side == side), None)
 
 

@@ -1,7 +1,8 @@
-"""Phrases that the model would read as something else than they say: they are refused with a sentence.
+"""Refusal of phrases that the model would misread.
 
-The model finds what a phrase names. It does not leave out what a phrase excludes, it knows no side but the patient's,
-and of two kidneys it cannot choose by a comparison. Such a phrase would give a sure mask of the wrong object.
+The model finds the object that a phrase names. The model does not exclude what a phrase excludes ("not the liver"). It
+knows only the patient's sides, not those of a picture. It cannot choose one of a pair by a comparison ("the larger
+kidney"). For such a phrase the model would return a confident mask of a wrong object.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from medvlsam2.tasks.phrases.plain import plain
 from medvlsam2.tasks.phrases.wholes import is_pair, is_series
 
 SHOWN: Final = 80
-"""So many characters of a phrase stand in a sentence."""
+"""Most characters of a phrase that an error text repeats."""
 _NEGATION: Final = re.compile(
     r"\b(?:not|no(?!\W*\d)|none|without|w/o|sans|ohne|nicht|kein\w*|sin|except(?:ing)?|exclud\w+|excl|"
     r"(?:other|rather) than|(?:apart|aside) from|instead of|minus|subtract\w*|neither|nor|never|but|lack(?:s|ing)|"
@@ -24,10 +25,10 @@ _NEGATION: Final = re.compile(
     r"\b\w+-(?:free|negative)\b",
     re.IGNORECASE,
 )
-"""Words that say what is not wanted: the model finds what a phrase names, and would find just that. "rib no. 3" is a
-number."""
+"""Words of exclusion. The model would find the excluded object, because the phrase names it. "no" before a number is
+not an exclusion: "rib no. 3"."""
 _MINUS: Final = re.compile(r"\s+[-−–—]\s+|\s*[-−–—]\s*(?=i?[gcp]tv|itv)|(?<=[gcpi]tv)\s*[-−–—]\s*", re.IGNORECASE)
-"""A dash that radiotherapy reads as minus: "Lungs-GTV" are the lungs without the tumour."""
+"""A dash that means "minus" in radiotherapy: "Lungs-GTV" are the lungs without the tumour (gross tumour volume)."""
 _SIDE: Final = r"(?:left|right|lt|rt)(?:-?hand)?"
 _SCREEN: Final = r"(?:image|picture|screen|display|monitor|viewer|viewport|view|window|film|slice|scan)"
 _VIEWERS_SIDE: Final = re.compile(
@@ -43,8 +44,9 @@ _BESIDE: Final = re.compile(
     r"(?:to|of))\b",
     re.IGNORECASE,
 )
-"""A place told by another structure: "the kidney to the right of the spine". The model finds the left kidney for "organ
-above the left kidney", with confidence 0.99, and the spleen for "organ between the liver and the spleen"."""
+"""Words that describe a place by another structure: "the kidney to the right of the spine". The model finds the left
+kidney for "organ above the left kidney", with confidence 0.99, and the spleen for "organ between the liver and the
+spleen"."""
 _WHICH: Final = re.compile(
     r"\b(?:other|opposite|contralateral|ipsilateral|(?:un)?affected|(?:un)?involved|healthy|diseased|normal|abnormal|"
     r"same|larger|largest|bigger|biggest|smaller|smallest|upper|lower|higher|lowest|highest|either|single|only|worse|"
@@ -59,15 +61,15 @@ _REAL_WORDS: Final = frozenset(
         *("lift", "loft", "let", "cleft", "heft", "lest", "lent", "leaf", "lefts", "rights", "upright"),
     }
 )
-"""Words one letter away from "left" or "right" that are no typing errors."""
+"""English words that differ from "left" or "right" by one letter and are not misspellings of them."""
 
 
 def require_clear(phrase: str) -> None:
-    """Refuse a phrase that the model would read as something else.
+    """Refuse a phrase that the model would misread.
 
     Raises:
-        InvalidPrompt: where it says what is not wanted, names a side of the picture or of another structure, chooses
-            one of a pair by a comparison, or misspells a side.
+        InvalidPrompt: if the phrase excludes something, names a side of the picture or a place by another structure,
+            chooses one of a pair by a comparison, or misspells a side.
     """
     whole = re.sub(r"\s+", " ", phrase.replace("_", " ")).strip()
     if vocabulary.lookup(plain(whole)) is not None and _MINUS.search(whole) is None:
@@ -79,7 +81,7 @@ def require_clear(phrase: str) -> None:
 
 
 def short(text: str) -> str:
-    """A phrase as a sentence shows it.
+    """Return a phrase in the form that an error text shows: at most SHOWN characters.
 
     Example:
         >>> short("liver"), len(short("liver " * 500))
@@ -95,13 +97,13 @@ def _negated(whole: str) -> str | None:
         return None
     word = found.group() if found is not None else "-"
     return (
-        f"says with '{word}' what is not wanted, and the model looks for what a phrase names. Name what is wanted, "
-        "e.g. 'left kidney' rather than 'the kidney that is not on the right'."
+        f"excludes something with '{word}', but the model finds every object that a phrase names. Name only what is "
+        "wanted, e.g. 'left kidney' rather than 'the kidney that is not on the right'."
     )
 
 
 def _is_difference(whole: str, dash: re.Match[str]) -> bool:
-    """Whether something known stands on both sides of a dash: "liver - tumor", and not "spleen - corrected"."""
+    """Return whether a dash stands between two known names ("liver - tumor", but not "spleen - corrected")."""
     ends = whole[: dash.start()], whole[dash.end() :]
     return all(vocabulary.lookup(end) is not None or re.search("[gcpi]tv", end, re.IGNORECASE) for end in ends)
 
@@ -110,8 +112,8 @@ def _of_the_picture(whole: str) -> str | None:
     if _VIEWERS_SIDE.search(whole) is None:
         return None
     return (
-        "names a side of the picture. Left and right are the patient's here, which most pictures show the other way "
-        "round. Write the patient's side and the name alone, e.g. 'left kidney'."
+        "names a side of the picture. Here left and right are the patient's sides; most pictures show the patient's "
+        "left on their right. Write the patient's side and the name alone, e.g. 'left kidney'."
     )
 
 
@@ -120,8 +122,8 @@ def _beside_another(whole: str) -> str | None:
     if found is None or any(_is_finding(word) for word in whole[: found.start()].split()):
         return None
     return (
-        f"tells with '{found.group().strip()}' a place by another structure, and the model would find that structure. "
-        "Name what is wanted, with the patient's side, e.g. 'left kidney', or click on it."
+        f"describes with '{found.group().strip()}' a place by another structure, and the model would find that "
+        "structure. Name what is wanted, with the patient's side, e.g. 'left kidney', or click on it."
     )
 
 
@@ -138,7 +140,7 @@ def _one_of_a_pair(whole: str) -> str | None:
     if not (is_pair(several) or is_series(several)):
         return None
     return (
-        f"chooses with '{chosen.group()}' one of the {several.name}, and the model would find all of them. Name the "
+        f"chooses with '{chosen.group()}' one of the {several.name}, but the model would find all of them. Name the "
         f"one that is wanted, e.g. '{vocabulary.STRUCTURES[several.parts[0]].name}', or click on it."
     )
 
@@ -147,15 +149,16 @@ def _misspelt(whole: str) -> str | None:
     for word in re.findall(r"[^\W\d_]+", whole.casefold()):
         meant = next((side for side in ("left", "right") if _is_one_letter_off(word, side)), None)
         if meant is not None and word not in _REAL_WORDS and vocabulary.lookup(word) is None:
-            return f"holds '{word}'. Did you mean '{meant}'? Write the side in full, for it decides what is found."
+            return f"holds '{word}'. Did you mean '{meant}'? Write the side in full, because it decides what is found."
     return None
 
 
-def _is_one_letter_off(word: str, right: str) -> bool:
-    """Whether one letter is missing, too many, wrong, or has changed places with the next one."""
-    if word == right or abs(len(word) - len(right)) > 1:
+def _is_one_letter_off(word: str, correct: str) -> bool:
+    """Return whether one letter is missing, additional or wrong, or two neighbouring letters are swapped."""
+    if word == correct or abs(len(word) - len(correct)) > 1:
         return False
-    start = next((n for n, (a, b) in enumerate(zip(word, right, strict=False)) if a != b), min(len(word), len(right)))
-    rest, wanted = word[start:], right[start:]
+    letters = enumerate(zip(word, correct, strict=False))
+    start = next((n for n, (a, b) in letters if a != b), min(len(word), len(correct)))
+    rest, wanted = word[start:], correct[start:]
     swapped = rest[1::-1] + rest[2:] == wanted
     return swapped or rest[1:] == wanted or rest == wanted[1:] or rest[1:] == wanted[1:]

@@ -1,4 +1,7 @@
-"""Words of a phrase that say nothing to the model: it finds what the others name, and the reply says so."""
+"""Words of a phrase that the model was not trained on.
+
+The model ignores such words and finds what the other words name. The reply lists the ignored words.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +23,11 @@ _GRAMMAR: Final = frozenset(
         *("whole", "entire"),
     }
 )
-"""Words of the phrases that a model is taught, and polite ones."""
+"""Words of grammar in the phrases of the training, and polite words."""
 
 
 def unheard_words(phrase: str) -> tuple[str, ...]:
-    """Words that are no names and that no model was taught, in order; none where the phrase is a known name.
+    """Return the words that are no names and do not occur in training phrases, in order; none for a known name.
 
     Example:
         >>> unheard_words("upper pole of the left kidney"), unheard_words("the largest cyst in the liver")
@@ -44,7 +47,7 @@ def _is_heard(word: str) -> bool:
 
 @cache
 def _heard() -> frozenset[str]:
-    """Words of all names, synonyms and findings."""
+    """Return the words of all names, synonyms and findings."""
     names = ((each.name, *each.synonyms) for each in vocabulary.STRUCTURES.values())
     nouns = (words.nouns for words in LESION_WORDS.values())
     texts = chain(chain.from_iterable(names), chain.from_iterable(nouns), lesions.KINDS)

@@ -1,8 +1,8 @@
-"""Which structures hold which: a kidney is a part of the kidneys, a lobe of its lung, a chamber of the heart.
+"""Relations of wholes and parts: a kidney is a part of the kidneys, a lobe is a part of its lung.
 
-Other than ``Structure.parts``, whose union is the whole, some structures hold others and more than those: the heart is
-more than its chambers, the brain more than the brainstem. Both matter where a whole and its part are asked for in one
-label map, for a voxel has one value there.
+There are two kinds of relation. The union of ``Structure.parts`` is the whole structure. ``HOLDS_MORE`` lists
+structures that are more than the union of their parts: the heart is more than its chambers, the brain more than the
+brainstem. Both matter if a request asks for a whole and its part in one label map, where a voxel has only one value.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ HOLDS_MORE: Final[Mapping[str, tuple[str, ...]]] = {
     "skeletal_muscle": ("gluteus_maximus", "gluteus_medius", "gluteus_minimus", "autochthons", "iliopsoas"),
     "trachea": ("carina",),
 }
-"""Structures that hold others without being their union."""
+"""Structures with parts whose union is not the whole structure."""
 
 
 def is_pair(structure: vocabulary.Structure) -> bool:
-    """Whether a structure is a left one and a right one together."""
+    """Return whether a structure is the union of a left structure and a right structure."""
     return {vocabulary.STRUCTURES[part].side for part in structure.parts} == {"left", "right"}
 
 
 def is_series(structure: vocabulary.Structure) -> bool:
-    """Whether a structure is several ribs or vertebrae, or holds them."""
+    """Return whether a structure has ribs or vertebrae among its parts."""
     return any(part.startswith(("rib", "vertebrae")) for part in parts_of(structure.key))
 
 
 @cache
 def parts_of(key: str) -> frozenset[str]:
-    """Keys of all parts of a structure, and of their parts.
+    """Return the keys of all parts of a structure, and of their parts.
 
     Example:
         >>> sorted(parts_of("kidneys")), "vertebrae_L1" in parts_of("spine")
@@ -50,7 +50,7 @@ def parts_of(key: str) -> frozenset[str]:
 
 
 def is_union_of(key: str, others: Set[str]) -> bool:
-    """Whether some structures together are all of another one.
+    """Return whether the union of some structures is the whole structure ``key``.
 
     Example:
         >>> is_union_of("kidneys", {"kidney_left", "kidney_right"}), is_union_of("kidneys", {"kidney_left"})
@@ -61,10 +61,12 @@ def is_union_of(key: str, others: Set[str]) -> bool:
 
 
 def wholes_among(keys: Sequence[str | None]) -> dict[int, tuple[int, ...]]:
-    """Positions of structures of which a list holds a part, with the parts' positions; the largest wholes first.
+    """Return the positions of wholes in a list that also holds parts of them, each with the positions of these parts.
+
+    The largest wholes come first.
 
     Args:
-        keys: vocabulary keys; None for what is no known structure.
+        keys: vocabulary keys; None for an unknown structure.
     """
     held = {
         number: tuple(other for other, part in enumerate(keys) if part is not None and part in parts_of(key))

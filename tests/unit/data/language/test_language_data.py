@@ -1,4 +1,4 @@
-"""The language of scans: clean English, true to the facts, and read back as it was meant."""
+"""Texts about scans: clean English, true to the facts, and parsed back to the same findings."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def scans() -> list[tuple[ScanFacts, np.random.Generator]]:
 
 
 def said_of(facts: ScanFacts, rng: np.random.Generator) -> list[str]:
-    """Every text that is written about a scan."""
+    """Return every text that is written about a scan."""
     written = report(facts, rng)
     texts = [each.sentence for each in written.findings] + [written.impression]
     for asked in questions(facts, rng):
@@ -72,7 +72,7 @@ def test_the_prompt_is_internvls_chatml() -> None:
     )
 
 
-def test_a_prompt_is_its_prefix_and_its_turn() -> None:
+def test_a_prompt_is_its_prefix_followed_by_its_turn() -> None:
     for question in (chat.report_question(), chat.segmentation_question("spleen")):
         assert chat.prompt(question, 5) == chat.prefix(5) + chat.turn(question)
 
@@ -99,18 +99,18 @@ def test_an_empty_phrase_is_refused(phrase: str) -> None:
         ("12 mm nodule in the left lung", "Please segment the 12 mm nodule in the left lung."),
     ],
 )
-def test_serving_asks_in_one_form(given: str, question: str) -> None:
+def test_serving_uses_one_wording(given: str, question: str) -> None:
     assert chat.segmentation_question(given) == question
 
 
-def test_training_asks_in_many_forms_and_often_in_servings() -> None:
+def test_training_uses_many_wordings_and_often_the_one_of_serving() -> None:
     rng = np.random.default_rng(0)
     asked = Counter(chat.segmentation_questions("spleen", rng) for _ in range(400))
     assert len(asked) > 5
     assert asked[chat.segmentation_question("spleen")] > 150
 
 
-def test_choices_are_lettered_and_the_style_is_said() -> None:
+def test_choices_have_letters_and_the_style_is_stated() -> None:
     asked = chat.answer_question("Which organ?", ["liver", "spleen"], None)
     assert asked == "Which organ? Choices: A. liver B. spleen Answer with the letter and the choice."
     assert chat.answer_question("Which organ?", (), "long").endswith("Answer in a full sentence.")
@@ -150,7 +150,7 @@ def test_everything_is_deterministic() -> None:
     assert list(corpus.sentences(3, 60)) != list(corpus.sentences(4, 60))
 
 
-def test_sentences_are_clean() -> None:
+def test_sentences_are_clean_english() -> None:
     for facts, rng in scans():
         for text in said_of(facts, rng):
             assert text[0].isupper() or text[0].isdigit(), text
@@ -174,7 +174,7 @@ def test_every_number_in_a_report_is_a_measurement() -> None:
         assert set(re.findall(r"\d+", text)) <= measured, text
 
 
-def test_a_report_is_read_back_as_it_was_meant() -> None:
+def test_a_report_is_parsed_back_to_its_findings() -> None:
     for facts, rng in scans():
         written = report(facts, rng)
         found = {each for each in clinical.parse_findings(written.text) if each[0] not in ("normal", "absent")}
@@ -186,7 +186,7 @@ def test_a_report_is_read_back_as_it_was_meant() -> None:
                 assert told.structure == finding.structure_key
 
 
-def test_normal_is_only_what_is_known_to_be() -> None:
+def test_only_structures_known_to_be_normal_are_called_normal() -> None:
     for facts, rng in scans():
         text = report(facts, rng).text
         affected = [each.structure for each in facts.lesions]
@@ -201,7 +201,7 @@ def test_normal_is_only_what_is_known_to_be() -> None:
             assert not re.search(r"\b(?:no|normal|unremarkable)\b", text.lower()), text
 
 
-def test_a_report_leaves_out_what_only_the_ends_of_the_scan_show() -> None:
+def test_a_report_leaves_out_structures_at_the_ends_of_the_scan() -> None:
     facts = ScanFacts(
         region="chest",
         volumes_ml={
@@ -226,7 +226,7 @@ def test_a_report_leaves_out_what_only_the_ends_of_the_scan_show() -> None:
         assert "comparison" not in {asked.topic for asked in questions(facts, rng)}
 
 
-def test_unknown_structures_are_never_spoken_of() -> None:
+def test_unknown_structures_are_never_mentioned() -> None:
     for facts, rng in scans():
         known = {*facts.volumes_ml, *facts.absent, *(each.structure for each in facts.lesions)}
         spoken = [finding.sentence for finding in report(facts, rng).findings[1:]]
@@ -302,7 +302,7 @@ def test_multiple_choice_answers_are_letter_and_choice() -> None:
     assert min(letters[each] for each in "ABCD") > 0.1 * letters.total()
 
 
-def test_phrases_mean_what_they_say() -> None:
+def test_phrases_refer_to_the_named_objects() -> None:
     found = {each.phrase: each for seed in range(60) for each in phrases(two_cysts(), np.random.default_rng(seed))}
     assert found["cysts in the left kidney"].lesion_labels == (1, 2)
     assert found["largest left renal cyst"].lesion_labels == (1,)
@@ -330,7 +330,7 @@ def test_phrases_are_unambiguous_and_agree_with_the_vocabulary() -> None:
                 assert meant <= anatomy.leaves(named.key), each
 
 
-def test_a_look_alike_is_not_denied() -> None:
+def test_a_similar_finding_is_not_denied() -> None:
     facts = ScanFacts(
         region="chest",
         volumes_ml={"lung_left": 2000.0, "lung_right": 2200.0},
@@ -342,7 +342,7 @@ def test_a_look_alike_is_not_denied() -> None:
     assert ("nodule", "lung_left") not in denied
 
 
-def test_every_structure_is_asked_for_in_the_corpus() -> None:
+def test_the_corpus_asks_for_every_structure() -> None:
     texts = set()
     for text in corpus.sentences(seed=0, count=4 * len(vocabulary.STRUCTURES)):
         texts.add(text.removeprefix(chat.prefix(0)).split(chat.TURN_END)[0])

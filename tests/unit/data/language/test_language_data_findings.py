@@ -1,4 +1,4 @@
-"""Every kind of finding is spoken of in its idiom and read back, in every style of report; wordings are many."""
+"""Every kind of finding has its usual nouns and is parsed back from every style of report; there are many wordings."""
 
 from __future__ import annotations
 
@@ -74,11 +74,11 @@ def two_cysts() -> ScanFacts:
         ("The kidneys and spleen are normal.", ("normal", "kidney_right", "right")),
     ],
 )
-def test_findings_are_read(text: str, finding: tuple[str, str, str | None]) -> None:
+def test_findings_are_parsed(text: str, finding: tuple[str, str, str | None]) -> None:
     assert finding in clinical.parse_findings(text)
 
 
-def test_a_denied_finding_is_none() -> None:
+def test_a_denied_finding_is_not_parsed() -> None:
     denied = "There is no left renal stone. No fracture. No cyst in the liver. No cardiomegaly or ascites."
     assert not clinical.parse_findings(denied)
     assert not clinical.parse_findings("CT of the abdomen without contrast.")
@@ -98,7 +98,7 @@ def every_finding() -> list[Lesion]:
 
 @pytest.mark.parametrize("style", get_args(chat.ReportStyle))
 @pytest.mark.parametrize("found", every_finding(), ids=lambda found: f"{found.kind}-{found.structure}-{found.side}")
-def test_every_kind_is_read_back_from_every_style(found: Lesion, style: chat.ReportStyle) -> None:
+def test_every_kind_is_parsed_back_from_every_style(found: Lesion, style: chat.ReportStyle) -> None:
     several = (found, replace(found, label_value=2, diameter_mm=11.0))
     for seed in range(8):
         rng = np.random.default_rng(seed)
@@ -109,7 +109,7 @@ def test_every_kind_is_read_back_from_every_style(found: Lesion, style: chat.Rep
         assert [each.structure_key for each in told] == [found.structure]
 
 
-def test_the_new_kinds_have_their_idioms() -> None:
+def test_kinds_have_their_usual_nouns() -> None:
     spoken = {(found.kind, found.structure, found.side): lesions.nouns(found)[0] for found in every_finding()}
     expected = {
         ("enlargement", "heart", None): "cardiomegaly",
@@ -175,7 +175,7 @@ def test_styles_of_reports_are_asked_for() -> None:
     assert "\n" not in texts["narrative"]
 
 
-def test_nobody_asks_for_what_goes_without_saying() -> None:
+def test_no_question_asks_for_a_place_that_the_noun_includes() -> None:
     aneurysm = lesion("aneurysm", "aorta", 50.0, 1)
     fracture = lesion("fracture", "vertebrae_L2", 20.0, 2)
     spread = lesion("metastasis", "vertebrae_L3", 20.0, 3)

@@ -1,4 +1,4 @@
-"""Measured facts in words: short, true, always the same, and as imperfect as a model's masks."""
+"""Texts of measured facts: short, true and deterministic; corrupted facts have the errors of a model's masks."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def abdomen() -> ScanFacts:
     )
 
 
-def test_the_text_is_written_head_to_foot() -> None:
+def test_the_measured_text_goes_from_head_to_foot() -> None:
     assert measurements.measured_text(abdomen()) == (
         "Measured: region abdomen, phase portal venous. "
         "Volumes in mL: liver 1480, spleen 210, left kidney 160, right kidney 160. "
@@ -79,7 +79,7 @@ def test_the_text_is_written_head_to_foot() -> None:
     )
 
 
-def test_no_finding_is_said_only_where_all_are_known() -> None:
+def test_no_findings_is_stated_only_if_all_findings_are_known() -> None:
     facts = ScanFacts(region="chest", volumes_ml={"heart": 601.0, "rib_left_3": 9.0}, lesions_known=True)
     text = "Measured: region chest. Volumes in mL: heart 600. Left ribs 3"
     assert measurements.measured_text(facts) == f"{text}. Findings: none."
@@ -87,7 +87,7 @@ def test_no_finding_is_said_only_where_all_are_known() -> None:
     assert measurements.measured_text(unknown) == f"{text}."
 
 
-def test_organs_are_told_whole_and_side_by_side() -> None:
+def test_organs_are_listed_whole_and_by_side() -> None:
     facts = ScanFacts(
         region="chest",
         volumes_ml={"lungs": 4000.0, "lung_left": 1900.0, "lung_right": 2100.0, "lung_upper_lobe_left": 900.0},
@@ -123,7 +123,7 @@ def test_a_whole_trunk_is_short() -> None:
     assert len(tokenizer(text)["input_ids"]) <= MAX_TOKENS_OF_A_TRUNK
 
 
-def test_every_structure_can_be_spoken_of() -> None:
+def test_every_structure_can_be_listed() -> None:
     for key in anatomy.single_structures():
         text = measurements.measured_text(ScanFacts(region="trunk", volumes_ml={key: 12.0}))
         assert key == "body" or text != "Measured: region chest, abdomen and pelvis.", key
@@ -131,7 +131,7 @@ def test_every_structure_can_be_spoken_of() -> None:
         assert "  " not in text
 
 
-def test_a_model_measures_nearly_the_truth() -> None:
+def test_corrupted_facts_are_close_to_the_true_facts() -> None:
     facts = abdomen()
     rng = np.random.default_rng(0)
     drawn = [measurements.corrupted(facts, rng) for _ in range(2000)]
@@ -151,7 +151,7 @@ def test_a_model_measures_nearly_the_truth() -> None:
         assert {*each.volumes_ml, *each.absent} == {*facts.volumes_ml, *facts.absent}
 
 
-def test_what_is_said_of_a_size_is_what_was_measured() -> None:
+def test_answers_give_the_measured_sizes() -> None:
     facts = abdomen()
     for seed in range(20):
         measured = measurements.corrupted(facts, np.random.default_rng(seed))
@@ -163,7 +163,7 @@ def test_what_is_said_of_a_size_is_what_was_measured() -> None:
         assert (told.phase, told.absent) == (facts.phase, facts.absent)
 
 
-def test_the_same_state_corrupts_alike() -> None:
+def test_the_same_random_state_corrupts_in_the_same_way() -> None:
     first, second = (measurements.corrupted(abdomen(), np.random.default_rng(7)) for _ in range(2))
     assert first == second != abdomen()
 

@@ -1,4 +1,4 @@
-"""The tokenizer of the language of scans: special tokens, shared prefixes, lengths, files."""
+"""The tokenizer for texts about scans: special tokens, shared prefixes, lengths, files."""
 
 from __future__ import annotations
 

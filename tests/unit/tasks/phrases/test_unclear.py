@@ -30,7 +30,7 @@ from medvlsam2.tasks.prompts import MAX_PHRASE, ObjectPrompt
 )
 def test_what_is_not_wanted_is_refused_in_any_wording(phrase: str) -> None:
     """ "kidneys without cyst" was "not present" with confidence 0.88, "Lungs-GTV" the tumour."""
-    with pytest.raises(InvalidPrompt, match="what is not wanted"):
+    with pytest.raises(InvalidPrompt, match="excludes something with"):
         objects_in(phrase)
 
 

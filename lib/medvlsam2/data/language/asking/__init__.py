@@ -1,1 +1,1 @@
-"""Questions about scans, with the answers that facts prove."""
+"""Questions about scans, with answers that follow from known facts."""

@@ -1,4 +1,4 @@
-"""A question with its answer in every style, and the choice of one style."""
+"""A question with its answer in every style, and the random choice of one style."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from medvlsam2.data.language.chat import AnswerKind, choice_answer
 from medvlsam2.data.language.grammar import pick, shuffled
 
 NUM_WRONG = 3
-"""Wrong choices of a multiple-choice question."""
+"""Number of wrong choices of a multiple-choice question."""
 
 
 @dataclass(frozen=True)
@@ -18,37 +18,37 @@ class QuestionAnswer:
     """One question with its answer."""
 
     question: str
-    """What is asked, without choices and style."""
+    """The question, without choices and style."""
     answer: str
-    """A few words, a sentence, or letter and choice ("B. right kidney")."""
+    """The answer: a few words, a sentence, or a letter with its choice ("B. right kidney")."""
     kind: AnswerKind
     """Style of the answer."""
     choices: tuple[str, ...]
     """Choices of a multiple-choice question, without letters."""
     topic: str
-    """What it is about: "presence", "size" …, for scores per topic."""
+    """Topic of the question: "presence", "size" …, for scores per topic."""
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A question with its answer in every style, before one is chosen."""
+    """A question with its answer in every style, before one style is chosen."""
 
     topic: str
-    """What it is about."""
+    """Topic of the question."""
     question: str
-    """What is asked."""
+    """The question."""
     short: str
     """The answer in a few words."""
     long: str
     """The answer in a sentence."""
     wrong: tuple[str, ...] = ()
-    """Wrong choices; empty where choices make no sense."""
+    """Wrong choices; empty if the question allows no multiple choice."""
     question_of_choices: str = ""
-    """What is asked where the choices are listed after it; empty where that is the same question."""
+    """The question in front of a list of choices; empty if it is the same as ``question``."""
 
 
 def finish(draft: Draft, rng: np.random.Generator) -> QuestionAnswer:
-    """Choose a style of answer at random."""
+    """Return the question with its answer in a random style."""
     kinds: tuple[AnswerKind, ...] = ("short", "long", "multiple_choice") if draft.wrong else ("short", "long")
     kind = pick(rng, kinds)
     if kind == "multiple_choice":
@@ -59,5 +59,5 @@ def finish(draft: Draft, rng: np.random.Generator) -> QuestionAnswer:
 
 
 def yes_no(truth: bool) -> str:
-    """The short answer to a yes-no question."""
+    """Return the short answer to a yes-no question."""
     return "Yes" if truth else "No"

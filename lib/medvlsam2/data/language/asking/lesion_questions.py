@@ -1,8 +1,8 @@
-"""Questions about findings: whether, what, where, which side, how many, how large.
+"""Questions about findings: presence, kind, place, side, number and size.
 
-"The" finding is asked about only where it is the only one of its kind, and a "no" or a count is given only
-where every finding of the scan is known. Wrong choices are the hard ones: the mirrored side, the neighbour that may
-hold the same kind, another kind that the structure may hold, a size not far off.
+A question about "the" finding is asked only if the finding is the only one of its kind. A "no" or a number is answered
+only if every finding of the scan is known. Wrong choices are hard ones: the other side, a structure that can hold the
+same kind, another kind that the structure can hold, a similar size.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _WRONG_SIZES = (0.55, 0.7, 1.4, 1.8)
 
 
 def lesion_drafts(facts: ScanFacts, rng: np.random.Generator) -> list[Draft]:
-    """All questions about findings, in every style."""
+    """Return all questions about findings, with answers in every style."""
     drafts = [draft for group in lesions.groups(facts) for draft in _about_group(facts, group, rng)]
     drafts += _denials(facts, rng)
     drafts += _overall(facts, rng)
@@ -52,7 +52,7 @@ def _about_group(facts: ScanFacts, group: Sequence[Lesion], rng: np.random.Gener
 
 
 def _is_counted(lesion: Lesion) -> bool:
-    """Whether anybody would ask how many there are in its structure."""
+    """Return whether a question for the number of such findings in the structure makes sense."""
     if lesion.kind in lesions.OF_KINDS or lesions.tells_place(lesion) or anatomy.is_numbered(lesion.structure):
         return False
     return lesions.is_countable(lesion)
@@ -84,7 +84,7 @@ def _count(group: Sequence[Lesion], noun: str, rng: np.random.Generator) -> Draf
 
 
 def _abnormality(facts: ScanFacts, group: Sequence[Lesion], rng: np.random.Generator) -> Iterator[Draft]:
-    """What is wrong with a structure that holds findings of one kind alone."""
+    """Yield a question for the abnormality of a structure that holds findings of only one kind."""
     first = group[0]
     inside = {lesion.kind for lesion in facts.lesions if lesion.structure == first.structure}
     if len(inside) > 1 or not lesions.is_placed(first) or first.structure not in facts.volumes_ml:
@@ -94,7 +94,7 @@ def _abnormality(facts: ScanFacts, group: Sequence[Lesion], rng: np.random.Gener
 
 
 def _shown(group: Sequence[Lesion]) -> str:
-    """A sentence that says what a structure holds."""
+    """Return a sentence that states the findings of a structure."""
     first = group[0]
     if first.kind in lesions.OF_KINDS or lesions.tells_place(first):
         noun = lesions.nouns(first)[0]
@@ -104,7 +104,7 @@ def _shown(group: Sequence[Lesion]) -> str:
 
 
 def _other_kinds(lesion: Lesion, rng: np.random.Generator) -> tuple[str, ...]:
-    """Kinds that the structure may hold as well come first, then those of others; each by its bare name."""
+    """Return wrong kinds as nouns without place: first kinds that the structure can hold, then other kinds."""
     family = lesions.host_family(lesion.structure)
     likely = [kind for kind, hosts in lesions.HOSTS.items() if family in hosts and kind != lesion.kind]
     others = [kind for kind in lesions.HOSTS if kind != lesion.kind and kind not in likely]
@@ -123,7 +123,7 @@ def _denials(facts: ScanFacts, rng: np.random.Generator) -> Iterator[Draft]:
 
 
 def _overall(facts: ScanFacts, rng: np.random.Generator) -> Iterator[Draft]:
-    """Whether anything is abnormal, and what."""
+    """Yield a question for any abnormality of the scan."""
     question = wording.ANY_ABNORMALITY.draw(rng)
     if facts.lesions:
         told = sorted(lesions.groups(facts), key=lambda group: -group[0].diameter_mm)[:_MAX_NAMED]
@@ -135,15 +135,15 @@ def _overall(facts: ScanFacts, rng: np.random.Generator) -> Iterator[Draft]:
 
 
 def _where(facts: ScanFacts, rng: np.random.Generator) -> Iterator[Draft]:
-    """In which structure and on which side a kind of finding lies, where it lies in one alone."""
+    """Yield questions for the structure and the side of findings that share a noun, if they lie in one structure."""
     if not facts.lesions_known:
         return
     by_name: dict[str, list[Lesion]] = {}
     for lesion in facts.lesions:
         by_name.setdefault(lesions.bare(lesion), []).append(lesion)
     for same in by_name.values():
-        one = len({lesion.structure for lesion in same}) == 1
-        if one and lesions.may_lie_elsewhere(same[0].kind) and not lesions.tells_place(same[0]):
+        in_one_structure = len({lesion.structure for lesion in same}) == 1
+        if in_one_structure and lesions.may_lie_elsewhere(same[0].kind) and not lesions.tells_place(same[0]):
             yield _place(facts, same, rng)
         yield from _side(same, rng)
 
@@ -166,7 +166,7 @@ def _place(facts: ScanFacts, same: Sequence[Lesion], rng: np.random.Generator) -
 
 
 def _side(same: Sequence[Lesion], rng: np.random.Generator) -> Iterator[Draft]:
-    """The side that all findings of one name share."""
+    """Yield a question for the side that all findings with the same noun share."""
     sides = Counter(lesions.stated_side(lesion) for lesion in same)
     side = next(iter(sides))
     if len(sides) > 1 or side is None:
@@ -178,7 +178,7 @@ def _side(same: Sequence[Lesion], rng: np.random.Generator) -> Iterator[Draft]:
 
 
 def _spoken(same: Sequence[Lesion]) -> tuple[str, str]:
-    """The bare name in the right number, and the verb that goes with it."""
+    """Return the noun without place in singular or plural, and the verb that agrees with it."""
     many = lesions.are_many(same)
     name = lesions.bare(same[0])
     return (lesions.plural_kind(name), "are") if many else (name, "is")

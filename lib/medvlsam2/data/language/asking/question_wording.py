@@ -1,4 +1,6 @@
-"""How each topic is asked about: at least fifty wordings a topic, one of them canonical.
+"""Wordings of the questions on each topic: at least fifty per topic, one of which is canonical.
+
+The language model is trained on these texts. A change of a text changes what the model learns.
 
 Slots: ``{the}`` structure with its article, ``{is_}`` "is" or "are" and ``{does}`` "does" or "do" to agree with it,
 ``{a}`` finding with its article, ``{noun}`` and ``{nouns}`` finding without, ``{place}`` "in the left kidney",

@@ -1,7 +1,6 @@
-"""Questions about a scan with answers that its facts prove: what is there, where, which scan it is.
+"""Questions about a scan with answers that follow from its facts: structures, region, phase, plane and modality.
 
-Questions about findings are drafted in ``lesion_questions``. A structure that the facts do not list is never
-asked about.
+``lesion_questions`` adds the questions about findings. No question asks about a structure that the facts do not list.
 """
 
 from __future__ import annotations
@@ -29,17 +28,17 @@ _MAX_PRESENCE = 4
 _MAX_NUMBERED = 1
 _CLEARLY_LARGER = 1.2
 _HARD_SHARE = 0.5
-"""How often what is missing is something that the region should show."""
+"""Probability that the absent structures of a choice are structures that the region should show."""
 
 
 def questions(facts: ScanFacts, rng: np.random.Generator) -> list[QuestionAnswer]:
-    """Everything that can be asked about this scan, in random order, each in one style of answer."""
+    """Return all questions about this scan in random order, each with one style of answer."""
     drafts = [*_scan_drafts(facts, rng), *lesion_drafts(facts, rng)]
     return shuffled(rng, [finish(draft, rng) for draft in drafts])
 
 
 def _scan_drafts(facts: ScanFacts, rng: np.random.Generator) -> list[Draft]:
-    """Questions about structures and about the scan itself, in every style."""
+    """Return the questions about structures and about the scan itself, with answers in every style."""
     makers: Sequence[Callable[[ScanFacts, np.random.Generator], Iterator[Draft]]] = (
         _presence,
         _which_visible,
@@ -52,7 +51,7 @@ def _scan_drafts(facts: ScanFacts, rng: np.random.Generator) -> list[Draft]:
 
 
 def _presence(facts: ScanFacts, rng: np.random.Generator) -> Iterator[Draft]:
-    """As many yes as no, where there are enough of both."""
+    """Yield questions for the presence of structures, with about as many "yes" as "no"."""
     present = _mixed(facts.volumes_ml, rng)
     absent = _mixed(facts.absent, rng)
     if absent:
@@ -66,7 +65,7 @@ def _presence(facts: ScanFacts, rng: np.random.Generator) -> Iterator[Draft]:
 
 
 def _mixed(keys: Iterable[str], rng: np.random.Generator) -> list[str]:
-    """A few structures, among them few of the many vertebrae and ribs."""
+    """Return a few structures, with at most one vertebra or rib among them."""
     mixed = shuffled(rng, [key for key in keys if key != "body"])
     numbered = [key for key in mixed if anatomy.is_numbered(key)]
     plain = [key for key in mixed if not anatomy.is_numbered(key)]
@@ -85,7 +84,7 @@ def _which_visible(facts: ScanFacts, rng: np.random.Generator) -> Iterator[Draft
 
 
 def _nearest_first(facts: ScanFacts, keys: Sequence[str]) -> list[str]:
-    """Structures that the region should show come first: they are the hardest to tell."""
+    """Return the structures that the region should show first: their absence is the hardest to see."""
     return sorted(keys, key=lambda key: not anatomy.is_covered(key, facts.region))
 
 
@@ -116,7 +115,7 @@ def _phase(facts: ScanFacts, rng: np.random.Generator) -> Iterator[Draft]:
 
 
 def _plane_and_modality(facts: ScanFacts, rng: np.random.Generator) -> Iterator[Draft]:
-    """One of the two, now and then: their answer is always the same."""
+    """Yield a question for either the plane or the modality, whose answers are always the same."""
     if rng.random() < 0.5:
         wrong: tuple[str, ...] = ("coronal", "sagittal", "oblique")
         yield Draft("plane", wording.PLANE.draw(rng), "axial", "The slices are axial.", wrong)

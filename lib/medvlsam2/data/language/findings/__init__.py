@@ -1,1 +1,1 @@
-"""Findings in words."""
+"""Words for findings: their nouns, the structures that can hold them, and their keys in the vocabulary."""

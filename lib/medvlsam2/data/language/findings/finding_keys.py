@@ -1,4 +1,4 @@
-"""Findings that have a name of their own in the vocabulary, by kind and place."""
+"""Vocabulary keys of findings, by kind of finding and structure."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ FINDING_KEYS: Final[Mapping[tuple[str, str], str]] = {
     ("fracture", "vertebrae"): "vertebral_fracture",
     ("sarcoma", "skeletal_muscle"): "soft_tissue_sarcoma",
 }
-"""Vocabulary key of a kind in a family of structures (see ``HOSTS``)."""
+"""Vocabulary key by kind of finding and family of structures (see ``HOSTS``)."""
 
 
 def finding_key(lesion: Lesion) -> str | None:
-    """Vocabulary key of a finding; None where it has no name of its own.
+    """Return the vocabulary key of a finding; None if the vocabulary has no such finding.
 
     Example:
         >>> from medvlsam2.data.facts import Lesion

@@ -1,7 +1,7 @@
-"""The table of findings: where each kind occurs and what it is called there.
+"""Table of findings: the structures that can hold each kind of finding, and the nouns for it there.
 
-A noun may hold ``{side}`` ("left " or nothing), ``{sided}`` ("left-sided " or nothing), ``{on_side}`` (" on the left
-side" or nothing), ``{the}`` ("the left kidney") and ``{level}`` ("L2"). The first noun of an entry is the usual one.
+A noun may have slots: ``{side}`` ("left " or nothing), ``{sided}`` ("left-sided " or nothing), ``{on_side}`` (" on the
+left side" or nothing), ``{the}`` ("the left kidney") and ``{level}`` ("L2"). The first noun of an entry is canonical.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HOSTS: dict[str, tuple[str, ...]] = {
     "mass": ("parotid_gland", "larynx"),
     "dilatation": ("urinary_bladder",),
 }
-"""Structures (without side) in which a finding is looked for; "vertebrae" stands for every vertebra."""
+"""Structures (keys without side) that can hold each kind of finding; "vertebrae" stands for every vertebra."""
 
 UNCOUNTABLE = frozenset(
     {
@@ -35,35 +35,38 @@ UNCOUNTABLE = frozenset(
         *("enlargement", "dilatation", "calcification"),
     }
 )
+"""Kinds whose nouns have no plural and no article."""
 OF_KINDS = frozenset({"fracture", "aneurysm", "hydronephrosis", "dissection", "dilatation", "stenosis", "enlargement"})
+"""Kinds that are a finding "of" a structure, not "in" it."""
 UNSIZED = frozenset(
     {
         *("fracture", "atelectasis", "emphysema", "ascites", "hydronephrosis", "consolidation"),
         *("enlargement", "dilatation", "calcification", "dissection", "pneumothorax"),
     }
 )
+"""Kinds for which texts give no size."""
 GENERIC_LESIONS = frozenset({"cyst", "metastasis", "mass", "nodule", "tumor", "abscess", "hemangioma"})
-"""Kinds that may also be called a lesion."""
+"""Kinds that a text may also call a lesion."""
 WHOLE = frozenset({"enlargement", "dilatation"})
-"""Kinds that are a state of the whole structure."""
+"""Kinds that are a state of a whole structure."""
 
 KINDS = (
     *HOSTS,
     *sorted((UNCOUNTABLE | OF_KINDS | GENERIC_LESIONS | {"hematoma", "hemorrhage", "calculus"}) - HOSTS.keys()),
 )
-"""Every kind that texts can be searched for; what is no host's kind is read, not written."""
+"""All kinds that are recognised in texts. Kinds that are not in HOSTS are only read, never written."""
 
 
 @dataclass(frozen=True)
 class LesionWords:
-    """What one kind of finding is called in one family of structures."""
+    """The nouns for one kind of finding in one family of structures."""
 
     nouns: tuple[str, ...]
-    """Ways of naming it with its place, the usual one first."""
+    """Nouns that include the place, the canonical noun first."""
     bare: str | None = None
-    """Its name without its place; None where that is the kind."""
+    """Noun without the place; None if that is the name of the kind."""
     tells_place: bool = False
-    """Whether the bare name already says where it is, so that nobody asks."""
+    """Whether the bare noun already includes the place, so that no question asks for the place."""
 
 
 LESION_WORDS: dict[tuple[str, str], LesionWords] = {
@@ -132,4 +135,4 @@ LESION_WORDS: dict[tuple[str, str], LesionWords] = {
         ("dilatation of the urinary bladder", "bladder dilatation", "distension of the urinary bladder")
     ),
 }
-"""What is not listed is an ordinary noun "in" its structure."""
+"""Nouns by kind and family of structures. A kind that is not listed here is written as "KIND in STRUCTURE"."""

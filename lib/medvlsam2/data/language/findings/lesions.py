@@ -1,6 +1,8 @@
-"""How findings are spoken of: their nouns, prepositions, hosts, and whether a size is given.
+"""Phrases for findings: nouns, prepositions, hosts and sizes.
 
-The nouns stand in ``lesion_words``; a kind that is not listed there is an ordinary countable noun "in" its structure.
+A host is a structure that can hold a finding. ``lesion_words`` lists the nouns; a kind that is not listed there is a
+countable noun "in" its structure. In phrases about several findings, a group is the findings of one kind in one
+structure on one side.
 """
 
 from __future__ import annotations
@@ -34,31 +36,31 @@ _WITH_ADJECTIVE = frozenset({"cyst", "stone", "nodule", "mass", "metastasis", "a
 _SIDE_TOLD = frozenset(
     {"body", "skeletal_muscle", "fat", "subcutaneous_fat", "brain", "thyroid_gland", "prostate", "sacrum"}
 )
-"""Structures of both sides in which a finding's side is told."""
+"""Structures without a side of their own, for which texts give the side of a finding."""
 _UNPLACED = frozenset({"body", "skeletal_muscle"})
-"""Structures that nobody names as the place of a finding."""
+"""Structures that a radiologist does not name as the place of a finding."""
 _PREPOSITIONS = (" in ", " of ", " on ")
 
 
 def host_family(key: str) -> str:
-    """The host's name in ``HOSTS``: its key without side and number."""
+    """Return the name of a structure in ``HOSTS``: its key without side and number."""
     bare = anatomy.base(key)
     return bare.partition("_")[0] if bare.startswith(("rib_", "vertebrae_")) else bare
 
 
 def host_noun(key: str) -> str:
-    """What a numbered structure is one of: "vertebra", "rib"."""
+    """Return the noun for a member of a numbered series: "vertebra", "rib"."""
     return "vertebra" if host_family(key) == "vertebrae" else host_family(key)
 
 
 def plausible_hosts(kind: str, keys: Sequence[str]) -> list[str]:
-    """Those structures in which this kind of finding may be asked about."""
+    """Return the structures among ``keys`` that can hold this kind of finding."""
     families = HOSTS.get(kind, ())
     return [key for key in keys if host_family(key) in families]
 
 
 def groups(facts: ScanFacts) -> list[tuple[Lesion, ...]]:
-    """Findings of one kind in one structure together, the largest first in each group; sides apart."""
+    """Return the findings in groups of one kind, structure and side; the largest finding comes first in each group."""
     grouped: dict[tuple[str, str, Side | None], list[Lesion]] = defaultdict(list)
     for lesion in facts.lesions:
         grouped[lesion.kind, lesion.structure, stated_side(lesion)].append(lesion)
@@ -66,10 +68,10 @@ def groups(facts: ScanFacts) -> list[tuple[Lesion, ...]]:
 
 
 def denials(facts: ScanFacts, rng: np.random.Generator, per_kind: int) -> list[tuple[str, str]]:
-    """Kinds and structures of which it is known that the one is not in the other, some of each kind.
+    """Return pairs of a kind and a structure that is known to be free of this kind, at most ``per_kind`` of each kind.
 
-    The side opposite to a finding comes first, since it is the hardest to tell. A kind is not denied
-    where a look-alike lies: a metastasis of the lung is also a nodule.
+    The structure opposite to a finding comes first, because it is the hardest case. A kind is not denied in a structure
+    that holds a similar kind: a metastasis of the lung is also a nodule.
     """
     if not facts.lesions_known:
         return []
@@ -93,7 +95,7 @@ def _alike(kind: str, other: str) -> bool:
 
 
 def overlap(key: str, other: str) -> bool:
-    """Whether one structure may be a part of the other: a lobe of a lung."""
+    """Return whether one structure may be a part of the other, e.g. a lobe of a lung."""
     if anatomy.leaves(key) & anatomy.leaves(other):
         return True
     if None not in (anatomy.side(key), anatomy.side(other)) and anatomy.side(key) != anatomy.side(other):
@@ -103,45 +105,45 @@ def overlap(key: str, other: str) -> bool:
 
 
 def plural_kind(kind: str) -> str:
-    """Plural of a kind or of its bare name; what cannot be counted stays as it is."""
+    """Return the plural of a kind or of its bare noun; an uncountable noun is returned unchanged."""
     return kind if kind in UNCOUNTABLE or is_plural(kind) else plural(kind)
 
 
 def bare(lesion: Lesion) -> str:
-    """Its name without its place: "pleural effusion", "cardiomegaly", "cyst"."""
+    """Return the noun of a finding without its place: "pleural effusion", "cardiomegaly", "cyst"."""
     words = _words(lesion)
     return lesion.kind if words is None or words.bare is None else words.bare
 
 
 def bare_of(kind: str, key: str) -> str:
-    """The bare name of a kind in a structure, whether or not a scan holds it."""
+    """Return the noun without place of a kind in a structure, also if no scan holds such a finding."""
     words = LESION_WORDS.get((kind, host_family(key))) or LESION_WORDS.get((kind, HOSTS.get(kind, ("",))[0]))
     return kind if words is None or words.bare is None else words.bare
 
 
 def tells_place(lesion: Lesion) -> bool:
-    """Whether its bare name already says where it is."""
+    """Return whether the noun without place already implies the place, e.g. "cardiomegaly"."""
     words = _words(lesion)
     return words is not None and words.tells_place
 
 
 def may_lie_elsewhere(kind: str) -> bool:
-    """Whether the place of such a finding is worth asking for: an aneurysm is always one of the aorta."""
+    """Return whether a question about the place of such a finding makes sense; an aneurysm is always in the aorta."""
     return len(plausible_hosts(kind, anatomy.single_structures())) != 1
 
 
 def is_placed(lesion: Lesion) -> bool:
-    """Whether its structure is one that a reader would name as its place."""
+    """Return whether a radiologist would name the structure as the finding's place."""
     return anatomy.base(lesion.structure) not in _UNPLACED
 
 
 def is_countable(lesion: Lesion) -> bool:
-    """Whether several of it are counted."""
+    """Return whether several findings of this kind are counted."""
     return lesion.kind not in UNCOUNTABLE
 
 
 def place(lesion: Lesion) -> str:
-    """Where it is: "in the left kidney", "of the aorta"."""
+    """Return the place of a finding with its preposition: "in the left kidney", "of the aorta"."""
     preposition = "of" if lesion.kind in OF_KINDS else "in"
     if is_pleural(lesion):
         return f"in the {stated_side(lesion)} pleural space"
@@ -152,13 +154,13 @@ def place(lesion: Lesion) -> str:
 
 
 def is_pleural(lesion: Lesion) -> bool:
-    """Whether it is fluid or air beside a lung, which is named after the pleura."""
+    """Return whether a finding is fluid or air beside a lung; its place is then the pleural space."""
     lungs = anatomy.base(lesion.structure) in ("lung", "pleura")
     return lesion.kind in ("effusion", "pneumothorax") and lungs and _own_side(lesion) is not None
 
 
 def stated_side(lesion: Lesion) -> Side | None:
-    """The side that a text about this finding tells."""
+    """Return the side that a text about this finding gives; None if it gives none."""
     own = anatomy.side(lesion.structure)
     if own is not None:
         return own
@@ -168,7 +170,7 @@ def stated_side(lesion: Lesion) -> Side | None:
 
 
 def imagined(kind: str, key: str, side: Side | None = None) -> Lesion:
-    """A finding that no scan holds, to be spoken of."""
+    """Return an imagined finding without size and position, for its nouns."""
     return Lesion(
         kind=kind,
         structure=key,
@@ -182,12 +184,12 @@ def imagined(kind: str, key: str, side: Side | None = None) -> Lesion:
 
 
 def nouns_of(kind: str, key: str) -> list[str]:
-    """Nouns for a kind in a structure, whether or not a scan holds it; the usual one first."""
+    """Return the nouns for a kind in a structure, also if no scan holds such a finding; the canonical noun first."""
     return nouns(imagined(kind, key))
 
 
 def nouns(lesion: Lesion) -> list[str]:
-    """The ways of naming a finding with its place, without an article; the usual one first."""
+    """Return the nouns of a finding with its place, without an article; the canonical noun first."""
     words = _words(lesion)
     if words is None:
         adjective = anatomy.adjective(lesion.structure)
@@ -205,12 +207,12 @@ def nouns(lesion: Lesion) -> list[str]:
 
 
 def usual_or_any(spoken: Sequence[str], rng: np.random.Generator) -> str:
-    """The first noun half of the time, else any."""
+    """Return the first noun with probability 0.5, else any of the nouns."""
     return spoken[0] if rng.random() < CANONICAL_SHARE else pick(rng, spoken)
 
 
 def plural_noun(lesion: Lesion, noun: str) -> str:
-    """Plural of a noun that may carry its place: "cysts in the left kidney"."""
+    """Return the plural of a noun that may include a place: "cysts in the left kidney"."""
     if not is_countable(lesion):
         return noun
     starts = [start for word in _PREPOSITIONS if (start := noun.find(word)) >= 0]
@@ -219,22 +221,22 @@ def plural_noun(lesion: Lesion, noun: str) -> str:
 
 
 def size(lesion: Lesion) -> str | None:
-    """Its size in words; None for what is not measured in a report."""
+    """Return the size of a finding in words; None for kinds whose size a report does not give."""
     return None if lesion.kind in UNSIZED else millimetres(lesion.diameter_mm)
 
 
 def named(lesion: Lesion, noun: str) -> str:
-    """The noun with its article, if it takes one: "a left renal cyst", "ascites"."""
+    """Return the noun with its article, if it has one: "a left renal cyst", "ascites"."""
     return named_kind(lesion.kind, noun)
 
 
 def named_kind(kind: str, noun: str) -> str:
-    """The noun of a kind with its article, if it takes one."""
+    """Return the noun of a kind with its article, if it has one."""
     return noun if kind in UNCOUNTABLE else with_article(noun)
 
 
 def measured(lesion: Lesion, noun: str) -> str:
-    """The noun with size and article: "a 12 mm left renal cyst", "hydronephrosis of the left kidney"."""
+    """Return the noun with size and article: "a 12 mm left renal cyst", "hydronephrosis of the left kidney"."""
     dimension = size(lesion)
     if dimension is not None and is_pleural(lesion):
         return f"{named(lesion, noun)} measuring up to {dimension}"
@@ -242,14 +244,14 @@ def measured(lesion: Lesion, noun: str) -> str:
 
 
 def counted(group: Sequence[Lesion], noun: str) -> str:
-    """One or a number of the same finding: "a left renal cyst", "two left renal cysts"."""
+    """Return a group of findings with its number: "a left renal cyst", "two left renal cysts"."""
     if len(group) == 1 or not is_countable(group[0]):
         return named(group[0], noun)
     return f"{count_word(len(group))} {plural_noun(group[0], noun)}"
 
 
 def are_many(group: Sequence[Lesion]) -> bool:
-    """Whether a verb after ``counted`` is plural."""
+    """Return whether a verb after ``counted`` must be plural."""
     return len(group) > 1 and is_countable(group[0])
 
 

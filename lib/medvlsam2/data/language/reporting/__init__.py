@@ -1,1 +1,1 @@
-"""Reports written from known facts."""
+"""Writer of radiology reports from known facts."""

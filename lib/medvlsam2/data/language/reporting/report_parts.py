@@ -1,4 +1,4 @@
-"""The parts of a report: which findings and structures it tells, and each as a sentence or in a few words."""
+"""Parts of a report: the choice of findings and structures, and their sentences or short phrases."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from medvlsam2.data.language.reporting import report_wording as wording
 from medvlsam2.data.language.wording import CANONICAL_SHARE
 
 MAX_GROUPS = 6
-"""Findings told in one report; more would not fit a short answer, the largest come first."""
+"""Most groups of findings in one report; more would not fit a short answer. The largest findings are kept."""
 MAX_NORMALS = 5
-"""Structures called normal in one report."""
+"""Most structures that one report calls normal."""
 
 _ORDER = (
     *("brain", "brainstem", "parotid_gland", "mandible", "larynx", "thyroid_gland"),
@@ -31,23 +31,24 @@ _REMOVABLE = {
     "kidney_left": "kidney_right",
     "kidney_right": "kidney_left",
 }
-"""Structures worth saying that they are missing, where their neighbour is seen."""
+"""Structures that surgery may remove, each with a neighbour. A report says that such a structure is missing if the scan
+shows the neighbour."""
 
 
 def told_groups(facts: ScanFacts) -> list[tuple[Lesion, ...]]:
-    """The largest findings, head to foot."""
+    """Return the groups of findings that a report states: the largest ones, from head to foot."""
     by_size = sorted(lesions.groups(facts), key=lambda group: (-group[0].diameter_mm, group[0].label_value))
     return sorted(by_size[:MAX_GROUPS], key=lambda group: place_in_report(group[0].structure))
 
 
 def place_in_report(key: str | None) -> int:
-    """Position of a structure in a report; bones and soft tissues come last."""
+    """Return the position of a structure in a report; bones and soft tissues come last."""
     base = "" if key is None else anatomy.base(key)
     return _ORDER.index(base) if base in _ORDER else len(_ORDER)
 
 
 def technique(facts: ScanFacts, rng: np.random.Generator) -> str:
-    """What was scanned, and in which phase if that is known."""
+    """Return a sentence about the scanned region and, if known, the contrast phase."""
     region = anatomy.REGION_NAMES[facts.region]
     if facts.phase is None:
         return wording.TECHNIQUE.draw(rng, region=region)
@@ -57,13 +58,13 @@ def technique(facts: ScanFacts, rng: np.random.Generator) -> str:
 
 
 def brief_technique(facts: ScanFacts) -> str:
-    """The same in a few words: "CT chest, arterial phase."."""
+    """Return region and phase in a few words: "CT chest, arterial phase."."""
     phase = {None: "", "non-contrast": ", non-contrast"}.get(facts.phase, f", {facts.phase} phase")
     return f"CT {anatomy.REGION_NAMES[facts.region]}{phase}."
 
 
 def heading(key: str) -> str:
-    """The heading under which a structure's findings stand: "Kidneys", "Bones"."""
+    """Return the heading under which a structure's findings stand: "Kidneys", "Bones"."""
     base = anatomy.base(key)
     if base not in _ORDER:
         return _OTHER_HEADINGS.get(base, "Bones")
@@ -71,7 +72,7 @@ def heading(key: str) -> str:
 
 
 def lesion_sentence(group: Sequence[Lesion], rng: np.random.Generator) -> str:
-    """One finding, or several of a kind in one structure, in a sentence."""
+    """Return a sentence about one group of findings."""
     first = group[0]
     noun = lesions.usual_or_any(lesions.nouns(first), rng)
     dimension = lesions.size(first)
@@ -86,7 +87,7 @@ def lesion_sentence(group: Sequence[Lesion], rng: np.random.Generator) -> str:
 
 
 def _unusual(first: Lesion, noun: str, dimension: str | None, rng: np.random.Generator) -> list[str]:
-    """Sentences that measure the finding, or that begin with what holds it."""
+    """Return sentences that state the size of a finding, or that begin with its structure."""
     texts: list[str] = []
     if dimension is not None:
         texts.append(wording.MEASURED.draw(rng, noun=lesions.named(first, noun), size=dimension))
@@ -107,7 +108,7 @@ def _several(group: Sequence[Lesion], noun: str, dimension: str | None, rng: np.
 
 
 def brief(group: Sequence[Lesion], rng: np.random.Generator) -> str:
-    """The same in a few words: "left renal cyst, 24 mm"."""
+    """Return one group of findings in a few words: "left renal cyst, 24 mm"."""
     first = group[0]
     noun = lesions.usual_or_any(lesions.nouns(first), rng)
     dimension = lesions.size(first)
@@ -120,7 +121,7 @@ def brief(group: Sequence[Lesion], rng: np.random.Generator) -> str:
 
 
 def missing(facts: ScanFacts) -> list[str]:
-    """Structures worth saying that they are missing."""
+    """Return the structures that a report states as missing (see ``_REMOVABLE``)."""
     return [
         key
         for key, near in _REMOVABLE.items()
@@ -129,13 +130,16 @@ def missing(facts: ScanFacts) -> list[str]:
 
 
 def absence(key: str, rng: np.random.Generator) -> str:
-    """A sentence that a structure is missing."""
+    """Return a sentence that a structure is missing."""
     name = anatomy.name(key)
     return wording.ABSENT.draw(rng, the=anatomy.the(key), is_=be(name), name=name)
 
 
 def state(names: Sequence[str], rng: np.random.Generator, *, known: bool) -> str:
-    """A sentence about structures without a finding: normal where all findings are known, else only visible."""
+    """Return a sentence about structures without a finding.
+
+    They are called normal if all findings of the scan are known, else only visible.
+    """
     many = len(names) > 1 or is_plural(names[0])
     asked = wording.NORMAL if known else wording.VISIBLE
     slots = {"is_": "are" if many else "is", "appears": "appear" if many else "appears"}
@@ -143,7 +147,7 @@ def state(names: Sequence[str], rng: np.random.Generator, *, known: bool) -> str
 
 
 def unaffected(facts: ScanFacts, rng: np.random.Generator) -> list[tuple[str, str | None]]:
-    """Some structures without a finding, head to foot: name, and key where it is one structure."""
+    """Return some structures without a finding, from head to foot: the name, and the key (None for a pair)."""
     affected = {lesion.structure for lesion in facts.lesions}
     covered = [key for key in facts.volumes_ml if anatomy.is_covered(key, facts.region)]
     free = [key for key in covered if not any(lesions.overlap(key, other) for other in affected)]
@@ -152,7 +156,7 @@ def unaffected(facts: ScanFacts, rng: np.random.Generator) -> list[tuple[str, st
 
 
 def _items(keys: Sequence[str]) -> list[tuple[str, str | None]]:
-    """Names of structures worth telling, head to foot, the two of a pair as one."""
+    """Return the names and keys of structures that reports mention, from head to foot; a pair is one item."""
     items: list[tuple[str, str | None]] = []
     for part in _ORDER:
         found = [key for key in keys if anatomy.base(key) == part]

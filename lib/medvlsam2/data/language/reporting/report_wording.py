@@ -1,4 +1,6 @@
-"""How the sentences of a report are worded: at least fifty wordings a kind, one of them canonical.
+"""Wordings of the sentences of a report: at least fifty for each kind of sentence, one of which is canonical.
+
+The language model is trained on these texts. A change of a text changes what the model learns.
 
 Slots: ``{a}`` finding with article and size, ``{noun}`` finding with its article alone, ``{size}`` "12 mm",
 ``{counted}`` "two left renal cysts", ``{most}`` "the larger", ``{the}`` structures with article, ``{is_}`` "is" or

@@ -1,8 +1,8 @@
-"""A radiology report written from known facts, sentence by sentence, each tied to what it speaks of.
+"""Writer of a radiology report from known facts; each sentence is linked to its structure and its finding.
 
-Nothing is said that the facts do not hold: no lesion is denied unless every finding is known, no structure is
-called present or absent unless it is listed, and every number is a rounded measurement. Three styles hold the same
-facts: whole sentences, a line for each organ, and a few words.
+A report states only known facts. It denies a lesion only if every finding is known. It calls a structure present or
+absent only if the facts list it. Every number is a rounded measurement. Three styles state the same facts: whole
+sentences, one line for each organ, and a few words.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from medvlsam2.data.language.reporting.report_wording import NOTHING_FOUND
 
 @dataclass(frozen=True)
 class FindingText:
-    """One sentence of the findings and what it speaks of."""
+    """One sentence of the findings, with its structure and its finding."""
 
     sentence: str
     """The sentence."""
     structure_key: str | None
-    """The one structure it speaks of; None where it speaks of none or several."""
+    """Key of the structure that the sentence is about; None for no structure or several structures."""
     lesion_label: int | None
-    """Value in the lesion map of the finding it measures."""
+    """Value in the lesion map of the finding that the sentence states; None for no finding."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +40,17 @@ class ReportText:
     findings: tuple[FindingText, ...]
     """Sentences of the findings, in order."""
     impression: str
-    """One or more sentences."""
+    """Impression: one or more sentences."""
     text: str
-    """The whole: "Findings: … Impression: …"."""
+    """The whole report: "Findings: … Impression: …"."""
 
 
 def report(facts: ScanFacts, rng: np.random.Generator, style: ReportStyle = "narrative") -> ReportText:
-    """Write a report; the same facts and random state give the same text.
+    """Return a report; the same facts and random state give the same text.
 
     Args:
-        facts: What is known of the scan.
-        rng: Source of every choice of words.
+        facts: known facts of the scan.
+        rng: random generator for every choice of words.
         style: "narrative" in whole sentences, "structured" with a line for each organ, "terse" in a few words.
     """
     told = report_parts.told_groups(facts)
@@ -74,7 +74,7 @@ def _narrative(facts: ScanFacts, told: Sequence[tuple[Lesion, ...]], rng: np.ran
 
 
 def _structured(facts: ScanFacts, told: Sequence[tuple[Lesion, ...]], rng: np.random.Generator) -> list[FindingText]:
-    """A line for each organ; what is not an organ's stands under bones, soft tissues or abdomen."""
+    """Return a line for each organ; other findings stand under "Bones", "Soft tissues" or "Abdomen"."""
     lines = [(report_parts.place_in_report(group[0].structure), _about(group, _headed(group, rng))) for group in told]
     lines += [
         (report_parts.place_in_report(key), FindingText(f"{capital(anatomy.name(key))}: Not seen.", key, None))
