@@ -89,7 +89,20 @@ def test_readme_shows_the_two_commands(command: str) -> None:
 
 
 def test_makefile_targets_exist() -> None:
-    wanted = {"help", "test", "test-e2e", "coverage", "lint", "serve", "docs", "pictures", "lock", "demo", "bench", "clean"}
+    wanted = {
+        "help",
+        "test",
+        "test-e2e",
+        "coverage",
+        "lint",
+        "serve",
+        "docs",
+        "pictures",
+        "lock",
+        "demo",
+        "bench",
+        "clean",
+    }
     assert wanted - make_targets() == set()
 
 

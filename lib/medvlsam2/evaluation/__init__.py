@@ -1,1 +1,1 @@
-"""How well a model does: measurements on scans whose truth is known, their intervals, tables and plots."""
+"""Evaluation of a model on scans with ground truth: measurements, confidence intervals, tables and plots."""

@@ -1,1 +1,1 @@
-"""The parts of MedVL-SAM2 and their assembly; sizes live in ``builders`` alone."""
+"""The parts of the MedVL-SAM2 model and their assembly; only ``builders`` sets sizes."""

@@ -1,1 +1,1 @@
-"""Settings of a server: the record of all of them, where they are read from, and how they are shown."""
+"""Settings of a server: one typed record, its sources (options, environment, ``--conf``), and its help text."""

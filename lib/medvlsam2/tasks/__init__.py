@@ -1,1 +1,1 @@
-"""What the model is asked to do: pure functions over an ``Engine``."""
+"""Tasks of the model (segment, report, answer, score a scan) as functions over an ``Engine``."""

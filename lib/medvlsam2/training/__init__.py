@@ -1,1 +1,1 @@
-"""Fitting the model: samples, losses, one step, the loop over stages."""
+"""Training of the model: samples, losses, steps, the loop over stages, fine-tuning and calibration."""

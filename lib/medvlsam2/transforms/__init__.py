@@ -1,1 +1,1 @@
-"""Crossings between the source grid of a scan and the grids that the model sees, and back."""
+"""Conversions between the source grid of a scan and the model's grids: voxels, clicks, boxes, slices and masks."""

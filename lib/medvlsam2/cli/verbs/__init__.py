@@ -1,1 +1,1 @@
-"""One file for each verb of the command."""
+"""One file for each verb of the command ``medvlsam2``."""

@@ -1,1 +1,1 @@
-"""Folders of many scans: lists to train on, and submitted labels as a data set."""
+"""Data sets of many scans: known folder layouts, manifests for training, and the export of submitted labels."""

@@ -1,4 +1,4 @@
-"""Labels between files and scans: where a scan's file places it, what a submitted label means, what is written back.
+"""Submitted labels: their meaning, their placement on the scan's grid, and the label that is stored.
 
-Every module is imported by its own name; ``data.volume`` and the readers stand beside this folder and use it.
+Import each module by its own name; this file re-exports nothing.
 """

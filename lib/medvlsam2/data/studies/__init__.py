@@ -1,4 +1,4 @@
-"""A studies folder on disk: its index, its labels with every earlier version, and the lock that servers share.
+"""A studies folder on disk: its index, its labels with all earlier versions, and the lock that servers share.
 
-Nothing here knows the host; the server, the export and ``doctor`` all read a folder through these files.
+No module here uses MONAI Label. The server, the export and ``doctor`` all access a studies folder through this package.
 """

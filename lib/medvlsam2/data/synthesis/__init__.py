@@ -1,4 +1,4 @@
-"""New scans of labelled ones: deformed, re-coloured and scanned again (after SynthSeg), so that one teaches many.
+"""Synthesis of new scans from labelled scans: deformed, with new HU, and scanned again, for training (after SynthSeg).
 
 Reference: Billot et al., SynthSeg, Medical Image Analysis 86, 2023.
 """

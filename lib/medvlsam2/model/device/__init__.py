@@ -1,1 +1,1 @@
-"""What depends on the device: half precision, CUDA graphs and memory."""
+"""Code that depends on the device: half precision, CUDA graphs and memory limits."""

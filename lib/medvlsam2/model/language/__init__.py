@@ -1,1 +1,1 @@
-"""The causal language model with its LoRA adapter, its new tokens and its weights."""
+"""The causal language model: LoRA adapter, new tokens, and conversion of a parent's weights."""

@@ -1,1 +1,1 @@
-"""SAM 2 for the slices of a volume, and what a text token adds to it."""
+"""SAM 2 for the slices of a volume: trunk, slice memory, mask decoder, and the prompts by words and visual tokens."""

@@ -1,1 +1,1 @@
-"""From prompts on a few slices to masks on all slices of a volume."""
+"""Propagation: masks on all slices of a volume from prompts on a few slices, or from words alone."""

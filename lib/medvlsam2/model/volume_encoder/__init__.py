@@ -1,1 +1,1 @@
-"""From a whole scan to image tokens: the 3-D vision transformer and its projectors."""
+"""Encoder of a whole scan to image tokens for the language model: 3-D vision transformer and projectors."""

@@ -1,1 +1,1 @@
-"""From what was found to what is answered: geometry that holds, wholes and parts, sides, presence, confidence."""
+"""Rules that turn masks into answers: clicks and boxes bind, wholes and parts, sides, presence, confidence."""

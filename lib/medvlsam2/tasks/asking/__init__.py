@@ -1,1 +1,1 @@
-"""One request on its way: who asked, how far it is, and the masks of what it wants."""
+"""One request in progress: its client, its progress, and the masks of its objects."""

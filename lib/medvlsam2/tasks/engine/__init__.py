@@ -1,1 +1,1 @@
-"""One model on one device, shared by all requests, and what the server remembers of each scan."""
+"""The engine: one model on one device that all requests share, and a session with the cached data of each scan."""

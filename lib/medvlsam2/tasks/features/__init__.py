@@ -1,1 +1,1 @@
-"""What the slice encoder sees of a scan, kept for the requests to come."""
+"""Cache of the slice encoder's features of a scan, and their computation ahead of requests."""

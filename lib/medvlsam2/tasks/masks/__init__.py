@@ -1,1 +1,1 @@
-"""From the prompts of one request to masks that agree with them."""
+"""Masks from the prompts of one request, and their correction so that they agree with every click."""

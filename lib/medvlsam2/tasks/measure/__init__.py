@@ -1,1 +1,1 @@
-"""What masks measure: volumes, diameters and findings by name."""
+"""Measurements of masks: volumes, diameters, and findings by name."""

@@ -1,1 +1,1 @@
-"""What an answer is in JSON, the same over HTTP and on the command line."""
+"""The JSON record of an answer, which is the same over HTTP and on the command line, and its schema."""

@@ -1,1 +1,1 @@
-"""Who uses the device next, and which work is no longer wanted."""
+"""Scheduling: the order in which requests use the device, and the cancelling of work that is no longer wanted."""

@@ -1,1 +1,1 @@
-"""What training draws from: cached scans, prompts as annotators give them, and augmentation."""
+"""Data of the training: cached scans, simulated prompts of annotators, and augmentation."""

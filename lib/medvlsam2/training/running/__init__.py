@@ -1,1 +1,1 @@
-"""A run of the training: its folder, its figures, its processes."""
+"""One run of a training: its folder, its measurements and plots, and its processes."""

@@ -1,1 +1,1 @@
-"""What keeps a studies folder whole, and what tells how it is."""
+"""Maintenance of a studies folder: repair of its index and files, and a check of its state for ``doctor``."""
