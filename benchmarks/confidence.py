@@ -32,7 +32,7 @@ from medvlsam2.evaluation.metrics import Mask, dice
 from medvlsam2.evaluation.scans import LabelledScan, draw_phantom, read_scan
 from medvlsam2.tasks.answers.confidence import RIGHT_DICE
 from medvlsam2.tasks.engine.engine import Engine
-from medvlsam2.tasks.phrases.wholes import parts_of
+from medvlsam2.tasks.phrases.wholes import held_by
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import segment
 
@@ -112,7 +112,7 @@ def _truth(metadata: Mapping[str, Any], scan: LabelledScan) -> dict[str, Mask]:
         return {**there, **dict.fromkeys(NEVER_IN_A_HEAD, nothing)}
     masks: dict[str, Mask] = {}
     for key in metadata["structures"]:
-        parts = [mask for part, mask in scan.truth.items() if part == key or part in parts_of(key)]
+        parts = [mask for part, mask in scan.truth.items() if part == key or part in held_by(key)]
         if key in scan.facts.absent or any(mask.sum() >= MIN_VOXELS for mask in parts):
             masks[key] = np.logical_or.reduce(parts) if parts else nothing
     for key in FINDINGS:

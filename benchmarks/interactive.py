@@ -59,7 +59,7 @@ SIZE = 512
 
 
 @dataclass(frozen=True)
-class Click:
+class TimedClick:
     """What one request took."""
 
     side: str
@@ -110,7 +110,7 @@ def main() -> None:
         options.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
-def _ours(engine: Engine, scan: Path, size: int, counts: Sequence[int]) -> list[Click]:
+def _ours(engine: Engine, scan: Path, size: int, counts: Sequence[int]) -> list[TimedClick]:
     """One object with more and more clicks."""
     volume = read_volume(scan, "scan")
     clicks = _clicks(volume, CLICKS, CORRECTED)
@@ -120,7 +120,7 @@ def _ours(engine: Engine, scan: Path, size: int, counts: Sequence[int]) -> list[
     return [_asked(engine, volume, f"ours at {size}", f"click {n}", [prompt]) for n, prompt in prompts.items()]
 
 
-def _several(engine: Engine, scan: Path, size: int) -> list[Click]:
+def _several(engine: Engine, scan: Path, size: int) -> list[TimedClick]:
     """Several objects, together and each alone."""
     volume, side = read_volume(scan, "scan"), f"ours at {size}"
     several = [
@@ -132,11 +132,11 @@ def _several(engine: Engine, scan: Path, size: int) -> list[Click]:
     return [unseen, alone, _asked(engine, volume, side, FIVE, several)]
 
 
-def _asked(engine: Engine, volume: CTVolume, side: str, what: str, prompts: list[ObjectPrompt]) -> Click:
+def _asked(engine: Engine, volume: CTVolume, side: str, what: str, prompts: list[ObjectPrompt]) -> TimedClick:
     return _timed(side, what, lambda shown: segment(engine, volume, prompts, shown=shown))
 
 
-def _host(folder: Path, scan: Path, size: int, device: str) -> list[Click]:
+def _host(folder: Path, scan: Path, size: int, device: str) -> list[TimedClick]:
     """The host's task with the same weights from a file."""
     task = _host_task(folder, model_folder(folder, size), size)
     volume = read_volume(scan, "scan")
@@ -153,20 +153,20 @@ def _host(folder: Path, scan: Path, size: int, device: str) -> list[Click]:
         }
         started = time.perf_counter()
         task(request)
-        rows.append(Click(f"host at {size}", f"click {count}", None, time.perf_counter() - started, ahead))
+        rows.append(TimedClick(f"host at {size}", f"click {count}", None, time.perf_counter() - started, ahead))
     return rows
 
 
-def _timed(side: str, what: str, run: Callable[[Callable[[int, int], None]], Any]) -> Click:
+def _timed(side: str, what: str, run: Callable[[Callable[[int, int], None]], Any]) -> TimedClick:
     seen: list[float] = []
     started = time.perf_counter()
     run(lambda _, __: seen.append(time.perf_counter() - started))
-    click = Click(side, what, seen[0], time.perf_counter() - started, len(seen))
+    click = TimedClick(side, what, seen[0], time.perf_counter() - started, len(seen))
     print(f"{side}, {what}: {click.shown_s:.3f} s, {click.done_s:.2f} s", file=sys.stderr, flush=True)
     return click
 
 
-def _mean(clicks: list[Click]) -> Click:
+def _mean(clicks: list[TimedClick]) -> TimedClick:
     shown_s = [click.shown_s for click in clicks if click.shown_s is not None]
     return replace(
         clicks[0], shown_s=float(np.mean(shown_s)), done_s=float(np.mean([click.done_s for click in clicks]))
@@ -222,7 +222,7 @@ def _clicks(volume: CTVolume, count: int, within: float) -> list[tuple[float, fl
     return [(float(int(x)), float(int(y)), float(k // 2)) for x, y in places]
 
 
-def _ratios(rows: list[Click], options: argparse.Namespace) -> dict[str, float]:
+def _ratios(rows: list[TimedClick], options: argparse.Namespace) -> dict[str, float]:
     """Host : ours, where both were run."""
     found = {(row.side, row.what): row for row in rows}
     ratios = {}
@@ -240,9 +240,9 @@ def _ratios(rows: list[Click], options: argparse.Namespace) -> dict[str, float]:
     return ratios
 
 
-def _medians(rows: list[Click]) -> dict[str, dict[str, float]]:
+def _medians(rows: list[TimedClick]) -> dict[str, dict[str, float]]:
     """Seconds over the clicks after a side's first."""
-    later: dict[str, list[Click]] = {}
+    later: dict[str, list[TimedClick]] = {}
     for row in rows:
         if row.what.startswith("click ") and row.what != "click 1" and row.shown_s is not None:
             later.setdefault(row.side, []).append(row)

@@ -31,7 +31,7 @@ from medvlsam2.tasks.answers.geometry import sureness
 from medvlsam2.tasks.asking.find import find_all
 from medvlsam2.tasks.asking.job import Job
 from medvlsam2.tasks.engine.engine import Engine
-from medvlsam2.tasks.phrases.wholes import parts_of
+from medvlsam2.tasks.phrases.wholes import held_by
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.voxel_box import BoxIJK
 
@@ -147,7 +147,7 @@ def _measured(engine: Engine, scan_name: str, scan: LabelledScan) -> Iterator[Li
 def _objects(scan: LabelledScan) -> Iterator[tuple[str, Mask]]:
     there = {key: mask for key, mask in scan.truth.items() if mask.sum() >= MIN_VOXELS}
     for whole in WHOLES:
-        parts = [mask for key, mask in there.items() if key in parts_of(whole)]
+        parts = [mask for key, mask in there.items() if key in held_by(whole)]
         if len(parts) > 1:
             there.setdefault(whole, np.logical_or.reduce(parts))
     if scan.lesion_map is not None and scan.facts is not None:
@@ -160,7 +160,7 @@ def _objects(scan: LabelledScan) -> Iterator[tuple[str, Mask]]:
 
 def _names(key: str) -> list[str]:
     own = [vocabulary.STRUCTURES[key].name] if not key.startswith(("rib_", "vertebrae_")) else []
-    whole = [vocabulary.STRUCTURES[one].name for one in WHOLES if key in parts_of(one)]
+    whole = [vocabulary.STRUCTURES[one].name for one in WHOLES if key in held_by(one)]
     return [*own, *whole, *(name for name in OTHERS if _is_wrong(name, key))]
 
 

@@ -99,7 +99,7 @@ def _program() -> ArgumentParser:
 def _parse_verb(name: str, argv: Sequence[str]) -> tuple[Verb, Namespace]:
     from jsonargparse import ArgumentParser, set_parsing_settings
 
-    from medvlsam2.cli.values import normalise
+    from medvlsam2.cli.values import join_values
     from medvlsam2.cli.verb import HelpFormatter
 
     verb: Verb = importlib.import_module(f"medvlsam2.cli.verbs.{name}").VERB
@@ -113,7 +113,7 @@ def _parse_verb(name: str, argv: Sequence[str]) -> tuple[Verb, Namespace]:
     )
     verb.add_arguments(options)
     try:
-        return verb, options.parse_args(normalise(argv))
+        return verb, options.parse_args(join_values(argv))
     except ArgumentError as error:
         reason = " ".join(str(error).split()).rstrip(".")
         hint = _option_meant(reason, options.format_usage())

@@ -13,10 +13,10 @@ from typing import Final
 
 from medvlsam2.errors import InvalidPrompt, InvalidRequest, MedVLSAM2Error
 from medvlsam2.training.config import TrainConfig
+from medvlsam2.voxel_box import BoxIJK
 
 Click = tuple[tuple[float, float, float], int]
 """Voxel index, and 1 on the object or 0 beside it."""
-BoxIJK = tuple[int, int, int, int, int, int]
 
 LIST_OPTIONS: Final = tuple(f"--{field.name}" for field in fields(TrainConfig) if isinstance(field.default, tuple))
 """Options of ``train`` that take several numbers."""
@@ -27,11 +27,11 @@ _BOX: Final = "i0,i1,j0,j1,k0,k1 (half-open voxel indices, each pair ascending),
 _NUMBERS: Final = re.compile(r"[-+.\deE]+(,[-+.\deE]+)*,?")
 
 
-def normalise(argv: Sequence[str]) -> list[str]:
+def join_values(argv: Sequence[str]) -> list[str]:
     """Write lists and values with a sign so that the parser takes them as they are meant.
 
     Example:
-        >>> normalise(["train", "--stages", "0,1", "--point", "-1,2,3,+"])
+        >>> join_values(["train", "--stages", "0,1", "--point", "-1,2,3,+"])
         ['train', '--stages=[0,1]', '--point=-1,2,3,+']
     """
     joined: list[str] = []

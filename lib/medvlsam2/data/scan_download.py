@@ -87,7 +87,7 @@ def download_name(source: Path, image_id: str) -> str:
     return f"{image_id}{known_suffix(source) if loads_as_it_is(source) else DOWNLOAD_SUFFIX}"
 
 
-def write_nifti(source: Path, target: Path, image_id: str | None = None) -> tuple[str, ...]:
+def write_scan_as_nifti(source: Path, target: Path, image_id: str | None = None) -> tuple[str, ...]:
     """Write any readable scan as NIfTI: the same voxels in HU, in the same order, at the same place.
 
     The sform is the scan's own affine (``_ijk`` to ``_ras`` mm), also if the affine is sheared. The qform is the
@@ -126,7 +126,7 @@ def as_one_file(source: Path, cache_folder: Path, image_id: str) -> Path:
     cache_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     made = cache_folder / f"{_fingerprint(source)}{DOWNLOAD_SUFFIX}"
     if not made.is_file():
-        write_nifti(source, made, image_id)
+        write_scan_as_nifti(source, made, image_id)
     return made
 
 

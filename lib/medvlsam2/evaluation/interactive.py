@@ -33,7 +33,7 @@ _NEIGHBOURS: Final = generate_binary_structure(3, 3)
 
 
 @dataclass(frozen=True)
-class Click:
+class SimulatedClick:
     """A click of the simulated annotator."""
 
     point_ijk: tuple[float, float, float]
@@ -59,7 +59,7 @@ def measure_interactive(engine: Engine, scan: LabelledScan) -> Iterator[Measurem
             yield Measurement(TASK, scan.group, subject, metric, scan.patient, value)
 
 
-def next_click(predicted: Mask, truth: Mask) -> Click | None:
+def next_click(predicted: Mask, truth: Mask) -> SimulatedClick | None:
     """Where an annotator clicks next; None where nothing is wrong.
 
     Args:
@@ -76,7 +76,7 @@ def next_click(predicted: Mask, truth: Mask) -> Click | None:
     largest = np.pad(pieces == sizes.argmax(), 1)
     deepest = np.unravel_index(int(distance_transform_edt(largest).argmax()), largest.shape)
     i, j, k = (int(index) - 1 + part.start for index, part in zip(deepest, box, strict=True))
-    return Click((float(i), float(j), float(k)), bool(truth[i, j, k]))
+    return SimulatedClick((float(i), float(j), float(k)), bool(truth[i, j, k]))
 
 
 def auc(scores: Sequence[float]) -> float:
@@ -117,7 +117,7 @@ def _objects(scan: LabelledScan) -> list[tuple[str, Mask]]:
 def _masks_by_prompt(engine: Engine, scan: LabelledScan, truth: Mask) -> list[Mask]:
     """Masks after the box and after each click."""
     box = bounding_box(truth)
-    clicks: list[Click | None] = []
+    clicks: list[SimulatedClick | None] = []
     masks = [_find(engine, scan, box, clicks)]
     for _ in range(NUM_CLICKS):
         click = next_click(masks[-1], truth)
@@ -126,7 +126,7 @@ def _masks_by_prompt(engine: Engine, scan: LabelledScan, truth: Mask) -> list[Ma
     return masks
 
 
-def _find(engine: Engine, scan: LabelledScan, box: BoxIJK | None, clicks: Sequence[Click | None]) -> Mask:
+def _find(engine: Engine, scan: LabelledScan, box: BoxIJK | None, clicks: Sequence[SimulatedClick | None]) -> Mask:
     given = [click for click in clicks if click is not None]
     prompt = ObjectPrompt(
         points_ijk=tuple(click.point_ijk for click in given),

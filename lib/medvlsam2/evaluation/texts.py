@@ -46,19 +46,19 @@ def text_measurements(pairs: Sequence[TextPair]) -> list[Measurement]:
     ]
 
 
-def plain(text: str) -> str:
+def as_words(text: str) -> str:
     """A text as its words.
 
     Example:
-        >>> plain("There is a 12.5 mm cyst; follow-up.")
+        >>> as_words("There is a 12.5 mm cyst; follow-up.")
         'there is a 12.5 mm cyst follow-up'
     """
     return " ".join(_WORD.findall(text.lower()))
 
 
 def _scores(pairs: Sequence[TextPair]) -> dict[str, list[float]]:
-    references = {number: [plain(text) for text in pair.references] for number, pair in enumerate(pairs)}
-    written = {number: [plain(pair.written)] for number, pair in enumerate(pairs)}
+    references = {number: [as_words(text) for text in pair.references] for number, pair in enumerate(pairs)}
+    written = {number: [as_words(pair.written)] for number, pair in enumerate(pairs)}
     with redirect_stdout(StringIO()):
         _, bleu = Bleu(4).compute_score(references, written)
     found = {f"bleu-{number}": list(map(float, scores)) for number, scores in enumerate(bleu, start=1)}

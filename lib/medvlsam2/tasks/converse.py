@@ -24,7 +24,7 @@ ANSWER_TOKENS: Final = 96
 
 
 @dataclass(frozen=True)
-class Finding:
+class ReportSentence:
     """One sentence of a report."""
 
     sentence: str
@@ -39,7 +39,7 @@ class Report:
     """A draft report; for a radiologist to correct, not to sign."""
 
     text: str
-    findings: tuple[Finding, ...]
+    findings: tuple[ReportSentence, ...]
     warnings: tuple[str, ...]
     latencies_s: dict[str, float]
 
@@ -74,7 +74,7 @@ def report(engine: Engine, volume: CTVolume, *, max_new_tokens: int = REPORT_TOK
         session = engine.session(volume)
         text = _generate(engine, session, chat.report_question(), max_new_tokens)
         findings = tuple(
-            Finding(sentence, structures_in(sentence), session.place_of(sentence, engine.device_lock.give_way))
+            ReportSentence(sentence, structures_in(sentence), session.place_of(sentence, engine.device_lock.give_way))
             for sentence in split_sentences(text)
         )
     return Report(text, findings, volume.warnings, {"total": time.perf_counter() - start})

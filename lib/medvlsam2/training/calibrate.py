@@ -24,7 +24,7 @@ from medvlsam2.model.pixel_decoder.volume_sam2 import SliceFeatures, SlicePrompt
 from medvlsam2.training.data.cases import Case
 from medvlsam2.training.data.samples import draw_keys
 from medvlsam2.training.data.simulated_prompts import PromptKind
-from medvlsam2.training.steps.masks import draw_prompts, mask_sample, sample_tokens
+from medvlsam2.training.steps.masks import mask_sample, sample_prompts, sample_tokens
 from medvlsam2.training.steps.turns import request_tokens
 from medvlsam2.transforms.prepare import three_channels
 from medvlsam2.transforms.slice_choice import evenly_spaced
@@ -166,7 +166,7 @@ def _by_pointing(
     objects, slices = torch.nonzero(shown).T.to(device)
     features = model.sam2.encode_slices(sample.slices.to(device)).select(slices)
     for kind in POINTED:
-        prompts = draw_prompts(kind, sample.masks[shown], rng, model.sam2.image_size, device)
+        prompts = sample_prompts(kind, sample.masks[shown], rng, model.sam2.image_size, device)
         token = tokens[objects] if kind.startswith("text") else model.sam2.visual_token(features, prompts)
         yield _logits(model, features, sample.masks[shown], token, prompts)
 

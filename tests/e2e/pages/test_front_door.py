@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from label_tasks.jobs.queue import JobQueue
-from label_tasks.pages.studies import Listing, Study
+from label_tasks.pages.studies import Study, StudyList
 
 AA = 4.5
 """Contrast that WCAG 2.1 AA asks of text (success criterion 1.4.3); large text may have 3, and gets no less here."""
@@ -65,7 +65,7 @@ def test_every_state_of_a_study_can_be_read(folder: Path, kiosk: Any, visit: Cal
     listed = [Study("a", "final", "Ada"), Study("b", "model result"), Study("c", "unlabelled")]
     kiosk.jobs["train"] = Jobs([{"status": "RUNNING", "start_ts": "2026-11-30 10:00:00"}])
     for scheme in ("light", "dark"):
-        kiosk.show(folder, make=lambda: Listing(tuple(listed), ("The PACS does not answer.",)))
+        kiosk.show(folder, make=lambda: StudyList(tuple(listed), ("The PACS does not answer.",)))
         contrasts = visit(kiosk.url, "/", scheme=scheme).page.evaluate(CONTRASTS)
         words = {text for text, _ in contrasts}
         assert {"final", "model result", "unlabelled", "The PACS does not answer."} <= words

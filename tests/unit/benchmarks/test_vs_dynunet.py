@@ -18,7 +18,7 @@ from dynunet import Sizes, StructureUNet, kernels_and_strides, patch_loss
 from dynunet_data import Patches, TrainScan, Window, prepare_scan
 
 from medvlsam2.data.phantom import Phantom
-from medvlsam2.data.phantom.files import write
+from medvlsam2.data.phantom.files import write_phantom
 from medvlsam2.errors import DatasetError
 from medvlsam2.evaluation.metrics import dice
 from medvlsam2.evaluation.scans import LabelledScan
@@ -150,7 +150,7 @@ def data(small_phantom: Phantom, tmp_path: Path) -> Path:
     chosen = {"OKBP_001": {"liver"}, "TS_abdo": {"spleen", "aorta"}, "OKBP_002": {"liver", "heart"}}
     for case in (*splits["train"], *splits["val"]):
         folder = tmp_path / "data" / "ct" / case
-        write(small_phantom, folder)
+        write_phantom(small_phantom, folder)
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         keys = chosen.get(case, {"liver", "spleen", "stomach"})
         meta["labels"] = {value: key for value, key in meta["labels"].items() if key in keys}

@@ -40,7 +40,7 @@ def test_a_dicom_folder_becomes_a_nifti_file_on_its_grid(tmp_path, write_series,
 @pytest.mark.parametrize("drift_mm", [0.001, 0.02, 2.5 * np.tan(np.radians(TILT_DEG))])
 def test_a_sheared_stack_is_opened_by_itk_and_keeps_its_own_affine(tmp_path, write_series, small_hu, drift_mm):
     write_series(tmp_path / "tilted", step_lps=(0.0, drift_mm, 2.5))
-    scan_download.write_nifti(tmp_path / "tilted", tmp_path / "tilted.nii.gz")
+    scan_download.write_scan_as_nifti(tmp_path / "tilted", tmp_path / "tilted.nii.gz")
     np.testing.assert_allclose(
         nib.load(tmp_path / "tilted.nii.gz").affine, read_volume(tmp_path / "tilted").affine, atol=1e-5
     )

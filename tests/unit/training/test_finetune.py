@@ -11,7 +11,7 @@ import torch
 from medvlsam2.data import phantom
 from medvlsam2.data.final_labels import FinalLabel
 from medvlsam2.data.phantom import Phantom, PhantomConfig
-from medvlsam2.data.phantom.files import write
+from medvlsam2.data.phantom.files import write_phantom
 from medvlsam2.errors import DatasetError
 from medvlsam2.model import checkpoint, version_folders
 from medvlsam2.training import finetune as finetuning
@@ -36,7 +36,7 @@ def _one_phantom(monkeypatch: pytest.MonkeyPatch, coarse_phantom: Phantom) -> No
 @pytest.fixture
 def submitted(coarse_phantom: Phantom, tmp_path: Path) -> FinalLabel:
     """One scan with its label."""
-    write(coarse_phantom, tmp_path / "scan")
+    write_phantom(coarse_phantom, tmp_path / "scan")
     info = [{"name": name, "idx": value} for value, name in coarse_phantom.labels.items()]
     files = tmp_path / "scan" / "image.nii.gz", tmp_path / "scan" / "label.nii.gz"
     return FinalLabel("scan", *files, info, "patient 1")

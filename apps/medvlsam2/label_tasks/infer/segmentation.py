@@ -203,7 +203,7 @@ def _asker(request: Mapping[str, Any]) -> str | None:
 def _not_present(result: Segmentation) -> tuple[str, ...]:
     """A sentence for what a viewer's annotator asked for in vain."""
     absent = [item.name for item in result.objects if not item.present]
-    return (f"Not present: {places.named(absent)}. Segments of that name are not changed.",) if absent else ()
+    return (f"Not present: {places.listed(absent)}. Segments of that name are not changed.",) if absent else ()
 
 
 def _require_something(result: Segmentation) -> None:
@@ -215,7 +215,7 @@ def _require_something(result: Segmentation) -> None:
     if not result.label_map.any():
         names = [item.name for item in result.objects]
         raise InvalidPrompt(
-            f"Not present: {places.named(names)} {'is' if len(names) == 1 else 'are'} not seen in this scan, so no "
+            f"Not present: {places.listed(names)} {'is' if len(names) == 1 else 'are'} not seen in this scan, so no "
             "segment was changed. Point at it with clicks if it is there."
         )
 

@@ -10,7 +10,7 @@ from label_tasks.infer.requests import EXTENSIONS
 from medvlsam2.data.reading.plain_names import require_new_tag, shown
 from medvlsam2.errors import InvalidRequest
 
-Check = Callable[[str, Any], Any]
+Parse = Callable[[str, Any], Any]
 
 MAX_EPOCHS: Final = 1000
 """Passes over the submitted scans; the default is 5, and hundreds already forget more than they learn."""
@@ -22,7 +22,7 @@ MAX_IMAGES: Final = 100_000
 FINAL: Final = "final"
 
 
-def whole(low: int, high: int) -> Check:
+def whole(low: int, high: int) -> Parse:
     """A whole number within a range."""
 
     def check(name: str, value: Any) -> int:
@@ -33,7 +33,7 @@ def whole(low: int, high: int) -> Check:
     return check
 
 
-def one_of(*allowed: str) -> Check:
+def one_of(*allowed: str) -> Parse:
     """One word of a list."""
 
     def check(name: str, value: Any) -> str:
@@ -89,10 +89,10 @@ def _gpus(name: str, value: Any) -> str:
     return value
 
 
-TRAIN: Final[Mapping[str, Check]] = {"max_epochs": whole(1, MAX_EPOCHS)}
+TRAIN: Final[Mapping[str, Parse]] = {"max_epochs": whole(1, MAX_EPOCHS)}
 """Options of a training."""
 
-BATCH: Final[Mapping[str, Check]] = {
+BATCH: Final[Mapping[str, Parse]] = {
     "save_label": flag,
     "label_tag": result_tag,
     "max_batch_size": whole(0, MAX_IMAGES),
@@ -109,10 +109,10 @@ BATCH: Final[Mapping[str, Check]] = {
 }
 """Options of a batch: which images, where the results go, and what is asked of each image."""
 
-SCORING: Final[Mapping[str, Check]] = {}
+SCORING: Final[Mapping[str, Parse]] = {}
 """The app has no scoring method that takes one."""
 
-UNUSED: Final[Mapping[str, Check]] = {
+UNUSED: Final[Mapping[str, Parse]] = {
     "client_id": text,
     "name": text,
     "device": one_of("cuda", "cpu", "auto"),
@@ -125,7 +125,7 @@ UNUSED: Final[Mapping[str, Check]] = {
 """What the host's clients send along: checked, and not used, for the server's own settings decide it."""
 
 
-def checked(given: Mapping[str, Any], allowed: Mapping[str, Check]) -> dict[str, Any]:
+def checked(given: Mapping[str, Any], allowed: Mapping[str, Parse]) -> dict[str, Any]:
     """The options of a request that are used.
 
     Args:
@@ -149,7 +149,7 @@ def checked(given: Mapping[str, Any], allowed: Mapping[str, Check]) -> dict[str,
     return {name: allowed[name](name, value) for name, value in given.items() if name in allowed and value is not None}
 
 
-def not_used(given: Mapping[str, Any], allowed: Mapping[str, Check]) -> list[str]:
+def not_used(given: Mapping[str, Any], allowed: Mapping[str, Parse]) -> list[str]:
     """A sentence for each option that is checked and does nothing; who asks is no option.
 
     Example:

@@ -17,7 +17,7 @@ from typing import Any, Final
 from filelock import FileLock, Timeout
 
 from medvlsam2 import atomic_files
-from medvlsam2.data.studies.index import plain
+from medvlsam2.data.studies.index import strict_json
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class TrainingProgress:
         before = self._read()
         kept = {key: before[key] for key in _KEPT if key in before}
         record = {**kept, **found, "epoch": epoch, "total_epochs": total_epochs, "seconds": self._seconds()}
-        atomic_files.write_text(self._path, json.dumps(plain(record)))
+        atomic_files.write_text(self._path, json.dumps(strict_json(record)))
 
     def _seconds(self) -> int:
         return round(time.monotonic() - self._start_s)
@@ -81,7 +81,7 @@ class TrainingProgress:
             record = json.loads(self._path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-        known = plain(record) if isinstance(record, dict) else {}
+        known = strict_json(record) if isinstance(record, dict) else {}
         return {key: value for key, value in known.items() if key != "total_time"}
 
     def _lock(self) -> FileLock:

@@ -16,7 +16,6 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -132,11 +131,6 @@ def fingerprint(ext: str, info: Mapping[str, Any]) -> str:
     """What identifies a label as it is told of in the index."""
     counted = {key: info.get(key) for key in _COUNTED}
     return hashlib.sha256(json.dumps([ext, counted], sort_keys=True, default=str).encode()).hexdigest()
-
-
-def now() -> str:
-    """This moment in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _stamp(path: Path) -> _Stamp:

@@ -16,10 +16,11 @@ from typing import Any, Final
 from label_tasks.logs.short_ids import anonymous, short_id
 from label_tasks.pacs import label_segs
 from label_tasks.pacs.dicomweb import DicomWeb
-from label_tasks.pacs.label_states import LabelState, LabelStates, fingerprint, now
+from label_tasks.pacs.label_states import LabelState, LabelStates, fingerprint
 from label_tasks.pacs.seg_index import SegIndex, header_of
 from medvlsam2 import atomic_files
 from medvlsam2.data.studies.studies_folder import StudiesFolder
+from medvlsam2.data.studies.versions import now
 from medvlsam2.errors import FolderBusy, MedVLSAM2Error
 
 logger = logging.getLogger(__name__)

@@ -46,9 +46,9 @@ _pictures = Pictures()
 async def front(request: Request, q: str = "", state: str = "", page: int = 1) -> Response:
     """The start page: what runs, the studies, and how to connect."""
     listing = await _studies.listing()
-    asked = start.Asked(q=q.strip(), state=state, page=page)
+    asked = start.StudyFilter(q=q.strip(), state=state, page=page)
     app = app_instance()
-    names = [study.image_id for study in start.shown(listing, asked)]
+    names = [study.image_id for study in start.studies_on_page(listing, asked)]
     readable = names[:1] if start.is_remote(app) else [await _pictures.first_readable(names, app.datastore())]
     address, example = str(request.base_url), "".join(readable)
     facts = start.facts(app, listing, asked, address, problem_of=_pictures.problem, example=example)

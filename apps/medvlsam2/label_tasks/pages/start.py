@@ -10,7 +10,7 @@ from math import ceil
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
-from label_tasks.pages.studies import STATES, Listing, Study
+from label_tasks.pages.studies import STATES, Study, StudyList
 from medvlsam2.errors import MedVLSAM2Error
 from medvlsam2.model import version_folders
 from medvlsam2.tasks.engine.engine import Engine
@@ -37,7 +37,7 @@ class App(Protocol):
 
 
 @dataclass(frozen=True)
-class Asked:
+class StudyFilter:
     """Which studies a visitor wants to see."""
 
     q: str = ""
@@ -48,7 +48,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Row:
+class StudyRow:
     """One study on the page."""
 
     study: Study
@@ -70,9 +70,9 @@ class Facts:
     source: str
     total: int
     counts: Mapping[str, int]
-    asked: Asked
+    asked: StudyFilter
     found: int
-    rows: tuple[Row, ...]
+    rows: tuple[StudyRow, ...]
     page: int
     pages: int
     example: str
@@ -88,13 +88,13 @@ def is_remote(app: App) -> bool:
     return app.studies.startswith(("http://", "https://"))
 
 
-def shown(listing: Listing, asked: Asked) -> list[Study]:
+def studies_on_page(listing: StudyList, asked: StudyFilter) -> list[Study]:
     """The studies of the page that is asked for, or of the last one."""
     return _chosen(listing, asked)[(_page(listing, asked) - 1) * PER_PAGE :][:PER_PAGE]
 
 
 def facts(
-    app: App, listing: Listing, asked: Asked, base_url: str, *, problem_of: Callable[[str], str], example: str
+    app: App, listing: StudyList, asked: StudyFilter, base_url: str, *, problem_of: Callable[[str], str], example: str
 ) -> Facts:
     """Gather the facts; nothing here waits for a disk of scans or a PACS.
 
@@ -119,7 +119,7 @@ def facts(
         counts={state: counts[state] for state in STATES},
         asked=asked,
         found=len(_chosen(listing, asked)),
-        rows=tuple(Row(study, problem_of(study.image_id)) for study in shown(listing, asked)),
+        rows=tuple(StudyRow(study, problem_of(study.image_id)) for study in studies_on_page(listing, asked)),
         page=_page(listing, asked),
         pages=_pages(listing, asked),
         example=example,
@@ -148,20 +148,20 @@ def _of_kind(kind: str, jobs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield f"The last {what}, which ended at {ended[-1]['end_ts']}, failed. The log says why."
 
 
-def _chosen(listing: Listing, asked: Asked) -> list[Study]:
+def _chosen(listing: StudyList, asked: StudyFilter) -> list[Study]:
     of_state = [study for study in listing.studies if asked.state not in STATES or study.state == asked.state]
     return [study for study in of_state if asked.q.lower() in study.image_id.lower()]
 
 
-def _pages(listing: Listing, asked: Asked) -> int:
+def _pages(listing: StudyList, asked: StudyFilter) -> int:
     return max(1, ceil(len(_chosen(listing, asked)) / PER_PAGE))
 
 
-def _page(listing: Listing, asked: Asked) -> int:
+def _page(listing: StudyList, asked: StudyFilter) -> int:
     return min(max(asked.page, 1), _pages(listing, asked))
 
 
-def _warnings(app: App, listing: Listing, base_url: str, *, in_a_pacs: bool) -> list[str]:
+def _warnings(app: App, listing: StudyList, base_url: str, *, in_a_pacs: bool) -> list[str]:
     found = []
     try:
         version_folders.require_files(app.engine.model_dir)

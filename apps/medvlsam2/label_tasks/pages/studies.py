@@ -53,7 +53,7 @@ class Study:
 
 
 @dataclass(frozen=True)
-class Listing:
+class StudyList:
     """The studies, as far as they are known."""
 
     studies: tuple[Study, ...] = ()
@@ -71,15 +71,15 @@ class Studies:
         wait_s: longest time that :meth:`listing` waits for it.
     """
 
-    def __init__(self, make: Callable[[], Listing], wait_s: float = WAIT_S) -> None:
+    def __init__(self, make: Callable[[], StudyList], wait_s: float = WAIT_S) -> None:
         self._make = make
         self._wait_s = wait_s
         self._thread = anyio.CapacityLimiter(1)
-        self._running: asyncio.Task[Listing] | None = None
+        self._running: asyncio.Task[StudyList] | None = None
         self._asked_s = 0.0
-        self._last: Listing | None = None
+        self._last: StudyList | None = None
 
-    async def listing(self) -> Listing:
+    async def listing(self) -> StudyList:
         """The studies now, or those of the last time with a sentence why."""
         if self._running is None:
             self._asked_s = time.monotonic()
@@ -96,14 +96,14 @@ class Studies:
         self._last = task.result()
         return self._last
 
-    def _known(self, what: str) -> Listing:
-        last = self._last or Listing()
+    def _known(self, what: str) -> StudyList:
+        last = self._last or StudyList()
         studies = last.studies
         shown = "The list below is the last one known." if studies else "So no study is listed."
-        return Listing(studies, (f"The source of the studies {what}. {shown}",), last.left_out)
+        return StudyList(studies, (f"The source of the studies {what}. {shown}",), last.left_out)
 
 
-def listing_of(datastore: ScanFolder) -> Listing:
+def listing_of(datastore: ScanFolder) -> StudyList:
     """All studies by name. It may look through a folder on a slow disk, so call it beside the event loop."""
     objects = datastore.json()["objects"]
     finals = frozenset(datastore.get_labeled_images())
@@ -112,7 +112,7 @@ def listing_of(datastore: ScanFolder) -> Listing:
         for image_id in sorted(objects, key=_natural)
     )
     left_out = tuple(f"'{name}' {reason}" for name, reason in sorted(datastore.left_out().items()))
-    return Listing(studies, tuple(_of_the_pacs(datastore.status().get("pacs", {}))), left_out)
+    return StudyList(studies, tuple(_of_the_pacs(datastore.status().get("pacs", {}))), left_out)
 
 
 def _of_the_pacs(state: Mapping[str, Any]) -> Iterator[str]:

@@ -39,11 +39,11 @@ def by_place(targets: Sequence[Target], label_map: UInt8[np.ndarray, "i j k"]) -
     return tuple(placed)
 
 
-def named(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
     """Names as a sentence lists them: the first few, and how many more.
 
     Example:
-        >>> named(["liver", "spleen"])
+        >>> listed(["liver", "spleen"])
         "'liver', 'spleen'"
     """
     shown = ", ".join(f"'{name}'" for name in names[:_NAMED])

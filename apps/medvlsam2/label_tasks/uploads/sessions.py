@@ -180,7 +180,7 @@ class PrivateSessions(Sessions):  # type: ignore[misc]
         atomic_files.write_text(path, session_info.to_str(), flush=False)  # written again with every use of a session
 
 
-def told(info: SessionInfo) -> dict[str, Any]:
+def public_info(info: SessionInfo) -> dict[str, Any]:
     """What a client is told of its session: no path of the server."""
     return {
         "name": info.name,

@@ -39,7 +39,7 @@ GIB: Final = 2**30
 
 
 @dataclass(frozen=True)
-class Check:
+class CheckResult:
     """One thing that was looked at."""
 
     name: str
@@ -72,12 +72,12 @@ def run(arguments: Namespace) -> int:
 VERB = Verb(add_arguments, run)
 
 
-def _check(name: str, check: Callable[[], str]) -> Check:
+def _check(name: str, check: Callable[[], str]) -> CheckResult:
     """Run one check; an error of the project's family is its finding."""
     try:
-        return Check(name, True, check())
+        return CheckResult(name, True, check())
     except (MedVLSAM2Error, metadata.PackageNotFoundError) as error:
-        return Check(name, False, str(error))
+        return CheckResult(name, False, str(error))
 
 
 def _packages() -> str:
@@ -92,7 +92,7 @@ def _memory() -> str:
     return f"{total_gib:.1f} GiB, {free_gib:.1f} GiB free; {os.cpu_count()} CPU cores"
 
 
-def _model_checks(arguments: Namespace) -> list[Check]:
+def _model_checks(arguments: Namespace) -> list[CheckResult]:
     """Device, weights and self-test; what follows a failure is not tried."""
     from medvlsam2.tasks.engine.engine import Engine
 
@@ -114,22 +114,22 @@ def _model_checks(arguments: Namespace) -> list[Check]:
     return checks
 
 
-def _studies_checks(studies: Path) -> list[Check]:
+def _studies_checks(studies: Path) -> list[CheckResult]:
     """What a studies folder holds, and a line for each file that is no scan and each fault."""
     from medvlsam2.data.studies.upkeep import checkup
 
     try:
         facts = checkup.inspect(studies)
     except MedVLSAM2Error as error:
-        return [Check("studies", False, str(error))]
+        return [CheckResult("studies", False, str(error))]
     counted = f"{facts.scans} scans, {facts.labels} labels in {facts.versions} versions"
     counted += f", {facts.refused} refused labels kept in .refused" if facts.refused else ""
     kept = f"{facts.kept_bytes / 10**6:.1f} MB for every version that was submitted; none is deleted by itself"
     return [
-        Check("studies", not facts.faults, counted),
-        *([Check("versions", True, kept)] if facts.kept_bytes else []),
-        *(Check("studies", False, fault) for fault in facts.faults),
-        *(Check("not a scan", True, sentence) for sentence in facts.left_out),
+        CheckResult("studies", not facts.faults, counted),
+        *([CheckResult("versions", True, kept)] if facts.kept_bytes else []),
+        *(CheckResult("studies", False, fault) for fault in facts.faults),
+        *(CheckResult("not a scan", True, sentence) for sentence in facts.left_out),
     ]
 
 

@@ -44,7 +44,7 @@ def run(arguments: Namespace) -> int:
     if is_file:
         write_volume(path, made.volume)
     else:
-        phantom.write(made, path)
+        phantom.write_phantom(made, path)
     if arguments.json:
         console.show_json({"output": str(path), "seed": arguments.seed, "facts": made.facts.to_json()})
     else:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 from jsonargparse import ArgumentParser, Namespace
 
 from medvlsam2.cli import console, values
-from medvlsam2.cli.values import BoxIJK, Click
+from medvlsam2.cli.values import Click
 from medvlsam2.cli.verb import Verb, add_image, add_json, add_model, add_overwrite
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.model.registry import resolve_model
+from medvlsam2.voxel_box import BoxIJK
 
 if TYPE_CHECKING:
     from medvlsam2.tasks.prompts import ObjectPrompt

@@ -105,7 +105,7 @@ def _readable(found: Sequence[FinalLabel], sentences: list[str], tell: Progress)
             sentences += [f"Image '{source.image_id}': {warning}" for warning in volume.warnings]
             keys = {value: class_key(text) for value, text in label.names.items()}
             sentences += _joined(source.image_id, label.names, keys)
-            sentences += [f"Image '{source.image_id}': {told}" for told in wholes.told(label.names)]
+            sentences += [f"Image '{source.image_id}': {told}" for told in wholes.warnings(label.names)]
             scans.append(_Scan(source, keys))
         tell(number / len(found))
     if not scans:

@@ -18,7 +18,7 @@ def meaning(name: str) -> str:
     return known.key if known else " ".join(name.casefold().split())
 
 
-def told(names: Mapping[int, str]) -> list[str]:
+def warnings(names: Mapping[int, str]) -> list[str]:
     """A sentence for each structure that several values are named for.
 
     Args:

@@ -68,7 +68,7 @@ def check_label(label_path: Path | str, label_info: Any, scan: ScanGeometry) -> 
     if not present:
         raise DatasetError(f"The label of image '{scan.image_id}' is empty. Paint something and submit it again.")
     names = _names(scan.image_id, present, label, label_info)
-    warnings = (*_unknown(names), *repeated.told(names), *wholes.told(names))
+    warnings = (*_unknown(names), *repeated.warnings(names), *wholes.warnings(names))
     return CheckedLabel(label.values, label.affine, names, warnings)
 
 

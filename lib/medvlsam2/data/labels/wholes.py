@@ -49,7 +49,7 @@ def any_of(values: Integer[np.ndarray, "i j k"], wanted: Sequence[int]) -> Bool[
     return np.asarray(values) == wanted[0] if len(wanted) == 1 else np.isin(values, wanted)
 
 
-def told(names: Mapping[int, str]) -> list[str]:
+def warnings(names: Mapping[int, str]) -> list[str]:
     """A sentence for each segment of one label map that is a whole of other segments of it.
 
     Example:

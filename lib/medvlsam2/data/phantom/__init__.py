@@ -11,7 +11,7 @@ How a phantom is made (``generate``):
 """
 
 from medvlsam2.data.phantom.config import PhantomConfig
-from medvlsam2.data.phantom.files import FILES, write
+from medvlsam2.data.phantom.files import FILES, write_phantom
 from medvlsam2.data.phantom.generate import Phantom, generate
 
-__all__ = ["FILES", "Phantom", "PhantomConfig", "generate", "write"]
+__all__ = ["FILES", "Phantom", "PhantomConfig", "generate", "write_phantom"]

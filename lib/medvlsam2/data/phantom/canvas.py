@@ -13,10 +13,10 @@ from typing import Final, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, Float32
 
-Block: TypeAlias = tuple[slice, slice, slice]
+VoxelBlock: TypeAlias = tuple[slice, slice, slice]
 """A box of voxels."""
 Field: TypeAlias = Float32[np.ndarray, "i j k"]
-Tissue: TypeAlias = Callable[["Canvas", Block, Field], Field] | float
+Tissue: TypeAlias = Callable[["Canvas", VoxelBlock, Field], Field] | float
 """HU of a painted structure: one number, or a function of the signed distance to its surface in mm."""
 
 WARP_MM: Final = 4.0
@@ -33,7 +33,7 @@ class Shape(Protocol):
     lo: Float[np.ndarray, " 3"]
     hi: Float[np.ndarray, " 3"]
 
-    def distance(self, canvas: Canvas, block: Block) -> Field:
+    def distance(self, canvas: Canvas, block: VoxelBlock) -> Field:
         """Return the signed distance in mm at the voxels of a block."""
         ...
 
@@ -115,14 +115,14 @@ class Canvas:
         self.softness_mm = np.float32(np.cbrt(np.prod(spacing)))
 
     @property
-    def whole(self) -> Block:
-        """Block of all voxels."""
+    def whole(self) -> VoxelBlock:
+        """VoxelBlock of all voxels."""
         i, j, k = self.shape_ijk
         return slice(0, i), slice(0, j), slice(0, k)
 
     def block(
-        self, lo: Float[np.ndarray, " 3"], hi: Float[np.ndarray, " 3"], within: Block | None = None
-    ) -> Block | None:
+        self, lo: Float[np.ndarray, " 3"], hi: Float[np.ndarray, " 3"], within: VoxelBlock | None = None
+    ) -> VoxelBlock | None:
         """Return the block of voxels that may lie in a box of the reference frame; None if no voxel may.
 
         Args:
@@ -158,7 +158,7 @@ class Canvas:
 
     def paint_field(
         self,
-        block: Block,
+        block: VoxelBlock,
         distance: Field,
         tissue: Tissue,
         label: int | None = None,

@@ -13,7 +13,7 @@ from medvlsam2.data.placement.scan_affine import place_header
 FILES: Final = ("image.nii.gz", "label.nii.gz", "lesions.nii.gz", "meta.json", "facts.json")
 
 
-def write(phantom: Phantom, folder: Path | str) -> None:
+def write_phantom(phantom: Phantom, folder: Path | str) -> None:
     """Write image.nii.gz, label.nii.gz, lesions.nii.gz, meta.json and facts.json into a folder.
 
     Args:

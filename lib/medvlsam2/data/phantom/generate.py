@@ -86,7 +86,7 @@ def generate(seed: int, config: PhantomConfig = _DEFAULT) -> Phantom:
     )
     _paint(scene)
     absent = _drop_specks(scene.canvas.label_map)
-    lesion_map, found = findings.place(scene, num_lesions, np.random.default_rng([seed, 7]))
+    lesion_map, found = findings.place_findings(scene, num_lesions, np.random.default_rng([seed, 7]))
     implants = insert_metal(scene, np.random.default_rng([seed, 9]))
     if rng.random() < 0.6:
         add_couch(scene.canvas, grid, patient, rng)

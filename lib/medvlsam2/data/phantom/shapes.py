@@ -19,7 +19,7 @@ from jaxtyping import Float, Num
 from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation
 
-from medvlsam2.data.phantom.canvas import Block, Canvas, Field, Shape
+from medvlsam2.data.phantom.canvas import Canvas, Field, Shape, VoxelBlock
 
 FAR_MM: Final = 40.0
 """Distance in mm that a tube returns for voxels that are too far from the tube to be evaluated."""
@@ -60,7 +60,7 @@ class Ellipsoid:
         way = np.asarray(direction, float)
         return self.center + way / float(np.linalg.norm((self._rotation.T @ way) / self.radii))
 
-    def distance(self, canvas: Canvas, block: Block) -> Field:
+    def distance(self, canvas: Canvas, block: VoxelBlock) -> Field:
         """Return the signed distance in mm at the voxels of a block.
 
         With level = |position / radii|, the function level - 1 is 0 on the surface; it is divided by its gradient.
@@ -113,7 +113,7 @@ class Tube:
         widest = self.radii[:, None] + self.reach_mm
         self.lo, self.hi = (self.points - widest).min(0), (self.points + widest).max(0)
 
-    def distance(self, canvas: Canvas, block: Block) -> Field:
+    def distance(self, canvas: Canvas, block: VoxelBlock) -> Field:
         """Return the signed distance in mm at the voxels of a block: the minimum over the straight pieces."""
         out = np.full([s.stop - s.start for s in block], FAR_MM, np.float32)
         for a, b, ra, rb in zip(self.points, self.points[1:], self.radii, self.radii[1:], strict=False):
@@ -129,7 +129,7 @@ class Tube:
 
 def _capsule(
     canvas: Canvas,
-    block: Block,
+    block: VoxelBlock,
     start: Float[np.ndarray, " 3"],
     along: Float[np.ndarray, " 3"],
     radius: tuple[float, float],
@@ -177,7 +177,7 @@ class Plate:
         reach = np.abs(self._axes.T) @ size + 4.0
         self.lo, self.hi = self.center - reach, self.center + reach
 
-    def distance(self, canvas: Canvas, block: Block) -> Field:
+    def distance(self, canvas: Canvas, block: VoxelBlock) -> Field:
         """Signed distance in mm at the voxels of a block."""
         x, y, z = (
             field[block] - np.float32(c) for field, c in zip((canvas.x, canvas.y, canvas.z), self.center, strict=True)
@@ -211,7 +211,7 @@ class HalfRing:
         self.lo = self.center + np.array([-width, -4.0, rise[0] - tall - 4.0])
         self.hi = self.center + np.array([width, reach, rise[1] + tall + 4.0])
 
-    def distance(self, canvas: Canvas, block: Block) -> Field:
+    def distance(self, canvas: Canvas, block: VoxelBlock) -> Field:
         """Signed distance in mm at the voxels of a block."""
         x, y, z = (
             field[block] - np.float32(c) for field, c in zip((canvas.x, canvas.y, canvas.z), self.center, strict=True)
@@ -234,7 +234,7 @@ class Union:
         self.lo = np.min([part.lo for part in parts], axis=0)
         self.hi = np.max([part.hi for part in parts], axis=0)
 
-    def distance(self, canvas: Canvas, block: Block) -> Field:
+    def distance(self, canvas: Canvas, block: VoxelBlock) -> Field:
         """Signed distance in mm at the voxels of a block."""
         total = self.parts[0].distance(canvas, block)
         for part in self.parts[1:]:
@@ -251,7 +251,7 @@ class Without:
         self.gap_mm = gap_mm
         self.lo, self.hi = shape.lo, shape.hi
 
-    def distance(self, canvas: Canvas, block: Block) -> Field:
+    def distance(self, canvas: Canvas, block: VoxelBlock) -> Field:
         """Signed distance in mm at the voxels of a block."""
         total = self.shape.distance(canvas, block)
         for cut in self.cuts:
@@ -267,6 +267,6 @@ class Grown:
         self.by_mm = by_mm
         self.lo, self.hi = shape.lo - by_mm, shape.hi + by_mm
 
-    def distance(self, canvas: Canvas, block: Block) -> Field:
+    def distance(self, canvas: Canvas, block: VoxelBlock) -> Field:
         """Signed distance in mm at the voxels of a block."""
         return self.shape.distance(canvas, block) - np.float32(self.by_mm)

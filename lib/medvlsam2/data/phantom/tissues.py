@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from medvlsam2.data.facts import ContrastPhase
-from medvlsam2.data.phantom.canvas import Block, Canvas, Field, Tissue
+from medvlsam2.data.phantom.canvas import Canvas, Field, Tissue, VoxelBlock
 
 PHASES: Final[tuple[ContrastPhase, ...]] = ("non-contrast", "arterial", "portal venous", "delayed")
 
@@ -74,7 +74,7 @@ class Tissues:
         """Return a parenchyma whose HU vary slowly in space."""
         mean, texture = np.float32(self.hu[name]), np.float32(texture_hu)
 
-        def paint(canvas: Canvas, block: Block, distance: Field) -> Field:
+        def paint(canvas: Canvas, block: VoxelBlock, distance: Field) -> Field:
             return mean + texture * canvas.grain[block] + np.float32(0.5) * texture * canvas.bumps[block]
 
         return paint
@@ -83,7 +83,7 @@ class Tissues:
         """Return a tissue with a rim of a given thickness around a core."""
         outer, inner = np.float32(self.hu[rim]), np.float32(self.hu[core])
 
-        def paint(canvas: Canvas, block: Block, distance: Field) -> Field:
+        def paint(canvas: Canvas, block: VoxelBlock, distance: Field) -> Field:
             share = np.clip(-(distance + np.float32(rim_mm)) / canvas.softness_mm + np.float32(0.5), 0.0, 1.0)
             return outer + share * (inner - outer + np.float32(texture_hu) * canvas.grain[block])
 
@@ -98,7 +98,7 @@ class Tissues:
         gray, csf = np.float32(self.hu["brain"] + 3.0), np.float32(self.hu["csf"])
         depth = np.float32(4.0 + 9.0 * atrophy)
 
-        def paint(canvas: Canvas, block: Block, distance: Field) -> Field:
+        def paint(canvas: Canvas, block: VoxelBlock, distance: Field) -> Field:
             folds = np.abs(canvas.grain[block] + np.float32(0.4) * canvas.bumps[block])
             share = np.clip(np.float32(0.9 + 0.5 * atrophy) - np.float32(4.5) * folds, 0.0, 1.0)
             share *= np.clip(np.float32(1.0) + distance / depth, 0.0, 1.0)
@@ -115,7 +115,7 @@ class Tissues:
         """
         tooth, gum = np.float32(self.hu["tooth"]), np.float32(self.hu["mucosa"])
 
-        def paint(canvas: Canvas, block: Block, distance: Field) -> Field:
+        def paint(canvas: Canvas, block: VoxelBlock, distance: Field) -> Field:
             along = np.abs(canvas.x[block]) - canvas.y[block]
             gap = np.clip(np.cos(along * np.float32(2.0 * np.pi / period_mm)) - np.float32(0.4), 0.0, 1.0)
             return tooth + np.clip(np.float32(1.6) * gap, 0.0, 1.0) * (gum - tooth)
@@ -126,7 +126,7 @@ class Tissues:
         """Return muscles that thin sheets of fat separate."""
         muscle, fat = np.float32(self.hu["muscle"]), np.float32(self.hu["fat"])
 
-        def paint(canvas: Canvas, block: Block, distance: Field) -> Field:
+        def paint(canvas: Canvas, block: VoxelBlock, distance: Field) -> Field:
             thin = np.minimum(np.float32(1.0), np.float32(1.5) / canvas.softness_mm)
             sheet = thin * np.clip(np.float32(1.2) - np.abs(canvas.bumps[block]) * (np.float32(10.0) * thin), 0.0, 1.0)
             sheet *= np.clip(-distance - np.float32(4.0), 0.0, 1.0)
@@ -138,7 +138,7 @@ class Tissues:
         """Return aerated lung, which is denser towards the back, because the patient lies on the back."""
         mean = np.float32(self.hu["lung"])
 
-        def paint(canvas: Canvas, block: Block, distance: Field) -> Field:
+        def paint(canvas: Canvas, block: VoxelBlock, distance: Field) -> Field:
             return mean - np.float32(0.45) * canvas.y[block] + np.float32(14.0) * canvas.grain[block]
 
         return paint
@@ -147,7 +147,7 @@ class Tissues:
         """Return kidney: a cortex, with pyramids of medulla below it."""
         cortex, medulla = np.float32(self.hu["renal_cortex"]), np.float32(self.hu["renal_medulla"])
 
-        def paint(canvas: Canvas, block: Block, distance: Field) -> Field:
+        def paint(canvas: Canvas, block: VoxelBlock, distance: Field) -> Field:
             share = np.clip((-distance - np.float32(7.0)) / 4.0 + np.float32(0.6) * canvas.grain[block], 0, 1)
             return cortex + share * (medulla - cortex)
 
@@ -164,7 +164,7 @@ class Tissues:
         """
         wall, fill, air = (np.float32(self.hu[name]) for name in ("gut_wall", content, "air"))
 
-        def paint(canvas: Canvas, block: Block, distance: Field) -> Field:
+        def paint(canvas: Canvas, block: VoxelBlock, distance: Field) -> Field:
             grain = canvas.grain[block]
             level = (canvas.y[block] - np.float32(air_above_y)) / canvas.softness_mm + np.float32(0.5)
             gas = np.clip(level, 0.0, 1.0)

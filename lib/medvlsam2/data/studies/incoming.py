@@ -50,7 +50,7 @@ def receiving(root: Path, name: str) -> Iterator[Path]:
         yield private / name
 
 
-def remove_forgotten(root: Path) -> None:
+def remove_abandoned(root: Path) -> None:
     """Remove the uploads of servers that were killed; those of living ones stay."""
     incoming = root / INCOMING
     for private in incoming.iterdir() if incoming.is_dir() else ():

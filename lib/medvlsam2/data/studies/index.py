@@ -96,11 +96,11 @@ def read_index(path: Path) -> StudiesIndex:
     return index
 
 
-def plain(info: Mapping[str, Any]) -> dict[str, Any]:
+def strict_json(info: Mapping[str, Any]) -> dict[str, Any]:
     """An info as every JSON reader takes it: what JSON does not know becomes text, a number that is none null.
 
     Example:
-        >>> plain({"path": Path("a"), "score": float("nan")})
+        >>> strict_json({"path": Path("a"), "score": float("nan")})
         {'path': 'a', 'score': None}
     """
     return dict(json.loads(json.dumps(dict(info), default=str), parse_constant=lambda _: None))

@@ -21,7 +21,16 @@ from medvlsam2.data.reading.plain_names import alike
 from medvlsam2.data.studies import incoming, refused
 from medvlsam2.data.studies.bounds import forget_old_results, require_bounded, without_mark
 from medvlsam2.data.studies.folder_lock import FolderLock
-from medvlsam2.data.studies.index import INDEX, LABELS, DamagedIndex, Entry, ImageEntry, StudiesIndex, plain, read_index
+from medvlsam2.data.studies.index import (
+    INDEX,
+    LABELS,
+    DamagedIndex,
+    Entry,
+    ImageEntry,
+    StudiesIndex,
+    read_index,
+    strict_json,
+)
 from medvlsam2.data.studies.label_place import LABEL_SUFFIXES, LabelFile, own_suffix
 from medvlsam2.data.studies.label_shelf import LabelShelf
 from medvlsam2.data.studies.scan_list import ScanLister
@@ -143,7 +152,7 @@ class StudiesFolder:
         with self._lock.held():
             index = self._copy()
             item = _require(index, image_id)
-            told = {**plain(info), "ts": int(time.time()), "name": f"{image_id}{ext}"}
+            told = {**strict_json(info), "ts": int(time.time()), "name": f"{image_id}{ext}"}
             with self.shelf.place(image_id, tag).putting(source, ext, told, sent) as prepared:
                 item.labels[tag] = Entry(ext, told)
                 self._write(index, before_rename=prepared.commit)
@@ -162,7 +171,7 @@ class StudiesFolder:
             index = self._copy()
             item = _require(index, image_id)
             before = self.label_info(image_id, tag)
-            told = {**before, **plain(changes)}
+            told = {**before, **strict_json(changes)}
             if told == before:
                 return
             told = without_mark(told)
@@ -225,7 +234,7 @@ class StudiesFolder:
                         f"Image '{image_id}' has nearly the id of '{known}', which is there: they differ only in "
                         "capitals or accents' coding, and some disks take both for one. Choose another id."
                     )
-            told = {**plain(info), "ts": int(time.time()), "name": path.name}
+            told = {**strict_json(info), "ts": int(time.time()), "name": path.name}
             index.objects[image_id] = ImageEntry(Entry(ext, told))
             self._write(index, before_rename=lambda: atomic_files.move_new(source, path))
 
@@ -264,7 +273,7 @@ class StudiesFolder:
         with self._lock.held():
             index = self._copy()
             entry = _require(index, image_id).image
-            entry.info = {**entry.info, **plain(changes)}
+            entry.info = {**entry.info, **strict_json(changes)}
             require_bounded("image", image_id, entry.info)
             self._write(index)
 
@@ -288,7 +297,7 @@ class StudiesFolder:
         Raises:
             StorageFull: if there is no room.
         """
-        refused.keep(self.root, source, plain(told))
+        refused.keep(self.root, source, strict_json(told))
 
     def rename(self, *, name: str | None = None, description: str | None = None) -> None:
         """Give the folder another name or description in its index.

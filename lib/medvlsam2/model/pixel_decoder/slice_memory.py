@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-Entry = dict[str, Any]
+MemoryEntry = dict[str, Any]
 
 KEPT_SLICES = 16
 """SAM 2 looks back over at most 6 spatial memories and 16 object pointers; older entries are dropped."""
@@ -31,19 +31,19 @@ class SliceMemory:
     """
 
     origin: int
-    conditioning: dict[int, Entry] = field(default_factory=dict)
-    recent: dict[int, Entry] = field(default_factory=dict)
+    conditioning: dict[int, MemoryEntry] = field(default_factory=dict)
+    recent: dict[int, MemoryEntry] = field(default_factory=dict)
 
     @property
     def num_slices(self) -> int:
         """Upper bound of relative numbers, as sam2 asks for it."""
         return 2 * self.origin + 2 * KEPT_SLICES
 
-    def output_dict(self) -> dict[str, dict[int, Entry]]:
+    def output_dict(self) -> dict[str, dict[int, MemoryEntry]]:
         """In the form that ``sam2`` takes."""
         return {"cond_frame_outputs": self.conditioning, "non_cond_frame_outputs": self.recent}
 
-    def add(self, index: int, entry: Entry) -> None:
+    def add(self, index: int, entry: MemoryEntry) -> None:
         """Keep an unprompted slice and drop those that are out of reach."""
         self.recent[index] = entry
         for other in [i for i in self.recent if index - i > KEPT_SLICES]:
@@ -65,7 +65,7 @@ class SliceMemory:
         return SliceMemory(self.origin, {ends - index: entry for index, entry in self.conditioning.items()})
 
 
-def _rows(entry: Entry, rows: Tensor) -> Entry:
+def _rows(entry: MemoryEntry, rows: Tensor) -> MemoryEntry:
     return {
         key: [item[rows] for item in value] if isinstance(value, list) else torch.as_tensor(value)[rows]
         for key, value in entry.items()

@@ -24,7 +24,7 @@ from medvlsam2.tasks.answers.geometry import is_one_piece
 from medvlsam2.tasks.masks.click_correction import extent
 from medvlsam2.tasks.masks.search import Found
 from medvlsam2.tasks.phrases.sides import BESIDE_THE_LUNG
-from medvlsam2.tasks.phrases.wholes import parts_of
+from medvlsam2.tasks.phrases.wholes import held_by
 from medvlsam2.tasks.prompts import ON_OBJECT, ObjectPrompt
 from medvlsam2.voxel_box import BoxIJK
 
@@ -80,7 +80,7 @@ def _places_of(key: str) -> tuple[str, ...]:
 
 
 def _are_one(key: str, other: str) -> bool:
-    return key == other or key in parts_of(other) or other in parts_of(key)
+    return key == other or key in held_by(other) or other in held_by(key)
 
 
 def reach(found: Found, box_ijk: BoxIJK) -> float:

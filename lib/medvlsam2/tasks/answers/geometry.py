@@ -18,12 +18,13 @@ from scipy import ndimage
 
 from medvlsam2 import voxel_box
 from medvlsam2.data import vocabulary
+from medvlsam2.data.language.anatomy import is_pair
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.model.propagation.object_query import ObjectMasks
 from medvlsam2.pixel_grid import pixel_under
 from medvlsam2.tasks.answers.intensity import by_intensity
 from medvlsam2.tasks.masks.search import Found
-from medvlsam2.tasks.phrases.wholes import is_pair, is_series
+from medvlsam2.tasks.phrases.wholes import is_series
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.voxel_box import BoxIJK, voxel_of
 
@@ -111,7 +112,7 @@ def is_one_piece(text: str | None) -> bool:
     known = None if text is None else vocabulary.lookup(text)
     if known is None or known.is_finding or known.category.meaning != "Anatomical Structure":
         return False
-    return not is_pair(known) and not is_series(known)
+    return not is_pair(known.key) and not is_series(known)
 
 
 def mark_by_intensity(

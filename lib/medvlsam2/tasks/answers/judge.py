@@ -11,7 +11,7 @@ from medvlsam2.model.propagation.object_query import EMPTY_LOGIT
 from medvlsam2.tasks.answers.confidence import Calibration
 from medvlsam2.tasks.answers.geometry import known_keys, sureness
 from medvlsam2.tasks.answers.results import ObjectResult
-from medvlsam2.tasks.answers.sides import CORD, Bound, bind_to_side, helpers, told
+from medvlsam2.tasks.answers.sides import CORD, Bound, bind_to_side, helpers, warning
 from medvlsam2.tasks.masks.search import Found
 from medvlsam2.tasks.phrases.sides import Sided, side_in
 from medvlsam2.tasks.prompts import ObjectPrompt
@@ -47,7 +47,7 @@ class Judge:
             if calibration is not None and not calibration.is_present(self.seen[number]):
                 one.masks.mask_logits.fill_(EMPTY_LOGIT)
         for number, (side, became) in bound.items():
-            note = told(self.prompts[number].shown_name, side, became, is_left=found[number].is_anywhere)
+            note = warning(self.prompts[number].shown_name, side, became, is_left=found[number].is_anywhere)
             self.notes += [note] if note is not None else []
 
     def confident(self, number: int, result: ObjectResult) -> ObjectResult:

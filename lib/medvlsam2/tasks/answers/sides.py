@@ -73,7 +73,7 @@ def helpers(sided: Sided) -> tuple[str, ...]:
     return tuple(dict.fromkeys(key for key in (sided.organ, sided.opposite, CORD) if key is not None))
 
 
-def told(name: str, sided: Sided, bound: Bound, *, is_left: bool) -> str | None:
+def warning(name: str, sided: Sided, bound: Bound, *, is_left: bool) -> str | None:
     """A sentence for the annotator; None where nothing was taken away.
 
     Args:

@@ -117,7 +117,7 @@ class Engine:
                     sam2.run_with(CudaGraphs(torch.device(self.device)))
                 encoder = sam2.image_encoder
                 encoder.to(memory_format=torch.channels_last)
-                self._encoder = fingerprint(encoder)
+                self._encoder = weights_fingerprint(encoder)
                 for part in (encoder, sam2.memory_attention, sam2.memory_encoder, sam2.sam_mask_decoder):
                     keep_as_cast(part, torch.device(self.device))
             return self._loaded
@@ -132,7 +132,7 @@ class Engine:
             return self._sessions[key]
 
 
-def fingerprint(module: nn.Module) -> str:
+def weights_fingerprint(module: nn.Module) -> str:
     """What tells a module's weights from others."""
     digest = hashlib.blake2b(digest_size=16)
     for name, tensor in module.state_dict().items():

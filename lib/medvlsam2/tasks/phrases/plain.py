@@ -11,7 +11,8 @@ import re
 from typing import Final
 
 from medvlsam2.data import vocabulary
-from medvlsam2.tasks.phrases.wholes import is_pair, is_series
+from medvlsam2.data.language.anatomy import is_pair
+from medvlsam2.tasks.phrases.wholes import is_series
 
 _ADDED: Final = frozenset(
     {
@@ -49,7 +50,7 @@ def _known(words: str) -> str | None:
         return words
     both = _BOTH.sub("", words.strip())
     pair = vocabulary.lookup(both)
-    if both != words.strip() and pair is not None and is_pair(pair):
+    if both != words.strip() and pair is not None and is_pair(pair.key):
         return both
     kept = [word for word in re.split(r"[\s\-()\[\]#.]+", words) if word and not _is_added(word)]
     name = " ".join(kept)
@@ -69,4 +70,4 @@ def _has_number(words: str) -> bool:
 
 def _is_counted(known: vocabulary.Structure) -> bool:
     """Return whether a number after this name may choose one of several objects."""
-    return known.is_finding or is_pair(known) or is_series(known)
+    return known.is_finding or is_pair(known.key) or is_series(known)

@@ -16,6 +16,7 @@ from itertools import combinations, pairwise
 from typing import Final
 
 from medvlsam2.data import vocabulary
+from medvlsam2.data.language.anatomy import is_pair
 from medvlsam2.data.language.clinical import structures_in
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.tasks.phrases import wholes
@@ -124,7 +125,7 @@ def _is_one_name(whole: str, parts: list[str]) -> bool:
 def _are_parts(parts: list[str], whole: vocabulary.Structure) -> bool:
     """Return whether each phrase names a part of the structure ``whole``."""
     structures = [vocabulary.lookup(part) for part in parts]
-    return all(part is not None and part.key in wholes.parts_of(whole.key) for part in structures)
+    return all(part is not None and part.key in wholes.held_by(whole.key) for part in structures)
 
 
 def _side_by_side(whole: str) -> tuple[str, ...]:
@@ -162,7 +163,7 @@ def _is_one_organ(name: str) -> bool:
 
 def _are_nested(first: str, second: str) -> bool:
     keys = [structure.key for structure in map(vocabulary.lookup, (first, second)) if structure is not None]
-    return any(key in wholes.parts_of(whole) for key in keys for whole in keys) or len(set(keys)) < len(keys)
+    return any(key in wholes.held_by(whole) for key in keys for whole in keys) or len(set(keys)) < len(keys)
 
 
 def _names_something(part: str) -> bool:
@@ -191,7 +192,7 @@ def _leaves_the_side_open(parts: list[str]) -> bool:
     sided = False
     for part in parts:
         structure = vocabulary.lookup(part)
-        if sided and structure is not None and _SIDE.search(part) is None and wholes.is_pair(structure):
+        if sided and structure is not None and _SIDE.search(part) is None and is_pair(structure.key):
             return True
         sided = sided or _SIDE.search(part) is not None
     return False

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from medvlsam2.data import vocabulary
+from medvlsam2.data.language.anatomy import is_pair
 from medvlsam2.data.language.clinical import structures_in
 from medvlsam2.data.vocabulary import Side, Structure
-from medvlsam2.tasks.phrases.wholes import is_pair
 
 CROSSING: Final = (
     *("brachiocephalic_vein", "iliac_vena", "iliac_artery", "subclavian_artery", "common_carotid_artery"),
@@ -72,7 +72,7 @@ def _of_phrase(phrase: str) -> Sided | None:
     if any(structure.side is None and _has_side(structure.name) for structure in named):
         return None  # a chamber of the heart: left and right are names there
     organ = next((structure.key for structure in named if structure.side == side), None)
-    halves = (_half(structure, side) for structure in named if is_pair(structure))
+    halves = (_half(structure, side) for structure in named if is_pair(structure.key))
     finding = vocabulary.lookup(LEFT.sub(" ", RIGHT.sub(" ", phrase)))
     return Sided(side, organ or next(halves, None) or _site_on(side, finding), is_finding=True)
 

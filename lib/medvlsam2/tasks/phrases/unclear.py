@@ -11,10 +11,11 @@ import re
 from typing import Final
 
 from medvlsam2.data import vocabulary
+from medvlsam2.data.language.anatomy import is_pair
 from medvlsam2.data.structures.table import ORDINALS
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.tasks.phrases.plain import plain
-from medvlsam2.tasks.phrases.wholes import is_pair, is_series
+from medvlsam2.tasks.phrases.wholes import is_series
 
 SHOWN: Final = 80
 """Most characters of a phrase that an error text repeats."""
@@ -137,7 +138,7 @@ def _one_of_a_pair(whole: str) -> str | None:
     several = None if chosen is None else vocabulary.lookup(_WHICH.sub(" ", whole))
     if chosen is None or several is None or several.is_finding or several.side is not None:
         return None
-    if not (is_pair(several) or is_series(several)):
+    if not (is_pair(several.key) or is_series(several)):
         return None
     return (
         f"chooses with '{chosen.group()}' one of the {several.name}, but the model would find all of them. Name the "

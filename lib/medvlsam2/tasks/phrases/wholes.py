@@ -25,28 +25,23 @@ HOLDS_MORE: Final[Mapping[str, tuple[str, ...]]] = {
 """Structures with parts whose union is not the whole structure."""
 
 
-def is_pair(structure: vocabulary.Structure) -> bool:
-    """Return whether a structure is the union of a left structure and a right structure."""
-    return {vocabulary.STRUCTURES[part].side for part in structure.parts} == {"left", "right"}
-
-
 def is_series(structure: vocabulary.Structure) -> bool:
     """Return whether a structure has ribs or vertebrae among its parts."""
-    return any(part.startswith(("rib", "vertebrae")) for part in parts_of(structure.key))
+    return any(part.startswith(("rib", "vertebrae")) for part in held_by(structure.key))
 
 
 @cache
-def parts_of(key: str) -> frozenset[str]:
-    """Return the keys of all parts of a structure, and of their parts.
+def held_by(key: str) -> frozenset[str]:
+    """Return the keys of all structures that one holds: its parts, their parts, and those of ``HOLDS_MORE``.
 
     Example:
-        >>> sorted(parts_of("kidneys")), "vertebrae_L1" in parts_of("spine")
+        >>> sorted(held_by("kidneys")), "vertebrae_L1" in held_by("spine")
         (['kidney_left', 'kidney_right'], True)
     """
     if key == "body":
         return frozenset(vocabulary.STRUCTURES) - {"body"}
     nearest = (*vocabulary.STRUCTURES[key].parts, *HOLDS_MORE.get(key, ()))
-    return frozenset(nearest).union(*(parts_of(part) for part in nearest))
+    return frozenset(nearest).union(*(held_by(part) for part in nearest))
 
 
 def is_union_of(key: str, others: Set[str]) -> bool:
@@ -69,9 +64,9 @@ def wholes_among(keys: Sequence[str | None]) -> dict[int, tuple[int, ...]]:
         keys: vocabulary keys; None for an unknown structure.
     """
     held = {
-        number: tuple(other for other, part in enumerate(keys) if part is not None and part in parts_of(key))
+        number: tuple(other for other, part in enumerate(keys) if part is not None and part in held_by(key))
         for number, key in enumerate(keys)
         if key is not None
     }
     found = {number: parts for number, parts in held.items() if parts}
-    return dict(sorted(found.items(), key=lambda item: -len(parts_of(keys[item[0]] or ""))))
+    return dict(sorted(found.items(), key=lambda item: -len(held_by(keys[item[0]] or ""))))

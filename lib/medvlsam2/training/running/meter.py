@@ -32,7 +32,7 @@ class Meter:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._watch = Stopwatch(device)
+        self._watch = DeviceTimer(device)
         self._restart()
 
     @contextmanager
@@ -65,7 +65,7 @@ class Meter:
         self._since = time.perf_counter()
 
 
-class Stopwatch:
+class DeviceTimer:
     """Seconds that the device spends on what runs under it; on a GPU by its own clock, so that the host need not wait.
 
     Args:

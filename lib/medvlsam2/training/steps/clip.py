@@ -21,9 +21,9 @@ from medvlsam2.training.steps.base import Source, Step, StepResult
 from medvlsam2.training.steps.losses import MaskLoss
 from medvlsam2.training.steps.masks import (
     MaskSample,
-    draw_prompts,
     mask_sample,
     masks_loss,
+    sample_prompts,
     sample_tokens,
     with_language,
 )
@@ -87,7 +87,7 @@ def _clip_losses(
     target = truth[b, k]  # pairs n m m
     is_box = kind.endswith("box")
     shown = target.any(dim=1) if is_box else target[:, 0]
-    prompts = draw_prompts(kind, shown, rng, model.sam2.image_size, tokens.device)
+    prompts = sample_prompts(kind, shown, rng, model.sam2.image_size, tokens.device)
     b, k, target = (part.to(tokens.device) for part in (b, k, target))
     token = tokens[b, k] if kind.startswith("text") else None
     first, length = b * truth.shape[2], truth.shape[2]

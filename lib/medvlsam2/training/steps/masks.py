@@ -140,7 +140,7 @@ def sample_tokens(
     return tokens.reshape(len(samples), -1, tokens.shape[-1]), loss
 
 
-def draw_prompts(
+def sample_prompts(
     kind: PromptKind, target: Bool[Tensor, "p m m"], rng: np.random.Generator, image_size: int, device: torch.device
 ) -> SlicePrompts:
     """Prompts of one kind for objects on their slices; the same number of clicks for all of them."""
@@ -213,7 +213,7 @@ def _slice_losses(
     for (kind, everywhere), pairs in _by_prompting(truth, rng).items():
         index = torch.tensor(pairs).T
         target = truth[tuple(index)]
-        prompts = draw_prompts(kind, target, rng, model.sam2.image_size, tokens.device)
+        prompts = sample_prompts(kind, target, rng, model.sam2.image_size, tokens.device)
         index, target = index.to(tokens.device), target.to(tokens.device)
         part = features.select(index[0] * slices + index[2])
         token = tokens[index[0], index[1]] if kind.startswith("text") else None

@@ -123,4 +123,4 @@ def test_wholes_and_their_parts() -> None:
     assert wholes.is_union_of("lungs", {"lung_left", "lung_upper_lobe_right"}) is False
     lobes = {key for key in vocabulary.STRUCTURES if key.startswith("lung_") and "lobe" in key}
     assert wholes.is_union_of("lungs", lobes)
-    assert not wholes.is_union_of("heart", wholes.parts_of("heart"))
+    assert not wholes.is_union_of("heart", wholes.held_by("heart"))

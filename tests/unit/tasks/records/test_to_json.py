@@ -12,7 +12,7 @@ import pytest
 from jsonschema import Draft7Validator, ValidationError
 
 from medvlsam2.tasks.answers.results import ObjectResult
-from medvlsam2.tasks.converse import Answer, Finding, Report
+from medvlsam2.tasks.converse import Answer, Report, ReportSentence
 from medvlsam2.tasks.records.to_json import Result, schema, to_json
 from medvlsam2.tasks.segment import Segmentation
 
@@ -23,7 +23,7 @@ ABSENT = ObjectResult("spleen", False, 0.75, 0.0, 0.0, {}, None, values=(3,))
 FOUND = Segmentation(np.zeros((2, 2, 2), dtype=np.uint8), (KIDNEYS, LEFT, ABSENT), ("Check it.",), TOOK_S)
 REPORT = Report(
     "Liver normal. No ascites.",
-    (Finding("Liver normal.", ("liver",), (-20.04, 1.0, 2.06)), Finding("No ascites.", ("ascites",))),
+    (ReportSentence("Liver normal.", ("liver",), (-20.04, 1.0, 2.06)), ReportSentence("No ascites.", ("ascites",))),
     (),
     TOOK_S,
 )

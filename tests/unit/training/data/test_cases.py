@@ -13,7 +13,7 @@ from medvlsam2.data import vocabulary
 from medvlsam2.data.datasets.manifest import ScanRecord
 from medvlsam2.data.datasets.scans import labelled_scans
 from medvlsam2.data.phantom import Phantom
-from medvlsam2.data.phantom.files import write
+from medvlsam2.data.phantom.files import write_phantom
 from medvlsam2.data.synthesis import SynthesisConfig
 from medvlsam2.errors import DatasetError, GeometryMismatch
 from medvlsam2.model.builders import TINY_RANDOM
@@ -29,7 +29,7 @@ MASK_SIDE = 4 * TINY_RANDOM.sam2.image_size // TINY_RANDOM.sam2.backbone_stride
 @pytest.fixture
 def phantom_files(small_phantom: Phantom, tmp_path: Path) -> Path:
     """The phantom as files."""
-    write(small_phantom, tmp_path / "scans" / "phantom")
+    write_phantom(small_phantom, tmp_path / "scans" / "phantom")
     return tmp_path / "scans" / "phantom"
 
 

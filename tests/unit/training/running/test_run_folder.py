@@ -13,7 +13,7 @@ from PIL import Image
 
 from medvlsam2.training.config import TrainConfig
 from medvlsam2.training.running import run_folder
-from medvlsam2.training.running.meter import Meter, Stopwatch
+from medvlsam2.training.running.meter import DeviceTimer, Meter
 from medvlsam2.training.running.plots import draw_losses
 from medvlsam2.training.running.run_folder import Line, RunFolder
 from medvlsam2.training.steps.masks import StepResult
@@ -134,7 +134,7 @@ def test_the_meter_means_each_term_over_its_own_steps() -> None:
 
 
 def test_the_stopwatch_adds_up_and_starts_anew() -> None:
-    watch = Stopwatch(torch.device("cpu"))
+    watch = DeviceTimer(torch.device("cpu"))
     for _ in range(2):
         with watch.running():
             time.sleep(0.02)

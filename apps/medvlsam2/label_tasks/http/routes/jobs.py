@@ -10,7 +10,7 @@ from monailabel.interfaces.utils.app import app_instance
 
 from label_tasks.http.bodies.json_text import json_body
 from label_tasks.jobs import starter
-from label_tasks.jobs.options import BATCH, SCORING, TRAIN, Check, checked, not_used
+from label_tasks.jobs.options import BATCH, SCORING, TRAIN, Parse, checked, not_used
 from label_tasks.jobs.queue import JobQueue
 from medvlsam2.data.reading.plain_names import shown
 from medvlsam2.errors import InvalidRequest, UnknownImage, nearest_hint
@@ -107,7 +107,7 @@ def _add_state(routes: APIRouter, path: str, jobs: JobQueue, tag: str) -> None:
         return jobs.stop()
 
 
-def _with_warnings(told: dict[str, Any], body: Mapping[str, Any], allowed: Mapping[str, Check]) -> dict[str, Any]:
+def _with_warnings(told: dict[str, Any], body: Mapping[str, Any], allowed: Mapping[str, Parse]) -> dict[str, Any]:
     warnings = not_used(body, allowed)
     return {**told, "warnings": warnings} if warnings else told
 

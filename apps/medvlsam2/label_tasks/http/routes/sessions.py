@@ -17,7 +17,7 @@ from label_tasks.http.bodies.forms import FrugalRoute
 from label_tasks.http.middleware.clients import Client, client_of
 from label_tasks.uploads.private_files import private_folder
 from label_tasks.uploads.received import Received, holds_detached_header
-from label_tasks.uploads.sessions import PrivateSessions, told
+from label_tasks.uploads.sessions import PrivateSessions, public_info
 from medvlsam2.data.reading.plain_names import shown
 from medvlsam2.errors import UnknownImage
 
@@ -43,7 +43,7 @@ async def create(
     for file in files if uncompress or uncompress_field else ():
         guards.require_upload(file, (".zip",))
     info = await beside(partial(_keep, files, client_of(request), expiry))
-    return {"session_id": info.name, "session_info": told(info)}
+    return {"session_id": info.name, "session_info": public_info(info)}
 
 
 @router.get("/session/{session_id}", summary="State of a session, or its image")
@@ -51,7 +51,7 @@ async def state(request: Request, session_id: str, update_ts: bool = False, imag
     """Of one's own session."""
     info = await beside(_owned, session_id, client_of(request))
     if not image:
-        return told(info)
+        return public_info(info)
     path = Path(info.image)
     if not path.is_file():
         raise HTTPException(422, "The session holds a folder of slices, which is no single file to download.")
@@ -63,7 +63,7 @@ async def remove(request: Request, session_id: str) -> dict[str, Any]:
     """One's own."""
     info = await beside(_owned, session_id, client_of(request))
     await beside(_sessions().remove_session, session_id)
-    return told(info)
+    return public_info(info)
 
 
 def _keep(files: list[UploadFile], client: Client, expiry_s: int) -> SessionInfo:

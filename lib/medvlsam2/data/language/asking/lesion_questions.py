@@ -154,7 +154,7 @@ def _place(facts: ScanFacts, same: Sequence[Lesion], rng: np.random.Generator) -
     others = lesions.plausible_hosts(kind, [each for each in facts.volumes_ml if each != key])
     fillers = [each for each in facts.volumes_ml if each != key and not anatomy.is_numbered(each)]
     order = dict.fromkeys([*mirrored, *shuffled(rng, others), *shuffled(rng, fillers)])
-    names = [anatomy.name(each) for each in order if not lesions.overlap(each, key) or each in mirrored]
+    names = [anatomy.name(each) for each in order if not lesions.may_overlap(each, key) or each in mirrored]
     spoken, verb = _spoken(same)
     return Draft(
         "place",

@@ -82,7 +82,7 @@ def denials(facts: ScanFacts, rng: np.random.Generator, per_kind: int) -> list[t
         free = [
             key
             for key in plausible_hosts(kind, list(dict.fromkeys(listed)))
-            if not any(overlap(key, structure) for structure in alike)
+            if not any(may_overlap(key, structure) for structure in alike)
         ]
         opposite = {vocabulary.mirror(structure) for structure in alike}
         taken = sorted(shuffled(rng, free), key=lambda key: key not in opposite)[:per_kind]
@@ -94,7 +94,7 @@ def _alike(kind: str, other: str) -> bool:
     return kind == other or other not in HOSTS or {kind, other} <= _SOLID
 
 
-def overlap(key: str, other: str) -> bool:
+def may_overlap(key: str, other: str) -> bool:
     """Return whether one structure may be a part of the other, e.g. a lobe of a lung."""
     if anatomy.leaves(key) & anatomy.leaves(other):
         return True

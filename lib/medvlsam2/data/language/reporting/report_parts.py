@@ -150,7 +150,7 @@ def unaffected(facts: ScanFacts, rng: np.random.Generator) -> list[tuple[str, st
     """Return some structures without a finding, from head to foot: the name, and the key (None for a pair)."""
     affected = {lesion.structure for lesion in facts.lesions}
     covered = [key for key in facts.volumes_ml if anatomy.is_covered(key, facts.region)]
-    free = [key for key in covered if not any(lesions.overlap(key, other) for other in affected)]
+    free = [key for key in covered if not any(lesions.may_overlap(key, other) for other in affected)]
     items = _items(free)
     return [items[n] for n in sorted(shuffled(rng, range(len(items)))[:MAX_NORMALS])]
 

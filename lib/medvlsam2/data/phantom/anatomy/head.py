@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from medvlsam2.data.phantom.canvas import Block, Canvas, Field, Shape
+from medvlsam2.data.phantom.canvas import Canvas, Field, Shape, VoxelBlock
 from medvlsam2.data.phantom.scene import SIDES, Scene
 from medvlsam2.data.phantom.shapes import Ellipsoid, Grown, HalfRing, Plate, Tube, Union, Without
 
@@ -17,7 +17,7 @@ class Cavity:
         self.space = Union(vault, fossa, blend_mm=16.0)
         self.lo, self.hi = self.space.lo, self.space.hi
 
-    def distance(self, canvas: Canvas, block: Block) -> Field:
+    def distance(self, canvas: Canvas, block: VoxelBlock) -> Field:
         """Signed distance in mm at the voxels of a block."""
         rise = np.maximum(canvas.y[block] - np.float32(28.0), 0.0)
         floor = np.float32(603.0) + np.minimum(np.float32(1.3) * rise, np.float32(28.0)) - canvas.z[block]
@@ -146,7 +146,7 @@ class _Both:
         self.parts = (shape, other)
         self.lo, self.hi = np.maximum(shape.lo, other.lo), np.minimum(shape.hi, other.hi)
 
-    def distance(self, canvas: Canvas, block: Block) -> Field:
+    def distance(self, canvas: Canvas, block: VoxelBlock) -> Field:
         """Signed distance in mm at the voxels of a block."""
         return np.maximum(*(part.distance(canvas, block) for part in self.parts))
 

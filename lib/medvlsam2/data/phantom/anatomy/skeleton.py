@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from medvlsam2.data.phantom.canvas import Block, Canvas, Field, Shape
+from medvlsam2.data.phantom.canvas import Canvas, Field, Shape, VoxelBlock
 from medvlsam2.data.phantom.hull import arm_line
 from medvlsam2.data.phantom.patient import VERTEBRA_TOPS_MM
 from medvlsam2.data.phantom.scene import SIDES, Scene
@@ -33,7 +33,7 @@ class _Column:
         self.lo = np.array([-width - 4, y - depth - 14, z_mm[0] - 4])
         self.hi = np.array([width + 4, y + depth + 14, z_mm[1] + 4])
 
-    def distance(self, canvas: Canvas, block: Block) -> Field:
+    def distance(self, canvas: Canvas, block: VoxelBlock) -> Field:
         """Signed distance in mm at the voxels of a block."""
         z = canvas.z[block]
         u = canvas.x[block] / self.width

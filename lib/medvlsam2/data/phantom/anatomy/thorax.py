@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from medvlsam2.data.phantom.anatomy.trunk import recess_distance
-from medvlsam2.data.phantom.canvas import Block, Canvas, Field, Shape
+from medvlsam2.data.phantom.canvas import Canvas, Field, Shape, VoxelBlock
 from medvlsam2.data.phantom.hull import Hull
 from medvlsam2.data.phantom.scene import LABEL_VALUES, SIDES, Scene
 from medvlsam2.data.phantom.shapes import Ellipsoid, Tube, Union
@@ -37,7 +37,7 @@ class Lung:
         near, far = sorted((4.0 * sign, 150.0 * sign))
         self.lo, self.hi = np.array([near, -110.0, 120.0]), np.array([far, 125.0, 445.0])
 
-    def distance(self, canvas: Canvas, block: Block) -> Field:
+    def distance(self, canvas: Canvas, block: VoxelBlock) -> Field:
         """Signed distance in mm at the voxels of a block."""
         total = self.hull.inner[block] + np.float32(0.5)
         total = np.maximum(total, np.float32(2.0) - self.hull.domes[block])

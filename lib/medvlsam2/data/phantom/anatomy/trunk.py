@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from medvlsam2.data.phantom.canvas import Block, Canvas, Field, Shape
+from medvlsam2.data.phantom.canvas import Canvas, Field, Shape, VoxelBlock
 from medvlsam2.data.phantom.hull import SIDES, Hull, domes
 from medvlsam2.data.phantom.scene import Scene
 from medvlsam2.data.phantom.shapes import Tube
@@ -20,7 +20,7 @@ class InsideWall:
         self.below_diaphragm = below_diaphragm
         self.lo, self.hi = shape.lo, shape.hi
 
-    def distance(self, canvas: Canvas, block: Block) -> Field:
+    def distance(self, canvas: Canvas, block: VoxelBlock) -> Field:
         """Signed distance in mm at the voxels of a block."""
         total = self.shape.distance(canvas, block)
         total = np.maximum(total, self.hull.inner[block] + np.float32(self.gap_mm))
@@ -29,7 +29,7 @@ class InsideWall:
         return total
 
 
-def recess_distance(canvas: Canvas, block: Block) -> Field:
+def recess_distance(canvas: Canvas, block: VoxelBlock) -> Field:
     """Return the signed distance to the half space above the lower edge of the pleura, which is lowest at the back."""
     edge = np.float32(172.0) + np.float32(0.42) * canvas.y[block]
     return (edge - canvas.z[block]) * np.float32(0.92)

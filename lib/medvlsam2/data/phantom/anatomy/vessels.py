@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from medvlsam2.data.phantom.canvas import Block, Canvas, Field, Tissue
+from medvlsam2.data.phantom.canvas import Canvas, Field, Tissue, VoxelBlock
 from medvlsam2.data.phantom.scene import SIDES, Scene
 from medvlsam2.data.phantom.shapes import Tube
 
@@ -71,7 +71,7 @@ def _arterial(scene: Scene) -> Tissue:
     blood = np.float32(scene.tissues.hu["artery"])
     share = scene.patient.calcified
 
-    def paint(canvas: Canvas, block: Block, distance: Field) -> Field:
+    def paint(canvas: Canvas, block: VoxelBlock, distance: Field) -> Field:
         lumen = blood + np.float32(4.0) * canvas.grain[block]
         if share <= 0.0:
             return lumen

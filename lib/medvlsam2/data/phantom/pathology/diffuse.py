@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 from medvlsam2.data.facts import Side
 from medvlsam2.data.phantom.anatomy.thorax import heart
 from medvlsam2.data.phantom.anatomy.vessels import aorta
-from medvlsam2.data.phantom.canvas import Block, Canvas, Field, Shape, Tissue
+from medvlsam2.data.phantom.canvas import Canvas, Field, Shape, Tissue, VoxelBlock
 from medvlsam2.data.phantom.pathology.lesions import (
     Finding,
     LesionMap,
@@ -205,7 +205,7 @@ def _tumour_hu(scene: Scene, radius_mm: float) -> Tissue:
     rim = np.float32(scene.tissues.hu["muscle"] + scene.rng.uniform(-30.0, 25.0))
     core = np.float32(scene.rng.uniform(5.0, 30.0))
 
-    def paint(canvas: Canvas, block: Block, distance: Field) -> Field:
+    def paint(canvas: Canvas, block: VoxelBlock, distance: Field) -> Field:
         share = np.float32(1.6 / radius_mm) * -distance + np.float32(0.3) * canvas.bumps[block]
         share = np.clip(share - np.float32(0.5), 0.0, 1.0)
         return rim + np.float32(7.0) * canvas.grain[block] + share * (core - rim)

@@ -85,7 +85,7 @@ def plan_organ_findings(region: Region, num_lesions: int, rng: np.random.Generat
     return chosen
 
 
-def place(scene: Scene, num_lesions: int, rng: np.random.Generator) -> tuple[LesionMap, list[Finding]]:
+def place_findings(scene: Scene, num_lesions: int, rng: np.random.Generator) -> tuple[LesionMap, list[Finding]]:
     """Mark the planned findings, then implant others until there are ``num_lesions`` or 14 attempts are over."""
     lesion_map = np.zeros_like(scene.canvas.label_map)
     findings = _mark_planned(scene, lesion_map)

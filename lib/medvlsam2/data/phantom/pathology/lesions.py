@@ -11,7 +11,7 @@ from scipy.ndimage import distance_transform_edt
 
 from medvlsam2 import geometry
 from medvlsam2.data.facts import Lesion, Side
-from medvlsam2.data.phantom.canvas import Block, Canvas
+from medvlsam2.data.phantom.canvas import Canvas, VoxelBlock
 from medvlsam2.data.phantom.scene import LABEL_VALUES, Scene
 
 Mask = Bool[np.ndarray, "i j k"]
@@ -85,7 +85,7 @@ def mark_whole(canvas: Canvas, lesion_map: LesionMap, value: int, mask: Mask, mi
 
 def measure(
     finding: Finding,
-    box: Block,
+    box: VoxelBlock,
     lesion_map: LesionMap,
     hu: np.ndarray,
     affine: Float[np.ndarray, "4 4"],
@@ -223,7 +223,7 @@ def _choose_center(
 
 def _lesion_distance(
     canvas: Canvas, center: np.ndarray, radii: np.ndarray
-) -> tuple[Block, Float32[np.ndarray, "i j k"]]:
+) -> tuple[VoxelBlock, Float32[np.ndarray, "i j k"]]:
     linear = canvas.affine[:3, :3]
     reach = np.ceil((radii.max() * 1.3 + 3.0) / np.linalg.norm(linear, axis=0)).astype(int)
     starts = np.maximum(center - reach, 0)

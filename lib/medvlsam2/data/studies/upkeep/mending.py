@@ -59,7 +59,7 @@ def mend(index: StudiesIndex, found: ScanList, shelf: LabelShelf, seen: SeenLabe
 
 def remove_partial_files(root: Path, shelf: LabelShelf) -> None:
     """Remove what killed processes were writing or receiving; call it with the folder's lock held."""
-    incoming.remove_forgotten(root)
+    incoming.remove_abandoned(root)
     folders = [root]
     for tag in shelf.tags():
         versions = shelf.folder / tag / VERSIONS
