@@ -12,7 +12,7 @@ import pytest
 from medvlsam2 import geometry
 from medvlsam2.data import vocabulary
 from medvlsam2.data.facts import ContrastPhase, Region, ScanFacts
-from medvlsam2.data.phantom import Phantom, PhantomConfig, generate, write
+from medvlsam2.data.phantom import Phantom, PhantomConfig, generate, write_phantom
 from medvlsam2.data.phantom.pathology.lesions import largest_diameter_mm
 from medvlsam2.data.phantom.patient import draw_patient
 from medvlsam2.data.phantom.scene import LABEL_VALUES, STRUCTURE_KEYS
@@ -275,7 +275,7 @@ def test_values_outside_the_range_are_refused_by_name(bad: dict[str, object], va
 
 def test_written_files_hold_the_same_grid_and_facts(tmp_path: Path) -> None:
     phantom = generate(4, PhantomConfig(shape_ijk=(40, 44, 36), orientation="LPS", oblique_degrees=8.0))
-    write(phantom, tmp_path / "case")
+    write_phantom(phantom, tmp_path / "case")
     arrays = {
         "image": phantom.volume.hu, "label": phantom.label_map, "lesions": phantom.lesion_map,
     }  # fmt: skip
