@@ -31,7 +31,7 @@ PLUGIN_FOLDERS = ("/usr/share/orthanc/plugins", "/usr/lib/orthanc", "/usr/local/
 
 @dataclass(frozen=True)
 class LiveServer:
-    """Where a running server is, and how its two kinds of clients talk to it."""
+    """The address of a running server, and requests to it by the host's client and by raw HTTP."""
 
     url: str
     studies: str
@@ -45,7 +45,7 @@ class LiveServer:
         return MONAILabelClient(self.url, tmpdir=str(self.folder / "received"), client_id="e2e")
 
     def infer(self, model: str, image: str, params: Any = None, **query: str) -> requests.Response:
-        """Any inference as raw HTTP; a string goes out as it is."""
+        """Send an inference as raw HTTP; a string is sent unchanged."""
         text = params if isinstance(params, str) else json.dumps(params or {})
         address = {"image": image, **query}
         return requests.post(f"{self.url}/infer/{model}", params=address, data={"params": text}, timeout=180)
@@ -157,7 +157,7 @@ def phantom() -> Any:
 
 @pytest.fixture(scope="session")
 def studies(tmp_path_factory: pytest.TempPathFactory, phantom: Any) -> Path:
-    """A phantom, the real scans where they are, and every kind of file that is no CT volume."""
+    """A phantom, the real scans if available, and every kind of file that is no CT volume."""
     folder = tmp_path_factory.mktemp("studies")
     affine = phantom.volume.affine
     nib.save(nib.Nifti1Image(phantom.volume.hu, affine), folder / "phantom.nii.gz")

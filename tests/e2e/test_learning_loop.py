@@ -1,4 +1,4 @@
-"""Submit a corrected label, train, and be answered by the new version; then take the labels elsewhere."""
+"""Submit a corrected label, train, get answers of the new version, and export the labels."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def corrected_label(phantom: Any, folder: Path) -> tuple[Path, list[dict[str, An
     return path, [{"name": key.replace("_", " "), "idx": number} for number, key in enumerate(chosen, start=1)]
 
 
-def test_the_loop(annotated: Any, phantom: Any, tmp_path: Path) -> None:
+def test_the_learning_loop(annotated: Any, phantom: Any, tmp_path: Path) -> None:
     client = annotated.client()
     first = client.next_sample("medvlsam2_value", {})
     assert first["id"] in IMAGES

@@ -1,4 +1,4 @@
-"""Annotators' clients against a live server: every ability, on a phantom and on real scans, and bad input."""
+"""Annotators' clients against a live server: every task on a phantom and on real scans, and bad input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our app as the host's own loader builds it, around small fakes of what runs the model.
+"""The app, built by the host's own loader, with small fakes in place of the model.
 
 The package is imported late: the shape checks hook its imports only after this file was read.
 """
@@ -95,7 +95,7 @@ def app(studies: Path, model_dir: Path, tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def ask(app: Any) -> Callable[..., dict[str, Any]]:
-    """One inference, as the host's endpoint passes it on."""
+    """Run one inference in the way of the host's endpoint."""
 
     def infer(model: str, image: str = "alpha", **params: Any) -> dict[str, Any]:
         return dict(app.infer({"model": model, "image": image, **params}))
@@ -139,7 +139,7 @@ def submit(server: TestClient, content: bytes, info: Any = LIVER, name: str = "l
 
 
 def snapshot(studies: Path) -> dict[str, bytes]:
-    """All that the server serves; what it keeps aside is hidden."""
+    """Return all files that the server serves, without the files that it keeps aside."""
     files = (path for path in studies.rglob("*") if path.is_file())
     shown = (path for path in files if not any(part.startswith(".") for part in path.relative_to(studies).parts))
     return {str(path.relative_to(studies)): path.read_bytes() for path in shown}

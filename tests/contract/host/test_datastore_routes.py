@@ -22,7 +22,9 @@ def names(server: TestClient, image: str = "alpha", tag: str = "final") -> list[
 
 
 class TestSubmissions:
-    def test_junk_is_refused_now_and_kept_aside(self, server: TestClient, studies: Path, label_bytes: Any) -> None:
+    def test_an_unreadable_label_is_refused_and_kept_aside(
+        self, server: TestClient, studies: Path, label_bytes: Any
+    ) -> None:
         assert submit(server, label_bytes()).status_code == 200
         before = snapshot(studies)
         voxels = int(np.prod(SHAPE))
@@ -51,7 +53,7 @@ class TestSubmissions:
         assert (studies / ".refused").stat().st_mode & 0o777 == 0o700
         assert list((studies / ".incoming").iterdir()) == []
 
-    def test_what_is_told_is_bounded(self, server: TestClient, label_bytes: Any) -> None:
+    def test_the_size_of_label_params_is_bounded(self, server: TestClient, label_bytes: Any) -> None:
         params = json.dumps({"label_info": LIVER, "note": "x" * 300_000})
         reply = submit(server, label_bytes(), params)
         assert (reply.status_code, "262144" in reply.json()["detail"]) == (422, True)
@@ -136,7 +138,7 @@ class TestLabelInfo:
         assert reply.status_code in {400, 422}
         assert reply.json()["detail"].endswith(".")
 
-    def test_of_no_label(self, server: TestClient) -> None:
+    def test_info_of_a_missing_label_is_refused(self, server: TestClient) -> None:
         for method in ("GET", "PUT"):
             reply = server.request(method, "/datastore/label/info?label=alpha&tag=final", data={"info": "{}"})
             assert (reply.status_code, "'alpha'" in reply.json()["detail"]) == (404, True)
@@ -188,7 +190,9 @@ class TestModelResults:
         assert (studies / "labels" / "final" / "alpha.nii.gz").read_bytes() == label_bytes()
         assert (studies / "labels" / "original" / "alpha.nii.gz").is_file()
 
-    def test_nor_does_a_batch(self, app: Any, studies: Path, label_bytes: Any, server: TestClient) -> None:
+    def test_a_batch_does_not_touch_submitted_labels(
+        self, app: Any, studies: Path, label_bytes: Any, server: TestClient
+    ) -> None:
         from medvlsam2.errors import InvalidRequest
 
         submit(server, label_bytes())
@@ -202,7 +206,7 @@ class TestModelResults:
 
 
 class TestListing:
-    def test_what_is_left_out_is_told_once(
+    def test_labels_left_out_of_an_export_are_listed_once(
         self, server: TestClient, studies: Path, caplog: pytest.LogCaptureFixture, affine: np.ndarray
     ) -> None:
         (studies / "README").write_text("by hand", encoding="utf-8")

@@ -26,7 +26,7 @@ class TestServer:
         assert b"Liver normal." in reply.content
 
     def test_a_mask_alone_tells_its_warnings_in_a_header(self, server: TestClient) -> None:
-        """OHIF asks for the mask alone, and its annotators never saw a warning."""
+        """OHIF requests the mask alone, so without the header its annotators would not see warnings."""
         params = json.dumps({"label_prompt": [1], "restore_label_idx": False})
         reply = server.post("/infer/medvlsam2_prompts?image=alpha&output=image", data={"params": params})
         assert reply.status_code == 200
@@ -100,7 +100,7 @@ class TestServer:
     def test_an_id_is_the_datastores_whatever_lies_in_the_working_directory(
         self, server: TestClient, affine: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The host takes an id for a path where such a file exists, and so answers about another scan."""
+        """The host uses an id as a path if such a file exists, and would answer about another scan."""
         seen: list[tuple[int, ...]] = []
 
         def note(engine: Any, volume: Any, *given: Any, **named: Any) -> Any:
@@ -120,7 +120,9 @@ class TestServer:
             assert server.post(f"/infer/medvlsam2_referring?image={image}", data=form).status_code == 200
         assert seen == [SHAPE, SHAPE]
 
-    def test_who_asks_is_told_by_cookie_or_by_address_and_name(self, app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_clients_are_identified_by_cookie_or_by_address_and_name(
+        self, app: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         owners: list[tuple[str, str]] = []
 
         def note(*given: Any, owner: tuple[str, str], **_: Any) -> Any:
@@ -154,7 +156,7 @@ class TestServer:
         assert len({named, *seen}) == 3
         assert seen == [asked(browser, client_id="ann") for browser in browsers]
 
-    def test_doors_that_stay_closed(self, server: TestClient) -> None:
+    def test_routes_of_the_host_that_stay_closed(self, server: TestClient) -> None:
         assert server.post("/reload").status_code == 404
         assert server.put("/model/medvlsam2_report").status_code == 404
         allowed = server.get("/info/", headers={"Origin": "http://elsewhere.example"}).headers
@@ -169,7 +171,7 @@ class TestServer:
 
 
 def test_the_hosts_own_server_takes_no_folder_of_code(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It puts ``bundle_path`` on the search path of the process: that of the request is replaced by the app's own."""
+    """The host adds ``bundle_path`` to the import path of the process, so the app replaces the value of the request."""
     from monailabel.utils.async_tasks import task
 
     asked: list[dict[str, Any]] = []

@@ -137,7 +137,7 @@ class TestMasks:
         params = ask("medvlsam2_semantic", label=["right kidney", "liver"])["params"]
         assert params["label_names"] == {"right kidney": 1, "liver": 2}
 
-    def test_every_reply_says_who_answered_and_how_long_it_took(self, ask: Ask) -> None:
+    def test_every_reply_names_the_model_and_the_time(self, ask: Ask) -> None:
         requests = {
             "medvlsam2_semantic": {"label": "liver"},
             "medvlsam2_referring": {"prompt": "the largest cyst"},
@@ -174,7 +174,7 @@ class TestMasks:
     def test_clicks_never_empty_a_segment(
         self, ask: Ask, monkeypatch: pytest.MonkeyPatch, click: dict[str, object]
     ) -> None:
-        """Clicks of which none says where the object is leave its name, and that may be nowhere in the scan."""
+        """If no click lies on the object, only the name remains, and the named structure may be absent."""
         nowhere = ObjectResult("liver", False, 0.9, 0.0, 0.0, {}, None, values=(1,))
         empty = Segmentation(np.zeros(SHAPE, dtype=np.uint8), (nowhere,), (), {})
         monkeypatch.setattr(segmentation, "segment", lambda *_, **__: empty)
@@ -212,7 +212,7 @@ class TestTexts:
         assert (params["answer"], params["choice_index"], params["choices"]) == ("Yes.", 0, ["yes", "no"])
 
     @pytest.mark.parametrize("task", ["report", "vqa"])
-    def test_ohif_which_shows_masks_alone_is_told_so(self, ask: Ask, task: str) -> None:
+    def test_ohif_gets_an_error_for_texts_because_it_shows_masks_only(self, ask: Ask, task: str) -> None:
         with pytest.raises(HTTPException) as refusal:
             ask(f"medvlsam2_{task}", question="Liver?", **OHIF)
         assert refusal.value.status_code == 400
@@ -249,7 +249,7 @@ class TestRefusals:
             raise kind("Value 7 is wrong.")
         assert (refusal.value.status_code, refusal.value.detail) == (status, "Value 7 is wrong.")
 
-    def test_a_bug_stays_a_bug(self) -> None:
+    def test_an_unexpected_error_is_not_hidden(self) -> None:
         with pytest.raises(ZeroDivisionError), errors_as_http():
             _ = 1 / 0
 

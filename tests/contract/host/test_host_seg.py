@@ -24,7 +24,7 @@ SLICER_NAMES = ("spleen", "right kidney", "left kidney", "gallbladder", "liver")
 
 @pytest.fixture
 def host_seg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, np.ndarray, np.ndarray]:
-    """A SEG of the host, and what it was made from."""
+    """A SEG that the host wrote, and the label map that it was made from."""
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # the host leaves its file there
     scan = tmp_path / "scan"
@@ -62,7 +62,7 @@ def ct_slice(study: str, series: str, k: int) -> FileDataset:
 
 
 def test_the_host_names_by_rank_and_codes_all_as_spleen(host_seg: tuple[Path, np.ndarray, np.ndarray]) -> None:
-    """The fault of the host that our writer is there for; when a host no longer has it, this test says so."""
+    """This fault of the host is the reason for our writer; the test fails when the host no longer has the fault."""
     path, _, _ = host_seg
     segments = pydicom.dcmread(path).SegmentSequence
     assert [item.SegmentLabel for item in segments] == ["spleen", "right kidney"], "painted: right kidney, liver"

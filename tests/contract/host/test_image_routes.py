@@ -48,7 +48,7 @@ class TestImageInfo:
         assert server.put("/datastore/image/info?image=alpha", data=many).status_code == 422
         assert (studies / "datastore_v2.json").stat().st_size < 400_000
 
-    def test_one_that_an_older_server_let_in_is_read(self, server: TestClient, app: Any, studies: Path) -> None:
+    def test_an_image_that_an_older_server_accepted_is_read(self, server: TestClient, app: Any, studies: Path) -> None:
         index = json.loads((studies / "datastore_v2.json").read_text(encoding="utf-8"))
         poison = {"strategy": "soon", "id": "other", "path": "/etc/passwd"}
         for item in index["objects"].values():
@@ -92,8 +92,8 @@ class TestImages:
         assert snapshot(studies) == before
         assert list((studies / ".incoming").iterdir()) == []
 
-    def test_who_asks_for_a_refused_upload_gets_its_reason(self, server: TestClient, studies: Path) -> None:
-        """A script that does not look at the refusal asks for the image all the same."""
+    def test_a_request_for_a_refused_upload_gets_the_reason(self, server: TestClient, studies: Path) -> None:
+        """A script that ignores the refusal still requests the image."""
         nrrd = b"NRRD0004\ntype: uint8\ndimension: 3\nsizes: 4 4 4\nencoding: raw\ndata file: /etc/passwd\n"
         refused = server.put("/datastore/image?image=elsewhere", files={"file": ("e.nrrd", nrrd)})
         for reply in (

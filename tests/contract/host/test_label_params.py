@@ -1,4 +1,4 @@
-"""What is told with a label is checked as what is told about it later: the server's own words are not a client's."""
+"""Parameters that come with a label are checked like later changes of them; the server's own keys are protected."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def content(tmp_path: Path, affine: np.ndarray) -> bytes:
 
 
 def tell(server: TestClient, content: bytes, door: str, told: dict[str, Any]) -> Any:
-    """With the file, or about the label that is there."""
+    """Send the parameters with the file, or for the label that is stored."""
     text = json.dumps(told)
     if door == "/datastore/label":
         files = {"label": ("l.nii.gz", content)}
@@ -64,7 +64,7 @@ def test_neither_a_label_nor_a_next_sample_leaves_an_id_in_the_log(
 
 
 @pytest.mark.parametrize("door", ["/datastore/label", "/datastore/label/info", "/datastore/updatelabelinfo"])
-def test_every_door_checks_the_same(server: TestClient, studies: Path, content: bytes, door: str) -> None:
+def test_every_route_makes_the_same_checks(server: TestClient, studies: Path, content: bytes, door: str) -> None:
     good = {"label_info": LIVER, "model": "medvlsam2", "client_id": "ann"}
     assert tell(server, content, "/datastore/label", good).status_code == 200
     before = server.get("/datastore/label/info", params=ADDRESS).json()

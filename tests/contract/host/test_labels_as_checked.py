@@ -50,7 +50,7 @@ def exported(server: TestClient) -> tuple[str, bytes]:
 
 
 def opened(folder: Path, file: tuple[str, bytes]) -> sitk.Image:
-    """As another program reads it."""
+    """Return the label as another program reads it."""
     path = folder / f"read-{file[0]}"
     path.write_bytes(file[1])
     return sitk.ReadImage(str(path))
@@ -124,7 +124,7 @@ SENT = {
 @pytest.mark.parametrize(
     ("tag", "make"), [*(("final", make) for make in SENT.values()), ("draft", _floats)], ids=[*SENT, "another tag"]
 )
-def test_what_was_checked_is_stored_served_and_exported(
+def test_the_checked_label_is_stored_served_and_exported(
     server: TestClient, studies: Path, affine: np.ndarray, tmp_path: Path, *, make: Any, tag: str
 ) -> None:
     name, content = make(tmp_path, affine)

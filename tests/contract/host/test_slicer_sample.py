@@ -87,7 +87,7 @@ def studies(tmp_path: Path, request: pytest.FixtureRequest, hu: np.ndarray) -> P
 
 @pytest.mark.parametrize("studies", [0.0, 1.2], indirect=True, ids=["straight", "tilted"])
 def test_a_dicom_folder_is_loaded_labelled_and_sent_back(server: Any, tmp_path: Path, hu: np.ndarray) -> None:
-    """The reply named a folder, which Slicer cannot load, and the download was 404."""
+    """An earlier reply named a folder, which Slicer cannot load, and the download gave HTTP 404."""
     sample = server.post("/activelearning/uniform_random", json={"client_id": "slicer"}).json()
     assert sample["id"] == "chest"
     assert sample["name"] == "chest.nii.gz"
@@ -117,7 +117,7 @@ def test_a_dicom_folder_is_loaded_labelled_and_sent_back(server: Any, tmp_path: 
 def test_slicer_never_shows_an_older_scan_of_the_same_name(
     *, server: Any, app: Any, studies: Path, tmp_path: Path, hu: np.ndarray, kind: str
 ) -> None:
-    """Its cache knows files by their name alone: of another hospital's "chest", or of this one before a change."""
+    """Slicer's cache uses the file name alone; it may hold another scan named "chest", or an older one."""
     (tmp_path / "cache").mkdir()
 
     def put(values: np.ndarray) -> None:

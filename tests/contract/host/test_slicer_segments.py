@@ -61,7 +61,9 @@ def absent(app: Any, monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
 
 @pytest.mark.parametrize(("task", "key"), [("semantic", "structures"), ("referring", "prompt")])
-def test_what_is_not_found_keeps_what_was_drawn(app: Any, ask: Ask, absent: set[str], task: str, key: str) -> None:
+def test_a_structure_that_is_not_found_keeps_the_drawn_voxels(
+    app: Any, ask: Ask, absent: set[str], task: str, key: str
+) -> None:
     """ "Not present" emptied the segment; and no name may take the voxels of its neighbour in the list."""
     asked = {"liver": {1}, "spleen": {2}, "left kidney": {3}}
     for missing in ((), ("liver",), ("spleen",), ("left kidney",), ("liver", "spleen")):

@@ -15,7 +15,7 @@ BEFORE = b"first" * 100_000
 
 
 @pytest.mark.parametrize("change", ["replaced", "taken away", "nothing"])
-def test_what_is_sent(tmp_path: Path, change: str) -> None:
+def test_the_file_at_the_time_of_the_request_is_sent(tmp_path: Path, change: str) -> None:
     path = tmp_path / "label.nii.gz"
     path.write_bytes(BEFORE)
     app = FastAPI()
@@ -38,7 +38,7 @@ def test_what_is_sent(tmp_path: Path, change: str) -> None:
         assert TestClient(app).get("/label", headers={"Range": "bytes=0-4"}).status_code == 206
 
 
-def test_one_that_is_gone_is_a_sentence(tmp_path: Path) -> None:
+def test_a_removed_label_is_refused_with_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(HTTPException) as refused:
         held_file(tmp_path / "label.nii.gz", "application/octet-stream", "x")
     assert refused.value.status_code == 404

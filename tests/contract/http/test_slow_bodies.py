@@ -16,7 +16,7 @@ STALLED_S = 0.2
 
 
 async def read_all(scope: Any, receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
-    """An application that reads the body, waits until the client leaves, and says how it was."""
+    """An application that reads the body, waits until the client disconnects, and records what happened."""
     size, message = 0, {"more_body": True}
     while message.get("more_body"):
         message = await receive()
@@ -30,7 +30,7 @@ async def read_all(scope: Any, receive: Callable[[], Any], send: Callable[[Any],
 
 
 def asked(parts: Callable[[], AsyncIterator[bytes]], length: int) -> tuple[int, str, dict[bytes, bytes]]:
-    """Status, text and headers of the reply to a body that comes so."""
+    """Return status, text and headers of the reply to a body that arrives in these pieces."""
     sent: list[Any] = []
 
     async def run() -> None:
@@ -73,7 +73,7 @@ async def steady() -> AsyncIterator[bytes]:
 
 
 @pytest.mark.parametrize("parts", [stops, drips])
-def test_it_is_given_up(parts: Callable[[], AsyncIterator[bytes]]) -> None:
+def test_a_slow_body_is_given_up(parts: Callable[[], AsyncIterator[bytes]]) -> None:
     start_s = time.monotonic()
     status, text, headers = asked(parts, 1000)
     assert time.monotonic() - start_s < 20 * STALLED_S

@@ -28,7 +28,7 @@ def named(targets: tuple[requests.Target, ...]) -> dict[str | None, int]:
 
 
 class TestSemantic:
-    def test_all_that_the_model_knows_by_default(self) -> None:
+    def test_all_known_structures_are_requested_by_default(self) -> None:
         assert named(requests.semantic({**SLICER, "label": None, "labels": [], "structures": ""}, LABELS)) == LABELS
 
     @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ class TestReferring:
         assert named(targets) == {"left kidney": 1, "right kidney": 2}
 
     @pytest.mark.parametrize("blank", [None, "", "   ", []])
-    def test_no_phrase(self, blank: object) -> None:
+    def test_a_request_without_a_phrase_is_refused(self, blank: object) -> None:
         with pytest.raises(InvalidPrompt, match=r"'prompt' is .*Type one"):
             requests.referring({"prompt": blank})
 
@@ -160,7 +160,7 @@ class TestClassAndPoints:
         (target,) = requests.class_and_points({"points": [[1, 2, 3]]}, LABELS)
         assert (target.value, target.prompt.text, target.prompt.point_labels) == (1, None, (1,))
 
-    def test_nothing_means_everything(self) -> None:
+    def test_no_prompt_means_all_structures(self) -> None:
         assert named(requests.class_and_points({**OHIF, "points": None, "label_prompt": None}, LABELS)) == LABELS
 
     @pytest.mark.parametrize("labels", [[1], [1, 2], [1, "0"], 1])
@@ -184,7 +184,7 @@ class TestQuestion:
         with pytest.raises(InvalidPrompt, match="'question' is None"):
             requests.question({})
 
-    def test_one_choice_is_none(self) -> None:
+    def test_a_single_choice_is_refused(self) -> None:
         with pytest.raises(InvalidPrompt, match="holds only 'left'"):
             requests.question({"question": "Which?", "choices": ["left"]})
 
@@ -198,7 +198,7 @@ class TestResultForm:
         assert requests.result_form(OHIF, "scan.nii.gz") == requests.ResultForm(".nrrd", compress=False)
         assert requests.result_form(SLICER, "folder") == requests.ResultForm(".nrrd", compress=False)
 
-    def test_without_a_wish_like_the_scan(self) -> None:
+    def test_without_an_extension_the_scans_format_is_used(self) -> None:
         assert requests.result_form({}, "scan.nii.gz").extension == ".nii.gz"
         assert requests.result_form({}, "series").extension == ".nrrd"
 
@@ -251,7 +251,7 @@ class TestNamesOfSubmittedValues:
         info = [{"name": "liver", "idx": 2}, {"name": "spleen", "idx": 3}]
         assert names_of_values("a", [1, 2], info) == {1: "liver", 2: "spleen"}
 
-    def test_what_could_mean_either_is_refused(self) -> None:
+    def test_label_info_with_two_readings_is_refused(self) -> None:
         info = [{"name": "liver", "idx": 2}, {"name": "spleen", "idx": 3}]
         with pytest.raises(DatasetError, match=r"image 'a' holds the values \[2\]"):
             names_of_values("a", [2], info)

@@ -79,13 +79,13 @@ def test_nobody_says_which_value_the_strokes_have(label: Path, volume: CTVolume,
 
 
 @pytest.mark.parametrize("path", [None, 7, "", "strokes.nii.gz", "../strokes.nii.gz", "/etc/strokes.nii.gz"])
-def test_no_upload(volume: CTVolume, path: object) -> None:
+def test_a_missing_upload_is_refused(volume: CTVolume, path: object) -> None:
     """Nothing, or a file of the server that the request names."""
     with pytest.raises(InvalidRequest, match="No strokes were sent"):
         scribbled({"label_info": INFO, "label": path}, volume)
 
 
-def test_another_grid(label: Path) -> None:
+def test_strokes_on_another_grid_are_refused(label: Path) -> None:
     turned = CTVolume(np.zeros(SHAPE, dtype=np.int16), np.diag([-0.8, 0.8, 2.5, 1.0]), "scan")
     with pytest.raises(GeometryMismatch, match="strokes"):
         ask(label, turned)

@@ -37,7 +37,7 @@ def test_every_sentence_is_whole_and_none_covers_another() -> None:
     assert all(ends_mm[0] < height < ends_mm[1] for height in heights_mm)
 
 
-def test_a_sentence_stands_where_it_is_about_and_none_at_the_place_of_another() -> None:
+def test_each_sentence_stands_at_its_own_place() -> None:
     """All sentences stood on one line, whatever they spoke of."""
     volume = CTVolume(np.zeros((40, 50, 30), dtype=np.int16), np.diag([-2.0, -2.0, 3.0, 1.0]), "straight")
     more = "The liver contains a 12 mm cyst."

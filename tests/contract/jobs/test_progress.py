@@ -1,4 +1,4 @@
-"""What the bars of 3D Slicer and OHIF show of a training, by their own formulas."""
+"""The progress bars of 3D Slicer and OHIF during a training, computed by their own formulas."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_before_during_and_after_a_run(progress: TrainingProgress) -> None:
         json.dumps(progress.told(EPOCHS), allow_nan=False)
 
 
-def test_a_run_that_was_killed_is_not_on_its_way(progress: TrainingProgress, tmp_path: Path) -> None:
+def test_a_killed_run_is_not_shown_as_running(progress: TrainingProgress, tmp_path: Path) -> None:
     path = tmp_path / "stats.json"
     path.write_text(json.dumps({"epoch": 2, "total_epochs": 4, "best_metric": 0.6}), encoding="utf-8")
     told = progress.told(EPOCHS)

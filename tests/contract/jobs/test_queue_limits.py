@@ -1,4 +1,4 @@
-"""Of each kind one job runs and a few wait; the next is refused, and what waits runs when it is its turn."""
+"""One job of each kind runs and a few wait in order; further jobs are refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def started() -> list[subprocess.Popen[str]]:
 
 @pytest.fixture
 def queue(started: list[subprocess.Popen[str]]) -> JobQueue:
-    """Its jobs are processes that end when they are told to."""
+    """A queue whose jobs are processes that end on request."""
 
     def start(_: str, __: dict[str, Any]) -> subprocess.Popen[str]:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
@@ -47,7 +47,7 @@ def tell(process: subprocess.Popen[str], how: str) -> None:
     process.stdin.flush()
 
 
-def test_one_runs_and_so_many_wait(queue: JobQueue, started: list[subprocess.Popen[str]]) -> None:
+def test_one_job_runs_and_a_bounded_number_waits(queue: JobQueue, started: list[subprocess.Popen[str]]) -> None:
     try:
         queue.add({"n": 0}, may_wait=False)
         until(lambda: started and queue.running())

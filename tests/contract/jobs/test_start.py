@@ -1,4 +1,4 @@
-"""Before the server serves: no login that is none, and no files of patients of a server that was killed."""
+"""Checks at start: an incomplete login is refused, and patient files of a killed server are removed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ time.sleep(600)
 
 
 @pytest.mark.parametrize("way", ["environment", "file"])
-def test_a_login_that_is_none_is_not_started_with(tmp_path: Path, way: str) -> None:
+def test_an_incomplete_login_stops_the_start(tmp_path: Path, way: str) -> None:
     environment = {**os.environ, "PYTHONPATH": CODE}
     if way == "environment":
         environment["MONAI_LABEL_AUTH_ENABLE"] = "true"

@@ -58,7 +58,7 @@ def test_no_entry_names_an_image_whoever_writes_it(log: Path) -> None:
     assert len([line for line in text.splitlines() if "INFO" in line]) == 4
 
 
-def test_an_entry_has_an_end(log: Path) -> None:
+def test_the_length_of_a_log_entry_is_bounded(log: Path) -> None:
     logging.getLogger("some").info("%s the end", "x" * 10**6)
     text = log.read_text(encoding="utf-8")
     assert len(text) < MAX_CHARACTERS + 200

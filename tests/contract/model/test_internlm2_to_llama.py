@@ -60,7 +60,7 @@ def llama() -> LlamaForCausalLM:
     return LlamaForCausalLM(config).eval()
 
 
-def test_there_and_back_is_the_identity(llama):
+def test_converting_there_and_back_is_the_identity(llama):
     original = llama.state_dict()
     converted = convert(to_internlm2(original), HEADS, KV_HEADS)
     assert converted.keys() == original.keys()

@@ -39,7 +39,7 @@ _BOUNDARY: Final = b"the-boundary"
 
 
 class FakePacs:
-    """Its content and its moods; change them at any time."""
+    """The content and the behaviour of the PACS; tests may change both at any time."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -307,5 +307,5 @@ def wait_until(condition: Callable[[], Any], limit_s: float = 8.0) -> None:
 
 
 def told(store: Any, image: str = SERIES) -> dict[str, Any]:
-    """What became of an image's final label at the PACS."""
+    """Return the state of an image's final label at the PACS."""
     return dict(store.get_label_info(image, "final")["pacs"])

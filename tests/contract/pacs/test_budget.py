@@ -42,7 +42,7 @@ def size_bytes(pacs: Any) -> int:
 
 
 def age(folder: Path, uid: str, by_s: float = 2 * budget.IN_USE_S) -> None:
-    """As if a series had been used long ago."""
+    """Set the time of use of a series to long ago."""
     path = folder / f"{uid}.json"
     os.utime(path, (time.time() - by_s,) * 2)
 
@@ -74,7 +74,7 @@ def test_what_was_used_lately_stays_though_it_is_too_much(cache: SeriesCache, ca
 def test_a_series_that_is_asked_for_at_the_same_moment_stays(
     cache: SeriesCache, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The reader comes between the look at the clock and the removal."""
+    """The series is requested between the check of its age and its removal."""
     for uid in OTHERS[:2]:
         cache.folder(STUDY, uid)
         age(cache_folder, uid)
@@ -92,7 +92,7 @@ def test_a_series_that_is_asked_for_at_the_same_moment_stays(
     assert cache.whole_folder(OTHERS[0]) is not None
 
 
-def test_nothing_goes_while_a_training_or_an_export_runs(cache: SeriesCache, cache_folder: Path) -> None:
+def test_no_series_is_removed_during_a_training_or_an_export(cache: SeriesCache, cache_folder: Path) -> None:
     with cache.held(), cache.held():
         for uid in OTHERS[:3]:
             cache.folder(STUDY, uid)
@@ -210,7 +210,7 @@ def test_a_disk_that_fills_up_counts_as_well(
     assert here(cache_folder) == {OTHERS[1]}
 
 
-def test_remains_of_killed_processes_go(cache: SeriesCache, cache_folder: Path, pacs: Any, opened: Any) -> None:
+def test_files_of_killed_processes_are_removed(cache: SeriesCache, cache_folder: Path, pacs: Any, opened: Any) -> None:
     cache.folder(STUDY, SERIES)
     (cache_folder / "1.2.3.50").mkdir()
     (cache_folder / "1.2.3.50" / "a.dcm").write_bytes(b"x")

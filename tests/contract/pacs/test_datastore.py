@@ -43,7 +43,7 @@ def test_images_are_series_of_the_pacs_and_read_as_files(opened: Open, pacs: Any
     assert store.get_image_uri("1.2.3.77") == ""
 
 
-def test_names_go_by_value_to_the_pacs(opened: Open, submit: Any, pacs: Any) -> None:
+def test_names_are_sent_to_the_pacs_by_value(opened: Open, submit: Any, pacs: Any) -> None:
     """Two of three names are painted: by rank they would be "left kidney" and "spleen"."""
     store = opened()
     submit(store, {2: 1, 3: 4}, client_id="anna")
@@ -57,7 +57,7 @@ def test_names_go_by_value_to_the_pacs(opened: Open, submit: Any, pacs: Any) -> 
     assert told(store)["SOPInstanceUID"] == seg.SOPInstanceUID
 
 
-def test_what_a_model_had_a_part_in_says_so(opened: Open, submit: Any, pacs: Any) -> None:
+def test_labels_made_with_a_model_name_the_model(opened: Open, submit: Any, pacs: Any) -> None:
     store = opened()
     submit(store, {3: 4}, model="m")
     item = pacs.segs()[0].SegmentSequence[0]
@@ -114,7 +114,7 @@ def test_a_pacs_that_is_away_gets_the_label_later_even_from_the_next_server(
 
 
 def test_a_label_is_stored_though_its_scan_cannot_be_had(opened: Open, submit: Any, pacs: Any, tmp_path: Path) -> None:
-    """It was annotated elsewhere; the PACS is away before this server ever fetched the scan."""
+    """The label was drawn elsewhere; the PACS is unreachable before this server has fetched the scan."""
     store = opened()
     values = np.zeros((8, 8, 6), np.uint8)
     values[1:3, 1:3, 2] = 3
@@ -197,7 +197,7 @@ def test_a_refused_label_leaves_no_image_behind(opened: Open, pacs: Any, tmp_pat
 def test_a_series_that_the_pacs_has_lost_still_takes_its_label_where_it_is_here(
     opened: Open, pacs: Any, submit: Any, tmp_path: Path, away: bool
 ) -> None:
-    """Somebody annotates it while it is deleted, or moved, in the PACS."""
+    """The series is annotated while it is deleted or moved in the PACS."""
     pacs.add("1.2.3.5")
     store = opened()
     assert read_volume(store.get_image_uri(SERIES)).shape_ijk == (8, 8, 6)
@@ -214,7 +214,7 @@ def test_a_series_that_the_pacs_has_lost_still_takes_its_label_where_it_is_here(
 
 
 def test_a_seg_that_somebody_took_out_of_the_pacs_is_told(opened: Open, submit: Any, pacs: Any) -> None:
-    """The label stays here; it is not sent back by itself, and the state does not say that it is there."""
+    """The label is kept, is not sent again by itself, and its state does not claim that it is in the PACS."""
     store = opened()
     submit(store, {3: 4})
     (seg,) = pacs.segs()
@@ -292,7 +292,7 @@ def test_a_server_that_lost_its_cache_finds_its_labels_in_the_pacs(
     assert other.get_labeled_images() == [], "removed here, it does not come back"
 
 
-def test_segs_that_the_host_wrote_are_told_and_not_used(opened: Open, submit: Any, pacs: Any) -> None:
+def test_segs_that_the_host_wrote_give_a_warning_and_are_not_used(opened: Open, submit: Any, pacs: Any) -> None:
     pacs.take(host_seg(pacs))
     store = opened()
     wait_until(lambda: "warnings" in store.get_image_info(SERIES))
@@ -307,7 +307,7 @@ def test_segs_that_the_host_wrote_are_told_and_not_used(opened: Open, submit: An
     wait_until(lambda: "warnings" not in store.get_image_info(SERIES))
 
 
-def test_of_other_programs_what_a_person_drew_is_a_label(opened: Open, pacs: Any, submit: Any, tmp_path: Path) -> None:
+def test_manual_segs_of_other_programs_are_labels(opened: Open, pacs: Any, submit: Any, tmp_path: Path) -> None:
     submit(opened(), {2: 1})
     (seg,) = pacs.segs()
     seg.Manufacturer = seg.ManufacturerModelName = "Some Viewer"

@@ -37,7 +37,7 @@ def test_files_are_what_the_pacs_holds_and_are_fetched_once(cache: SeriesCache, 
     assert pacs.asked["instance"] == 6
 
 
-def test_nobody_else_can_open_it(cache: SeriesCache) -> None:
+def test_only_the_user_of_the_server_can_open_the_cache(cache: SeriesCache) -> None:
     folder = cache.folder(STUDY, SERIES)
     assert [(path.stat().st_mode & 0o077) for path in (folder.parent, folder)] == [0, 0]
 
@@ -135,7 +135,7 @@ def test_no_search_of_a_viewer_reaches_the_log(client: DicomWeb, caplog: pytest.
     assert "Fake" not in caplog.text
 
 
-def test_people_who_ask_at_once_share_one_fetch(cache: SeriesCache, pacs: Any) -> None:
+def test_simultaneous_requests_share_one_fetch(cache: SeriesCache, pacs: Any) -> None:
     found: list[Path] = []
     threads = [threading.Thread(target=lambda: found.append(cache.folder(STUDY, SERIES))) for _ in range(5)]
     for thread in threads:
@@ -153,7 +153,7 @@ def test_an_instance_of_another_series_is_refused(cache: SeriesCache, pacs: Any)
 
 
 @pytest.mark.parametrize("uid", ["../up", "..", ".", "", "a/b", "1.2\n", "x" * 65])
-def test_only_a_uid_names_a_series(cache: SeriesCache, uid: str) -> None:
+def test_only_a_uid_is_accepted_as_a_series(cache: SeriesCache, uid: str) -> None:
     with pytest.raises(UnknownImage, match="no DICOM UID"):
         cache.folder(STUDY, uid)
 

@@ -20,8 +20,8 @@ from medvlsam2.errors import DatasetError, GeometryMismatch, PacsUnavailable
 from .conftest import SERIES, STUDY, Submit, told, wait_until
 
 
-def test_a_page_is_no_proof_that_a_label_was_stored(opened: Any, submit: Submit, pacs: Any) -> None:
-    """Something in between answers every request with its login page and HTTP 200."""
+def test_a_web_page_does_not_count_as_stored(opened: Any, submit: Submit, pacs: Any) -> None:
+    """A proxy answers every request with its login page and HTTP 200."""
     store = opened()
     store.get_image_uri(SERIES)
     pacs.html = True
@@ -33,7 +33,7 @@ def test_a_page_is_no_proof_that_a_label_was_stored(opened: Any, submit: Submit,
     assert len(pacs.segs()) == 1
 
 
-def test_a_page_instead_of_a_scan_is_the_pacs_fault(client: DicomWeb, cache_folder: Path, pacs: Any) -> None:
+def test_a_web_page_instead_of_a_scan_is_an_error_of_the_pacs(client: DicomWeb, cache_folder: Path, pacs: Any) -> None:
     pacs.html = True
     with pytest.raises(PacsUnavailable, match="cannot be asked"):
         client.series(Modality="CT")
@@ -44,7 +44,7 @@ def test_a_page_instead_of_a_scan_is_the_pacs_fault(client: DicomWeb, cache_fold
 def test_an_answer_drop_by_drop_ends_in_time(
     opened: Any, submit: Submit, pacs: Any, client: DicomWeb, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each byte comes within the limit of silence; the whole never ends."""
+    """Each byte arrives within the idle timeout, but the answer never ends."""
     monkeypatch.setattr(dicomweb, "ANSWER_LIMIT_S", 0.6)
     monkeypatch.setattr(dicomweb, "REFUSED_FOR_S", 0.0)
     store = opened()
@@ -76,7 +76,7 @@ def test_a_series_that_grows_while_it_is_fetched_is_not_answered_from(
 
 
 @pytest.mark.parametrize("uid", ["../../up", "a/b", "", "1.2 3", "1" * 65, "é"])
-def test_what_is_no_uid_never_becomes_an_image(opened: Any, pacs: Any, uid: str) -> None:
+def test_a_text_that_is_no_uid_never_becomes_an_image(opened: Any, pacs: Any, uid: str) -> None:
     pacs.add(uid)
     store = opened()
     assert store.list_images() == [SERIES]
@@ -111,7 +111,7 @@ def foreign_seg(pacs: Any, change: Any) -> Dataset:
 def test_a_seg_of_another_frame_of_reference_is_not_taken(
     opened: Any, submit: Submit, pacs: Any, tmp_path: Path
 ) -> None:
-    """It names the series, and its numbers fit; they are of another examination."""
+    """The SEG names the series and its grid fits, but its frame of reference is of another examination."""
     submit(opened(), {2: 1})
     foreign_seg(pacs, lambda seg: setattr(seg, "FrameOfReferenceUID", "1.2.3.999"))
     other = opened(cache=tmp_path / "other")
@@ -123,7 +123,9 @@ def test_a_seg_of_another_frame_of_reference_is_not_taken(
     assert opened(cache=tmp_path / "other").get_labeled_images() == [], "after a restart as well"
 
 
-def test_a_seg_whose_segments_overlap_is_told(opened: Any, submit: Submit, pacs: Any, tmp_path: Path) -> None:
+def test_a_seg_with_overlapping_segments_gives_a_warning(
+    opened: Any, submit: Submit, pacs: Any, tmp_path: Path
+) -> None:
     def overlap(seg: Dataset) -> None:
         for group in seg.PerFrameFunctionalGroupsSequence:
             group.PlanePositionSequence[0].ImagePositionPatient = [0, 0, 4.0]

@@ -1,4 +1,4 @@
-"""In OHIF an answer touches only what was asked for."""
+"""In OHIF an answer changes only the requested segments."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def values(segments: PhraseSegments, phrase: str, chosen: tuple[int, ...] = (), 
 
 
 def test_every_phrase_has_a_segment_of_its_own() -> None:
-    """A second phrase replaced the first."""
+    """Without this, a second phrase would replace the first."""
     segments = PhraseSegments()
     assert values(segments, "left renal cyst") == [1]
     assert values(segments, "spleen and liver") == [2, 3]
@@ -44,7 +44,7 @@ def test_no_segment_is_taken_from_a_phrase() -> None:
 
 
 def test_a_phrase_that_is_not_found_takes_no_segment() -> None:
-    """Eight phrases about nothing, and every other was refused, because "all segments hold something"."""
+    """Eight phrases that find nothing must not use up the segments, so that later phrases are not refused."""
     segments = PhraseSegments()
     placed = segments.place(PLACE, referring({"prompt": "spleen"}), ())
     segments.settle(PLACE, placed, [True])

@@ -1,4 +1,4 @@
-"""Fields of a request are what their type says, or refused: nothing is silently read as something else."""
+"""Fields of a request have their documented type or are refused; nothing is reinterpreted silently."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_ohif_with_nothing_ticked_is_refused_in_every_task() -> None:
 
 @pytest.mark.parametrize("ask", [semantic, prompts])
 @pytest.mark.parametrize("ids", [[3, 2], [3.0, 2.0], (3, 2, 3)])
-def test_ids_stay_what_they_are(ask: Ask, ids: object) -> None:
+def test_ids_keep_their_values(ask: Ask, ids: object) -> None:
     found = {target.prompt.name: target.value for target in ask({"label_prompt": ids})}
     assert found == {"left kidney": 3, "spleen": 2}
     assert all(type(value) is int for value in found.values())
@@ -50,7 +50,7 @@ def test_ids_stay_what_they_are(ask: Ask, ids: object) -> None:
 @pytest.mark.parametrize(
     "wrong", ["2", True, 2.5, pytest.param(HUGE, id="400 digits"), -1, 0, {"id": 2}, [2], float("nan"), 1e300]
 )
-def test_what_is_no_id_is_refused_in_short(ask: Ask, wrong: object) -> None:
+def test_a_wrong_id_is_refused_with_a_short_text(ask: Ask, wrong: object) -> None:
     with pytest.raises(InvalidPrompt, match=r"label_prompt holds .*1 to 4") as refused:
         ask({"label_prompt": [wrong]})
     assert len(str(refused.value)) < 300
@@ -107,7 +107,7 @@ def test_ohif_has_no_segment_for_clicks_without_a_structure() -> None:
 
 
 @pytest.mark.parametrize(("given", "meant"), [(True, True), ("false", False), (0, False), (1.0, True), (None, False)])
-def test_compression_as_it_was_meant(given: object, meant: bool) -> None:
+def test_notations_of_compression_are_understood(given: object, meant: bool) -> None:
     assert requests.result_form({"result_compress": given}, "scan.nii.gz").compress is meant
 
 

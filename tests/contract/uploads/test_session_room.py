@@ -37,7 +37,7 @@ def add(kept: PrivateSessions, tmp_path: Path) -> Add:
     return one
 
 
-def test_one_client_has_so_many_and_another_its_own(
+def test_the_sessions_of_each_client_are_bounded(
     kept: PrivateSessions, add: Add, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sessions, "MAX_OF_ONE", 3)
@@ -52,7 +52,7 @@ def test_one_client_has_so_many_and_another_its_own(
     assert kept.get_session(made[1]) is not None
 
 
-def test_all_clients_together_have_so_many(add: Add, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sessions_of_all_clients_are_bounded(add: Add, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "MAX_OF_ALL", 3)
     for owner in ("ann", "bob", "eve"):
         add(owner)
@@ -61,7 +61,7 @@ def test_all_clients_together_have_so_many(add: Add, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(("limit", "owner"), [("MAX_BYTES_OF_ONE", "ann"), ("MAX_BYTES_OF_ALL", "bob")])
-def test_their_scans_have_so_many_bytes(
+def test_the_bytes_of_all_session_scans_are_bounded(
     add: Add, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, limit: str, owner: str
 ) -> None:
     monkeypatch.setattr(sessions, limit, 5 * 2**20)

@@ -47,7 +47,7 @@ def target(
 
 @pytest.fixture
 def raw(target: Any) -> Callable[..., tuple[int, dict[str, str], str]]:
-    """A request as a client sends it that sets every header itself."""
+    """Send a request whose headers are all set by the test."""
 
     def ask(
         method: str, path: str, headers: dict[str, str] | None = None, body: Any = None

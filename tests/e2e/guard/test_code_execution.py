@@ -87,7 +87,7 @@ def test_nothing_runs_on_the_event_loop(target: Any, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/train/nothing", "/scoring/nothing", "/batch/infer/nothing"])
-def test_what_there_is_not_is_told(target: Any, path: str) -> None:
+def test_an_unknown_job_is_refused_with_a_sentence(target: Any, path: str) -> None:
     reply = requests.post(target.url + path, json={}, timeout=60)
     assert (reply.status_code, "'nothing'" in reply.json()["detail"]) == (404, True)
 

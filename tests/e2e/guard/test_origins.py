@@ -1,4 +1,4 @@
-"""Foreign pages and foreign names are refused; programs and our own pages are not."""
+"""Requests from foreign pages and for foreign host names are refused; programs and our own pages are served."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_the_next_sample_tells_no_folder(raw: Callable[..., Any], target: Any) -
     assert told["path"] == f"…/{told['id']}.nii.gz"
 
 
-def test_our_pages_and_programs_may(raw: Callable[..., Any], target: Any) -> None:
+def test_our_pages_and_programs_are_served(raw: Callable[..., Any], target: Any) -> None:
     for headers in (
         {},
         {"Origin": target.url, "Sec-Fetch-Site": "same-origin"},

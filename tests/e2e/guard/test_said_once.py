@@ -1,4 +1,4 @@
-"""Nothing that is sent is dropped without a word: other bodies, unknown keys, values given twice, look-alike tags."""
+"""Nothing in a request is ignored silently: other bodies, unknown keys, repeated values, similar tags."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_a_form_that_was_cut_off_is_refused(target: Any, path: str) -> None:
 
 @pytest.mark.parametrize("charset", ["punycode", "idna", "undefined", "utf-16", "latin-1"])
 def test_another_charset_than_utf8_is_refused(target: Any, charset: str) -> None:
-    """One of Python's codecs takes minutes for such a field, and others end in errors of their own."""
+    """One of Python's codecs takes minutes for such a field, and others raise errors of their own types."""
     field = b'--x\r\nContent-Disposition: form-data; name="params"\r\n\r\n' + b"a-" * 500_000 + b"\r\n--x--\r\n"
     headers = {"Content-Type": f"{FORM}; charset={charset}"}
     told = sentence(requests.post(target.url + INFER, data=field, headers=headers, timeout=60), 415)
@@ -151,7 +151,7 @@ def test_a_phrase_may_have_two_lines_and_no_hidden_marks(target: Any) -> None:
         assert target.infer("medvlsam2_vqa", "copy0", {"question": question}, output="json").status_code == status
 
 
-def test_an_option_that_does_nothing_is_told(target: Any) -> None:
+def test_an_option_without_effect_gives_a_warning(target: Any) -> None:
     body = {"name": "mine", "device": "cpu", "max_epochs": 1, "client_id": "ann"}
     try:
         for path, told in (("/train/medvlsam2_finetune?enqueue=true", None), ("/train/", "medvlsam2_finetune")):

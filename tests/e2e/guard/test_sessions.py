@@ -124,7 +124,7 @@ def test_two_scans_in_one_request_are_refused(target: Any, scan_bytes: bytes) ->
 
 
 def test_the_name_that_slicer_sends_with_a_session_is_taken(target: Any, scan_bytes: bytes) -> None:
-    """3D Slicer names its volume beside the session; no image of the datastore has that name."""
+    """3D Slicer sends the name of its volume with the session; no image of the datastore has that name."""
     client, session = kept(target, scan_bytes)
     query = {"image": "Volume 1", "session_id": session, "output": "json"}
     assert client.post(f"{target.url}/infer/medvlsam2_semantic", params=query, timeout=120).status_code == 200
@@ -144,7 +144,7 @@ def test_a_result_that_is_not_stored_says_so(target: Any, scan_bytes: bytes) -> 
 
 
 def test_two_data_files_of_one_name_are_refused(target: Any, zipped: Callable[..., bytes], voxels: bytes) -> None:
-    """The header names its file by that name alone: the voxels of another folder would be read for its own."""
+    """The header gives only a file name, so voxels from another folder could be read."""
     members = {"a/scan.raw": bytes(len(voxels)), "b/scan.raw": voxels, "b/scan.mhd": META.format("scan.raw").encode()}
     made = requests.put(f"{target.url}/session/", files={"files": ("s.zip", zipped(members))}, timeout=60)
     assert (made.status_code, "'scan.raw'" in made.json()["detail"]) == (400, True), made.text

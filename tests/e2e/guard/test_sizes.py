@@ -1,4 +1,4 @@
-"""Bodies, archives, numbers and names beyond measure get a sentence, and the server stays as it was."""
+"""Too large bodies, archives, numbers and names are refused with a sentence, and the server is unchanged."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MIB = 2**20
 
 
 def memory_bytes(target: Any) -> int:
-    """Of the server, found by the port that it listens on."""
+    """Return the memory of the server process, which is found by its port."""
     port = int(target.url.rsplit(":", 1)[1])
     for process in psutil.process_iter():
         try:
@@ -130,14 +130,14 @@ def test_archives_that_are_traps(
 
 
 def test_several_archives_are_refused(target: Any, zipped: Callable[..., bytes], scan_bytes: bytes) -> None:
-    """Each alone would stay below the limits."""
+    """Each archive alone would stay below the limits."""
     files = [("files", (f"{n}.zip", zipped({f"{n}.nii.gz": scan_bytes}))) for n in range(3)]
     reply = requests.put(f"{target.url}/session/", files=files, timeout=60)
     assert (reply.status_code, "alone" in reply.json()["detail"]) == (400, True)
 
 
 def lying(archive: bytes) -> bytes:
-    """The same archive, whose table of contents claims another size and sum."""
+    """Return the archive with a table of contents that claims another size and checksum."""
     at = archive.index(b"PK\x01\x02")
     return archive[: at + 16] + struct.pack("<III", zlib.crc32(b""), 5, 5) + archive[at + 28 :]
 
@@ -148,7 +148,7 @@ def flagged(archive: bytes) -> bytes:
 
 
 def left_over(target: Any) -> list[str]:
-    """Files of uploads in the temporary folder; the server's own folder and lock are no such."""
+    """Return the files of uploads in the temporary folder, without the server's own folder and lock."""
     temporary = Path(target.folder).parent / "tmp"
     return [
         str(path)
@@ -174,7 +174,7 @@ def test_uploads_are_private_and_leave_nothing(target: Any, scan_bytes: bytes) -
     assert [stat.S_IMODE(path.stat().st_mode) for path in temporary.iterdir() if path.is_dir()] == [0o700]
 
 
-def test_strokes_of_a_wrong_size_are_told(target: Any) -> None:
+def test_strokes_of_a_wrong_size_are_refused(target: Any) -> None:
     voxels = SHAPE[0] * SHAPE[1] * SHAPE[2]
     for size in (0, 1, voxels - 1, voxels + 1, 2 * voxels):
         reply = requests.post(
@@ -190,7 +190,7 @@ BAD_NAMES = ["a\nb", "p1\0", "\u202ecba", "a\u200bb", "..", "../x", "a/b", "a\\b
 
 
 @pytest.mark.parametrize("name", BAD_NAMES, ids=ascii)
-def test_names_that_are_none(raw: Callable[..., Any], scan_bytes: bytes, target: Any, name: str) -> None:
+def test_wrong_names_are_refused(raw: Callable[..., Any], scan_bytes: bytes, target: Any, name: str) -> None:
     there = quote(name, safe="")
     for method, path in (
         ("GET", f"/datastore/image?image={there}"),
@@ -216,7 +216,7 @@ def test_names_that_are_none(raw: Callable[..., Any], scan_bytes: bytes, target:
 
 
 @pytest.mark.parametrize("tag", ["final\n", "final ", "", "a" * 65, "fin/al", "-final"])
-def test_tags_that_are_none(raw: Callable[..., Any], tag: str) -> None:
+def test_wrong_tags_are_refused(raw: Callable[..., Any], tag: str) -> None:
     params = json.dumps({"save_label": True, "label_tag": tag})
     body = f"params={quote(params)}".encode()
     headers = {"Content-Type": "application/x-www-form-urlencoded"}

@@ -1,4 +1,4 @@
-"""Requests belong to whoever asked: others neither end nor cancel them, and who leaves ends his own."""
+"""Requests belong to their client: other clients cannot end them, and a client that disconnects ends its own."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_two_browsers_behind_one_address_are_two_clients(target: Any) -> None:
 
 @pytest.fixture
 def slow_request(target: Any) -> Any:
-    """Starts a request of many steps, and waits until it is on its way."""
+    """A function that starts a request of many steps and waits until it runs."""
 
     def start(client: Any, **params: Any) -> tuple[threading.Thread, list[requests.Response]]:
         replies: list[requests.Response] = []
@@ -112,8 +112,8 @@ def test_a_client_cancels_its_own_request_and_no_other(target: Any, slow_request
     assert "cancelled" in replies[-1].json()["detail"]
 
 
-def test_who_leaves_ends_the_work(target: Any) -> None:
-    """The log tells that a request stopped, and that nothing answered it."""
+def test_a_client_that_disconnects_ends_its_work(target: Any) -> None:
+    """The log says that the request stopped, and that no answer was sent."""
     before = target.log.read_text(encoding="utf-8").count("stopped before its end")
     url = f"{target.url}/infer/medvlsam2_semantic?image=copy3&output=json"
     for number in range(40):  # a quick machine answers in less than the longest of these times

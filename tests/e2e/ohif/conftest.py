@@ -67,7 +67,7 @@ SHOW = """index => {
 
 @dataclass(frozen=True)
 class Answer:
-    """What a press of *Run* asked for, and what came back."""
+    """The request of a press of *Run*, and its reply."""
 
     model: str
     params: dict[str, Any]
@@ -87,7 +87,7 @@ class Panel:
         return self.page.locator(".tab", has=self.page.locator("label.tab-label", has_text=name))
 
     def run(self, tab: Any) -> Answer:
-        """Press *Run* and wait until the viewer has taken the mask over."""
+        """Press *Run* and wait until the viewer shows the mask."""
         taken_over = self.page.expect_console_message(lambda line: "updated the segmentation" in line.text)
         with taken_over, self.page.expect_response(lambda reply: "/infer/" in reply.url) as caught:
             tab.locator("button.actionButton").click()
@@ -98,7 +98,7 @@ class Panel:
         return Answer(model[1], json.loads(form[1]), caught.value.status)
 
     def press(self, tab: Any) -> Any:
-        """Press *Run*; the reply's HTTP answer, as soon as the panel has shown what came of it."""
+        """Press *Run* and return the HTTP reply as soon as the panel has shown the result."""
         with self.page.expect_response(lambda reply: "/infer/" in reply.url) as caught:
             tab.locator("button.actionButton").click()
         self.page.wait_for_timeout(1500)
@@ -115,7 +115,7 @@ class Panel:
         return self.press(tab)
 
     def said(self) -> str:
-        """What the newest notices say."""
+        """Return the texts of the newest notices."""
         return " ".join(self.page.locator("[data-sonner-toast]").all_inner_texts())
 
     def colours(self) -> dict[str, tuple[int, int, int]]:
@@ -146,7 +146,7 @@ class Panel:
         return self._volume("cornerstone.cache.getVolumes()[0]", "Int16Array", np.int16)
 
     def picture(self) -> np.ndarray:
-        """What the first viewport shows, as soon as it shows the same for half a second."""
+        """Return the picture of the first viewport as soon as it has not changed for half a second."""
         self.page.bring_to_front()
         before, now = None, self._picture()
         for _ in range(20):
@@ -217,7 +217,7 @@ def series(orthanc: str, phantom: Any) -> str:
 
 @pytest.fixture(scope="module")
 def tilted_series(orthanc: str, phantom: Any) -> str:
-    """The same slices as a gantry that leans by 15 degrees places them."""
+    """SeriesInstanceUID of the same slices with a gantry tilt of 15 degrees."""
     affine = phantom.volume.affine.copy()
     affine[1, 2] += np.tan(np.radians(15.0)) * np.linalg.norm(affine[:3, 2])
     return sent(orthanc, phantom.volume.hu, affine, "Gantry^Tilted")
@@ -225,7 +225,7 @@ def tilted_series(orthanc: str, phantom: Any) -> str:
 
 @pytest.fixture(scope="module")
 def eager_model_dir(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny random model, except that it takes every object for present, so that its masks are not empty."""
+    """The tiny random model, changed to call every object present, so that its masks are not empty."""
     import torch
 
     from medvlsam2.model import checkpoint

@@ -45,12 +45,12 @@ def test_the_start_page_leads_to_the_study_in_the_viewer(connected: Any, pacs_se
 
 
 def test_the_viewer_holds_the_scan_in_our_order(connected: Any, phantom: Any) -> None:
-    """Voxel (i, j, k) there is voxel (i, j, k) here: the ground of every click and mask below."""
+    """Voxel (i, j, k) of the viewer is voxel (i, j, k) here; all clicks and masks below depend on this."""
     np.testing.assert_array_equal(connected.scan_hu(), phantom.volume.hu)
 
 
 def test_segments_have_the_colours_of_our_table(connected: Any) -> None:
-    """Left and right kidney were of one colour by the panel's own table."""
+    """The panel's own table gives both kidneys the same colour."""
     from medvlsam2.data import vocabulary
     from medvlsam2.data.colours import colors_of
 
@@ -102,7 +102,7 @@ def test_a_click_lands_on_the_organ_under_the_mouse(
 
 
 def test_a_structure_named_in_the_options_keeps_its_own_segment(panel: Any) -> None:
-    """OHIF reads a value as a published id, Slicer as a place in the reply's list: a spleen must not become a liver."""
+    """OHIF reads a value as a published id, Slicer as a place in the reply's list; a spleen must not become a liver."""
     panel.page.get_by_text("Options / Configurations").first.click()
     panel.page.locator("#infermedvlsam2_semanticstructures").fill("spleen")
     panel.page.get_by_role("button", name="Confirm").click()
@@ -116,7 +116,7 @@ def test_a_structure_named_in_the_options_keeps_its_own_segment(panel: Any) -> N
 def test_each_phrase_fills_a_segment_of_its_own_and_takes_no_voxel_of_another(
     panel: Any, pacs_server: Any, series: str
 ) -> None:
-    """A second phrase replaced the first; one inside another segment said "Successful" and showed nothing."""
+    """A second phrase must not replace the first; a phrase inside another segment must not report success and show nothing."""
     assert panel.phrase("liver").status == 200
     first = panel.label_map()
     index = panel.segments()["referred object"]
@@ -136,7 +136,7 @@ def test_each_phrase_fills_a_segment_of_its_own_and_takes_no_voxel_of_another(
 
 
 def test_what_was_chosen_for_one_call_is_not_kept_for_the_next(panel: Any) -> None:
-    """The panel kept the classes of Class Prompts in its options: Auto-Segmentation then looked for them alone."""
+    """The panel kept the classes of Class Prompts in its options, and Auto-Segmentation then used only these."""
     assert panel.phrase("liver").status == 200
     tab = panel.tab("Class Prompts")
     tab.locator("select").select_option("medvlsam2_referring")
@@ -149,7 +149,7 @@ def test_what_was_chosen_for_one_call_is_not_kept_for_the_next(panel: Any) -> No
 
 
 def test_a_scan_of_a_tilted_gantry(open_panel: Any, pacs_server: Any, phantom: Any, tilted_series: str) -> None:
-    """OHIF stacks the slices as if they did not lean: each mask must still be on its own slice, and on no other."""
+    """OHIF stacks the slices without the tilt; each mask must still be on its own slice."""
     panel = open_panel("Gantry, Tilted")
     np.testing.assert_array_equal(panel.scan_hu(), phantom.volume.hu)
     tab = panel.tab("Point Prompts")
@@ -189,7 +189,7 @@ def deepest_voxel(phantom: Any, structure: str) -> tuple[int, int, int]:
 
 
 def server_mask(server: Any, answer: Any, series: str) -> np.ndarray:
-    """What the server says to the same request, asked without a browser."""
+    """Return the server's mask for the same request without a browser."""
     reply = server.infer(answer.model, series, answer.params, output="image")
     assert reply.status_code == 200, reply.text
     file = io.BytesIO(reply.content)
@@ -197,7 +197,7 @@ def server_mask(server: Any, answer: Any, series: str) -> np.ndarray:
 
 
 def panel_mask(server: Any, series: str, phrase: str) -> np.ndarray:
-    """Where a program's mask of a phrase is."""
+    """Return the mask of a phrase that a program gets."""
     reply = server.infer("medvlsam2_referring", series, {"prompt": phrase, "result_extension": ".nrrd"}, output="image")
     assert reply.status_code == 200, reply.text
     file = io.BytesIO(reply.content)

@@ -136,7 +136,7 @@ def test_every_voxel_has_its_segment(page: Any, label_map: Any) -> None:
 
 
 def test_the_liver_is_seen_in_its_colour(page: Any, label_map: Any) -> None:
-    """The viewer blends the segment's colour with the grey of the scan: the hue stays."""
+    """The viewer blends the segment's colour with the grey of the scan, which keeps the hue."""
     from medvlsam2.data import vocabulary
 
     places = np.argwhere(label_map.values == 5)

@@ -1,4 +1,4 @@
-"""Orthanc behind a cable that can be pulled, and series as scanners send them."""
+"""Orthanc behind a simulated cable that can be interrupted, and series in the form that scanners send."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 class Cable:
-    """Passes connections on to a server; it can be pulled out, get stuck, or be slow."""
+    """A TCP relay to a server that can be disconnected, can hang, or can be slow."""
 
     def __init__(self, target: str) -> None:
         parts = urlsplit(target)
@@ -51,7 +51,7 @@ class Cable:
         self._drop()
 
     def close(self) -> None:
-        """Take it away."""
+        """Close the relay."""
         self._listener.close()
         self._drop()
 
@@ -89,7 +89,7 @@ class Cable:
 
 @pytest.fixture(scope="module")
 def cable(orthanc: str) -> Iterator[Cable]:
-    """The way from our server to Orthanc."""
+    """The relay from our server to Orthanc."""
     cable = Cable(orthanc)
     yield cable
     cable.close()

@@ -50,7 +50,7 @@ def guarded(start_orthanc: Callable[..., Any], tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(scope="module")
 def way(guarded: str) -> Iterator[Cable]:
-    """The way to it; it is cut at first."""
+    """The relay to the PACS; it is disconnected at first."""
     cable = Cable(guarded)
     cable.pull()
     yield cable

@@ -50,7 +50,7 @@ def series(send: Callable[..., str]) -> dict[int, str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What servers keep beside each other, one after another."""
+    """The folder that several servers use, one after another."""
     return tmp_path_factory.mktemp("pacs-server")
 
 
@@ -213,7 +213,7 @@ def test_a_label_waits_for_a_pacs_that_is_away(
 
 
 def test_a_pacs_that_hangs_freezes_nobody(server: Any, series: Any, whole: Cable) -> None:
-    """45 requests of viewers that leave, and one of a scan that is not here."""
+    """45 requests of viewers that disconnect, and one request for a scan that is not cached."""
     whole.stick()
     viewers = [threading.Thread(target=_leave, args=(server.url,), daemon=True) for _ in range(45)]
     for viewer in viewers:

@@ -1,4 +1,4 @@
-"""A browser whose way to everything but the server is cut, and the pages over studies that a test may change."""
+"""A browser that can reach only the server, and the pages over studies that a test may change."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Visit:
         return str(self.page.locator("body").inner_text())
 
     def assert_alone(self) -> None:
-        """Nothing was asked of any other address, and no script failed or was refused."""
+        """Check that no other address was requested, and that no script failed or was refused."""
         assert [url for url in self.asked if not url.startswith((self.origin, "data:", "blob:"))] == []
         assert self.said == []
 

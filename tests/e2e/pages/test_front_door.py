@@ -1,4 +1,4 @@
-"""What an annotator in a dark room, at a keyboard or with a damaged scan meets on the pages."""
+"""The pages in a dark room, by keyboard, and with a damaged scan."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_what_runs_beside_the_answers_is_told(folder: Path, kiosk: Any, kind, jo
 
 
 def test_the_page_reads_the_queues_of_the_server(folder: Path, kiosk: Any, server: Any):
-    """The live page has them (it is there at all), and a queue tells what the page reads."""
+    """The live page has the route of the queues, and a queue provides the fields that the page reads."""
     assert requests.get(server.url, timeout=30).ok
     kiosk.show(folder)
     kiosk.jobs["train"] = JobQueue("train", "training", lambda *_: pytest.fail("nothing is started"))

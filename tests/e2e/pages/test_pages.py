@@ -1,4 +1,4 @@
-"""What a visitor sees first, in a browser whose way to everything but the server is cut."""
+"""The first view of a visitor, in a browser that can reach only the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An image's id may be a patient's name: no log tells it, whatever is asked and whatever goes wrong."""
+"""An image's id may be a patient's name: no log holds it, for any request and any error."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_no_flow_tells_an_id_in_the_log(server: Any, tmp_path: Path) -> None:
 
 
 def test_the_formatter_leaves_nothing_of_a_patient(tmp_path: Path) -> None:
-    """What other code writes: sentences of errors, tracebacks, UIDs."""
+    """Log entries of other code: error texts, tracebacks, UIDs."""
     uid = "1.2.840.113619.2.55.3.604688119.971.1448892390"
     try:
         raise ValueError(f"Image '{NAME}' is of {uid}")

@@ -1,4 +1,4 @@
-"""Headers that ended the server, and scans that are doubtful: a sentence each, and the server answers on."""
+"""Headers that crashed the server, and doubtful scans: each gets a sentence, and the server goes on."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_the_reply_warns_that_sides_and_sizes_are_not_known(server: Any) -> None
 
 
 def test_a_mask_of_a_scan_in_centimetres_lies_on_the_scan_that_viewers_get(server: Any, tmp_path: Path) -> None:
-    """They get it as a NIfTI in mm, so the mask is in mm too."""
+    """Viewers get the scan as a NIfTI file in mm, so the mask is in mm too."""
     placed = 'space: LPS\nspace directions: (0.5,0,0) (0,0.5,0) (0,0,0.6)\nspace units: "cm" "cm" "cm"\n'
     header = NRRD.format(dims=3, sizes="24 20 10", more=placed)
     reply = infer(server, "centimetres.nrrd", header.encode() + body(), output="image")

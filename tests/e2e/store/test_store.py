@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def label(folder: Path, number: int) -> bytes:
-    """A label map of which the number of painted planes is the number of the submission."""
+    """Write a label map with as many painted planes as the number of the submission."""
     values = np.zeros(SHAPE, np.uint8)
     values[: number % SHAPE[0] + 1, : number // SHAPE[0] + 1] = 1
     path = folder.parent / f"label{number}.nii"
@@ -59,7 +59,7 @@ def stored(url: str, image: str) -> tuple[bytes, str]:
 def killed(
     folder: Path, tmp_path_factory: pytest.TempPathFactory, start: Callable[..., Any], tiny_model_dir: Path
 ) -> list[tuple[bytes, str]]:
-    """What a server had acknowledged when it was killed in the middle of a submission; its index is then damaged."""
+    """The labels that a server had acknowledged when it was killed during a submission; its index is then damaged."""
     acknowledged: list[tuple[bytes, str]] = []
     contents = {number: label(folder, number) for number in range(1, 60)}
     with start(tmp_path_factory.mktemp("first"), str(folder), tiny_model_dir) as live:

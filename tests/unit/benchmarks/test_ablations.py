@@ -1,4 +1,4 @@
-"""The paper's three checks: what differs between the variants and what does not, and each command on tiny phantoms."""
+"""The paper's three ablations: the differences between the variants, and each command on tiny phantoms."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ def test_one_stage_has_the_shares_of_all_stages(tiny_loaded: LoadedModel, tiny_c
     assert minutes_of(single) == pytest.approx(minutes_of(staged))
 
 
-def test_variants_begin_alike_but_for_the_projector(tiny_model_dir: Path, tiny_model: MedVLSAM2) -> None:
+def test_variants_start_with_equal_weights_except_for_the_projector(
+    tiny_model_dir: Path, tiny_model: MedVLSAM2
+) -> None:
     linear = replace(TINY, projector=replace(TINY.projector, kind="linear"))
     mixer_model, linear_model = ablations.begin(tiny_model_dir, TINY), ablations.begin(tiny_model_dir, linear)
     start, mixer, single = (model.state_dict() for model in (tiny_model, mixer_model, linear_model))

@@ -21,7 +21,7 @@ from medvlsam2.tasks import converse
 def recorded(
     tiny_model_dir: Path, small_phantom: Phantom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Path, Path]:
-    """A record of the requests about one phantom with one structure, and a copy; a random model never stops talking."""
+    """A record of the requests about one phantom with one structure, and a copy of the record."""
     liver = {value: key for value, key in small_phantom.labels.items() if key == "liver"}
     monkeypatch.setattr(scans.phantom, "generate", lambda _seed, _config: replace(small_phantom, labels=liver))
     monkeypatch.setattr(same_answers, "PHANTOM_SEEDS", (1,))

@@ -38,7 +38,7 @@ def test_every_verb_is_measured():
     assert [verb for verb in VERBS if verb not in said] == []
 
 
-def test_a_verb_that_does_not_come_to_its_work_is_no_figure(monkeypatch: pytest.MonkeyPatch):
+def test_a_verb_that_fails_before_its_work_gives_no_figure(monkeypatch: pytest.MonkeyPatch):
     import start_up
 
     monkeypatch.setitem(start_up.WORK, "versions", ("medvlsam2.model.version_folders", "no_such_function", ["nano"]))

@@ -69,8 +69,8 @@ def test_the_loss_falls_to_nothing_on_the_truth() -> None:
     assert patch_loss(40 * truth.flip(1) - 20, labels) > 5
 
 
-def test_there_and_back(scan: LabelledScan) -> None:
-    """A network that knows the truth on the common grid finds it again on the scan's own."""
+def test_the_common_grid_round_trip_keeps_the_truth(scan: LabelledScan) -> None:
+    """A network that returns the ground truth on the common grid gives the ground truth on the scan's grid."""
     prepared = prepare_scan(scan)
     assert prepared.keys == tuple(scan.truth)
     spacing = scan.volume.spacing_mm

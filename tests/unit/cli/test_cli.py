@@ -1,4 +1,4 @@
-"""What the command line prints and writes."""
+"""Output of the command line: printed texts and written files."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_wrong_arguments_get_one_sentence(run, arguments, sentence):
 
 
 def told(out: str) -> dict[str, Any]:
-    """What ``--json`` printed, if it is as the published schema says."""
+    """Return the output of ``--json`` after a check against the published schema."""
     record = json.loads(out)
     Draft7Validator(schema()).validate(record)
     return record

@@ -1,4 +1,4 @@
-"""What the command line refuses, with a sentence that names the value."""
+"""Input that the command line refuses, with a sentence that names the value."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_scan_that_cannot_be_read_is_refused(run, tmp_path, kind, words, verb)
         (["--prompt", "liver", "--model", "tiny-randm"], "MissingCheckpoint", ["tiny-randm", "tiny-random"]),
     ],
 )
-def test_what_cannot_be_meant_is_refused_with_the_value(run, scan, arguments, kind, words):
+def test_impossible_values_are_refused_with_the_value(run, scan, arguments, kind, words):
     code, out, err = run("segment", scan, *arguments, "--json")
     error = json.loads(out)["error"]
     assert (code, error["type"]) == (2, kind)
@@ -106,7 +106,7 @@ def test_an_empty_question_is_refused(run, scan):
     assert "The question '  ' is empty" in err
 
 
-def test_one_choice_is_no_choice(run, scan):
+def test_a_single_choice_of_ask_is_refused(run, scan):
     code, _, err = run("ask", scan, "Which?", "--choices", "liver")
     assert code == 2
     assert "1 choices" in err

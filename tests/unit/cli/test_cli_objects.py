@@ -1,4 +1,4 @@
-"""``medvlsam2 segment``: how objects are named, counted and told."""
+"""``medvlsam2 segment``: names, numbers and output of objects."""
 
 from __future__ import annotations
 

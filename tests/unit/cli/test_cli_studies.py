@@ -18,7 +18,7 @@ SHAPE = (6, 7, 8)
 
 @pytest.fixture
 def studies(tmp_path: Path) -> Path:
-    """Two scans, and what people and programs leave beside them."""
+    """Two scans, and files that people and programs leave beside them."""
     folder = tmp_path / "studies"
     folder.mkdir()
     for name in ("one.nii.gz", "TWO.NII.GZ"):

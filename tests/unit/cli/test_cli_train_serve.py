@@ -1,4 +1,4 @@
-"""The two verbs that hand over to long work: their options arrive, and nonsense is refused before it starts."""
+"""The verbs that start long work: their options arrive, and wrong options are refused before the start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No command replaces what is there unasked, and none what it reads, under whatever name it is given."""
+"""No command replaces an existing file without --overwrite, and none replaces its own input under any name."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_scan_is_never_replaced_by_its_mask(run, scan, tmp_path, named: Callab
 
 
 @OVERWRITE
-def test_nor_where_the_scan_was_given_by_a_link(run, scan, tmp_path, overwrite):
+def test_a_scan_given_by_a_link_is_not_replaced(run, scan, tmp_path, overwrite):
     link = a_symbolic_link_to_it(scan)
     before = content(tmp_path)
     assert run("segment", link, "--prompt", "liver", "-o", scan, *overwrite)[0] == 2
@@ -91,7 +91,7 @@ def saved_apart(drawn, path: Path, raw_suffix: str) -> Path:
 @OVERWRITE
 @pytest.mark.parametrize("header", ["scan.mhd", "scan.nhdr"])
 @pytest.mark.parametrize("option", ["-o", "--png"])
-def test_nor_are_the_voxels_of_a_header(run, drawn, tmp_path, header, option, *, overwrite):
+def test_the_voxel_file_of_a_header_is_not_replaced(run, drawn, tmp_path, header, option, *, overwrite):
     voxels = saved_apart(drawn, tmp_path / header, ".png" if option == "--png" else ".nrrd")
     before = content(tmp_path)
     code, _, err = run("segment", tmp_path / header, "--prompt", "liver", option, voxels, *overwrite)
@@ -134,7 +134,7 @@ def test_a_mask_that_is_there_is_replaced_when_asked(run, scan, tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_link_that_leads_nowhere_is_there_too(run, scan, tmp_path):
+def test_a_broken_link_counts_as_an_existing_file(run, scan, tmp_path):
     (tmp_path / "mask.nii.gz").symlink_to(tmp_path / "archive.nii.gz")
     assert run("segment", scan, "--prompt", "liver", "-o", tmp_path / "mask.nii.gz")[0] == 2
 

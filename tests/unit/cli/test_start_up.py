@@ -1,4 +1,4 @@
-"""A command begins at once: what is slow to import is imported when it is needed, not before.
+"""A command starts at once: slow packages are imported only when they are needed.
 
 Times depend on the machine; which modules a command has imported does not.
 """
@@ -68,7 +68,7 @@ def test_the_help_of_a_verb_imports_nothing_slow(verb):
     ],
 )
 def test_a_verb_begins_before_it_imports_the_model(arguments, allowed):
-    """A scan that is not there is told before torch is imported: reading comes first."""
+    """A missing scan is refused before torch is imported, because the scan is read first."""
     code, packages = imported(*arguments)
     assert code == (0 if arguments[0] == "versions" else 2)
     assert (packages & SLOW) - allowed == set()

@@ -41,7 +41,7 @@ def small_phantoms(small_phantom: Phantom, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.fixture
 def few(small_phantom: Phantom, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few structures, phrases, questions and tokens: a random model never stops talking."""
+    """Limit structures, phrases, questions and tokens, because a random model never ends its text by itself."""
     labels = {value: key for value, key in small_phantom.labels.items() if key in ("liver", "kidney_left")}
     few = replace(small_phantom, labels=labels)
     monkeypatch.setattr(scans.phantom, "generate", lambda _seed, _config: few)

@@ -66,7 +66,7 @@ def test_box_is_half_open():
 
 
 def test_curve_gives_every_click_so_far_and_scores_each_step(small_phantom, monkeypatch, tmp_path):
-    """An annotator's tool that is right only from the second click on."""
+    """A tool whose mask is right only from the second click on."""
     truth = small_phantom.label_map == next(v for v, key in small_phantom.labels.items() if key == "liver")
     scan = LabelledScan(small_phantom.volume, patient="p", group="A", truth={"liver": truth})
     asked = []

@@ -30,7 +30,7 @@ def real_scan(data):
 
 
 def find(monkeypatch, respond):
-    """Answer a phrase by what ``respond`` gives for it."""
+    """Answer each phrase with the result of ``respond``."""
 
     def fake(_engine, _volume, prompts):
         return Segmentation(respond(prompts[0].text).astype(np.uint8), (), (), {})

@@ -1,4 +1,4 @@
-"""Which scans are looked at, and what is known of them."""
+"""The scans that an evaluation uses, and the facts that are known about them."""
 
 from __future__ import annotations
 

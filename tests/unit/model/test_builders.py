@@ -52,7 +52,7 @@ def test_an_unknown_preset_names_the_nearest() -> None:
         builders.preset("nanno")
 
 
-def test_the_seed_makes_the_weights(tiny_model_dir: object) -> None:
+def test_the_seed_determines_the_weights(tiny_model_dir: object) -> None:
     config = builders.preset("tiny_random")
     state = torch.random.get_rng_state()
     first, again, other = (builders.build(config, TOKENS, seed=seed).state_dict() for seed in (1, 1, 2))
@@ -74,7 +74,7 @@ def test_the_parts_fit_each_other(tiny_loaded: LoadedModel) -> None:
     assert prompts.shape == (2, config.sam2.hidden_dim)
 
 
-def test_the_choices_of_a_configuration_are_obeyed() -> None:
+def test_the_choices_of_a_configuration_take_effect() -> None:
     tiny = builders.preset("tiny_random")
     linear = replace(
         tiny,

@@ -1,4 +1,4 @@
-"""Model folders: what is written is what is read, versions, and one clear sentence for each kind of damage."""
+"""Model folders are read as they were written; versions; one clear sentence for each kind of damage."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SEG_BIAS = "seg_projector.2.bias"
 SEG_WEIGHT = "seg_projector.2.weight"
 
 
-def test_outputs_survive_saving(tiny_loaded: LoadedModel, tmp_path: Path) -> None:
+def test_a_saved_model_gives_the_same_outputs(tiny_loaded: LoadedModel, tmp_path: Path) -> None:
     model = builders.build(tiny_loaded.config, checkpoint.special_tokens(tiny_loaded.tokenizer), seed=3).eval()
     checkpoint.save(tmp_path / "model", model, tiny_loaded.tokenizer, {"note": "kept"})
     loaded = checkpoint.load(tmp_path / "model")
@@ -99,7 +99,7 @@ class TestVersions:
         tensors = {SEG_BIAS: torch.full((32,), value)}
         checkpoint.publish(folder, version, tensors, {"parent_version": "base", "note": version}, use=use)
 
-    def test_published_used_and_rolled_back(self, model_dir: Path) -> None:
+    def test_a_version_is_published_used_and_rolled_back(self, model_dir: Path) -> None:
         base = checkpoint.load(model_dir).model.seg_projector[2].bias.clone()
         assert version_folders.versions(model_dir) == ["base"]
         self.publish(model_dir, "v0001", 1.0)
@@ -170,7 +170,7 @@ class TestVersions:
         with pytest.raises(CheckpointMismatch, match=r"v0001/adapter\.safetensors' cannot be read"):
             checkpoint.load(model_dir)
 
-    def test_a_pointer_to_nothing_is_an_error_of_ours(self, model_dir: Path) -> None:
+    def test_a_pointer_to_a_missing_version_raises_our_error(self, model_dir: Path) -> None:
         (model_dir / version_folders.CURRENT).write_text("v0042", encoding="utf-8")
         with pytest.raises((CheckpointMismatch, MissingCheckpoint), match="v0042"):
             checkpoint.load(model_dir)

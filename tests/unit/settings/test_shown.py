@@ -1,4 +1,4 @@
-"""What people read of the settings: the help and the table are complete and say what the code does."""
+"""Help text and table of the settings are complete and agree with the code."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def test_every_setting_has_a_trial_value() -> None:
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
-def test_the_three_ways_mean_the_same(setting: Setting) -> None:
+def test_the_three_sources_give_the_same_value(setting: Setting) -> None:
     text = OTHER[setting.name]
     found = [getattr(way(setting, text), setting.name) for way in WAYS.values()]
     assert found == [found[0]] * 3
@@ -132,7 +132,7 @@ def test_a_misspelt_name_is_refused_and_named(data: st.DataObject) -> None:
         read(environment={variable: OTHER[setting.name]})
 
 
-def test_variables_that_are_no_settings_are_let_be() -> None:
+def test_other_environment_variables_are_ignored() -> None:
     environment = {**dict.fromkeys(OTHER_VARIABLES, "1"), "PATH": "/bin", "MONAI_LABEL_SESSIONS": "true"}
     assert read(environment=environment) == ServerSettings()
 
@@ -150,7 +150,7 @@ def without(environment: dict[str, str], name: str) -> dict[str, Any]:
     return {key: text for key, text in environment.items() if key != name}
 
 
-def test_no_studies_are_told_with_what_to_do() -> None:
+def test_missing_studies_are_refused_with_the_remedy() -> None:
     parser = ArgumentParser()
     add_options(parser)
     with pytest.raises(InvalidConfig, match=r"No studies given.*--studies.*MEDVLSAM2_STUDIES"):

@@ -1,4 +1,4 @@
-"""Reports and answers are the model's own words about the scan."""
+"""Reports and answers are written by the model from the scan."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_other_weights_write_another_report(tiny_model_dir: Path, tmp_path: Path
     assert texts[0] != texts[1]
 
 
-def test_the_image_is_read(engine: Engine, small_phantom: Phantom) -> None:
+def test_the_image_changes_the_report(engine: Engine, small_phantom: Phantom) -> None:
     air = CTVolume(np.full((20, 20, 10), -1000, dtype=np.int16), np.eye(4), "air")
     caches = [engine.session(volume).prefix for volume in (small_phantom.volume, air)]
     assert not torch.allclose(caches[0].keys[1], caches[1].keys[1], atol=1e-3)

@@ -1,4 +1,4 @@
-"""What must not change a mask: who else is asked for, what was kept, a restart, the order of clicks, a mirror."""
+"""A mask does not depend on other objects, caches, a restart, the order of clicks, or a mirrored scan."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SLICES = 14
 
 
 def clicked(order: tuple[int, ...] = (0, 1, 2, 3), *, box: bool = False) -> ObjectPrompt:
-    """The clicks in some order, alone or in a box."""
+    """Segment with the clicks in a given order, alone or with a box."""
     return ObjectPrompt(
         points_ijk=tuple(CLICKS[n] for n in order),
         point_labels=tuple(LABELS[n] for n in order),
@@ -62,13 +62,15 @@ def engine(tiny_model_dir: Path) -> Engine:
 
 @pytest.mark.parametrize("box", [False, True])
 @pytest.mark.parametrize("order", [(3, 2, 1, 0), (1, 0, 3, 2)])
-def test_clicks_in_any_order(engine: Engine, volume: CTVolume, order: tuple[int, ...], box: bool) -> None:
+def test_clicks_in_any_order_give_the_same_mask(
+    engine: Engine, volume: CTVolume, order: tuple[int, ...], box: bool
+) -> None:
     expected = mask(engine, volume, clicked(box=box))
     np.testing.assert_array_equal(mask(engine, volume, clicked(order, box=box)), expected)
 
 
 @pytest.mark.parametrize("box", [False, True])
-def test_a_restart(tiny_model_dir: Path, volume: CTVolume, box: bool) -> None:
+def test_a_restart_gives_the_same_mask(tiny_model_dir: Path, volume: CTVolume, box: bool) -> None:
     """A server that saw other clicks and scans before, and one that starts with this request."""
     old = Engine(tiny_model_dir)
     other = CTVolume(volume.hu[:, :, ::-1].copy(), volume.affine, "other")
@@ -80,7 +82,7 @@ def test_a_restart(tiny_model_dir: Path, volume: CTVolume, box: bool) -> None:
 
 
 @pytest.mark.parametrize("half", [True, False])
-def test_who_asks_for_features_first(
+def test_the_first_user_of_features_does_not_change_a_mask(
     tiny_model_dir: Path, volume: CTVolume, half: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Propagation in half precision, where there is any, or the correction round clicks in full."""
@@ -95,7 +97,7 @@ def test_who_asks_for_features_first(
         assert torch.equal(one, other)
 
 
-def test_a_session_that_was_dropped(engine: Engine, volume: CTVolume) -> None:
+def test_a_dropped_session_gives_the_same_mask(engine: Engine, volume: CTVolume) -> None:
     first = mask(engine, volume, clicked(), ObjectPrompt("liver"))
     for number in range(KEPT_STORES):
         other = CTVolume(volume.hu[:, :, number % 8 : number % 8 + 3] + number, np.eye(4), "other")
@@ -105,7 +107,9 @@ def test_a_session_that_was_dropped(engine: Engine, volume: CTVolume) -> None:
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 16])
-def test_who_else_is_asked_for(engine: Engine, volume: CTVolume, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_requested_objects_do_not_change_a_mask(
+    engine: Engine, volume: CTVolume, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each object alone gives the logits that it has among others; the label map alone lets them compete."""
     session = engine.session(volume)
     sam2, features = in_floats(session), session.features("soft")
@@ -124,7 +128,7 @@ def test_who_else_is_asked_for(engine: Engine, volume: CTVolume, at_once: int, m
 
 
 @pytest.mark.parametrize("at_once", [1, 3, 16])
-def test_who_else_is_looked_for_in_another_part(
+def test_objects_in_another_part_do_not_change_a_mask(
     engine: Engine, volume: CTVolume, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = engine.session(volume)
@@ -168,7 +172,7 @@ BESIDE = {7: SlicePrompt(((12.0, 10.0),), (0,))}
     [(ON_TWO_SLICES, {}), (ON_ONE_SLICE, {}), (ON_ONE_SLICE, BESIDE), (ON_TWO_SLICES, BESIDE)],
     ids=["two slices", "one slice", "one, and a click beside on another", "two, and a click beside between them"],
 )
-def test_a_scan_upside_down(
+def test_an_upside_down_scan_gives_the_same_mask(
     engine: Engine, volume: CTVolume, prompts: dict[int, SlicePrompt], corrections: dict[int, SlicePrompt]
 ) -> None:
     """Features in the reverse order, prompts with them: propagation knows no direction."""

@@ -1,4 +1,4 @@
-"""What an annotator feels: the clicked slice comes first, a newer click wins, and nobody waits for another's volume."""
+"""The clicked slice comes first, a newer click wins, and no annotator waits for another annotator's volume."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_clicked_slice_is_shown_first(engine: Engine, small_phantom: Phantom
 def test_propagation_ends_where_the_object_does(
     engine: Engine, small_phantom: Phantom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A few slices after its last, each way; a gap of fewer is crossed."""
+    """Propagation ends a few slices after the object's last slice, in both directions; a smaller gap is crossed."""
     point = click(small_phantom).points_ijk[0]
     clicked, seen = int(point[2]), []
     predict, held = VolumeSAM2.predict, {clicked, clicked + 1, clicked + 1 + PATIENCE_SLICES}

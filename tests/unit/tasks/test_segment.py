@@ -21,7 +21,7 @@ from medvlsam2.tasks.segment import Segmentation, segment
 
 @pytest.fixture
 def sure_dir(model_dir: Path) -> Path:
-    """A model that says of every slice that the object is there."""
+    """A model that finds the object on every slice."""
     loaded = checkpoint.load(model_dir)
     with torch.no_grad():
         loaded.model.sam2.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(8.0)

@@ -1,4 +1,4 @@
-"""Doubt is 0 where the model is sure, 1 where it is not, and depends on the scan."""
+"""Doubt is 0 if the model is sure, 1 if it is not, and depends on the scan."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def doubt(model_dir: Path, small_phantom: Phantom, score: float) -> float:
     return uncertainty(Engine(model_dir), small_phantom.volume)
 
 
-def test_between_sure_and_unsure(model_dir: Path, small_phantom: Phantom) -> None:
+def test_doubt_lies_between_sure_and_unsure(model_dir: Path, small_phantom: Phantom) -> None:
     found = uncertainty(Engine(model_dir), small_phantom.volume)
     assert 0 <= found <= 1
     assert uncertainty(Engine(model_dir), small_phantom.volume) == found

@@ -1,4 +1,4 @@
-"""One step of each kind on a device that is not there: prints what a GPU would have had to wait for, as JSON.
+"""Run one step of each kind on a fake device, and print as JSON the places where a GPU would have to wait.
 
 Run as a script, in a process of its own, since PyTorch never forgets a backend: ``fake_gpu.py MODEL_DIR CASE_DIR``.
 Tensors on the fake device hold CPU tensors, so every value is real; what is checked is where operations find them.
@@ -80,7 +80,7 @@ def _held(leaf):
 
 
 def _empty(size, stride, *, dtype=None, **_):
-    """For ``torch.tensor(values, device=...)``, which goes round the mode."""
+    """A replacement of ``torch.tensor(values, device=...)``, which the dispatch mode does not see."""
     return GpuTensor(torch.empty_strided(size, stride, dtype=dtype))
 
 

@@ -1,4 +1,4 @@
-"""What is fitted after training: the threshold goes where masks and presence are best, and noise counts for nothing."""
+"""Calibration after training: thresholds with the best masks and presence; a decoder of noise gets no weight."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_rare_presence_counts_as_much_as_common_absence(shift: float) -> None:
     assert torch.equal(scores + best_score_bias(scores, present) > 0, present)
 
 
-def test_fitted_twice_it_is_the_same(tiny_model_dir: Path, tiny_case: Case) -> None:
+def test_fitting_twice_gives_the_same_calibration(tiny_model_dir: Path, tiny_case: Case) -> None:
     loaded = checkpoint.load(tiny_model_dir)
     similarity = loaded.model.sam2.text_similarity
     assert similarity is not None

@@ -24,7 +24,7 @@ SHORT = FinetuneConfig(epochs=2, steps_per_scan=1)
 
 @pytest.fixture(scope="module")
 def coarse_phantom() -> Phantom:
-    """What replay and hold-out are made of here, so that drawing them takes no time."""
+    """A coarse phantom for replay and hold-out, so that making them takes no time."""
     return phantom.generate(7, COARSE)
 
 
@@ -118,7 +118,7 @@ def raise_masks(model_dir: Path) -> None:
 def test_a_model_that_is_not_a_number_is_never_published(
     model_dir: Path, submitted: FinalLabel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where the hold-out's Dice was 0 before, so that it cannot fall."""
+    """This holds even if the hold-out's Dice was 0 before and cannot fall."""
     monkeypatch.setattr(finetuning, "_hold_out_dice", lambda *_: 0.0)
     found = finetune(model_dir, [submitted], FinetuneConfig(epochs=1, steps_per_scan=3, learning_rate=1e9))
     assert not found.published

@@ -1,4 +1,4 @@
-"""What a GPU needs of a training step, without a GPU: everything on the device, and no waiting for it."""
+"""Requirements of a GPU on a training step, without a GPU: all tensors on the device, no synchronisation."""
 
 from __future__ import annotations
 

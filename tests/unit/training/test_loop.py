@@ -60,7 +60,7 @@ def model(fresh: Callable[[int], MedVLSAM2]) -> MedVLSAM2:
 
 
 class StepClock:
-    """A clock that goes on by a second with every line, and so with every step."""
+    """A clock that advances by one second with every log line, that is with every step."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -158,7 +158,7 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(
 
 
 class PowerCut(Exception):
-    """Nobody had time to say goodbye."""
+    """Raised to end a run without a checkpoint, as a power cut does."""
 
 
 def test_after_a_power_cut_it_goes_on_from_the_last_checkpoint(
@@ -216,7 +216,7 @@ def test_the_best_weights_by_validation_are_the_result(
 def test_the_average_is_validated_and_saved_and_training_goes_on_with_the_weights(
     fresh: Callable[[int], MedVLSAM2], tiny_loaded: LoadedModel, tmp_path: Path
 ) -> None:
-    """Looking at the average must not change what is trained."""
+    """Validating the average must not change the trained weights."""
     losses, results = [], []
     for number, validate in enumerate((None, lambda _: 0.0)):
         clock, model = StepClock(), fresh(4)
@@ -298,14 +298,14 @@ def test_a_run_without_cases_is_refused(model: MedVLSAM2, tiny_loaded: LoadedMod
             fit(model, tiny_loaded.tokenizer, [], config, run=tmp_path / str(stage), report=lambda _: None)
 
 
-def test_minutes_are_shared_out() -> None:
+def test_minutes_are_divided_among_the_stages() -> None:
     assert TrainConfig(minutes=(100.0,)).stage_minutes == pytest.approx((4, 2, 8, 86))
     assert TrainConfig(minutes=(94.0,), stages=(2, 3)).stage_minutes == pytest.approx((8, 86))
     assert TrainConfig(minutes=(1.0, 2.0), stages=(2, 3)).stage_minutes == (1.0, 2.0)
     assert TrainConfig(minutes=(5.0,), stages=(3,)).stage_minutes == (5.0,)
 
 
-def test_options_must_fit() -> None:
+def test_options_that_do_not_fit_are_refused() -> None:
     with pytest.raises(InvalidConfig, match="2 values of minutes for 1 stages"):
         TrainConfig(stages=(3,), minutes=(1.0, 2.0))
     with pytest.raises(InvalidConfig, match=r"minutes \(0.0,\) given"):

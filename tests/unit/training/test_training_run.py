@@ -76,7 +76,7 @@ def test_a_model_folder_says_where_it_comes_from(short_training, tmp_path: Path)
     assert "liver" in loaded.metadata["structures"]
 
 
-def test_the_caller_may_validate(short_training, tmp_path: Path) -> None:
+def test_a_caller_may_pass_its_own_validation(short_training, tmp_path: Path) -> None:
     short_training(replace(CONFIG, stages=(3,), minutes=(0.02,)), validate=lambda _: 0.25)
     told = checkpoint.load(tmp_path / "model").metadata["training"]
     assert told["validation_score"] == 0.25

@@ -37,7 +37,7 @@ def both(tiny_model_dir: Path, tiny_case: Case, tmp_path_factory: pytest.TempPat
 
 
 @pytest.mark.parametrize("part", ["whole", "stopped", "rest"])
-def test_both_have_the_same_weights(both: list[dict], part: str) -> None:
+def test_both_processes_have_the_same_weights(both: list[dict], part: str) -> None:
     first, second = (found[part]["weights"] for found in both)
     assert [name for name, tensor in first.items() if not torch.equal(tensor, second[name])] == []
 

@@ -1,4 +1,4 @@
-"""One of the processes that ``torchrun`` starts: fits a tiny model and stores what came of it.
+"""One of the processes that ``torchrun`` starts: it fits a tiny model and stores the result.
 
 ``two_fits.py FOLDER MODEL CASE``
 """

@@ -65,7 +65,7 @@ def test_reoriented_affine_is_nibabels(affine):
     np.testing.assert_allclose(geometry.reoriented_affine(affine, values.shape), canonical.affine, atol=1e-5)
 
 
-def test_one_grid_passes_up_to_the_tolerance():
+def test_equal_grids_pass_up_to_the_tolerance():
     near, far = LPS.copy(), LPS.copy()
     slice_mm = geometry.spacing_mm(LPS)[2]
     near[2, 3] += 0.09 * slice_mm
@@ -82,7 +82,7 @@ def test_another_shape_is_refused_with_both_shapes():
     assert "(5, 7, 9)" in str(caught.value)
 
 
-def test_an_affine_that_is_no_number_is_not_the_same_grid():
+def test_an_affine_with_nan_is_not_the_same_grid():
     broken = LPS.copy()
     broken[0, 0] = np.nan
     with pytest.raises(GeometryMismatch, match="nan"):

@@ -1,4 +1,4 @@
-"""Masks whose edges follow the scan, and nothing else of them."""
+"""Guided masks: their edges follow the scan, and nothing else of the masks changes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def disc(size: int, centre: tuple[float, float], radius: float) -> torch.Tensor:
 
 
 def coarse_logits(centre: tuple[float, float] = CENTRE, radius: float = RADIUS) -> torch.Tensor:
-    """As a model gives them: a soft disc on the mask grid."""
+    """Logits like a model's: a soft disc on the mask grid."""
     share = F.adaptive_avg_pool2d(disc(SIZE, centre, radius).float()[None, None], SIDE)[0, 0]
     return 6 * share - 3
 
@@ -41,7 +41,7 @@ def dice(found: torch.Tensor) -> float:
 
 @pytest.mark.parametrize(("inside_hu", "outside_hu"), [(110.0, 0.0), (-100.0, 40.0), (30.0, -900.0)])
 def test_an_edge_that_can_be_seen_is_followed(inside_hu: float, outside_hu: float) -> None:
-    """Darker or brighter than what is round it, and though the mask lies two thirds of a mask pixel beside it."""
+    """The object is darker or brighter than its surroundings; the mask is shifted by two thirds of a mask pixel."""
     logits = coarse_logits((CENTRE[0] + 4.0, CENTRE[1] - 3.0))
     before = dice(plain(logits) > 0)
     after = dice(guided_upsample(logits, organ(inside_hu, outside_hu, noise_hu=10.0)) > 0)
@@ -59,7 +59,7 @@ def test_noise_is_no_edge() -> None:
     assert dice(noisy) > dice(plain(logits) > 0) - 0.01
 
 
-def test_no_more_is_added_than_a_click_weighs() -> None:
+def test_the_correction_is_limited_to_the_weight_of_a_click() -> None:
     logits = coarse_logits((CENTRE[0] + 8.0, CENTRE[1]))
     added = guided_upsample(logits, organ(300.0, -200.0)) - plain(logits)
     assert added.abs().max() == pytest.approx(MOST)

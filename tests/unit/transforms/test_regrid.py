@@ -75,7 +75,7 @@ def test_beyond_the_other_view_nothing_is_known() -> None:
 
 @pytest.mark.parametrize("axes", [(2, 1, 0), (1, 2, 0)])
 @pytest.mark.parametrize("at_once", [1, 5, 24])
-def test_some_slices_at_a_time_are_all_at_once(
+def test_some_slices_at_a_time_give_the_result_of_all_at_once(
     axes: tuple[int, int, int], at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, target = view(), view(axes, (True, False, True), crop_hw=(6, 18, 4, 20))
@@ -84,7 +84,7 @@ def test_some_slices_at_a_time_are_all_at_once(
     torch.testing.assert_close(regridded(ramp(source), source, target), expected, atol=0.05, rtol=0)
 
 
-def test_no_logit_counts_for_more_than_the_limit() -> None:
+def test_logits_are_limited() -> None:
     logits = torch.tensor([-1024.0, 2.0, 30.0]).repeat_interleave(8)[:, None, None].expand(24, SIDE, SIDE)
     found = regridded(logits, view(), view(), limit=10.0)
     torch.testing.assert_close(found[[3, 12, 20]], logits[[3, 12, 20]].clamp(-10, 10))

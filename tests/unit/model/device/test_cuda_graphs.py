@@ -1,4 +1,4 @@
-"""Steps as CUDA graphs: what is captured and replayed, by a recorder in place of CUDA; on a GPU, the masks."""
+"""Steps as CUDA graphs: capture and replay with a recorder in place of CUDA; on a GPU also the masks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from medvlsam2.tasks.segment import segment
 
 
 class Recorder:
-    """A graph that remembers which tensors its step read and wrote, and does the step again on them."""
+    """A graph that remembers the tensors its step read and wrote, and repeats the step on them."""
 
     captured: Recorder | None = None
 
@@ -64,20 +64,20 @@ class Doubling:
         return (result,)
 
 
-def test_a_step_runs_once_plainly_once_to_be_captured_and_then_as_a_graph(graphs):
+def test_a_step_runs_plainly_then_is_captured_and_then_runs_as_a_graph(graphs):
     one = Doubling()
     found = [graphs(one.step, torch.tensor([float(n)]))[0].item() for n in range(5)]
     assert found == [0, 2, 4, 6, 8]
     assert one.runs == 2
 
 
-def test_a_later_replay_leaves_earlier_results_alone(graphs):
+def test_a_later_replay_does_not_change_earlier_results(graphs):
     one = Doubling()
     results = [graphs(one.step, torch.tensor([float(n)]))[0] for n in range(4)]
     assert torch.cat(results).tolist() == [0, 2, 4, 6]
 
 
-def test_what_is_replayed_reads_its_own_copy_of_the_arguments(graphs):
+def test_a_replay_reads_its_own_copy_of_the_arguments(graphs):
     one, tensor = Doubling(), torch.tensor([1.0])
     for _ in range(2):
         graphs(one.step, tensor)
@@ -95,7 +95,7 @@ def test_what_is_replayed_reads_its_own_copy_of_the_arguments(graphs):
         ((torch.zeros(1),), {"plus": 3}),
     ],
 )
-def test_other_shapes_kinds_and_options_have_graphs_of_their_own(graphs, tensors, options):
+def test_other_shapes_kinds_and_options_get_their_own_graphs(graphs, tensors, options):
     one = Doubling()
     for _ in range(3):
         graphs(one.step, torch.ones(1))
@@ -106,7 +106,7 @@ def test_other_shapes_kinds_and_options_have_graphs_of_their_own(graphs, tensors
     assert one.runs == 4
 
 
-def test_what_cannot_be_captured_is_run_plainly(graphs, caplog):
+def test_a_step_that_cannot_be_captured_runs_plainly(graphs, caplog):
     def step(tensor):
         if Recorder.captured is not None:
             raise RuntimeError("operation not permitted when stream is capturing")
@@ -116,7 +116,7 @@ def test_what_cannot_be_captured_is_run_plainly(graphs, caplog):
     assert caplog.text.count("cannot be captured") == 1
 
 
-def test_a_full_device_is_told_and_the_capture_is_ended(graphs):
+def test_a_full_device_ends_the_capture_and_is_reported(graphs):
     def step(tensor):
         if Recorder.captured is not None:
             raise torch.OutOfMemoryError

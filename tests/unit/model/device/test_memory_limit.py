@@ -1,4 +1,4 @@
-"""What does not fit into the device's memory is done in smaller parts; the rest of the server goes on."""
+"""Work that does not fit into the device's memory is done in smaller parts; the rest of the server goes on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from medvlsam2.tasks.segment import segment
 
 
 class Device:
-    """Has memory for so many at once."""
+    """A device with memory for a given number of items."""
 
     def __init__(self, room: int) -> None:
         self.room = room
@@ -41,7 +41,7 @@ def test_everything_is_done_once_and_in_order(room: int, largest: int) -> None:
     assert max(map(len, device.parts)) == largest
 
 
-def test_a_device_without_room_for_one_says_so() -> None:
+def test_a_device_without_room_for_one_item_raises_an_error() -> None:
     with pytest.raises(DeviceFull, match="device cpu"):
         in_parts(Device(0), range(3), 2)
 

@@ -1,4 +1,4 @@
-"""Half precision is scoped, and attention in it is attention."""
+"""Half precision applies only inside its context, and attention in half precision gives the right values."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ def test_weights_kept_as_cast_give_the_same(half: bool) -> None:
     assert dtypes == [short, short, torch.float32, short]
 
 
-def test_other_devices_have_none() -> None:
+def test_other_devices_have_no_half_precision() -> None:
     assert not has_bfloat16(torch.device("meta"))
 
 
 @pytest.mark.parametrize("half", [True], indirect=True)
 @pytest.mark.parametrize("block", [precision.BLOCK_SCORES, 300, 30])
 @pytest.mark.parametrize("shape", [(1, 1, 40, 16), (2, 4, 9, 8)])
-def test_attention_is_attention(
+def test_attention_in_half_precision_gives_the_right_values(
     half: bool, shape: tuple[int, ...], block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(0)
@@ -89,7 +89,7 @@ def test_attention_is_attention(
 
 
 @pytest.mark.parametrize("half", [True], indirect=True)
-def test_a_mask_and_full_precision_are_heeded(half: bool) -> None:
+def test_an_attention_mask_and_full_precision_are_respected(half: bool) -> None:
     torch.manual_seed(0)
     query, key, value = (torch.randn(1, 1, 6, 8) for _ in range(3))
     causal = F.scaled_dot_product_attention(query, key, value, is_causal=True)
@@ -102,7 +102,7 @@ def test_a_mask_and_full_precision_are_heeded(half: bool) -> None:
         torch.testing.assert_close(found.float(), causal, atol=0.03, rtol=0.0)
 
 
-def test_attention_can_be_learnt_through() -> None:
+def test_attention_passes_gradients() -> None:
     torch.manual_seed(0)
     parts = [torch.randn(1, 2, 12, 8, requires_grad=True) for _ in range(3)]
     F.scaled_dot_product_attention(*parts).square().sum().backward()

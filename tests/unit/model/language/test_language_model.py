@@ -31,7 +31,7 @@ def build(**changes) -> LanguageModel:
     }
     model = LanguageModel(LanguageConfig(**(sizes | changes)), TOKENS).eval()
     with torch.no_grad():
-        # Livelier than at initialisation, so that differences show; the adapter and [SEG] take part.
+        # Larger weights than at initialisation, so that differences are visible, also of the adapter and of [SEG].
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.15)
     return model

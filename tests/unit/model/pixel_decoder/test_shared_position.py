@@ -10,7 +10,7 @@ from medvlsam2.model.pixel_decoder.shared_position import SharedPositionEmbeddin
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_it_equals_sam2s(dtype: torch.dtype) -> None:
+def test_the_shared_position_code_equals_sam2(dtype: torch.dtype) -> None:
     images = torch.zeros(3, 5, 4, 6, dtype=dtype)
     shared = SharedPositionEmbedding(8, normalize=True)(images)
     assert torch.equal(shared, PositionEmbeddingSine(8, normalize=True)(images).to(dtype))

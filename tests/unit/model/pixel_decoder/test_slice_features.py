@@ -37,7 +37,7 @@ def test_features_have_one_scale() -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("standardised", [True, False])
-def test_a_louder_trunk_does_not_drown_the_decoder(standardised: bool) -> None:
+def test_larger_trunk_features_do_not_hide_the_decoder(standardised: bool) -> None:
     sam2 = tiny(standardised_features=standardised)
     before = masks_of(sam2, CLICK)
     for conv in (sam2.sam_mask_decoder.conv_s0, sam2.sam_mask_decoder.conv_s1):

@@ -24,7 +24,7 @@ def levels(slices: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 
 @torch.no_grad()
-def test_all_at_once_is_each_alone() -> None:
+def test_all_pairs_at_once_give_the_maps_of_each_pair() -> None:
     similarity, tokens, pyramid = TextSimilarity(DIM), torch.randn(3, DIM), levels(2)
     maps = similarity.of_all(tokens, pyramid)
     assert maps.shape == (2, 3, 16, 16)
@@ -54,7 +54,7 @@ def test_evidence_is_of_the_most_similar_pixels() -> None:
 
 
 @torch.no_grad()
-def test_the_decoder_counts_as_much_as_was_fitted() -> None:
+def test_the_decoder_has_its_fitted_weight() -> None:
     similarity = TextSimilarity(DIM)
     decoded, maps = torch.randn(2, 3, 16, 16), torch.randn(2, 1, 16, 16)
     for pointing in _SHARES:

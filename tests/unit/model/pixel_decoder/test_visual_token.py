@@ -1,4 +1,4 @@
-"""Tokens of what is clicked or boxed: made of the pixels under the prompt, and of no others."""
+"""Visual tokens of a click or a box depend on the pixels under the prompt, and on no others."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def drawn(points: list[tuple[float, float]], labels: list[int]) -> Tensor:
 
 @torch.no_grad()
 @pytest.mark.parametrize("prompt", [BOX, ([(23.5, 23.5)], [1])], ids=["box", "click"])
-def test_what_is_under_the_prompt_counts(token: VisualToken, prompt: tuple[list, list]) -> None:
+def test_pixels_under_the_prompt_change_the_token(token: VisualToken, prompt: tuple[list, list]) -> None:
     one, other = torch.randn(DIM), torch.randn(DIM)
     same = token(features(1, inside=one), drawn(*prompt))
     changed = token(features(1, inside=other), drawn(*prompt))

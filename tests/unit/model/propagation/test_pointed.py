@@ -1,4 +1,4 @@
-"""Words alone and pointing are told apart, on the prompted slice and where propagation follows."""
+"""The model is told whether an object is named or pointed at, on the prompted slice and during propagation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def features(tiny_model: MedVLSAM2) -> SliceFeatures:
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> list[Pointing | None]:
-    """How each call of the mask decoder was told that the object is asked for."""
+    """For each call of the mask decoder, whether it was told that the object is pointed at."""
     seen: list[Pointing | None] = []
     predict = VolumeSAM2.predict
 
@@ -40,7 +40,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[Pointing | None]:
 
 
 @pytest.mark.parametrize(("prompt", "pointing"), [(CLICK, "clicks"), (BOX, "box"), (BESIDE, "words")])
-def test_every_slice_of_an_object_is_told(
+def test_every_slice_of_an_object_is_told_how_it_is_prompted(
     tiny_model: MedVLSAM2, features: SliceFeatures, told: list[Pointing | None], prompt: SlicePrompt, pointing: Pointing
 ) -> None:
     box_xyxy = (10.0, 10.0, 40.0, 40.0) if prompt is BOX else None
@@ -52,17 +52,17 @@ def test_every_slice_of_an_object_is_told(
     assert set(told) == {pointing}
 
 
-def test_a_click_beside_is_not_one_on_the_object(
+def test_negative_and_positive_clicks_run_in_different_batches(
     tiny_model: MedVLSAM2, features: SliceFeatures, told: list[Pointing | None]
 ) -> None:
-    """They have as many points, but must not run as one batch."""
+    """Both have the same number of points, but they must not run as one batch."""
     token = torch.randn(tiny_model.config.sam2.hidden_dim)
     segment_objects(tiny_model.sam2, features, [ObjectQuery(token, {2: CLICK}), ObjectQuery(token, {2: BESIDE})])
     assert {"clicks", "words"} <= set(told)
 
 
 @torch.no_grad()
-def test_by_default_it_is_what_the_slice_shows(tiny_model: MedVLSAM2, features: SliceFeatures) -> None:
+def test_by_default_the_prompts_on_the_slice_decide(tiny_model: MedVLSAM2, features: SliceFeatures) -> None:
     sam2, similarity = tiny_model.sam2, tiny_model.sam2.text_similarity
     assert similarity is not None
     token = torch.randn(1, tiny_model.config.sam2.hidden_dim)
@@ -79,7 +79,7 @@ def test_by_default_it_is_what_the_slice_shows(tiny_model: MedVLSAM2, features: 
         similarity.forget_calibration()
 
 
-def test_a_box_with_words_is_looked_for_by_the_mean_of_what_both_say(
+def test_a_box_with_words_uses_the_mean_of_both(
     tiny_model: MedVLSAM2, features: SliceFeatures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token, edges = torch.randn(tiny_model.config.sam2.hidden_dim), (10.0, 10.0, 40.0, 40.0)

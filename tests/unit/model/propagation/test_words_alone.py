@@ -1,4 +1,4 @@
-"""Words alone of a model whose mask decoder has no say: the same masks without decoder and memory."""
+"""Masks by words alone of a model whose mask decoder has no weight: the same masks without decoder and memory."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def find(sam2: VolumeSAM2, features: SliceFeatures, *queries: ObjectQuery, strid
 def test_masks_are_those_that_propagation_finds(
     sam2: VolumeSAM2, features: SliceFeatures, token: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On every slice of which both say that the object is there."""
+    """Compared on every slice on which both find the object."""
     query = ObjectQuery(token)
     (alone,) = find(sam2, features, query)
     monkeypatch.setattr(TextSimilarity, "is_enough_for_words", False)
@@ -82,7 +82,7 @@ def test_masks_are_those_that_propagation_finds(
 
 
 @pytest.mark.parametrize("prompts", [{}, BESIDE, ON_IT])
-def test_what_is_pointed_at_is_propagated(
+def test_clicked_objects_are_propagated(
     sam2: VolumeSAM2,
     features: SliceFeatures,
     token: torch.Tensor,
@@ -96,7 +96,7 @@ def test_what_is_pointed_at_is_propagated(
     assert bool(ran) == (prompts is ON_IT)
 
 
-def test_a_decoder_with_a_say_is_asked(
+def test_a_decoder_with_a_weight_is_used(
     sam2: VolumeSAM2, features: SliceFeatures, token: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     similarity_of(sam2).calibrate((0.25, 0.0), pointed=False)
@@ -107,7 +107,9 @@ def test_a_decoder_with_a_say_is_asked(
 
 
 @pytest.mark.parametrize("stride", [1, 3])
-def test_who_else_is_asked_for(sam2: VolumeSAM2, features: SliceFeatures, token: torch.Tensor, stride: int) -> None:
+def test_other_requested_objects_do_not_change_a_mask(
+    sam2: VolumeSAM2, features: SliceFeatures, token: torch.Tensor, stride: int
+) -> None:
     queries = [ObjectQuery(token), ObjectQuery(-token, first_slice=2, last_slice=5), ObjectQuery(token.flip(0))]
     for query, among_others in zip(queries, find(sam2, features, *queries, stride=stride), strict=True):
         (alone,) = find(sam2, features, query, stride=stride)
@@ -134,7 +136,7 @@ def test_slices_far_from_all_that_was_seen_are_left_out(
     assert told == [0, 3, 6, 1, 2, 4, 5]
 
 
-def test_where_words_are_not_seen_there_is_nothing(
+def test_slices_without_the_named_object_have_no_mask(
     sam2: VolumeSAM2, features: SliceFeatures, token: torch.Tensor
 ) -> None:
     with score_bias(sam2, -1000.0):

@@ -1,4 +1,4 @@
-"""Projectors: shapes, what mixes with what, and sizes."""
+"""Projectors: shapes, mixing of tokens and channels, and sizes."""
 
 from __future__ import annotations
 

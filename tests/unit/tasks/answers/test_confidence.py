@@ -1,4 +1,4 @@
-"""Confidence is how often such answers were right, and too little of it is not present."""
+"""Confidence is the share of such answers that were right; below a threshold the answer is "not present"."""
 
 from __future__ import annotations
 

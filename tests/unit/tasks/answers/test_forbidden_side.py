@@ -1,4 +1,4 @@
-"""The cut at a side takes away what the scan's edges could lift into the mask later, not only what is in it now."""
+"""The cut at a side also removes voxels that the guided edges could add to the mask later."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _found(record: SpatialRecord) -> Found:
 
 
 class _FlatView(View):
-    """A view of which only the place is asked."""
+    """A view whose position alone is used."""
 
     def __init__(self, record: SpatialRecord) -> None:
         self._record = record

@@ -1,4 +1,4 @@
-"""A box or a click on an object gives that object, whatever the segment is called; and never nothing."""
+"""A box or a click on an object gives that object under any segment name, and never an empty mask."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_the_box_of_a_real_sarcoma_is_not_empty(nano: Engine, shared_data: Path)
     assert dice(found.label_map == 1, sarcoma) > 0.3
 
 
-def test_clicked_voxels_are_so_on_the_scans_grid(
+def test_clicked_voxels_have_their_label_on_the_scans_grid(
     nano: Engine, small_phantom: Phantom, truth: dict[str, np.ndarray]
 ) -> None:
     i, j, k = deepest(truth["spleen"])
@@ -115,7 +115,7 @@ def test_clicked_voxels_are_so_on_the_scans_grid(
         assert found[tuple(int(at) for at in place)] == wanted
 
 
-def test_a_click_beside_the_scan_is_left_out_and_told(
+def test_a_click_beside_the_scan_is_left_out_with_a_warning(
     nano: Engine, small_phantom: Phantom, truth: dict[str, np.ndarray]
 ) -> None:
     place = deepest(truth["spleen"])

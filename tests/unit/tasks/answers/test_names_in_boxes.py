@@ -27,7 +27,7 @@ def test_a_box_round_an_organ_gives_that_organ_under_another_name(
     assert any(f"'{name}' and the box disagree" in note for note in found.warnings), found.warnings
 
 
-def test_a_finding_of_any_place_is_told_what_its_box_fits(
+def test_a_finding_keeps_its_name_and_the_fitting_structure_is_reported(
     nano: Engine, small_phantom: Phantom, truth: dict[str, np.ndarray]
 ) -> None:
     """Boxes of real sarcomas fit muscles and the bladder too, so the name stays."""
@@ -59,7 +59,7 @@ def test_a_box_round_one_or_both_of_a_pair_is_used_without_a_word(
         *(("cyst in the liver", "spleen", True), ("cyst in the liver", "liver", False), ("ribs", "lung_left", True)),
     ],
 )
-def test_which_name_means_another_structure(text: str, key: str, expected: bool) -> None:
+def test_names_that_mean_another_structure_are_recognised(text: str, key: str, expected: bool) -> None:
     assert is_another(text, key) is expected
 
 
@@ -107,7 +107,7 @@ def test_clicks_outside_the_scan_leave_the_name(nano: Engine, small_phantom: Pha
             segment(nano, small_phantom.volume, [ObjectPrompt(name, **stray)])
 
 
-def test_one_voxel_on_and_beside_the_object_is_on_it_and_told(
+def test_a_voxel_with_both_kinds_of_click_is_on_the_object_with_a_warning(
     nano: Engine, small_phantom: Phantom, truth: dict[str, np.ndarray]
 ) -> None:
     i, j, k = deepest(truth["spleen"])
@@ -126,7 +126,7 @@ def test_names_with_additions_are_answered_as_the_name(nano: Engine, small_phant
     assert [item.name for item in found.objects] == written
 
 
-def test_words_that_the_model_does_not_know_are_told(nano: Engine, small_phantom: Phantom) -> None:
+def test_words_that_the_model_does_not_know_are_reported(nano: Engine, small_phantom: Phantom) -> None:
     """ "upper pole of the left kidney" gave the whole kidney with confidence 0.99."""
     asked = ["upper pole of the left kidney", "left rib 9", "liver"]
     found = segment(nano, small_phantom.volume, [ObjectPrompt(name) for name in asked])

@@ -1,4 +1,4 @@
-"""A side in words is binding: nothing of the answer lies on the other side of the body."""
+"""A side in words is binding: no voxel of the answer lies on the other side of the body."""
 
 from __future__ import annotations
 

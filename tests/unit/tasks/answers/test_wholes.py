@@ -33,7 +33,7 @@ def test_a_whole_takes_nothing_from_its_parts(
 
 
 @pytest.mark.parametrize("names", [("kidneys", "right kidney"), ("right kidney", "kidneys")])
-def test_a_whole_of_which_one_part_is_asked_for_has_the_rest(
+def test_a_whole_with_one_requested_part_gets_the_remaining_voxels(
     nano: Engine, small_phantom: Phantom, truth: dict[str, np.ndarray], names: tuple[str, str]
 ) -> None:
     alone = ask(nano, small_phantom, "right kidney").label_map == 1
@@ -46,7 +46,7 @@ def test_a_whole_of_which_one_part_is_asked_for_has_the_rest(
     assert (rest & truth["kidney_left"]).sum() > 0.7 * truth["kidney_left"].sum()
 
 
-def test_a_whole_alone_is_looked_for_as_ever(nano: Engine, small_phantom: Phantom) -> None:
+def test_a_whole_without_parts_is_segmented_as_usual(nano: Engine, small_phantom: Phantom) -> None:
     found = ask(nano, small_phantom, "kidneys")
     assert (found.objects[0].values, found.warnings) == ((1,), ())
     assert found.objects[0].volume_ml > 150

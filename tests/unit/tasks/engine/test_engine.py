@@ -1,4 +1,4 @@
-"""The engine: nothing is loaded before it is asked, and what is current answers."""
+"""The engine loads nothing before the first request, and answers with the current version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rest of a scan is encoded in the background, within memory, and whoever clicks comes first."""
+"""The rest of a scan is encoded in the background, within the memory budget; clicks have priority."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def whole_store(engine: Engine, phantom: Phantom) -> FeatureStore:
     return engine.session(phantom.volume).features("soft")
 
 
-def test_all_slices_are_there_soon(tiny_model_dir: Path, small_phantom: Phantom) -> None:
+def test_all_slices_are_encoded_soon(tiny_model_dir: Path, small_phantom: Phantom) -> None:
     engine = Engine(tiny_model_dir, reads_ahead=True)
     store = whole_store(engine, small_phantom)
     store.select(torch.tensor([8]))
@@ -69,7 +69,7 @@ def test_the_nearest_slices_come_first(tiny_model_dir: Path, small_phantom: Phan
 def test_nothing_is_made_while_a_request_is_on_its_way(
     tiny_model_dir: Path, small_phantom: Phantom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the steps of a request the device is free, and still nobody else takes it."""
+    """Between the steps of a request the device is free, and still the background work does not take it."""
     engine = Engine(tiny_model_dir, reads_ahead=True)
     store = whole_store(engine, small_phantom)
     store.select(torch.tensor([0]))
@@ -91,8 +91,8 @@ def test_nothing_is_made_while_a_request_is_on_its_way(
     assert until(lambda: len(batches) == 5)
 
 
-def test_a_scan_that_is_no_longer_open_is_let_go(tiny_model_dir: Path, small_phantom: Phantom) -> None:
-    """Features outlive their session, scan and model do not."""
+def test_a_closed_scan_is_released(tiny_model_dir: Path, small_phantom: Phantom) -> None:
+    """Features are kept after their session; the scan and the model are not."""
     engine = Engine(tiny_model_dir, reads_ahead=True)
     volume = CTVolume(small_phantom.volume.hu.copy(), small_phantom.volume.affine, "closed")
     segment(engine, volume, [CORNER])

@@ -1,4 +1,4 @@
-"""What a session measures: the quick masks' grid lies in the scan, and findings are told where the model knows some."""
+"""Measurements of a session: the grid of the quick masks lies in the scan; known findings are listed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_mask_grid_lies_in_the_scan(flips: tuple[int, int, int], tiny_model_
 
 
 def seeing_everything(model_dir: Path, phantom: Phantom, **metadata: object) -> VolumeSession:
-    """A session of a model that takes every pixel for whatever it is asked for."""
+    """A session of a model that finds every requested structure at every pixel."""
     session = Engine(model_dir).session(phantom.volume)
     similarity = session.loaded.model.sam2.text_similarity
     assert similarity is not None
@@ -39,7 +39,7 @@ def seeing_everything(model_dir: Path, phantom: Phantom, **metadata: object) -> 
     return session
 
 
-def test_findings_are_told_where_the_model_knows_some(tiny_model_dir: Path, small_phantom: Phantom) -> None:
+def test_findings_are_listed_if_the_model_knows_some(tiny_model_dir: Path, small_phantom: Phantom) -> None:
     session = seeing_everything(tiny_model_dir, small_phantom, structures=["liver"], findings=["liver_cyst"])
     facts = session.facts()
     assert facts is not None
@@ -49,7 +49,7 @@ def test_findings_are_told_where_the_model_knows_some(tiny_model_dir: Path, smal
     assert all(0 <= index < size for index, size in zip(lesion.center_ijk, small_phantom.volume.shape_ijk, strict=True))
 
 
-def test_others_may_go_first_while_a_scan_is_measured(tiny_model_dir: Path, small_phantom: Phantom) -> None:
+def test_other_requests_may_go_first_while_a_scan_is_measured(tiny_model_dir: Path, small_phantom: Phantom) -> None:
     session = seeing_everything(tiny_model_dir, small_phantom, structures=["liver"], findings=["liver_cyst"])
     waits: list[bool] = []
     facts = session.facts(lambda: waits.append(session.features("soft")._cache.lock._is_owned()))
@@ -59,7 +59,7 @@ def test_others_may_go_first_while_a_scan_is_measured(tiny_model_dir: Path, smal
     assert len(waits) == 2 * batches
 
 
-def test_without_them_nothing_is_said_of_findings(tiny_model_dir: Path, small_phantom: Phantom) -> None:
+def test_a_model_without_findings_reports_no_findings(tiny_model_dir: Path, small_phantom: Phantom) -> None:
     facts = seeing_everything(tiny_model_dir, small_phantom, structures=["liver"], findings=[]).facts()
     assert facts is not None
     assert not facts.lesions_known

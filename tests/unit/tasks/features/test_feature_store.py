@@ -1,4 +1,4 @@
-"""Features are made once, read back as they were, and never take more memory than the budget."""
+"""Features are computed once, read back unchanged, and never take more memory than the budget."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_memory_keeps_to_its_budget(rows: int, tmp_path: Path) -> None:
     assert sum(len(batch) for batch in encoder.batches) == 30
 
 
-def test_the_older_scan_makes_way(tmp_path: Path) -> None:
+def test_the_features_of_the_older_scan_are_dropped(tmp_path: Path) -> None:
     cache = FeatureCache(30 * ROW_BYTES, tmp_path)
     first, second = Encoder(1), Encoder(2)
     one, two = store_of(cache, first), store_of(cache, second)

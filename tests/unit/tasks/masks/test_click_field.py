@@ -1,4 +1,4 @@
-"""Masks agree with clicks, corrections spread over what looks alike, and nothing else moves."""
+"""Masks agree with clicks; a correction spreads over similar tissue and changes nothing else."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_clicks_that_the_mask_agrees_with_change_nothing() -> None:
 
 
 def test_half_precision_of_the_lease_changes_nothing() -> None:
-    """The covariance of two clicks that look nearly alike lives in digits that bfloat16 does not have."""
+    """The covariance of two clicks on similar tissue needs more digits than bfloat16 has."""
     torch.manual_seed(0)
     features = SliceFeatures(*(torch.rand(SLICES, 8, side, side) for side in (8, 32, 16)))
     clicks = query((5, 20.5, 30.5, 1), (5, 22.5, 30.5, 0), (6, 21.5, 29.5, 1))
@@ -81,7 +81,7 @@ def test_half_precision_of_the_lease_changes_nothing() -> None:
     assert torch.equal(found[0].mask_logits, found[1].mask_logits)
 
 
-def test_a_missed_place_is_found_and_a_wrong_one_is_lost() -> None:
+def test_a_positive_click_adds_and_a_negative_click_removes_a_region() -> None:
     assert corrected(masks(-4.0), (5, 20.5, 30.5, 1))[5, pixel(30.5), pixel(20.5)] > 0
     assert corrected(masks(4.0), (5, 20.5, 30.5, 0))[5, pixel(30.5), pixel(20.5)] < 0
 
@@ -98,14 +98,14 @@ def test_a_click_between_pixels_is_read_as_the_scan_shows_it() -> None:
     assert at_the_click(corrected(found, (5, 21.3, 30.5, 1))) > 0
 
 
-def test_a_correction_stops_where_it_looks_different() -> None:
+def test_a_correction_stops_at_tissue_that_looks_different() -> None:
     row = corrected(masks(-1.0), (5, 28.5, 30.5, 1))[5, pixel(30.5)]
     click = pixel(28.5)
     assert row[click - 3] > 0
     assert row[click + 3] < 0, "3 pixels away as well, but beyond the middle"
 
 
-def test_slices_out_of_reach_are_left_alone() -> None:
+def test_slices_out_of_reach_do_not_change() -> None:
     found = corrected(masks(-4.0), (5, 20.5, 30.5, 1))
     farthest = int(FARTHEST * MIN_REACH_MM / RECORD.slice_spacing_mm)
     untouched = corrected(masks(-4.0), (0, 20.5, 30.5, 1))[-1]

@@ -1,4 +1,4 @@
-"""The mean of the masks by all prompts and by the box alone; clicks hold in both."""
+"""The mean of the mask by all prompts and the mask by the box alone; both masks agree with the clicks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CLICK = (25.0, 27.0, 8.0)
 
 
 class Model:
-    """Stands for propagation: notes what it is asked, and fills the box on so many of its slices."""
+    """A fake of propagation that records its calls and fills the box on a given number of slices."""
 
     def __init__(self, *, with_clicks: int, box_alone: int) -> None:
         self.slices = {True: with_clicks, False: box_alone}
@@ -58,7 +58,7 @@ def engine(tiny_model_dir: Any) -> Engine:
 
 
 @pytest.mark.parametrize(("with_clicks", "box_alone"), [(1, 8), (8, 1), (6, 3)])
-def test_both_masks_have_a_voice(
+def test_both_masks_count_in_the_mean(
     monkeypatch: pytest.MonkeyPatch, engine: Engine, small_phantom: Phantom, with_clicks: int, box_alone: int
 ) -> None:
     """Where one finds the object with logit 5 and the other nothing with -10, only the clicked voxel is found."""
@@ -68,14 +68,14 @@ def test_both_masks_have_a_voice(
     assert found_slices(engine, small_phantom.volume, CLICK) == min(with_clicks, box_alone) + 1
 
 
-def test_clicks_hold_in_the_mean(engine: Engine, small_phantom: Phantom) -> None:
+def test_the_mean_agrees_with_clicks(engine: Engine, small_phantom: Phantom) -> None:
     clicks, labels = (CLICK, (30.0, 30.0, 6.0), (18.0, 20.0, 10.0)), (1, 0, 1)
     prompt = ObjectPrompt(box_ijk=BOX, points_ijk=clicks, point_labels=labels)
     label_map = segment(engine, small_phantom.volume, [prompt]).label_map
     assert [int(label_map[tuple(int(p) for p in click)]) for click in clicks] == list(labels)
 
 
-def test_the_box_is_looked_for_once(monkeypatch: pytest.MonkeyPatch, engine: Engine, small_phantom: Phantom) -> None:
+def test_the_box_is_propagated_once(monkeypatch: pytest.MonkeyPatch, engine: Engine, small_phantom: Phantom) -> None:
     model = Model(with_clicks=4, box_alone=8)
     monkeypatch.setattr(corrected_masks, "segment_objects", model)
     assert found_slices(engine, small_phantom.volume) == 8
@@ -84,7 +84,7 @@ def test_the_box_is_looked_for_once(monkeypatch: pytest.MonkeyPatch, engine: Eng
     assert [query.has_clicks for query in model.asked] == [False, True, True]
 
 
-def test_what_was_remembered_is_not_changed_by_clicks(engine: Engine, small_phantom: Phantom) -> None:
+def test_clicks_do_not_change_the_cached_mask_of_the_box(engine: Engine, small_phantom: Phantom) -> None:
     prompt = ObjectPrompt(box_ijk=BOX)
     clicked = ObjectPrompt(box_ijk=BOX, points_ijk=(CLICK, (30.0, 30.0, 6.0)), point_labels=(1, 0))
     before = segment(engine, small_phantom.volume, [prompt]).label_map

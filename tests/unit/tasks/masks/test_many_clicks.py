@@ -1,4 +1,4 @@
-"""Many clicks take bounded memory, and more than anybody places are refused."""
+"""Many clicks take bounded memory, and an unreasonable number of clicks is refused."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_memory_does_not_grow_with_the_square_of_clicks() -> None:
 
 
 @pytest.mark.parametrize("count", [MAX_CLICKS + 1, 20_000])
-def test_more_clicks_than_anybody_places_are_refused(tiny_model_dir: Path, small_phantom: Phantom, count: int) -> None:
+def test_too_many_clicks_are_refused(tiny_model_dir: Path, small_phantom: Phantom, count: int) -> None:
     prompt = ObjectPrompt(points_ijk=((5.0, 5.0, 5.0),) * count, point_labels=(1,) * count, name="object")
     with pytest.raises(InvalidPrompt, match=f"{count} clicks given"):
         segment(Engine(tiny_model_dir), small_phantom.volume, [prompt])

@@ -1,4 +1,4 @@
-"""What is small is looked at from nearer, in its place; what is not small is not."""
+"""A small object is searched again in a closer view at its place; a large object is not."""
 
 from __future__ import annotations
 
@@ -72,14 +72,14 @@ def test_the_middle_of_clicks_on_an_object() -> None:
     assert search.clicked_middle_hw(ObjectQuery(prompts={3: SlicePrompt(((9.5, 19.5),), (2,))}), 100) is None
 
 
-def test_what_is_large_or_not_there_has_none() -> None:
+def test_a_large_or_absent_object_has_no_closer_view() -> None:
     too_long = 10.0 + search.SMALL_PX + 1
     assert search.part_round(whole(), ((0.0, 1.0), (20.0, 22.0), (10.0, too_long)), SIDE) is None
     assert search.part_round(whole(), ((0.0, 0.0), (0.0, 0.0), (0.0, 0.0)), SIDE) is None
 
 
 class Eyes:
-    """Stands for the model: sees a block of voxels wherever it is looked for, as sharp as the view's grid is."""
+    """A fake model that finds a block of voxels in any view, with the sharpness of the view's grid."""
 
     def __init__(self, low: Sequence[int], high: Sequence[int]) -> None:
         self.low, self.high = np.array(low), np.array(high)
@@ -135,7 +135,7 @@ def whole_crop(engine: Engine, phantom: Phantom) -> tuple[int, int, int, int]:
     return plan(phantom.volume, engine.loaded().config.sam2.image_size).crop_hw
 
 
-def test_what_words_find_small_is_seen_better_and_in_its_place(
+def test_a_small_named_object_is_segmented_better_and_in_place(
     engine: Engine, small_phantom: Phantom, eyes: Eyes
 ) -> None:
     found = segment(engine, small_phantom.volume, [ObjectPrompt("aorta")]).label_map == 1
@@ -166,7 +166,7 @@ def test_the_second_view_at_what_was_clicked_goes_a_little_further(
         assert (near.first_slice, near.last_slice) == expected
 
 
-def test_looks_that_see_different_things_leave_the_first(
+def test_views_that_disagree_keep_the_first_mask(
     engine: Engine, small_phantom: Phantom, eyes: Eyes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     look, whole_view = eyes._see, whole_crop(engine, small_phantom)
@@ -182,7 +182,7 @@ def test_looks_that_see_different_things_leave_the_first(
     assert dice(found, eyes.low, eyes.high) > 0.5
 
 
-def test_large_objects_are_looked_at_once(engine: Engine, small_phantom: Phantom, eyes: Eyes) -> None:
+def test_large_objects_are_segmented_in_one_view(engine: Engine, small_phantom: Phantom, eyes: Eyes) -> None:
     eyes.high = np.array([60, 60, 12])
     segment(engine, small_phantom.volume, [ObjectPrompt("aorta")])
     assert len(eyes.views) == 1
@@ -246,7 +246,7 @@ def test_coronal_slices_are_fused_in_their_place(tiny_model_dir: Path, small_pha
     assert {5, 6, 7} <= held <= {5, 6, 7, 8}, "what one look alone sees faintly is not there"
 
 
-def test_an_edited_mask_is_not_looked_at_across(tiny_model_dir: Path, small_phantom: Phantom, eyes: Eyes) -> None:
+def test_an_edited_mask_gets_no_coronal_view(tiny_model_dir: Path, small_phantom: Phantom, eyes: Eyes) -> None:
     mask = np.zeros(small_phantom.volume.shape_ijk, dtype=bool)
     mask[20:29, 24:32, 5:12] = True
     engine = Engine(tiny_model_dir, uses_coronal_views=True)

@@ -1,4 +1,4 @@
-"""A box round a structure that the model knows is taken for it; any other is not."""
+"""A box around a structure that the model knows is recognised as that structure; any other box is not."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class WholeScan(View):
 
 
 def recognised(monkeypatch: pytest.MonkeyPatch, masks: dict[str, torch.Tensor], box: BoxIJK = BOX) -> str | None:
-    """What a box is taken for where quick masks are these."""
+    """Return the structure that a box is recognised as, given quick masks."""
     keys = list(masks)
 
     def quick_masks(_: Any, tokens: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
@@ -92,7 +92,9 @@ def test_the_structure_that_fills_the_box(monkeypatch: pytest.MonkeyPatch) -> No
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_does_not_fit(monkeypatch: pytest.MonkeyPatch, what: str, mask: torch.Tensor) -> None:
+def test_boxes_that_fit_no_structure_are_not_recognised(
+    monkeypatch: pytest.MonkeyPatch, what: str, mask: torch.Tensor
+) -> None:
     assert recognised(monkeypatch, {"liver": mask}) is None, what
 
 
@@ -130,7 +132,7 @@ def test_a_recognised_box_is_as_if_its_name_were_given(
 
 
 def test_words_are_believed(monkeypatch: pytest.MonkeyPatch, engine: Engine, volume: CTVolume) -> None:
-    """A box round what the words name changes nothing about them."""
+    """A box around the named structure does not change the name."""
     monkeypatch.setattr(VolumeSession, "structure_in_box", lambda *_: "spleen")
     answer = segment(engine, volume, [ObjectPrompt("spleen", box_ijk=(10, 40, 12, 42, 4, 12))])
     assert answer.objects[0].recognised_as is None

@@ -8,7 +8,7 @@ import pytest
 from medvlsam2.tasks.measure.diameter import longest_diameter_mm
 
 
-def test_nothing_has_none() -> None:
+def test_an_empty_mask_has_no_diameter() -> None:
     assert longest_diameter_mm(np.zeros((4, 4, 4), dtype=bool), (1.0, 1.0)) == 0.0
 
 
@@ -19,7 +19,7 @@ def test_one_voxel_is_as_wide_as_itself() -> None:
 
 
 @pytest.mark.parametrize(("step", "wanted"), [((1, 0), 7.0), ((0, 1), 7.0), ((1, 1), 6 * 2**0.5 + 1)])
-def test_a_line(step: tuple[int, int], wanted: float) -> None:
+def test_the_diameter_of_a_line(step: tuple[int, int], wanted: float) -> None:
     mask = np.zeros((9, 9, 3), dtype=bool)
     for n in range(7):
         mask[1 + n * step[0], 1 + n * step[1], 1] = True

@@ -59,7 +59,7 @@ def test_nothing_is_said_where_nothing_is_known(similarity: TextSimilarity) -> N
     assert measure_structures(similarity, TOKENS, lambda _: scan({}), voxel_ml=0.1) is None
 
 
-def test_what_the_region_cannot_show_is_a_mistake() -> None:
+def test_structures_that_the_region_cannot_show_are_left_out() -> None:
     found = {"mandible": 60.0, "parotid_gland_left": 25.0, "spinal_cord": 20.0, "kidney_left": 30.0}
     assert likeliest_region(found) == "head and neck"
     assert likeliest_region({"liver": 1400.0, "spleen": 200.0, "mandible": 30.0}) == "abdomen"

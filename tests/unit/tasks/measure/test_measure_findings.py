@@ -67,7 +67,7 @@ def test_a_cyst_in_the_left_kidney(similarity: TextSimilarity, grid: MaskGrid) -
     assert lesion.center_ras == pytest.approx((-4.0 * w, 3.0 * h, 5.0 * d))
 
 
-def test_what_has_no_place_is_not_believed(similarity: TextSimilarity, grid: MaskGrid) -> None:
+def test_a_finding_without_a_place_is_left_out(similarity: TextSimilarity, grid: MaskGrid) -> None:
     assert found(similarity, grid, {"kidney_cyst": block(2, 5, slice(8, 14), slice(15, 20))}, {"liver": LEFT}) == ()
 
 
@@ -100,7 +100,7 @@ def test_each_finding_has_its_own_number(similarity: TextSimilarity, grid: MaskG
     assert {each.kind for each in lesions} == {"cyst", "stone"}
 
 
-def test_a_faint_finding_is_not_believed(similarity: TextSimilarity, grid: MaskGrid) -> None:
+def test_a_faint_finding_is_left_out(similarity: TextSimilarity, grid: MaskGrid) -> None:
     planted = {"kidney_cyst": block(2, 5, slice(8, 14), slice(15, 20)), "liver_cyst": RIGHT}
     structures = {"kidney_left": LEFT, "liver": RIGHT}
     both = found(similarity, grid, planted, structures)

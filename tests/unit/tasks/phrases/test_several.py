@@ -40,7 +40,7 @@ NOT_UNDERSTOOD = re.compile(
         ("left and right lung and heart", ("lung", "heart")),
     ],
 )
-def test_a_list_is_several(phrase: str, objects: tuple[str, ...]) -> None:
+def test_a_list_names_several_objects(phrase: str, objects: tuple[str, ...]) -> None:
     assert objects_in(phrase) == objects
 
 
@@ -59,7 +59,7 @@ def test_one_name_with_and_is_one(phrase: str) -> None:
     "phrase",
     ["left lung and kidney", "cyst in the liver and the spleen", "the liver and its cyst", "liver and foobar"],
 )
-def test_what_can_be_read_in_two_ways_is_asked_back(phrase: str) -> None:
+def test_a_phrase_with_two_readings_is_refused(phrase: str) -> None:
     with pytest.raises(InvalidPrompt, match="in full"):
         objects_in(phrase)
 
@@ -81,7 +81,7 @@ def test_a_list_does_not_collapse_into_its_whole(between: str, names: tuple[str,
         *("the liver, not the spleen", "the bones excluding the ribs", "the left kidney rather than the right"),
     ],
 )
-def test_what_is_not_wanted_is_no_prompt(phrase: str) -> None:
+def test_an_exclusion_is_refused(phrase: str) -> None:
     """ "no spleen" gave the spleen."""
     with pytest.raises(InvalidPrompt, match="Name what is wanted"):
         objects_in(phrase)
@@ -94,7 +94,7 @@ def test_what_is_not_wanted_is_no_prompt(phrase: str) -> None:
         *("right, left kidney and left", "R L kidney", "liver and left right kidney", "spleen, right"),
     ],
 )
-def test_a_side_that_contradicts_itself_is_asked_back(phrase: str) -> None:
+def test_contradicting_sides_are_refused(phrase: str) -> None:
     with pytest.raises(InvalidPrompt, match="which side is meant"):
         objects_in(phrase)
 
@@ -109,7 +109,7 @@ def test_a_number_is_no_negation_and_a_level_no_side() -> None:
         assert objects_in(phrase) == (phrase,)
 
 
-def test_no_name_and_no_phrase_that_the_model_learned_is_torn_apart(small_phantom: Phantom) -> None:
+def test_no_name_and_no_training_phrase_is_split(small_phantom: Phantom) -> None:
     learned = [each.phrase for each in phrases(small_phantom.facts, np.random.default_rng(0))]
     known = [text for each in vocabulary.STRUCTURES.values() for text in (each.name, *each.synonyms)]
     assert len(learned) > 50

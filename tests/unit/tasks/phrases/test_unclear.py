@@ -1,4 +1,4 @@
-"""Phrases that the model would read as something else are refused; what software adds to names is not read."""
+"""Phrases that the model would misread are refused; additions of software to names are ignored."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from medvlsam2.tasks.prompts import MAX_PHRASE, ObjectPrompt
         *("non-tumorous liver", "cyst outside the liver"),
     ],
 )
-def test_what_is_not_wanted_is_refused_in_any_wording(phrase: str) -> None:
+def test_an_exclusion_is_refused_in_any_wording(phrase: str) -> None:
     """ "kidneys without cyst" was "not present" with confidence 0.88, "Lungs-GTV" the tumour."""
     with pytest.raises(InvalidPrompt, match="excludes something with"):
         objects_in(phrase)
@@ -50,7 +50,7 @@ def test_a_side_of_the_picture_is_refused(phrase: str) -> None:
 @pytest.mark.parametrize(
     "phrase", ["left kidney in this scan", "kidney on the patient's left", "left kidney", "R lung"]
 )
-def test_a_side_of_the_patient_is_none_of_the_picture(phrase: str) -> None:
+def test_a_side_of_the_patient_is_accepted(phrase: str) -> None:
     assert objects_in(phrase) == (phrase,)
 
 
@@ -61,7 +61,7 @@ def test_a_side_of_the_patient_is_none_of_the_picture(phrase: str) -> None:
         *("kidney left of the spine", "vertebra below L1", "around the liver", "next to the liver", "gland behind it"),
     ],
 )
-def test_a_place_told_by_another_structure_is_refused(phrase: str) -> None:
+def test_a_place_described_by_another_structure_is_refused(phrase: str) -> None:
     """ "organ above the left kidney" gave the left kidney with confidence 0.99."""
     with pytest.raises(InvalidPrompt, match="by another structure"):
         objects_in(phrase)
@@ -99,7 +99,7 @@ def test_a_misspelt_side_is_refused(phrase: str) -> None:
 
 
 @pytest.mark.parametrize("phrase", ["bright lesion", "light mass", "cleft in the liver", "largest cyst in the kidneys"])
-def test_words_like_a_side_are_words(phrase: str) -> None:
+def test_english_words_similar_to_a_side_are_accepted(phrase: str) -> None:
     assert objects_in(phrase) == (phrase,)
 
 
@@ -118,7 +118,7 @@ def test_words_like_a_side_are_words(phrase: str) -> None:
         *(("rib_left_3", "rib_left_3"), ("L1", "vertebrae_L1"), ("vertebra L1 copy", "vertebrae_L1")),
     ],
 )
-def test_what_software_adds_to_a_name_is_taken_away(written: str, key: str) -> None:
+def test_additions_of_software_to_a_name_are_removed(written: str, key: str) -> None:
     found = vocabulary.lookup(plain(written))
     assert found is not None
     assert found.key == key
@@ -127,7 +127,7 @@ def test_what_software_adds_to_a_name_is_taken_away(written: str, key: str) -> N
 
 
 @pytest.mark.parametrize("written", ["nodule 3", "lesion_2", "Segment_1", "PTV 60", "unknown", "kidney 1", "ribs 4"])
-def test_a_number_that_may_tell_one_of_several_stays(written: str) -> None:
+def test_a_number_that_may_choose_one_of_several_is_kept(written: str) -> None:
     assert vocabulary.lookup(plain(written)) is None
 
 
@@ -140,7 +140,7 @@ def test_a_side_in_one_letter_binds_in_a_phrase_too() -> None:
     assert side_in("node at L 3") is None
 
 
-def test_words_that_say_nothing_are_found() -> None:
+def test_words_that_the_model_was_not_trained_on_are_found() -> None:
     assert unheard_words("upper pole of the left kidney") == ("pole",)
     assert unheard_words("liver und Milz") == ("und", "milz")
     for phrase in ("the largest cyst in the liver", "left renal cysts", "Spleen copy", "12 mm hepatic metastases"):

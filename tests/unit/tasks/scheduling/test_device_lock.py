@@ -1,4 +1,4 @@
-"""The device is leased in the order of asking, one lease at a time, and old requests make way for newer ones."""
+"""The device is leased in the order of requests, one lease at a time; an old request is ended by a newer one."""
 
 from __future__ import annotations
 

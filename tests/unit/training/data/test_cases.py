@@ -1,4 +1,4 @@
-"""Cached cases: what is known of a scan, and what a missing label does not say."""
+"""Cached cases: the known facts of a scan; a missing label does not mean that a structure is absent."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_partly_contoured_labels_are_left_out(phantom_files: Path, tmp_path: Pat
     assert [load_case(folder).keys for folder in folders] == [("liver",), ("liver", "lymph_node", "vertebrae")]
 
 
-def test_a_real_scan(shared_data: Path, tmp_path: Path) -> None:
+def test_a_real_scan_is_cached(shared_data: Path, tmp_path: Path) -> None:
     record = next(record for record in labelled_scans(shared_data) if record.case_id == "TS_abdo_sm")
     folder = cache_record(record, tmp_path, TINY_RANDOM)
     case = load_case(folder)
@@ -183,7 +183,7 @@ class TestSyntheticScan:
             partly_contoured=("aorta",),
         )
 
-    def test_each_seed_is_a_case_of_its_own(self, phantom_files: Path, tmp_path: Path, small_phantom: Phantom) -> None:
+    def test_each_seed_is_another_case(self, phantom_files: Path, tmp_path: Path, small_phantom: Phantom) -> None:
         record = self.record(phantom_files, small_phantom)
         whole = SynthesisConfig(slab_share=0.0)
         folders = [cache_synthetic(record, seed, tmp_path, TINY_RANDOM, whole) for seed in (1, 2, 1)]
@@ -207,13 +207,13 @@ class TestSyntheticScan:
         )
         assert one != other
 
-    def test_what_cannot_be_trained_on_is_refused(self, tmp_path: Path) -> None:
+    def test_data_that_cannot_be_trained_on_is_refused(self, tmp_path: Path) -> None:
         unlabelled = ScanRecord(case_id="b", patient_id="b", image=tmp_path / "b.nii.gz")
         with pytest.raises(DatasetError, match="'b' has no label map"):
             cache_synthetic(unlabelled, 1, tmp_path, TINY_RANDOM)
 
 
-def test_what_is_no_case_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_is_no_case_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match="'empty' is no cached case"):
         load_case(tmp_path / "empty")

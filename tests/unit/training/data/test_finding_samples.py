@@ -1,4 +1,4 @@
-"""Findings by name: where they are, and that only what is known to be missing is asked for in vain."""
+"""Findings by name: their masks; a finding is asked for as absent only if it is known to be absent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Other looks of cached slices: HU change within bounds, voxels stay where they are."""
+"""Augmentation of cached slices: HU change within bounds, voxels keep their places."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def drawn() -> list[torch.Tensor]:
     return [augment(slices(), default_rng(seed)) for seed in range(40)]
 
 
-def test_one_seed_is_one_look(drawn: list[torch.Tensor]) -> None:
+def test_one_seed_gives_one_augmentation(drawn: list[torch.Tensor]) -> None:
     assert torch.equal(augment(slices(), default_rng(3)), drawn[3])
     assert not torch.equal(drawn[3], drawn[4])
 
@@ -36,7 +36,7 @@ def test_the_input_is_left_as_it_is_and_the_output_is_a_plain_tensor() -> None:
     assert new.shape == hu.shape
 
 
-def test_nothing_moves_or_is_mirrored(drawn: list[torch.Tensor]) -> None:
+def test_augmentation_moves_and_mirrors_no_voxel(drawn: list[torch.Tensor]) -> None:
     for new in drawn:
         smooth = torch.nn.functional.avg_pool2d(new, 3, stride=1, padding=1, count_include_pad=False)
         bright = smooth > (smooth[..., 8:18, 30:42].mean() + smooth[..., 30:, :].mean()) / 2

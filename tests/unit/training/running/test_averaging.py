@@ -1,4 +1,4 @@
-"""The running average of weights: its numbers, and that looking at it changes nothing."""
+"""The running average of weights: its values; using the average in validation changes no weight."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from medvlsam2.training.running.averaging import WeightAverage
 
 
 def walk(decay: float, values: list[float]) -> tuple[nn.Parameter, WeightAverage]:
-    """A weight that starts at 0 and takes these values."""
+    """Average a weight that starts at 0 and takes these values."""
     weight = nn.Parameter(torch.zeros(3))
     average = WeightAverage([weight], decay)
     for value in values:
@@ -25,7 +25,7 @@ def seen(weight: nn.Parameter, average: WeightAverage) -> float:
         return float(weight.detach()[0])
 
 
-def test_it_starts_young_and_ends_at_its_decay() -> None:
+def test_the_decay_starts_small_and_reaches_its_value() -> None:
     expected = 0.0
     values = [float(value) for value in range(1, 60)]
     for number, value in enumerate(values, start=1):
@@ -52,14 +52,14 @@ def test_without_a_decay_it_is_the_weights_themselves() -> None:
     assert float(weight[0]) == 5.0
 
 
-def test_adopted_it_is_the_weight_and_its_own_average() -> None:
+def test_an_adopted_average_becomes_the_weight_and_the_average() -> None:
     weight, average = walk(0.9, [4.0])
     before = seen(weight, average)
     average.adopt()
     assert float(weight[0]) == before == seen(weight, average)
 
 
-def test_it_goes_on_from_its_state() -> None:
+def test_the_average_resumes_from_its_state() -> None:
     weight, average = walk(0.9, [4.0, 2.0])
     other_weight, other = walk(0.9, [])
     other.load_state_dict(average.state_dict())

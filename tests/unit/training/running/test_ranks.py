@@ -1,4 +1,4 @@
-"""Processes that train together: one mean of gradients, other samples of one kind, the first one's word."""
+"""Processes that train together: mean of gradients, different samples of one kind, decisions by the first process."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def test_a_gradient_has_the_layout_of_its_weights(both):
     assert all(found["is_channels_last"] for found in both)
 
 
-def test_the_first_process_says_for_all(both):
+def test_the_first_process_decides_for_all(both):
     assert [found["first"] for found in both] == [7.0, 7.0]
 
 
-def test_others_begin_when_the_first_is_through(both):
+def test_the_others_start_after_the_first(both):
     assert [found["seen"] for found in both] == [[], ["prepared-0"]]
 
 

@@ -1,4 +1,4 @@
-"""The folder of a run: meter, pictures, files that are whole or not there, and what is taken back on the way on."""
+"""The folder of a run: meter, plots, atomic files, and the removal of lines after the checkpoint on resume."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def steps_of(path: Path) -> list[int]:
     return [json.loads(text)["step"] for text in path.read_text(encoding="utf-8").splitlines()]
 
 
-def test_what_came_after_the_checkpoint_is_taken_back(tmp_path: Path) -> None:
+def test_log_lines_after_the_checkpoint_are_removed_on_resume(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path, lambda _: None)
     folder.begin(TrainConfig())
     weights = {"w": torch.ones(2)}

@@ -1,4 +1,4 @@
-"""One of two processes that ``torchrun`` starts; stores what it saw: ``two_ranks.py FOLDER``."""
+"""One of two processes that ``torchrun`` starts; it stores its observations: ``two_ranks.py FOLDER``."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ from torch import nn
 
 
 def main(folder):
-    """Take part, and write down what came of it."""
+    """Take part in the training, and store the result."""
     from medvlsam2.training.running.ranks import joined
 
     torch.set_num_threads(1)

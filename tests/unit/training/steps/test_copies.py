@@ -1,4 +1,4 @@
-"""Lists that come twice: the second says nothing new, and only it is learnt."""
+"""Lists that occur twice: the second list repeats the first, and only the second list is trained."""
 
 from __future__ import annotations
 

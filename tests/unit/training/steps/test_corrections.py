@@ -1,4 +1,4 @@
-"""Where the next click falls when the model corrects itself in training."""
+"""The place of the next simulated click when training corrects the model's answer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def square(top: int, left: int, size: int) -> Tensor:
 
 
 def click(predicted: Tensor, target: Tensor) -> tuple[tuple[float, float], int]:
-    """The pixel of the mask, and what the click says."""
+    """Return the pixel of the next click, and whether the click is positive."""
     prompts = with_correction(SlicePrompts(), predicted[None], target[None], IMAGE)
     assert prompts.points_xy is not None
     assert prompts.point_labels is not None
@@ -45,7 +45,7 @@ def test_the_largest_error_is_taken_and_a_surplus_is_taken_away() -> None:
 
 
 def test_errors_of_two_kinds_side_by_side_are_not_taken_for_one() -> None:
-    """A mask moved sideways misses on one side and is too much on the other: the click lies in one of the two."""
+    """A shifted mask misses pixels on one side and has too many on the other; the click lies in one of these areas."""
     target, predicted = square(8, 8, 10), square(8, 14, 10)
     (x, y), label = click(predicted, target)
     assert bool(target[int(y), int(x)]) == bool(label)
@@ -60,7 +60,7 @@ def test_a_right_mask_is_confirmed() -> None:
 
 
 @pytest.mark.parametrize("corners", [True, False])
-def test_it_comes_after_what_was_given(corners: bool) -> None:
+def test_the_new_click_is_added_after_the_given_prompts(corners: bool) -> None:
     given = torch.tensor([[[3.0, 4.0], [40.0, 41.0]]]) if corners else torch.tensor([[[3.0, 4.0]]])
     labels = torch.tensor([[2, 3]]) if corners else torch.tensor([[1]])
     prompts = with_correction(SlicePrompts(given, labels), square(0, 0, 4)[None], square(8, 8, 9)[None], IMAGE)

@@ -1,4 +1,4 @@
-"""What steps are drawn from, in which shares, on which process, and what of them goes to the device."""
+"""The drawing of training steps: their data, shares and processes, and the tensors that go to the device."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_every_stage_has_its_mix(source: Source) -> None:
     assert mix(3, source, has_similarity=False)["dense"] == 0
 
 
-def test_scans_of_which_nothing_is_known_are_not_talked_about(source: Source, tiny_case: Case) -> None:
+def test_scans_without_facts_have_no_questions(source: Source, tiny_case: Case) -> None:
     silent = replace(source, cases=[replace(tiny_case, facts=None)])
     assert mix(3, silent, has_similarity=True)["conversation"] == 0
     assert sum(mix(3, silent, has_similarity=True).values()) == pytest.approx(1)

@@ -108,7 +108,7 @@ def test_dense_loss_counts_a_structure_that_is_nowhere() -> None:
 
 
 def test_dense_loss_takes_each_structure_as_it_is_asked_for_alone() -> None:
-    """Positive inside another structure is wrong, even where the other one is more similar still."""
+    """A positive pixel inside another structure is an error, even if that other structure is more similar there."""
     similarity = perfect_similarity(2)
     similarity[:, 0] = torch.where(LABEL_MAP == 2, 6.0, similarity[:, 0])
     similarity[:, 1] = torch.where(LABEL_MAP == 2, 20.0, similarity[:, 1])
@@ -127,7 +127,7 @@ def test_a_small_structure_counts_as_much_as_a_large_one() -> None:
 
 
 def test_dense_loss_of_several_scans_is_the_mean_of_each() -> None:
-    """Minus infinity stands for structures that one of them has not."""
+    """Minus infinity stands for structures that one of the scans does not have."""
     few, many = perfect_similarity(2), perfect_similarity(3)
     many[:, 1] = -2.0
     label_map = LABEL_MAP.clamp(max=2)

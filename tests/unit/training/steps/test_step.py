@@ -1,4 +1,4 @@
-"""One training step: it learns, and it moves what its stage trains and nothing else."""
+"""One training step: the loss falls, and only the weights that the stage trains change."""
 
 from __future__ import annotations
 
@@ -222,14 +222,14 @@ def test_clicks_correct_what_the_model_answers(
 
 
 @pytest.mark.parametrize("prompting", PROMPTINGS, ids=str)
-def test_what_is_on_no_slice_is_asked_for_in_words(
+def test_an_object_on_no_slice_is_prompted_by_words(
     model: MedVLSAM2,
     tiny_loaded: LoadedModel,
     tiny_case: Case,
     prompting: tuple[str, bool],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Nothing to click on, whatever way of prompting was drawn: only the object score has something to learn."""
+    """Without a pixel to click on, only the object score is trained, whatever kind of prompt was drawn."""
     kind, with_memory = prompting
     always(kind, monkeypatch)
     sample = sample_of(tiny_case, 1, contiguous=with_memory)
@@ -269,7 +269,7 @@ def text_loss(model: MedVLSAM2, loaded: LoadedModel, *rows: torch.Tensor) -> tor
     return TextStep(rows).run(model, loaded.tokenizer, np.random.default_rng(0)).loss
 
 
-def test_it_learns_words(model: MedVLSAM2, tiny_loaded: LoadedModel, tiny_case: Case) -> None:
+def test_it_learns_to_segment_by_words(model: MedVLSAM2, tiny_loaded: LoadedModel, tiny_case: Case) -> None:
     set_trainable(model, 0)
     row = torch.tensor(encode(tiny_loaded.tokenizer, "The liver is normal. There is a 12 mm cyst."))
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)

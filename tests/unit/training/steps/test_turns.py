@@ -1,4 +1,4 @@
-"""Answers read after one prefix: with or without an image, short ones apart from reports."""
+"""Answers that share one prefix: with or without an image; short answers are weighted apart from reports."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ def test_a_report_counts_as_much_as_all_short_answers(tiny_loaded: LoadedModel) 
     assert abs(float(parts[0] - parts[1])) > 0.01 * float(both)
 
 
-def test_short_answers_alone_are_read_as_ever(tiny_loaded: LoadedModel) -> None:
+def test_short_answers_without_a_report_have_the_usual_loss(tiny_loaded: LoadedModel) -> None:
     with torch.no_grad():
         turns = read_turns(tiny_loaded.model, tiny_loaded.tokenizer, None, [ConversationSample(tuple(SHORT), MEASURED)])
     assert torch.allclose(loss_of(tiny_loaded, SHORT), turns.loss)
 
 
-def test_what_is_measured_is_read(tiny_loaded: LoadedModel) -> None:
+def test_the_measured_text_changes_the_answer(tiny_loaded: LoadedModel) -> None:
     assert not torch.allclose(loss_of(tiny_loaded, SHORT), loss_of(tiny_loaded, SHORT, None))
 
 
-def test_what_is_measured_of_one_volume_is_not_read_of_another(tiny_loaded: LoadedModel) -> None:
-    """Told together, in prefixes of different lengths, each answer has the states that it has when told alone."""
+def test_the_measured_text_of_one_volume_does_not_reach_another(tiny_loaded: LoadedModel) -> None:
+    """In one batch with prefixes of different lengths, each answer has the same states as alone."""
     told = [ConversationSample((SHORT[0],), MEASURED), ConversationSample((SHORT[1],), None)]
     with torch.no_grad():
         both = read_turns(tiny_loaded.model, tiny_loaded.tokenizer, None, told)
