@@ -116,7 +116,7 @@ def test_a_structure_named_in_the_options_keeps_its_own_segment(panel: Any) -> N
 def test_each_phrase_fills_a_segment_of_its_own_and_takes_no_voxel_of_another(
     panel: Any, pacs_server: Any, series: str
 ) -> None:
-    """A second phrase must not replace the first; a phrase inside another segment must not report success and show nothing."""
+    """A second phrase must not replace the first; a phrase inside another segment must not show nothing."""
     assert panel.phrase("liver").status == 200
     first = panel.label_map()
     index = panel.segments()["referred object"]

@@ -83,7 +83,7 @@ def test_a_list_does_not_collapse_into_its_whole(between: str, names: tuple[str,
 )
 def test_an_exclusion_is_refused(phrase: str) -> None:
     """ "no spleen" gave the spleen."""
-    with pytest.raises(InvalidPrompt, match="Name what is wanted"):
+    with pytest.raises(InvalidPrompt, match="Name only what is wanted"):
         objects_in(phrase)
 
 
