@@ -16,6 +16,8 @@ from typing import Final
 
 import numpy as np
 from jaxtyping import Float, Num
+from nibabel.affines import apply_affine, voxel_sizes
+from nibabel.orientations import inv_ornt_aff, ornt2axcodes
 
 from medvlsam2.errors import GeometryMismatch
 
@@ -32,12 +34,10 @@ MIN_VOXEL_MM3: Final = 1e-9
 RAS_TO_LPS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 """Both ways: flipping the signs of x and y is its own inverse."""
 
-_AXIS_NAMES: Final = (("L", "R"), ("P", "A"), ("I", "S"))
-
 
 def ijk_to_ras(points_ijk: Num[np.ndarray, "n 3"], affine: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "n 3"]:
     """World positions in mm of voxel indices (voxel centres at integers)."""
-    return np.asarray(points_ijk, dtype=np.float64) @ affine[:3, :3].T + affine[:3, 3]
+    return apply_affine(affine, np.asarray(points_ijk, dtype=np.float64))
 
 
 def ras_to_ijk(points_ras: Num[np.ndarray, "n 3"], affine: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "n 3"]:
@@ -57,8 +57,8 @@ def is_invertible(affine: Float[np.ndarray, "4 4"]) -> bool:
 
 def spacing_mm(affine: Float[np.ndarray, "4 4"]) -> tuple[float, float, float]:
     """Distance in mm between neighbouring voxel centres along i, j and k."""
-    norms = np.linalg.norm(affine[:3, :3], axis=0)
-    return float(norms[0]), float(norms[1]), float(norms[2])
+    i_mm, j_mm, k_mm = voxel_sizes(affine).tolist()
+    return i_mm, j_mm, k_mm
 
 
 def voxel_volume_ml(affine: Float[np.ndarray, "4 4"]) -> float:
@@ -71,7 +71,8 @@ def closest_axes(affine: Float[np.ndarray, "4 4"]) -> tuple[tuple[int, int], ...
 
     Returns:
         Three pairs ``(world_axis, sign)``: world_axis 0, 1, 2 = R, A, S. Every world axis appears once, also
-        for oblique scans (the strongest alignment is settled first).
+        for oblique scans: the strongest alignment is settled first. nibabel's ``io_orientation`` says the same, except
+        for strongly sheared scans near 45 degrees, whose shear it takes away first.
     """
     cosines = affine[:3, :3] / np.maximum(np.linalg.norm(affine[:3, :3], axis=0), 1e-12)
     pairs: dict[int, tuple[int, int]] = {}
@@ -86,17 +87,12 @@ def closest_axes(affine: Float[np.ndarray, "4 4"]) -> tuple[tuple[int, int], ...
 
 def orientation_codes(affine: Float[np.ndarray, "4 4"]) -> str:
     """Three letters: the direction in which i, j and k grow, e.g. ``"RAS"`` or ``"LPS"``."""
-    return "".join(_AXIS_NAMES[world][(sign + 1) // 2] for world, sign in closest_axes(affine))
+    return "".join(ornt2axcodes(closest_axes(affine)))
 
 
 def reoriented_affine(affine: Float[np.ndarray, "4 4"], shape_ijk: tuple[int, int, int]) -> Float[np.ndarray, "4 4"]:
     """Affine of the same voxels after the array was turned to the nearest RAS order."""
-    reorientation = np.zeros((4, 4))
-    reorientation[3, 3] = 1.0
-    for axis, (world, sign) in enumerate(closest_axes(affine)):
-        reorientation[axis, world] = sign
-        reorientation[axis, 3] = 0.0 if sign > 0 else shape_ijk[axis] - 1
-    return affine @ reorientation
+    return affine @ inv_ornt_aff(np.array(closest_axes(affine)), shape_ijk)
 
 
 def corners_ijk(shape_ijk: tuple[int, ...]) -> Float[np.ndarray, "8 3"]:

@@ -17,8 +17,12 @@ NO_GRIDS = {
 
 
 def is_half(node: ast.AST) -> bool:
+    """Whether a node is one half, or an array that holds one."""
     if isinstance(node, ast.UnaryOp):
         node = node.operand
+    if isinstance(node, ast.Call):
+        lists = (argument for argument in node.args if isinstance(argument, ast.List | ast.Tuple))
+        return any(is_half(element) for each in lists for element in each.elts)
     is_quotient = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)
     if is_quotient and all(isinstance(part, ast.Constant) for part in (node.left, node.right)):
         return node.left.value / node.right.value == 0.5
@@ -79,6 +83,7 @@ def test_what_is_allowed_is_needed(path):
     [
         "y = (x + 0.5) * scale - 0.5",
         "y = 0.5 + x",
+        "y = x + np.array([0.0, 0.5, 0.5])",
         "x += 1 / 2",
         "inside = -0.5 <= x",
         "place = first + 0.5 * spacing",

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import torch
 from jaxtyping import Bool
+from scipy import ndimage
 
 NSD_TOLERANCE_MM: Final = 2.0
 _MARGIN: Final = 1
@@ -65,8 +66,5 @@ def bounding_slices(mask: Mask) -> tuple[slice, ...]:
         >>> bounding_slices(mask)
         (slice(1, 2, None), slice(2, 3, None), slice(0, 2, None))
     """
-    found = []
-    for axis in range(mask.ndim):
-        along = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
-        found.append(slice(int(along[0]), int(along[-1]) + 1))
-    return tuple(found)
+    block: tuple[slice, ...] = ndimage.find_objects(mask.view(np.uint8))[0]
+    return block

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from medvlsam2.errors import GeometryMismatch
-from medvlsam2.pixel_grid import is_strictly_inside, normalised, rescaled
+from medvlsam2.pixel_grid import is_strictly_inside, normalised
 from medvlsam2.transforms.spatial import SpatialRecord
 
 SLICES_AT_ONCE: Final = 32
@@ -73,6 +73,6 @@ def _places(
     """Where the target's pixels lie along one axis, in pixels of the source's mask grid."""
     count = target.num_slices if axis == 0 else side
     points_dhw = np.zeros((count, 3))
-    points_dhw[:, axis] = rescaled(np.arange(count), 1.0 if axis == 0 else target.side / side)
-    places = source.ijk_to_dhw(target.dhw_to_ijk(points_dhw))[:, source_axis]
-    return torch.from_numpy(rescaled(places, 1.0 if source_axis == 0 else side / source.side))
+    points_dhw[:, axis] = np.arange(count)
+    places = source.ijk_to_mask(target.mask_to_ijk(points_dhw, side), side)
+    return torch.from_numpy(places[:, source_axis])

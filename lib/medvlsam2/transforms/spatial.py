@@ -18,12 +18,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Integer, Num, UInt8
+from scipy import ndimage
 from torch import Tensor
 
 from medvlsam2 import geometry, voxel_box
 from medvlsam2.data.volume import HU_MIN, CTVolume
 from medvlsam2.errors import GeometryMismatch, InvalidPrompt
-from medvlsam2.pixel_grid import from_crop, index_at, is_inside, pixel_under, to_crop
+from medvlsam2.pixel_grid import from_crop, index_at, is_inside, pixel_under, rescaled, to_crop
 from medvlsam2.transforms.guided import guided_upsample
 from medvlsam2.voxel_box import BoxIJK, PointIJK
 
@@ -129,6 +130,18 @@ class SpatialRecord:
             if flip:
                 points[:, column] = size - 1 - points[:, column]
         return points[:, np.argsort(self.axes)]
+
+    def mask_to_ijk(self, points_dhw: Num[np.ndarray, "n 3"], mask_size: int) -> Float[np.ndarray, "n 3"]:
+        """Continuous voxel indices of positions on a grid over the same slices with ``mask_size`` pixels a side."""
+        points = np.array(points_dhw, dtype=np.float64)
+        points[:, 1:] = rescaled(points[:, 1:], self.side / mask_size)
+        return self.dhw_to_ijk(points)
+
+    def ijk_to_mask(self, points_ijk: Num[np.ndarray, "n 3"], mask_size: int) -> Float[np.ndarray, "n 3"]:
+        """The inverse of :meth:`mask_to_ijk`."""
+        points = self.ijk_to_dhw(points_ijk)
+        points[:, 1:] = rescaled(points[:, 1:], mask_size / self.side)
+        return points
 
     def click_to_grid(self, point_ijk: PointIJK, name: str) -> tuple[int, float, float]:
         """Slice, x and y of a click.
@@ -301,8 +314,8 @@ def _square_round_body(oriented: Int[np.ndarray, "d h w"], spacing_hw_mm: tuple[
     for one in oriented:
         held += one > BODY_HU
     body = held >= max(1, round(0.05 * oriented.shape[0]))
-    spans = [np.flatnonzero(body.any(axis=axis)) for axis in (1, 0)]
-    edges = [(int(s[0]), int(s[-1]) + 1) if len(s) else (0, n) for s, n in zip(spans, body.shape, strict=True)]
+    blocks = ndimage.find_objects(body.view(np.uint8))
+    edges = [(one.start, one.stop) for one in blocks[0]] if blocks else [(0, size) for size in body.shape]
     side_mm = max((end - first) * mm for (first, end), mm in zip(edges, spacing_hw_mm, strict=True)) + 2 * MARGIN_MM
     crop: list[int] = []
     for (first, end), mm in zip(edges, spacing_hw_mm, strict=True):

@@ -9,6 +9,7 @@ from jaxtyping import Float, Integer, Num, UInt16
 from scipy.interpolate import make_interp_spline
 from scipy.ndimage import find_objects, gaussian_filter1d, map_coordinates
 
+from medvlsam2 import geometry
 from medvlsam2.data.volume import HU_MAX, HU_MIN
 from medvlsam2.pixel_grid import centre_offsets, middle_of
 
@@ -70,7 +71,7 @@ def draw_warp(
     direction = affine[:3, :3] / spacing_mm
     new_affine = np.eye(4)
     new_affine[:3, :3] = direction * new_spacing_mm
-    centre = affine[:3, :3] @ middle_of(np.asarray(shape_ijk)) + affine[:3, 3]
+    centre = geometry.ijk_to_ras(middle_of(np.asarray(shape_ijk))[None], affine)[0]
     new_affine[:3, 3] = centre + direction @ np.array([axis[0] for axis in axes])
     return Warp(source, new_affine, new_spacing_mm, spacing_mm)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int16
-from nibabel.orientations import apply_orientation, io_orientation
+from nibabel.orientations import apply_orientation
 from scipy.ndimage import gaussian_filter
 
 from medvlsam2 import geometry
@@ -63,7 +63,7 @@ def synthesise(
     geometry.require_same_grid(
         f"Label map of '{volume.image_id}'", volume.shape_ijk, volume.affine, label_map.values.shape, label_map.affine
     )
-    orientation = io_orientation(volume.affine)
+    orientation = np.array(geometry.closest_axes(volume.affine))  # the axes that the affine is reoriented by
     hu, labels = (apply_orientation(array, orientation) for array in (volume.hu, label_map.values))
     affine = geometry.reoriented_affine(volume.affine, volume.shape_ijk)
     spacing_mm = np.asarray(geometry.spacing_mm(affine))

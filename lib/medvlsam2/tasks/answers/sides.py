@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
+from medvlsam2 import geometry
 from medvlsam2.data import vocabulary
 from medvlsam2.model.propagation.object_query import EMPTY_LOGIT
 from medvlsam2.tasks.masks.search import Found
@@ -122,7 +123,5 @@ def _places(found: Found, *, above: float = 0.0) -> tuple[Float[np.ndarray, "n 3
     """Where pixels with a higher mask logit lie in the patient (RAS mm), and their indices d, row, column."""
     record, side = found.record, found.masks.mask_logits.shape[-1]
     index = torch.nonzero(found.masks.mask_logits > above).T
-    scale = np.array([1.0, record.side / side, record.side / side])
-    dhw = (index.T.cpu().numpy() + np.array([0.0, 0.5, 0.5])) * scale - np.array([0.0, 0.5, 0.5])
-    ijk = record.dhw_to_ijk(dhw.astype(np.float64))
-    return ijk @ record.source_affine[:3, :3].T + record.source_affine[:3, 3], index
+    ijk = record.mask_to_ijk(index.T.cpu().numpy(), side)
+    return geometry.ijk_to_ras(ijk, record.source_affine), index

@@ -18,7 +18,6 @@ from medvlsam2.data.volume import CTVolume
 from medvlsam2.model.checkpoint import LoadedModel
 from medvlsam2.model.language.model import PrefixCache
 from medvlsam2.model.propagation.object_query import Lease
-from medvlsam2.pixel_grid import rescaled
 from medvlsam2.tasks.features.box_masks import BoxMasks
 from medvlsam2.tasks.features.feature_store import (
     Encode,
@@ -203,11 +202,9 @@ class VolumeSession:
 
     def _mask_grid(self) -> MaskGrid:
         record, side = self.prepared.record, self.loaded.model.sam2.mask_size
-        ratio = self.loaded.config.sam2.image_size / side
 
         def to_ijk(points_dhw: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
-            depths, places = points_dhw[:, :1], points_dhw[:, 1:]
-            return record.dhw_to_ijk(np.concatenate([depths, rescaled(places, ratio)], axis=1))
+            return record.mask_to_ijk(points_dhw, side)
 
         return MaskGrid(
             spacing_dhw_mm=self._mask_spacing_dhw_mm,

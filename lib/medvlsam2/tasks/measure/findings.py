@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float
 from scipy import ndimage
 from torch import Tensor
 
+from medvlsam2 import geometry
 from medvlsam2.data import vocabulary
 from medvlsam2.data.facts import Lesion, Side
 from medvlsam2.data.language import anatomy
@@ -178,15 +179,16 @@ def _lesion(kind: str, host: str, part: Mask, grid: MaskGrid, *, label_value: in
     """A finding as it is measured; its diameter is the longest side of the box round it."""
     voxels_dhw = np.argwhere(part)
     middle = np.argmin(np.linalg.norm(voxels_dhw - voxels_dhw.mean(axis=0), axis=1))
-    centre_ijk = grid.to_ijk(voxels_dhw[middle][None].astype(float))[0]
-    centre_ras = grid.affine[:3, :3] @ centre_ijk + grid.affine[:3, 3]
+    centre_ijk = grid.to_ijk(voxels_dhw[middle][None].astype(float))
+    centre_ras = geometry.ijk_to_ras(centre_ijk, grid.affine)
+    (i, j, k), (x, y, z) = centre_ijk[0].tolist(), centre_ras[0].tolist()
     sides_mm = (np.ptp(voxels_dhw, axis=0) + 1) * np.array(grid.spacing_dhw_mm)
     return Lesion(
         kind=kind,
         structure=host,
-        side=anatomy.side(host) or _side_of_body(float(centre_ras[0]), grid),
-        center_ijk=(round(float(centre_ijk[0])), round(float(centre_ijk[1])), round(float(centre_ijk[2]))),
-        center_ras=(float(centre_ras[0]), float(centre_ras[1]), float(centre_ras[2])),
+        side=anatomy.side(host) or _side_of_body(x, grid),
+        center_ijk=(round(i), round(j), round(k)),
+        center_ras=(x, y, z),
         diameter_mm=float(sides_mm.max()),
         mean_hu=float(grid.hu_dhw[part].mean()),
         label_value=label_value,
@@ -196,6 +198,5 @@ def _lesion(kind: str, host: str, part: Mask, grid: MaskGrid, *, label_value: in
 def _side_of_body(x_ras: float, grid: MaskGrid) -> Side:
     """Left or right of the middle of what the model sees, which is cut round the body."""
     middle_dhw = middle_of(np.array(grid.hu_dhw.shape, dtype=float))
-    middle_ijk = grid.to_ijk(middle_dhw[None])[0]
-    middle_ras = grid.affine[:3, :3] @ middle_ijk + grid.affine[:3, 3]
+    middle_ras = geometry.ijk_to_ras(grid.to_ijk(middle_dhw[None]), grid.affine)[0]
     return "right" if x_ras > middle_ras[0] else "left"

@@ -56,6 +56,21 @@ def test_a_seed_always_gives_the_same_synthesised_scan(small_phantom: Phantom) -
     assert first[0].content_hash != other[0].content_hash
 
 
+def test_organs_stay_where_they_are_to_each_other_in_a_sheared_scan(small_phantom: Phantom) -> None:
+    """Two ways to name the axes of this grid are as good; array and affine must take the same one."""
+    affine = np.diag([3.0, 3.0, 3.0, 1.0])
+    affine[:2, :2] = [[-1.2, 1.2], [-2.7, -2.7]]
+    labels = LabelMap(small_phantom.label_map.astype(np.uint16), affine)
+    volume = CTVolume(small_phantom.volume.hu, affine, "sheared")
+    _, made_labels = synthesise(
+        volume, labels, small_phantom.labels, default_rng(0), SynthesisConfig(slab_share=0.0, scale=0.0)
+    )
+    values = {key: value for value, key in small_phantom.labels.items()}
+    ways = [centre_ras(each, values["spleen"]) - centre_ras(each, values["liver"]) for each in (labels, made_labels)]
+    cosine = ways[0] @ ways[1] / np.prod([np.linalg.norm(way) for way in ways])
+    assert cosine > 0.95
+
+
 def test_labels_of_another_grid_are_refused(small_phantom: Phantom) -> None:
     moved = small_phantom.volume.affine.copy()
     moved[0, 3] += 1
