@@ -31,6 +31,7 @@ from medvlsam2.tasks.answers.geometry import sureness
 from medvlsam2.tasks.asking.find import find_all
 from medvlsam2.tasks.asking.job import Job
 from medvlsam2.tasks.engine.engine import Engine
+from medvlsam2.tasks.masks.slice_prompts import place
 from medvlsam2.tasks.phrases.wholes import held_by
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.voxel_box import BoxIJK
@@ -124,9 +125,9 @@ def _measured(engine: Engine, scan_name: str, scan: LabelledScan) -> Iterator[Li
             seen = session.structure_in_box(box, job.lease)
             names = _names(key)
             asked = [ObjectPrompt(None if seen is None else vocabulary.STRUCTURES[seen].name, box_ijk=box)]
-            alone, *named = find_all(
-                session, [*asked, *(ObjectPrompt(name, box_ijk=box) for name in names)], range(len(names) + 1), job
-            )
+            asked += [ObjectPrompt(name, box_ijk=box) for name in names]
+            placed = [place(session.whole, prompt) for prompt in asked]
+            alone, *named = find_all(session, placed, range(len(placed)), job)
             for name, found in zip(names, named, strict=True):
                 held = (found.masks.mask_logits > 0).cpu().numpy()
                 record = found.record

@@ -24,7 +24,7 @@ from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
 
 from label_tasks.failures import errors_as_http
-from label_tasks.images import require_known_image
+from label_tasks.images import CHECKED, known_image
 from label_tasks.infer.base import EngineTask, ScanReader
 from label_tasks.infer.requests import label_tag
 from label_tasks.infer.segmentation import (
@@ -41,6 +41,7 @@ from label_tasks.learning.selection import UniformRandom, ValueStrategy
 from label_tasks.logs.short_ids import short_id
 from label_tasks.pacs.datastore import PacsDatastore
 from label_tasks.pacs.opening import open_pacs
+from label_tasks.prompting import fields
 from label_tasks.store.scan_folder import ScanFolder
 from label_tasks.uploads.sessions import PrivateSessions
 from medvlsam2.data import vocabulary
@@ -55,6 +56,10 @@ from medvlsam2.tasks.engine.engine import Engine
 logger = logging.getLogger(__name__)
 
 STATS_FILE = "medvlsam2_train_stats.json"
+NOT_STORED = (
+    "Nothing was stored: save_label is for images of the datastore, and this scan is of a session or of the request "
+    "alone. Upload it with PUT /datastore/image to store labels of it."
+)
 
 
 class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
@@ -125,14 +130,19 @@ class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
         if task is None:
             raise HTTPException(404, self._no_such("model", str(request.get("model")), self._infers))
         checked = {**copy.deepcopy(dict(request)), "description": task.description}
+        checked.pop(CHECKED, None)
         store = datastore or self.datastore()
         with errors_as_http():
-            scan = require_known_image(request, store, self.sessions())
+            scan = known_image(request, store, self.sessions())
             tag = _result_tag(task, request.get("label_tag"))
-        checked |= {"image": scan.path, "image_id": scan.name, "label_tag": tag}
+            is_to_be_stored = fields.flag(request, "save_label")
+            path = scan.path(store)
+        checked |= {"image": path, "image_id": scan.name, "label_tag": tag, "save_label": is_to_be_stored}
         file, told = task(checked)
         label = file
-        if file and scan.is_stored and request.get("save_label"):
+        if is_to_be_stored and not scan.is_stored:
+            told["warnings"].append(NOT_STORED)
+        elif is_to_be_stored and file:
             label = store.save_label(scan.name, file, tag, {"model": request["model"], "params": told, OF_MODEL: True})
         return {"label": label, "tag": DefaultLabelTag.ORIGINAL, "file": file, "params": told}
 

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from monailabel.interfaces.datastore import Datastore
 from monailabel.utils.sessions import Sessions
@@ -23,16 +23,38 @@ from medvlsam2.errors import PacsUnavailable, StorageFull, UnknownImage, Unreada
 logger = logging.getLogger(__name__)
 
 
+CHECKED: Final = "checked_image"
+"""Key of the app's request under which a route of ours hands over an image that it has checked already."""
+
+
 @dataclass(frozen=True)
 class KnownImage:
-    """The scan that a request is about."""
+    """The scan that a request is about; the request may read it."""
 
     name: str
     """Under which it may appear in messages."""
-    path: str
-    """File or folder that is read."""
-    is_stored: bool
-    """Whether the datastore holds it under this name, so that results can be stored beside it."""
+    file: str | None = None
+    """File or folder of an upload or a session; None for an image of the datastore, which alone knows where it is."""
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the datastore holds the scan under this name, so that results can be stored beside it."""
+        return self.file is None
+
+    def path(self, datastore: Datastore) -> str:
+        """File or folder that is read. Of an image in a PACS, its series is fetched now if it is not here yet."""
+        return str(datastore.get_image_uri(self.name)) if self.file is None else self.file
+
+
+def known_image(request: Mapping[str, Any], datastore: Datastore, sessions: Sessions | None) -> KnownImage:
+    """The scan that a request names; it is checked here unless a route of ours has checked it.
+
+    Raises:
+        UnknownImage: if the request names nothing that it may read.
+    """
+    checked = request.get(CHECKED)
+    # Clients send JSON, so none of them can put a record of this class there.
+    return checked if isinstance(checked, KnownImage) else require_known_image(request, datastore, sessions)
 
 
 def require_known_image(request: Mapping[str, Any], datastore: Datastore, sessions: Sessions | None) -> KnownImage:
@@ -48,11 +70,11 @@ def require_known_image(request: Mapping[str, Any], datastore: Datastore, sessio
             "session that has not expired, or upload a file."
         )
     if request.get("session") and sessions is not None and _lies_in(image, sessions.store_path):
-        return KnownImage(str(request["session"]["name"]), image, is_stored=False)
+        return KnownImage(str(request["session"]["name"]), image)
     if _is_upload(Path(image)) and Path(image).is_file():
-        return KnownImage(Path(image).name, image, is_stored=False)
+        return KnownImage(Path(image).name, image)
     require_image_id(image, datastore)
-    return KnownImage(image, str(datastore.get_image_uri(image)), is_stored=True)
+    return KnownImage(image)
 
 
 def require_image_id(image_id: str, datastore: Datastore) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Integer
 
+from medvlsam2 import voxel_box
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language.clinical import structures_in
 from medvlsam2.errors import InvalidPrompt, UnknownStructure, nearest_hint
@@ -15,7 +16,7 @@ from medvlsam2.tasks.phrases.plain import plain
 from medvlsam2.tasks.phrases.several import objects_in
 from medvlsam2.tasks.phrases.unclear import short
 from medvlsam2.transforms.window import Window
-from medvlsam2.voxel_box import BoxIJK
+from medvlsam2.voxel_box import BoxIJK, ShapeIJK
 
 ON_OBJECT: Final = 1
 """Value of strokes on the object."""
@@ -75,6 +76,31 @@ class ObjectPrompt:
             raise InvalidPrompt(
                 f"The prompt has {len(self.points_ijk)} points, all beside the object. Add a click on the object."
             )
+
+    def cut_to(self, shape_ijk: ShapeIJK) -> ObjectPrompt:
+        """The prompt with its box cut to the scan: a box may be drawn beyond the scan's edge, but not beside the scan.
+
+        Args:
+            shape_ijk: of the scan.
+
+        Raises:
+            InvalidPrompt: if the box is empty, inverted, or wholly outside the scan.
+        """
+        box_ijk = self.box_ijk
+        if box_ijk is None:
+            return self
+        if voxel_box.is_empty(box_ijk):
+            raise InvalidPrompt(
+                f"Box {box_ijk} is empty or inverted: each pair must be start < end (i0,i1,j0,j1,k0,k1; the end "
+                "voxel is not part of the box). Swap or widen the pair."
+            )
+        inside = voxel_box.clipped(box_ijk, shape_ijk)
+        if voxel_box.is_empty(inside):
+            raise InvalidPrompt(
+                f"Box {box_ijk} (i0,i1,j0,j1,k0,k1, half-open) lies outside the scan of shape {shape_ijk}. Draw it "
+                "over the object."
+            )
+        return replace(self, box_ijk=inside)
 
     @property
     def is_placed(self) -> bool:

@@ -166,20 +166,10 @@ class SpatialRecord:
     def box_to_grid(self, box_ijk: BoxIJK) -> GridBox:
         """A half-open voxel box on the model grid.
 
-        Raises:
-            InvalidPrompt: if the box is inverted, empty, or wholly outside the scan.
+        Args:
+            box_ijk: not empty and inside the scan, as ``ObjectPrompt.cut_to`` makes the boxes of annotators.
         """
-        if voxel_box.is_empty(box_ijk):
-            raise InvalidPrompt(
-                f"Box {box_ijk} is empty or inverted: each pair must be start < end (i0,i1,j0,j1,k0,k1; the end "
-                "voxel is not part of the box). Swap or widen the pair."
-            )
-        inside = voxel_box.clipped(box_ijk, self.source_shape_ijk)
-        if voxel_box.is_empty(inside):
-            raise InvalidPrompt(
-                f"Box {box_ijk} lies outside the volume of shape {self.source_shape_ijk}. Draw it inside."
-            )
-        corners = self.ijk_to_dhw(index_at(np.array([inside[0::2], inside[1::2]])))
+        corners = self.ijk_to_dhw(index_at(np.array([box_ijk[0::2], box_ijk[1::2]])))
         low, high = corners.min(axis=0), corners.max(axis=0)
         first, last = int(np.ceil(low[0])), int(np.floor(high[0] - 1e-9))
         return GridBox(first, last, (float(low[2]), float(low[1]), float(high[2]), float(high[1])))

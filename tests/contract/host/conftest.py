@@ -78,14 +78,14 @@ def app(studies: Path, model_dir: Path, tmp_path: Path, monkeypatch: pytest.Monk
     import monailabel.interfaces.utils.app as host
     from monailabel.config import settings
 
-    from label_tasks.infer import segmentation, text
+    from label_tasks.infer import mask_task, text
     from medvlsam2.tasks.converse import Report
 
     monkeypatch.setattr(settings, "MONAI_LABEL_DATASTORE_AUTO_RELOAD", False)
     monkeypatch.setattr(settings, "MONAI_LABEL_SESSION_PATH", str(tmp_path / "sessions"))
     monkeypatch.setattr(settings, "MONAI_LABEL_APP_DIR", str(APP_DIR))
     monkeypatch.setattr(settings, "MONAI_LABEL_STUDIES", str(studies))
-    monkeypatch.setattr(segmentation, "segment", fake_segment)
+    monkeypatch.setattr(mask_task, "segment", fake_segment)
     monkeypatch.setattr(text.converse, "report", lambda *_, **__: Report("Liver normal.", (), (), {"total": 0.1}))
     monkeypatch.setattr(text.converse, "answer", fake_answer)
     host.clear_cache()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from label_tasks.infer import segmentation, text
+from label_tasks.infer import mask_task, text
 from label_tasks.server import build
 
 from .conftest import SHAPE, fake_segment
@@ -107,7 +107,7 @@ class TestServer:
             seen.append(volume.shape_ijk)
             return fake_segment(engine, volume, *given, **named)
 
-        monkeypatch.setattr(segmentation, "segment", note)
+        monkeypatch.setattr(mask_task, "segment", note)
         other = tmp_path / "started_here"
         (other / "alpha").mkdir(parents=True)
         nib.save(
@@ -134,7 +134,7 @@ class TestServer:
             assert client.post(f"/infer/medvlsam2_referring?image={image}", data=form).status_code == 200
             return owners[-1]
 
-        monkeypatch.setattr(segmentation, "segment", note)
+        monkeypatch.setattr(mask_task, "segment", note)
 
         def program(address: str) -> TestClient:
             client = TestClient(build(), client=(address, 50000))

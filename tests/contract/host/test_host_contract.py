@@ -17,7 +17,7 @@ from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
 
 from label_tasks.failures import errors_as_http
-from label_tasks.infer import segmentation
+from label_tasks.infer import mask_task
 from medvlsam2 import errors
 from medvlsam2.tasks.answers.results import ObjectResult
 from medvlsam2.tasks.segment import Segmentation, segment
@@ -158,9 +158,9 @@ class TestMasks:
         self, ask: Ask, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         seen: list[Any] = []
-        fake = segmentation.segment
+        fake = mask_task.segment
         monkeypatch.setattr(
-            segmentation, "segment", lambda e, v, prompts, **_: seen.extend(prompts) or fake(e, v, prompts)
+            mask_task, "segment", lambda e, v, prompts, **_: seen.extend(prompts) or fake(e, v, prompts)
         )
         ask("medvlsam2_interactive", roi=[9, -3, 2, 4, 8, 8])
         assert seen[0].box_ijk == (0, 5, 2, 5, 8, 9)
@@ -177,14 +177,14 @@ class TestMasks:
         """If no click lies on the object, only the name remains, and the named structure may be absent."""
         nowhere = ObjectResult("liver", False, 0.9, 0.0, 0.0, {}, None, values=(1,))
         empty = Segmentation(np.zeros(SHAPE, dtype=np.uint8), (nowhere,), (), {})
-        monkeypatch.setattr(segmentation, "segment", lambda *_, **__: empty)
+        monkeypatch.setattr(mask_task, "segment", lambda *_, **__: empty)
         with pytest.raises(HTTPException) as refusal:
             ask("medvlsam2_interactive", label="liver", **click)
         assert refusal.value.status_code == 422
         assert "Not present: 'liver'" in refusal.value.detail
 
     def test_a_click_outside_its_box_is_refused(self, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(segmentation, "segment", segment)
+        monkeypatch.setattr(mask_task, "segment", segment)
         with pytest.raises(HTTPException) as refusal:
             ask("medvlsam2_interactive", foreground=[[4, 5, 6]], roi=[0, 1, 0, 1, 0, 1])
         assert refusal.value.status_code == 422

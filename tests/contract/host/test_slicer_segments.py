@@ -17,7 +17,7 @@ import pytest
 import SimpleITK as sitk
 from fastapi import HTTPException
 
-from label_tasks.infer import segmentation
+from label_tasks.infer import mask_task
 
 SLICER = {"result_extension": ".nrrd", "result_dtype": "uint8"}
 """What the module adds to every request."""
@@ -47,7 +47,7 @@ class Segments:
 def absent(app: Any, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Names of structures that the model does not find; the n-th prompt is the n-th plane along i."""
     names: set[str] = set()
-    found_all = segmentation.segment
+    found_all = mask_task.segment
 
     def segment(engine: Any, volume: Any, prompts: Any, **owner: Any) -> Any:
         result = found_all(engine, volume, prompts, **owner)
@@ -56,7 +56,7 @@ def absent(app: Any, monkeypatch: pytest.MonkeyPatch) -> set[str]:
                 result.label_map[result.label_map == number] = 0
         return replace(result, objects=tuple(replace(one, present=one.name not in names) for one in result.objects))
 
-    monkeypatch.setattr(segmentation, "segment", segment)
+    monkeypatch.setattr(mask_task, "segment", segment)
     return names
 
 

@@ -12,7 +12,8 @@ from typing import Any
 from monailabel.interfaces.tasks.infer_v2 import InferTask
 
 from label_tasks.failures import errors_as_http
-from label_tasks.infer.replies import NOTICE, Reply, Stopwatch
+from label_tasks.infer.call import Call
+from label_tasks.infer.replies import NOTICE, Reply
 from medvlsam2.data.readers import read_volume
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import UnreadableVolume
@@ -66,25 +67,20 @@ class EngineTask(InferTask):  # type: ignore[misc]
 
     def __call__(self, request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """Answer one request of the host."""
-        watch = Stopwatch()
-        with errors_as_http(), watch.lap("total"):
-            reply = self.answer({**self._config, **request}, watch)
-        engine = self._engine
+        with errors_as_http():
+            call = Call.of({**self._config, **request}, self._scans)
+            with call.watch.lap("total"):
+                reply = self.answer(call)
+        engine, laps_s = self._engine, call.watch.laps_s
         record = to_json(reply.result, model_id=engine.model_id, model_version=engine.version, values=reply.values)
         record["warnings"] += [*reply.notes, NOTICE]
-        record["latencies"] |= watch.laps_s
-        logger.info("%s answered in %.2f s", type(self).__name__, watch.laps_s["total"])
+        record["latencies"] |= laps_s
+        logger.info("%s answered in %.2f s", type(self).__name__, laps_s["total"])
         return str(reply.file), record
 
     @abstractmethod
-    def answer(self, request: Mapping[str, Any], watch: Stopwatch) -> Reply:
-        """Answer a request whose options are filled in."""
-
-    def read_scan(self, request: Mapping[str, Any], watch: Stopwatch) -> CTVolume:
-        """The scan that the host resolved for this request."""
-        path = request["image"]
-        with watch.lap("read"):
-            return self._scans(path, request.get("image_id", Path(path).name))
+    def answer(self, call: Call) -> Reply:
+        """Answer one call."""
 
 
 def _read_version(path: str, image_id: str, _version: tuple[int, int]) -> CTVolume:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +13,8 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from label_tasks.infer.requests import ResultForm, Target
+from label_tasks.infer.requests import ResultForm
+from label_tasks.prompting.target import Target
 from medvlsam2 import geometry
 from medvlsam2.data.language.clinical import split_sentences
 from medvlsam2.data.placement.scan_affine import for_viewers
@@ -46,22 +45,6 @@ class Reply:
     """Of a segmentation: the value of each object in the file; None for an object that the file leaves out."""
     notes: tuple[str, ...] = ()
     """Warnings besides those of the result."""
-
-
-@dataclass(frozen=True)
-class Stopwatch:
-    """Seconds per stage of one request."""
-
-    laps_s: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def lap(self, name: str) -> Iterator[None]:
-        """Time one stage."""
-        start_s = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.laps_s[name] = round(time.perf_counter() - start_s, 4)
 
 
 def recode(label_map: UInt8[np.ndarray, "i j k"], targets: Sequence[Target]) -> UInt8[np.ndarray, "i j k"]:

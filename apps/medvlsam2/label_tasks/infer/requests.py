@@ -15,6 +15,8 @@ from typing import Any, Final, Literal, cast, get_args
 
 from label_tasks.prompting import fields
 from label_tasks.prompting.fields import Request, shown
+from label_tasks.prompting.target import Target
+from label_tasks.prompting.viewers import viewer_of
 from medvlsam2.data import vocabulary
 from medvlsam2.data.reading.plain_names import require_new_tag
 from medvlsam2.errors import InvalidPrompt, InvalidRequest, UnknownStructure, nearest_hint
@@ -30,18 +32,6 @@ UNNAMED: Final = "object"
 """Name of a result that the annotator gave no name."""
 
 _PLACEHOLDER = re.compile(r"^(segment[ _]?\d*|label[ _]?\d*|background|object|unknown.*)?$", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Target:
-    """One object that is asked for, and the value it has in the result.
-
-    OHIF maps values by the ids that the server publishes, Slicer by their order: a request that names ids
-    gets those ids, any other gets 1..N.
-    """
-
-    value: int
-    prompt: ObjectPrompt
 
 
 @dataclass(frozen=True)
@@ -61,21 +51,6 @@ class ResultForm:
     compress: bool
 
 
-def is_from_ohif(request: Request) -> bool:
-    """Whether OHIF's panel asks: it alone sends ``restore_label_idx``, and it reads values as published ids."""
-    return "restore_label_idx" in request
-
-
-def is_from_slicer(request: Request) -> bool:
-    """Whether 3D Slicer's module asks: it sends ``result_dtype``, and OHIF's ``restore_label_idx`` it does not."""
-    return "result_dtype" in request and not is_from_ohif(request)
-
-
-def is_read_by_place(request: Request) -> bool:
-    """Whether the n-th name of the reply will be read as the name of the value n: by Slicer, now or from the store."""
-    return is_from_slicer(request) or (not is_from_ohif(request) and fields.flag(request, "save_label"))
-
-
 def require_choice(request: Request) -> None:
     """Refuse OHIF's class prompts with nothing ticked, whatever the task.
 
@@ -85,7 +60,7 @@ def require_choice(request: Request) -> None:
         InvalidPrompt: if ``label_prompt`` is a list in which nothing is chosen.
     """
     chosen = request.get("label_prompt")
-    if is_from_ohif(request) and isinstance(chosen, list) and all(number is None for number in chosen):
+    if viewer_of(request) == "OHIF" and isinstance(chosen, list) and all(number is None for number in chosen):
         raise InvalidPrompt(
             f"label_prompt is {shown(chosen)}: no structure is chosen. Tick one in the list of Class Prompts, or "
             "choose one before you click under Point Prompts."
@@ -109,7 +84,7 @@ def semantic(request: Request, labels: Mapping[str, int]) -> tuple[Target, ...]:
     if not wanted:
         return tuple(_named(name, value) for name, value in labels.items())
     known = dict.fromkeys(_published_name(one, labels) for name in wanted for one in _each_of(name))
-    if is_from_ohif(request):
+    if viewer_of(request) == "OHIF":
         return tuple(_named(name, labels[name]) for name in known)
     return tuple(_named(name, value) for value, name in enumerate(known, start=1))
 
@@ -178,7 +153,7 @@ def class_and_points(request: Request, labels: Mapping[str, int]) -> tuple[Targe
         raise InvalidPrompt("'points' is []: no point is placed and no structure is chosen. Give one of them.")
     if not points:
         return tuple(_named(name, value) for name, value in ids or labels.items())
-    if not ids and is_from_ohif(request):
+    if not ids and viewer_of(request) == "OHIF":
         raise InvalidPrompt(
             f"{len(points)} clicks are given without a structure, so OHIF has no segment for the result. Choose a "
             "structure in the list, then click."

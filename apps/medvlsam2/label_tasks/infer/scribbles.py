@@ -10,9 +10,10 @@ from typing import Any, Final
 import numpy as np
 
 from label_tasks.infer import requests
-from label_tasks.infer.requests import Target
 from label_tasks.prompting import fields
-from medvlsam2.data.label_maps import LabelMap, read_label_map
+from label_tasks.prompting.target import Target
+from label_tasks.uploads.strokes import label_map_at
+from medvlsam2.data.label_maps import LabelMap
 from medvlsam2.data.labels.placing import on_scan_grid
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidPrompt, InvalidRequest
@@ -39,7 +40,7 @@ def scribbled(request: Mapping[str, Any], volume: CTVolume) -> Target:
     path = request.get("label")
     if not isinstance(path, str) or not _is_upload(path):
         raise InvalidRequest("No strokes were sent. Upload the label map that holds them as 'label'.")
-    drawn = on_scan_grid("The label map of strokes", read_label_map(path), volume.shape_ijk, volume.affine)
+    drawn = on_scan_grid("The label map of strokes", label_map_at(path, volume), volume.shape_ijk, volume.affine)
     values = _values(request.get("label_info"))
     scribbles = np.zeros(drawn.values.shape, dtype=np.uint8)
     for name, meaning in STROKES.items():

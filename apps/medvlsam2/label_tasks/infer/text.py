@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from label_tasks.infer import requests
 from label_tasks.infer.base import EngineTask, ScanReader
-from label_tasks.infer.replies import Reply, Stopwatch, text_file
+from label_tasks.infer.call import Call
+from label_tasks.infer.replies import Reply, text_file
 from medvlsam2.data.language.clinical import split_sentences
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidRequest
@@ -20,18 +18,18 @@ class TextTask(EngineTask):
 
     tag: str
 
-    def read_scan(self, request: Mapping[str, Any], watch: Stopwatch) -> CTVolume:
-        """The scan that the request is about.
+    def scan_of(self, call: Call) -> CTVolume:
+        """The scan that the call is about.
 
         Raises:
-            InvalidRequest: if OHIF asks (it alone sends ``restore_label_idx``), which would read text as a mask.
+            InvalidRequest: if OHIF asks, which would read text as a mask.
         """
-        if "restore_label_idx" in request:
+        if call.viewer == "OHIF":
             raise InvalidRequest(
                 f"The task '{self.tag}' answers with text, and OHIF's panel shows masks alone. Ask over HTTP with "
                 "output=json, in 3D Slicer, or with 'medvlsam2 report' and 'medvlsam2 ask'."
             )
-        return super().read_scan(request, watch)
+        return call.scan()
 
 
 class ReportTask(TextTask):
@@ -50,10 +48,10 @@ class ReportTask(TextTask):
         )
         self._max_new_tokens = max_new_tokens
 
-    def answer(self, request: Mapping[str, Any], watch: Stopwatch) -> Reply:
+    def answer(self, call: Call) -> Reply:
         """Report on a scan."""
-        volume = self.read_scan(request, watch)
-        with watch.lap("infer"):
+        volume = self.scan_of(call)
+        with call.watch.lap("infer"):
             report = converse.report(self._engine, volume, max_new_tokens=self._max_new_tokens)
         places_ras = {one.sentence: one.place_ras for one in report.findings}
         return Reply(text_file(report.text, "Draft report", volume, places_ras), report)
@@ -74,11 +72,11 @@ class AnswerTask(TextTask):
             options={"question": "", "choices": "", "kind": ["auto", "short", "long", "multiple_choice"]},
         )
 
-    def answer(self, request: Mapping[str, Any], watch: Stopwatch) -> Reply:
+    def answer(self, call: Call) -> Reply:
         """Answer a question about a scan."""
-        asked = requests.question(request)
-        volume = self.read_scan(request, watch)
-        with watch.lap("infer"):
+        asked = requests.question(call.options)
+        volume = self.scan_of(call)
+        with call.watch.lap("infer"):
             answer = converse.answer(self._engine, volume, asked.text, asked.choices, asked.kind)
         said = f"{asked.text} {answer.text}"
         places_ras = dict.fromkeys(split_sentences(said), answer.place_ras)

@@ -15,7 +15,7 @@ from typing import Final
 
 from cachetools import LRUCache
 
-from label_tasks.infer.requests import Target
+from label_tasks.prompting.target import Target
 from medvlsam2.errors import InvalidPrompt
 
 SEGMENTS: Final = {"referred object": 1, **{f"referred object {number}": number for number in range(2, 9)}}

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import UInt8
 
-from label_tasks.infer.requests import Target
+from label_tasks.prompting.target import Target
 
 LEFT_OUT: Final = 0
 """Value of a target that has no voxels: that of the background, which no name has."""

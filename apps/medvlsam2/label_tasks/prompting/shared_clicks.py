@@ -14,8 +14,8 @@ from typing import Final
 
 from cachetools import LRUCache
 
-from label_tasks.infer.requests import Target
 from label_tasks.prompting.fields import PointIJK
+from label_tasks.prompting.target import Target
 from medvlsam2.tasks.prompts import ObjectPrompt
 
 KEPT: Final = 64

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from label_tasks.uploads.private_files import write_private
 from label_tasks.uploads.received import ending
-from medvlsam2.data.label_maps import write_label_map
+from medvlsam2.data.label_maps import LabelMap, read_label_map
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidRequest
 
@@ -19,34 +18,39 @@ BARE: Final = ".bin"
 ENDINGS: Final = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii", BARE)
 
 
-def label_file(name: str, source: BinaryIO, folder: Path, scan: Callable[[], CTVolume]) -> Path:
+def write_label_file(name: str, source: BinaryIO, folder: Path) -> Path:
     """Write an uploaded label map.
 
     Args:
         name: that the client gave the file; only its ending is used.
         source: what it holds.
         folder: a private one.
-        scan: reads the scan that it belongs to; bare voxels take their grid from it.
 
     Raises:
-        InvalidRequest: if the ending is another one, or bare voxels are not one byte for each voxel of the scan.
+        InvalidRequest: if the ending is none of ``ENDINGS``.
     """
     found = ending(name, ENDINGS)
     if not found:
         raise InvalidRequest(f"The label map cannot be taken by its name. It must end in {', '.join(ENDINGS)}.")
     path = folder / f"strokes{found}"
-    size_bytes = write_private(source, path)
-    if found != BARE:
-        return path
-    volume = scan()
+    write_private(source, path)
+    return path
+
+
+def label_map_at(path: Path | str, volume: CTVolume) -> LabelMap:
+    """Read such a file; bare voxels take their grid from the scan.
+
+    Raises:
+        InvalidRequest: if bare voxels are not one byte for each voxel of the scan.
+        UnreadableVolume: see :func:`read_label_map`.
+    """
+    if Path(path).suffix != BARE:
+        return read_label_map(path)
+    values = np.fromfile(path, dtype=np.uint8)
     voxels = int(np.prod(volume.shape_ijk))
-    if size_bytes != voxels:
+    if len(values) != voxels:
         raise InvalidRequest(
-            f"The label map has {size_bytes} bytes, but the scan has {voxels} voxels {volume.shape_ijk}. Send one byte "
-            "for each voxel, i fastest."
+            f"The label map has {len(values)} bytes, but the scan has {voxels} voxels {volume.shape_ijk}. Send one "
+            "byte for each voxel, i fastest."
         )
-    values = np.fromfile(path, dtype=np.uint8).reshape(volume.shape_ijk, order="F")
-    written = folder / "strokes.nii.gz"
-    write_label_map(written, values, volume.affine, {})
-    path.unlink()
-    return written
+    return LabelMap(values.reshape(volume.shape_ijk, order="F").astype(np.uint16), volume.affine)

@@ -17,11 +17,15 @@ def require_together(prompt: ObjectPrompt, volume: CTVolume) -> None:
     Along the slices a click may make the object longer than its box, by the box's own length at most. Clicks outside
     the scan are left to :mod:`medvlsam2.tasks.answers.stray`.
 
+    Args:
+        prompt: its box in the scan.
+        volume: the scan.
+
     Raises:
         InvalidPrompt: where they are apart, with the click and the box.
     """
     box_ijk = prompt.box_ijk
-    if box_ijk is None or voxel_box.is_empty(box_ijk):
+    if box_ijk is None:
         return
     reach_ijk = _lengthened(box_ijk, volume)
     for number, (point, label) in enumerate(zip(prompt.points_ijk, prompt.point_labels, strict=True), start=1):

@@ -15,25 +15,26 @@ from medvlsam2.model.propagation.object_query import Lease, ObjectMasks
 from medvlsam2.tasks.asking.job import Job
 from medvlsam2.tasks.engine.session import VolumeSession
 from medvlsam2.tasks.masks.search import Found, Search, Wanted
+from medvlsam2.tasks.masks.slice_prompts import PlacedPrompt
 from medvlsam2.tasks.prompts import ON_OBJECT, ObjectPrompt
 from medvlsam2.transforms.window import Window, window_at, window_of_box
 from medvlsam2.voxel_box import voxel_of
 
 
-def find_all(session: VolumeSession, prompts: Sequence[ObjectPrompt], numbers: Sequence[int], job: Job) -> list[Found]:
+def find_all(session: VolumeSession, asked: Sequence[PlacedPrompt], numbers: Sequence[int], job: Job) -> list[Found]:
     """Look for some objects.
 
     Args:
         session: the scan.
-        prompts: what to look for.
+        asked: what to look for.
         numbers: of the objects in their request, by which the job is told of slices that are done.
         job: the request's way.
     """
-    windows = [_window(session.volume, prompt) for prompt in prompts]
+    windows = [_window(session.volume, one.prompt) for one in asked]
     with job.lease():
-        tokens = _text_tokens(session, prompts)
+        tokens = _text_tokens(session, [one.prompt for one in asked])
     job.clock.lap("language")
-    wanted = [Wanted(prompt, token) for prompt, token in zip(prompts, tokens, strict=True)]
+    wanted = [Wanted(one, token) for one, token in zip(asked, tokens, strict=True)]
     return _in_windows(session, wanted, windows, numbers, job)
 
 

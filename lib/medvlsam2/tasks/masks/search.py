@@ -37,8 +37,7 @@ from medvlsam2.tasks.masks.click_correction import (
     heed_clicks,
 )
 from medvlsam2.tasks.masks.corrected_masks import find_masks
-from medvlsam2.tasks.masks.slice_prompts import on_slices
-from medvlsam2.tasks.prompts import ObjectPrompt
+from medvlsam2.tasks.masks.slice_prompts import PlacedPrompt
 from medvlsam2.transforms.regrid import regrid
 from medvlsam2.transforms.spatial import Crop, SpatialRecord
 from medvlsam2.transforms.window import Window
@@ -63,7 +62,7 @@ INSIDE: Final = 0.1
 class Wanted:
     """One object of a request."""
 
-    prompt: ObjectPrompt
+    placed: PlacedPrompt
     text_token: Float[Tensor, " c"] | None
 
 
@@ -149,7 +148,7 @@ class Search:
     def _add_coronal_view(self, results: dict[int, Found]) -> None:
         """An edited mask is one of axial slices and stays alone; what is not found across stays as it is."""
         view = self.session.coronal
-        numbers = [n for n, one in enumerate(self.wanted) if results[n].is_anywhere and one.prompt.mask is None]
+        numbers = [n for n, one in enumerate(self.wanted) if results[n].is_anywhere and one.placed.prompt.mask is None]
         for some in batches(numbers, BATCH):
             aims = {number: _Aim(view, _query(view, self.wanted[number])) for number in some}
             for number, found in self._segment(aims, None).items():
@@ -253,7 +252,7 @@ def _holds(offset: float, start: float, end: float) -> bool:
 
 
 def _query(view: View, wanted: Wanted) -> ObjectQuery:
-    return on_slices(view.record, wanted.prompt, view.sam2.mask_size).query(wanted.text_token)
+    return wanted.placed.in_view(view).query(wanted.text_token)
 
 
 def _near_query(view: View, wanted: Wanted) -> ObjectQuery | None:

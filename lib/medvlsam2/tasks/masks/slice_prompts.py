@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.model.propagation.object_query import ObjectQuery, SlicePrompt
+from medvlsam2.tasks.features.view import View
 from medvlsam2.tasks.prompts import BESIDE, ON_OBJECT, ObjectPrompt
 from medvlsam2.transforms.slice_choice import evenly_spaced
 from medvlsam2.transforms.spatial import SpatialRecord
@@ -52,16 +53,46 @@ class GridPrompt:
         )
 
 
+@dataclass(frozen=True)
+class PlacedPrompt:
+    """A prompt, and where it lies on the slices of the view of the whole scan: all searches of a request share it.
+
+    The text has no place, so it may change (:meth:`with_text`) while the placement stays.
+    """
+
+    prompt: ObjectPrompt
+    whole: View
+    grid: GridPrompt
+    """On the slices of that view."""
+
+    def in_view(self, view: View) -> GridPrompt:
+        """The prompt on the slices of any view of the scan."""
+        return self.grid if view is self.whole else on_slices(view.record, self.prompt, view.sam2.mask_size)
+
+    def with_text(self, text: str | None) -> PlacedPrompt:
+        """The same place with other words or none."""
+        return replace(self, prompt=replace(self.prompt, text=text))
+
+
+def place(whole: View, prompt: ObjectPrompt) -> PlacedPrompt:
+    """Place a prompt on the slices of the view of the whole scan.
+
+    Raises:
+        InvalidPrompt, GeometryMismatch: see :func:`on_slices`.
+    """
+    return PlacedPrompt(prompt, whole, on_slices(whole.record, prompt, whole.sam2.mask_size))
+
+
 def on_slices(record: SpatialRecord, prompt: ObjectPrompt, mask_size: int) -> GridPrompt:
     """Bring a prompt onto the model's slices.
 
     Args:
         record: how the scan was turned and cut.
-        prompt: on the scan's grid.
+        prompt: on the scan's grid, its box in the scan.
         mask_size: side of the model's masks.
 
     Raises:
-        InvalidPrompt: on a click outside the scan, an inverted or empty box.
+        InvalidPrompt: on a click outside the scan.
         GeometryMismatch: if scribbles or mask are not on the scan's grid.
     """
     points: dict[int, list[tuple[float, float]]] = defaultdict(list)

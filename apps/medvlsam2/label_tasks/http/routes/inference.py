@@ -22,7 +22,7 @@ from label_tasks.failures import errors_as_http
 from label_tasks.http.beside import Running, beside, while_connected
 from label_tasks.http.bodies.forms import FrugalRoute
 from label_tasks.http.middleware.clients import Client, client_of, name_in
-from label_tasks.images import require_image_id, require_known_image
+from label_tasks.images import CHECKED, KnownImage, require_image_id
 from label_tasks.infer.replies import NOTICE
 from label_tasks.pacs.datastore import PacsDatastore
 from label_tasks.pacs.label_segs import seg_of_result
@@ -31,15 +31,10 @@ from label_tasks.uploads import strokes
 from label_tasks.uploads.private_files import private_folder, write_private
 from label_tasks.uploads.received import ending
 from medvlsam2.data.reading.plain_names import shown
-from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidRequest, UnknownImage
 
 logger = logging.getLogger(__name__)
 
-NOT_STORED: Final = (
-    "Nothing was stored: save_label is for images of the datastore, and this scan is of a session or of the request "
-    "alone. Upload it with PUT /datastore/image to store labels of it."
-)
 HEADER_CHARACTERS: Final = 4000
 """Longest header with warnings: browsers and proxies take 8 KiB of headers, and there are others."""
 Output = Literal["image", "json", "all", "dicom_seg"]
@@ -86,9 +81,9 @@ def router(running: Running) -> APIRouter:
         client = client_of(request)
         owner = client.owner(record.get("client_id") or name_in(request))
         asked = Asked(model, image, session_id, {**record, "client_id": owner}, file, label, output)
-        source = await beside(_source, asked, client)
+        known = await beside(_known_image, asked, client)
         with running.one(owner, model, image or session_id) as stop:
-            return await while_connected(request, stop, partial(_answer, asked, source))
+            return await while_connected(request, stop, partial(_answer, asked, known))
 
     @routes.delete("/infer/", summary="Cancel all of one's own requests")
     async def cancel_all(request: Request) -> dict[str, int]:
@@ -104,8 +99,8 @@ def router(running: Running) -> APIRouter:
     return routes
 
 
-def _source(asked: Asked, client: Client) -> dict[str, Any]:
-    """The image that is meant, as the app's request names it; an upload is looked at later.
+def _known_image(asked: Asked, client: Client) -> KnownImage | None:
+    """The image that is meant, checked before the request waits for the model; None for an upload.
 
     Raises:
         InvalidRequest: if the request names no scan, or two.
@@ -114,7 +109,7 @@ def _source(asked: Asked, client: Client) -> dict[str, Any]:
     _refuse_two(asked)
     if asked.file is not None:
         guards.require_upload(asked.file, guards.UPLOADS)
-        return {}
+        return None
     if asked.session_id:
         session = app_instance().sessions().owned(asked.session_id, client.may_use())
         if session is None:
@@ -122,12 +117,12 @@ def _source(asked: Asked, client: Client) -> dict[str, Any]:
                 f"Session {shown(asked.session_id)} does not exist or has expired. Upload the image again: "
                 "PUT /session/."
             )
-        return {"image": session.image, "session": {"name": session.name}}
+        return KnownImage(session.name, session.image)
     if not asked.image:
         raise InvalidRequest("The request names no image. Give ?image=ID or ?session_id=ID, or upload a file.")
     with errors_as_http():
         require_image_id(asked.image, app_instance().datastore())
-    return {"image": asked.image}
+    return KnownImage(asked.image)
 
 
 def _refuse_two(asked: Asked) -> None:
@@ -142,22 +137,19 @@ def _refuse_two(asked: Asked) -> None:
         )
 
 
-def _answer(asked: Asked, source: Mapping[str, Any]) -> Response:
+def _answer(asked: Asked, known: KnownImage | None) -> Response:
     """Write what was uploaded into a private folder for the time of the inference, run it, and pack the reply."""
     with private_folder() as folder:
-        request = {"model": asked.model, **asked.params, **source}
         if asked.file is not None:
             name = f"upload-{secrets.token_hex(4)}{ending(asked.file.filename or '', guards.UPLOADS)}"
             write_private(asked.file.file, folder / name)
-            request["image"] = str(folder / name)
+            known = KnownImage(name, str(folder / name))
+        request = {"model": asked.model, **asked.params, CHECKED: known}
         if asked.label is not None:
-            label, scan = asked.label, partial(_scan, request)
-            request["label"] = str(strokes.label_file(label.filename or "", label.file, folder, scan))
+            path = strokes.write_label_file(asked.label.filename or "", asked.label.file, folder)
+            request["label"] = str(path)
         logger.info("Inference with %s: %s", asked.model, ", ".join(sorted(asked.params)))
-        result = app_instance().infer(request)
-        if asked.params.get("save_label") and (asked.file is not None or asked.session_id):
-            result["params"]["warnings"].append(NOT_STORED)
-        return _packed(asked, result)
+        return _packed(asked, app_instance().infer(request))
 
 
 def _packed(asked: Asked, result: Mapping[str, Any]) -> Response:
@@ -208,13 +200,6 @@ def _dicom_seg(asked: Asked, result: Mapping[str, Any]) -> Response:
         written.unlink(missing_ok=True)
     told = {"Content-Disposition": 'attachment; filename="result.dcm"'}
     return Response(seg, media_type="application/dicom", headers=told)
-
-
-def _scan(request: Mapping[str, Any]) -> CTVolume:
-    app = app_instance()
-    known = require_known_image(request, app.datastore(), app.sessions())
-    volume: CTVolume = app.scans(known.path, known.name)
-    return volume
 
 
 def _media_type(path: Path) -> str:
