@@ -1,4 +1,4 @@
-"""Reports and answers: text that the model writes about a scan, tied to the structures it names."""
+"""Reports and answers: text that the model writes about a scan, with the structures and places that it names."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ReportSentence:
 
     sentence: str
     structures: tuple[str, ...]
-    """Vocabulary keys of the structures that the sentence names; prompts for masks of what it speaks of."""
+    """Vocabulary keys of the structures that the sentence names; their names can be prompts for masks."""
     place_ras: PlaceRAS | None = None
     """Where in the scan that is, in RAS mm; None where nothing that it names is seen."""
 

@@ -38,8 +38,8 @@ class ObjectPrompt:
         name: what to call the object; by default the text, or "object".
         scribbles: strokes on the scan's grid: 1 on the object, 2 beside it.
         mask: what the annotator has so far, drawn or corrected by hand, on the scan's grid.
-        mask_slices: slices of the mask (indices along the scan's slice axis) that stay as they are; none given means
-            that some slices of the mask guide the rest.
+        mask_slices: slices of the mask (indices along the scan's slice axis) that stay as they are. If none is given,
+            some slices of the mask guide the model, and all may change.
 
     Raises:
         InvalidPrompt: if there is no prompt at all, the text is blank, or points and labels do not fit.
@@ -104,7 +104,7 @@ class ObjectPrompt:
 
     @property
     def is_placed(self) -> bool:
-        """Whether a click on the object, a stroke, a box or a mask says where it is, rather than words alone."""
+        """Whether a click on the object, a stroke, a box or a mask says where the object is."""
         drawn = self.scribbles is not None and bool((self.scribbles == ON_OBJECT).any())
         held = self.mask is not None and bool(self.mask.any())
         return drawn or held or self.box_ijk is not None or 1 in self.point_labels
@@ -121,27 +121,27 @@ class ObjectPrompt:
 
     @property
     def shown_name(self) -> str:
-        """The same as a sentence shows it: short, however long it is."""
+        """The display name, shortened for a sentence."""
         return short(self.display_name)
 
     @property
     def shown_words(self) -> str:
-        """What the annotator wrote, as a sentence shows it."""
+        """What the annotator wrote, shortened for a sentence."""
         return short((self.name or self.text or "object").strip())
 
     @property
     def is_understood(self) -> bool:
-        """Whether there are words, and they mean one thing that the vocabulary knows."""
+        """Whether there are words that mean exactly one thing of the vocabulary."""
         try:
             return self.text is not None and len(objects_in(plain(self.text))) == 1 and self.window() is not None
         except InvalidPrompt:
             return False
 
     def window(self) -> Window | None:
-        """The window that the words call for; None without words.
+        """The window in HU for what the words name; None without words.
 
         Raises:
-            InvalidPrompt: if there are too many of them.
+            InvalidPrompt: if the text is too long.
             UnknownStructure: if they name nothing that the vocabulary knows.
         """
         if self.text is None:

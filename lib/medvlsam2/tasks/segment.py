@@ -1,4 +1,4 @@
-"""Segmentation: a list of prompts about one scan in, one label map on its grid out."""
+"""Segmentation: from prompts about one scan to one label map on the scan's grid."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.prompts import ObjectPrompt
 
 MAX_OBJECTS: Final = 255
-"""Objects of one request: a label map of 8 bits has so many values beside the background."""
+"""Objects of one request: a label map of 8 bits has so many values besides the background."""
 MAX_CLICKS: Final = 128
 """Clicks of one request. Annotators place a few dozen on one object; time and memory grow with their number."""
 
@@ -57,8 +57,8 @@ def segment(
         prompts: one per object; up to 255.
         progress: called with the share of work done, 0..1.
         shown: called with the number of the prompt and each slice of the scan as soon as a mask is there.
-        owner: who asks about which image, as the caller tells them apart. A later request of the same owner for the
-            same objects, or for more, replaces this one. None: about the scan's content, whoever asks.
+        owner: stands for who asks about which image. A later request of the same owner for the same objects, or for
+            these and others, replaces this one. None: all requests about the scan have one owner.
 
     Raises:
         DeviceFull: if the device's memory does not suffice.

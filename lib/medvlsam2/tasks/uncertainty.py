@@ -1,4 +1,4 @@
-"""How unsure the model is of a scan: the scan to label next is the one it is least sure of."""
+"""How unsure the model is of a scan; active learning proposes the scan with the highest value."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from medvlsam2.transforms.slice_choice import evenly_spaced
 SLICES: Final = 24
 """Slices that are looked at, spread over the scan."""
 STRUCTURES: Final = 12
-"""Structures that are asked for: the first that the model's metadata names, findings left out."""
+"""So many structures are searched for: the first in the model's metadata, without findings."""
 
 
 def uncertainty(engine: Engine, volume: CTVolume) -> float:
     """Mean doubt over structures and slices: 0 sure, 1 unsure.
 
-    On a slice where the object score says "present" the confidence is score x predicted IoU, elsewhere it is the
-    confidence of absence; doubt is what is missing to 1.
+    On a slice where the object score says "present" the confidence is score x predicted IoU, on any other slice it is
+    the confidence that the object is absent. Doubt is 1 minus the confidence.
     """
     with engine.requests.one():
         with engine.lease():

@@ -1,4 +1,4 @@
-"""Work beside the event loop, so that the server keeps answering; it ends when its client leaves or cancels."""
+"""Runs work in threads beside the event loop, and stops it when its client leaves or cancels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MODEL_QUEUE: Final = anyio.CapacityLimiter(8)
-"""So many requests share the model, step by step; the others wait in order."""
+"""So many requests share the model step by step; further requests wait in order."""
 
 
 async def beside(work: Callable[..., T], *arguments: Any, limiter: anyio.CapacityLimiter | None = None) -> T:
@@ -32,7 +32,7 @@ async def beside(work: Callable[..., T], *arguments: Any, limiter: anyio.Capacit
 
 @dataclass
 class Running:
-    """Requests on their way that can be cancelled, by whom they are of."""
+    """Running requests, by their owner, so that they can be cancelled."""
 
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _stops: dict[str, dict[threading.Event, tuple[str, str]]] = field(default_factory=lambda: defaultdict(dict))

@@ -1,4 +1,4 @@
-"""A file that is sent as it was when it was asked for, whatever becomes of its name while it is on its way."""
+"""Sends a file as it was when it was asked for, even if it is replaced or removed while it is sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all infer tasks share: options, the scan, errors, and the facts that every reply carries."""
+"""What all infer tasks share: reading the scan, errors as HTTP, and the record that every reply carries."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class EngineTask(InferTask):  # type: ignore[misc]
         self._scans = scans
 
     def is_valid(self) -> bool:
-        """The task is listed even without weights: a request then says what is missing."""
+        """Always: the task is listed even without weights, and a request then says what is missing."""
         return True
 
     def __call__(self, request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

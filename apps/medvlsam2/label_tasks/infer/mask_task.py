@@ -34,7 +34,7 @@ class MaskTask(EngineTask):
         """Note which of the targets were found; none of them if the call failed."""
 
     def answer(self, call: Call) -> Reply:
-        """Segment, and name only what was asked for; a viewer's segment of what was not found stays as it is."""
+        """Segment what is asked for. A viewer's segment of an object that is not found stays as it is."""
         requests.require_choice(call.options)
         targets = self.targets(call)
         form = requests.result_form(call.options, call.path)
@@ -55,7 +55,7 @@ class MaskTask(EngineTask):
         return Reply(file, result, values, notes)
 
     def _own_clicks(self, call: Call, targets: tuple[Target, ...]) -> tuple[tuple[Target, ...], tuple[str, ...]]:
-        """OHIF's background clicks only for the object with which they were first sent."""
+        """Leave out background clicks that OHIF sent with another object first (see :class:`SharedClicks`)."""
         if call.viewer != "OHIF" or len(targets) != 1:
             return targets, ()
         target, notes = self._clicks.own(call.owner, targets[0])
@@ -72,13 +72,13 @@ class MaskTask(EngineTask):
 
 
 def _not_present(result: Segmentation) -> tuple[str, ...]:
-    """A sentence for what a viewer's annotator asked for in vain."""
+    """A sentence that names the objects that were asked for and not found."""
     absent = [item.name for item in result.objects if not item.present]
     return (f"Not present: {places.listed(absent)}. Segments of that name are not changed.",) if absent else ()
 
 
 def _require_something(result: Segmentation) -> None:
-    """Refuse an empty answer for a viewer, or to clicks of which none could be used: it would empty the segment.
+    """Refuse to send an empty mask to a viewer or in answer to clicks: it would empty the annotator's segment.
 
     Raises:
         InvalidPrompt: if nothing of what was asked for is in the scan.

@@ -24,10 +24,10 @@ from medvlsam2.pixel_grid import centre_shares, middle_of
 from medvlsam2.tasks.records.to_json import Result
 
 NOTICE: Final = "Research; not a medical device."
-"""Stands among the warnings of every reply."""
+"""One of the warnings of every reply."""
 
 GAP_MM: Final = 10.0
-"""Sentences stand so far apart: Slicer's labels are 3 % of a view high, about 10 mm where a view shows 350 mm."""
+"""Least distance of two sentences: Slicer's labels are 3 % of a view high, about 10 mm if a view shows 350 mm."""
 
 _MARKUPS_SCHEMA: Final = (
     "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
@@ -67,18 +67,18 @@ def label_file(
 def text_file(
     text: str, title: str, volume: CTVolume, places_ras: Mapping[str, tuple[float, float, float] | None]
 ) -> Path:
-    """Write a text as Slicer markups: a locked point for each sentence, whole, where the sentence is about.
+    """Write a text as Slicer markups: a locked point for each whole sentence, at the place that the sentence is about.
 
-    Slicer has no place for text in a reply and fails on a reply without a file; this one it shows in its views. A
-    sentence about nothing that was seen stands on the scan's middle line; no two stand at one place. Each text is a
-    node of its own: the module loads it with ``loadMarkups``, which always adds one, whatever the file says. The time
-    in its name tells the newest.
+    Slicer has no place for text in a reply and fails on a reply without a file, but it shows markups in its views. A
+    sentence without a place stands on the scan's middle line, and no two sentences stand at one place. Slicer's module
+    loads the file with ``loadMarkups``, which always adds a node; so each text becomes a node of its own, and the time
+    in the node's name shows which one is the newest.
 
     Args:
         text: all sentences.
-        title: what it is.
+        title: what the text is, e.g. "Draft report".
         volume: the scan.
-        places_ras: where sentences are about, in RAS mm, as far as it is known.
+        places_ras: the place of each sentence in RAS mm, as far as it is known.
     """
     sentences = split_sentences(text) or [text]
     name = f"{title} {datetime.now().astimezone():%H:%M:%S}"
@@ -106,7 +106,7 @@ def text_file(
 
 
 def _apart(wanted_ras: Sequence[Float[np.ndarray, "3"]]) -> list[Float[np.ndarray, "3"]]:
-    """The same places, moved a little towards the feet or the head where one is taken already."""
+    """The same places; one that is taken already is moved a little towards the feet or the head."""
     taken: list[Float[np.ndarray, "3"]] = []
     steps = sorted(range(-len(wanted_ras), len(wanted_ras) + 1), key=abs)
     for wanted in wanted_ras:

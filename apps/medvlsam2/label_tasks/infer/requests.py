@@ -1,9 +1,8 @@
-"""The host's request dictionaries as typed records.
+"""Turns the dictionaries of clients into typed records.
 
-Slicer and OHIF send what they please: keys may be null, leak from an earlier call, or hold a whole drop-down
-list whose first item is meant. Here all of that becomes a few frozen records, or an error that names the
-value.
-No volume is known here: what needs one (a click outside of the scan) is checked by ``medvlsam2.tasks``.
+Keys of Slicer and OHIF may be null, may be left over from an earlier call, or may hold a whole drop-down list whose
+first item is meant. Each field becomes a part of a record here, or an error that names its value. Nothing here knows
+the scan: ``medvlsam2.tasks`` checks what depends on it, such as a click outside the scan.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ from medvlsam2.tasks.prompts import ObjectPrompt
 QuestionKind = Literal["short", "long", "multiple_choice"]
 
 EXTENSIONS: Final = (".nrrd", ".seg.nrrd", ".nii.gz", ".nii")
-"""Label maps that can be asked for with ``result_extension``."""
+"""Allowed values of ``result_extension``."""
 
 UNNAMED: Final = "object"
-"""Name of a result that the annotator gave no name."""
+"""Name of an object without a name."""
 
 _PLACEHOLDER = re.compile(r"^(segment[ _]?\d*|label[ _]?\d*|background|object|unknown.*)?$", re.IGNORECASE)
 
@@ -52,9 +51,9 @@ class ResultForm:
 
 
 def require_choice(request: Request) -> None:
-    """Refuse OHIF's class prompts with nothing ticked, whatever the task.
+    """Refuse a request of OHIF's class prompts in which nothing is ticked, whatever the task.
 
-    The panel then has no names, and would put any value into the segment that happens to have that number.
+    The panel then knows no names, and would write the answer into whatever segment has the same number.
 
     Raises:
         InvalidPrompt: if ``label_prompt`` is a list in which nothing is chosen.
@@ -68,10 +67,9 @@ def require_choice(request: Request) -> None:
 
 
 def semantic(request: Request, labels: Mapping[str, int]) -> tuple[Target, ...]:
-    """Structures chosen by ``label_prompt`` (ids), ``label``, ``labels`` or ``structures`` (names); else all.
+    """Structures chosen by ``label_prompt`` (ids), ``label``, ``labels`` or ``structures`` (names); otherwise all.
 
-    Slicer reads the values 1..N as the names that the reply lists; OHIF, which alone sends
-    ``restore_label_idx``, reads any value as a published id.
+    For OHIF a structure has its published id as its value, for others the values are 1..N in the order asked.
 
     Raises:
         UnknownStructure: on a name that the vocabulary or the model does not know.
@@ -90,7 +88,7 @@ def semantic(request: Request, labels: Mapping[str, int]) -> tuple[Target, ...]:
 
 
 def referring(request: Request) -> tuple[Target, ...]:
-    """The phrase in ``prompt``: a target for each object that it names.
+    """A target for each object that the phrase in ``prompt`` names.
 
     Raises:
         InvalidPrompt: if there is none, or it can be read in two ways.
@@ -107,10 +105,10 @@ def referring(request: Request) -> tuple[Target, ...]:
 def interactive(request: Request) -> tuple[Target, ...]:
     """Clicks (``foreground``, ``background``), a box (``roi``) and the segment's name (``label``).
 
-    A name that says nothing to the model ("target 1") does not stand in the way of clicks or a box.
+    Beside clicks or a box, a name that the vocabulary does not know ("target 1") is kept as a name only.
 
     Raises:
-        InvalidPrompt: if none of them says anything, or words alone name several objects.
+        InvalidPrompt: if none of them says what to segment, or a name alone names several objects.
     """
     name = fields.text(request, "label")
     phrase = None if is_placeholder(name) else name
@@ -138,9 +136,8 @@ def interactive(request: Request) -> tuple[Target, ...]:
 def class_and_points(request: Request, labels: Mapping[str, int]) -> tuple[Target, ...]:
     """OHIF's ``vista3d``: ``label_prompt`` ids, and ``points`` with ``point_labels`` for a single one.
 
-    With several ids the points cannot belong to one of them: they are left over from an earlier call and are
-    not used. Without ids the points stand for an unnamed object, which OHIF has no segment for; without anything,
-    all structures are meant.
+    Points beside several ids are left over from an earlier call, and are not used. Points without an id mean an object
+    without a name, for which OHIF has no segment. Without ids and points all structures are meant.
 
     Raises:
         InvalidPrompt: on an unpublished id, a malformed point, labels that do not match the points, nothing chosen.
@@ -190,7 +187,7 @@ def question(request: Request) -> Question:
 
 
 def result_form(request: Request, image_path: str) -> ResultForm:
-    """The file that the client wants; without a wish NIfTI for NIfTI, else uncompressed NRRD.
+    """The kind of file that the client wants; by default NIfTI for a NIfTI scan, and NRRD for any other.
 
     Raises:
         InvalidRequest: on an extension that we do not write.
@@ -214,12 +211,12 @@ def label_tag(tag: Any) -> str:
 
 
 def is_placeholder(name: str) -> bool:
-    """Whether a segment's name is one that a viewer gives by itself, and says nothing of what it holds."""
+    """Whether a viewer gave a segment its name by itself ("Segment_1"), so that the name says nothing."""
     return _PLACEHOLDER.match(name) is not None
 
 
 def is_understood(phrase: str | None) -> bool:
-    """Whether the vocabulary knows what a phrase means, and it means one object."""
+    """Whether a phrase means exactly one thing of the vocabulary."""
     return phrase is not None and ObjectPrompt(text=phrase).is_understood
 
 
@@ -228,7 +225,7 @@ def _named(name: str, value: int) -> Target:
 
 
 def _each_of(name: str) -> tuple[str, ...]:
-    """The names in a list that the vocabulary would read as their whole ("left kidney and right kidney")."""
+    """The single names in a list that the vocabulary would read as one whole ("left kidney and right kidney")."""
     return objects_in(name) if vocabulary.lookup(name) is not None else (name,)
 
 

@@ -1,4 +1,4 @@
-"""What Slicer's scribbles tab sends: one label map of all segments, strokes and what is there so far among them."""
+"""Reads what Slicer's scribbles tab sends: one label map with the strokes and all segments as they are so far."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from medvlsam2.errors import InvalidPrompt, InvalidRequest
 from medvlsam2.tasks.prompts import BESIDE, ON_OBJECT, ObjectPrompt
 
 STROKES: Final = {"foreground_scribbles": ON_OBJECT, "background_scribbles": BESIDE}
-"""Names that Slicer gives the segments of strokes."""
+"""Names of the segments in which Slicer keeps strokes."""
 MAX_VALUE: Final = 65535
 """Largest value of a label map."""
 EXAMPLE: Final = "[{'name': 'foreground_scribbles', 'id': 3}, {'name': 'background_scribbles', 'id': 2}]"
@@ -29,8 +29,8 @@ EXAMPLE: Final = "[{'name': 'foreground_scribbles', 'id': 3}, {'name': 'backgrou
 def scribbled(request: Mapping[str, Any], volume: CTVolume) -> Target:
     """The uploaded ``label``, with ``label_info``, ``selected_label_name`` and ``roi``.
 
-    The selected segment is the object: where it already holds something, that guides the strokes, and its name is
-    used as in :func:`requests.interactive`.
+    The selected segment is the object. If it is not empty, its mask is used beside the strokes; its name is used as in
+    :func:`requests.interactive`.
 
     Raises:
         InvalidRequest: if there is no label map, or ``label_info`` does not name the strokes' values.
@@ -64,7 +64,7 @@ def scribbled(request: Mapping[str, Any], volume: CTVolume) -> Target:
 
 
 def _is_upload(path: str) -> bool:
-    """Whether the host has put it there: ``params`` may name any file of the server."""
+    """Whether a file is an upload of this request: ``params`` could name any file of the server."""
     folder = Path(tempfile.gettempdir()).resolve()
     return Path(path).is_absolute() and Path(path).resolve().is_relative_to(folder)
 
@@ -99,7 +99,7 @@ def _values(label_info: Any) -> dict[str, int]:
 
 
 def _held(drawn: LabelMap, value: int | None) -> np.ndarray | None:
-    """What the selected segment holds; None where it is empty."""
+    """The mask of the selected segment; None if it is empty."""
     if value is None:
         return None
     held = drawn.values == value

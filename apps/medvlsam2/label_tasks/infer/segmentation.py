@@ -34,7 +34,7 @@ class SemanticTask(MaskTask):
 
 
 class ReferringTask(MaskTask):
-    """Whatever a phrase means."""
+    """The objects that a phrase means."""
 
     def __init__(self, engine: Engine, scans: ScanReader) -> None:
         super().__init__(
@@ -56,7 +56,7 @@ class ReferringTask(MaskTask):
         return self._segments.place(call.owner, targets, chosen)
 
     def settle(self, call: Call, targets: tuple[Target, ...], found: Sequence[bool]) -> None:
-        """In OHIF a phrase that was not found leaves its segment to another."""
+        """In OHIF the segment of a phrase that was not found becomes free again."""
         if call.viewer == "OHIF":
             self._segments.settle(call.owner, targets, found)
 

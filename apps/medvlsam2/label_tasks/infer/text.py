@@ -14,7 +14,7 @@ from medvlsam2.tasks.engine.engine import Engine
 
 
 class TextTask(EngineTask):
-    """A task whose stored result must not take the place of a mask: it has a tag of its own."""
+    """A task that answers with text. Its results are stored under a tag of their own, so they replace no mask."""
 
     tag: str
 
@@ -22,7 +22,7 @@ class TextTask(EngineTask):
         """The scan that the call is about.
 
         Raises:
-            InvalidRequest: if OHIF asks, which would read text as a mask.
+            InvalidRequest: if OHIF asks, because it would read the text as a mask.
         """
         if call.viewer == "OHIF":
             raise InvalidRequest(

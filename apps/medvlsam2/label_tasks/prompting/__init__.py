@@ -1,1 +1,1 @@
-"""What clients ask for, field by field: strict parsers, phrases of several objects, clicks of several objects."""
+"""What clients and viewers send: strict parsers of single fields, and what OHIF and Slicer need besides."""

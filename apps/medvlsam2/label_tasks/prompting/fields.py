@@ -1,8 +1,8 @@
-"""Single fields of a request, strict by type: a value is what its field wants, or it is refused with a sentence.
+"""Parses single fields of a request. Each value must have the type of its field, or it is refused with a sentence.
 
-JSON of many languages arrives here: 2 may come as 2.0, a flag as true, a list as null. What has one certain meaning is
-accepted (2.0 is the id 2, true is the flag 1); anything else is refused, so that nothing is silently read as something
-else.
+Clients are written in many languages: 2 may arrive as 2.0, a flag as true or 1, an empty list as null. A value with
+one certain meaning is accepted (2.0 is the id 2, true is the flag 1). Any other is refused, so that nothing is read as
+something else without a word.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ PointIJK = tuple[float, float, float]
 BoxIJK = tuple[int, int, int, int, int, int]
 
 FARTHEST: Final = 10**6
-"""No voxel index is larger: longer numbers are mistakes, and some of them do not even become floats."""
+"""No voxel index is larger. Longer numbers are mistakes, and some are too long to become floats."""
 _SHOWN_CHARACTERS: Final = 120
-"""So much of a wrong value stands in the sentence that refuses it."""
+"""A sentence shows at most so much of a wrong value."""
 
 
 def shown(value: Any) -> str:
-    """A value as a sentence shows it: short, however long it is.
+    """A value, shortened for a sentence.
 
     Example:
         >>> shown("livr"), len(shown([0] * 1000))
@@ -45,7 +45,7 @@ def shown(value: Any) -> str:
 
 
 def text(request: Request, key: str) -> str:
-    """A string; blank where it is absent or null. A list of one string is that string.
+    """A string; blank if absent or null. A list of one string counts as that string.
 
     Raises:
         InvalidRequest: if it is anything else.
@@ -61,7 +61,7 @@ def text(request: Request, key: str) -> str:
 
 
 def choice(request: Request, key: str) -> str:
-    """A string, or the first of a drop-down list: viewers send the whole list, the chosen item first.
+    """A string, or the first item of a drop-down list: viewers send the whole list with the chosen item first.
 
     Raises:
         InvalidRequest: if it is neither.
@@ -71,7 +71,7 @@ def choice(request: Request, key: str) -> str:
 
 
 def flag(request: Request, key: str) -> bool:
-    """A truth value; false where it is absent or null. 0 and 1, "true" and "false" have one meaning too.
+    """A truth value; false if absent or null. 0, 1, "true" and "false" are accepted too.
 
     Raises:
         InvalidRequest: if it is anything else.
@@ -87,7 +87,7 @@ def flag(request: Request, key: str) -> bool:
 
 
 def names(value: Any) -> list[str]:
-    """Names: a list, one string with commas or semicolons, or the keys of an object; none where it is null or blank.
+    """Names: a list, one string with commas or semicolons, or the keys of an object; none if null or blank.
 
     Raises:
         InvalidRequest: if an item is no name.
@@ -106,7 +106,7 @@ def names(value: Any) -> list[str]:
 
 
 def ids(value: Any, labels: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
-    """Published names and ids, each once; none where it is null.
+    """Published names with their ids, each once; none if null.
 
     Raises:
         InvalidPrompt: on an id that is not published, or a list in which nothing is chosen.
@@ -156,7 +156,7 @@ def points(key: str, value: Any) -> tuple[PointIJK, ...]:
 
 
 def point_labels(value: Any, count: int) -> tuple[int, ...]:
-    """A 1 or 0 for each click; all are on the object where it is null. True and false are 1 and 0.
+    """A 1 (on the object) or 0 (beside it) for each click; all 1 if null. True and false count as 1 and 0.
 
     Raises:
         InvalidPrompt: if they do not fit the clicks.
@@ -174,7 +174,7 @@ def point_labels(value: Any, count: int) -> tuple[int, ...]:
 
 
 def box(roi: Any) -> BoxIJK | None:
-    """Slicer's ``[i0, i1, j0, j1, k0, k1]`` (both ends inside, either order) as a half-open box.
+    """The half-open box of Slicer's ``[i0, i1, j0, j1, k0, k1]``, where both ends are inside, in either order.
 
     Raises:
         InvalidPrompt: if it is not six numbers.
@@ -196,7 +196,7 @@ def box(roi: Any) -> BoxIJK | None:
 
 
 def is_index(value: Any) -> bool:
-    """Whether a value is a finite number that can be a voxel index, in the scan or beside it."""
+    """Whether a value is a finite number of the size of a voxel index, in the scan or outside."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return math.isfinite(value) and abs(value) <= FARTHEST if isinstance(value, float) else abs(value) <= FARTHEST

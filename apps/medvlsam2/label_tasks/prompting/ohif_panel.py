@@ -1,10 +1,15 @@
-"""Some lines of OHIF's MONAI Label panel as this server sends them: it keeps what was not asked for, and says why not.
+"""Changes some lines of OHIF's MONAI Label panel on their way to the browser.
 
-The panel of the host's OHIF replaces the whole label map by the answer of an Auto-Segmentation, so one phrase erased 25
-segments; it hides the server's sentence behind "Failed", and its warnings altogether; it takes clicks without a
-structure, for which it makes a segment without a name; and it keeps the classes and clicks of one call in the options
-of the next. Voxels of other segments stay theirs: where an answer lies in them, the panel now says so, as it said
-"Successful" and showed nothing. The files of the host stay as they are; another version of the panel is sent unchanged.
+The panel of the host's OHIF has faults that lose an annotator's work or hide a reason:
+
+* an answer of Auto-Segmentation replaced the whole label map, so one phrase erased 25 segments;
+* the server's sentence was hidden behind "Failed", and its warnings were not shown at all;
+* clicks without a structure made a segment without a name;
+* classes and clicks of one call stayed in the options of the next;
+* an answer that lies in voxels of other segments was "Successful" and showed nothing. The voxels still stay with those
+  segments, but the panel now says so.
+
+The files of the host stay as they are, and another version of the panel is sent unchanged.
 """
 
 from __future__ import annotations
@@ -15,7 +20,7 @@ SENTENCE: Final = (
     "(error => { try { return JSON.parse(new TextDecoder().decode(error.response.data)).detail; } "
     "catch { return '%s'; } })(response)"
 )
-"""The server's own sentence, where it sent one."""
+"""The server's own sentence if it sent one; otherwise the panel's."""
 NO_STRUCTURE: Final = """if (!currentLabel || currentLabel === 'background') {
         this.notification.show({
           title: 'MONAI Label',
@@ -28,7 +33,7 @@ NO_STRUCTURE: Final = """if (!currentLabel || currentLabel === 'background') {
       """
 
 WARNINGS_HEADER: Final = "Medvlsam2-Warnings"
-"""Header of a mask for OHIF: its warnings as a JSON list, since the panel gets no JSON body beside a mask."""
+"""Header with the warnings of a mask as a JSON list: the panel gets no JSON body beside a mask."""
 _COUNT: Final = """else if (convertedData[i] && currentSegArray[i]) {
               const others = kept.get(convertedData[i]) || new Map();
               kept.set(convertedData[i], others.set(currentSegArray[i], (others.get(currentSegArray[i]) || 0) + 1));
@@ -61,7 +66,7 @@ _TELL: Final = """const said = (() => {
           });
         }
         """
-"""What other segments keep, from a tenth of an object: neighbours touch each time. And the server's warnings."""
+"""Tells the server's warnings, and which segments keep more than a tenth of an object (neighbours always touch)."""
 
 _POINTS: Final = """const nid = this.notification.show({
         title: 'MONAI Label - ' + model,
@@ -99,11 +104,11 @@ EDITS: Final = (
         )
     ),
 )
-"""What stands in the panel, what is sent instead, and how often it stands there."""
+"""Text of the panel, the text that is sent instead, and how often the first occurs."""
 
 
 def edited(script: str) -> str:
-    """The script with all edits, or as it is where one of them does not fit exactly."""
+    """The script with all edits; unchanged if one of them does not fit exactly."""
     if any(script.count(old) != times for old, _, times in EDITS):
         return script
     for old, new, _ in EDITS:

@@ -1,9 +1,9 @@
-"""A segment of its own for each phrase in OHIF.
+"""Gives each phrase in OHIF a segment of its own.
 
-OHIF knows only the names and ids that the server published when it connected. So ``medvlsam2_referring`` publishes
-several "referred object" segments, and every new phrase about a scan gets the next one that is free: a second phrase
-does not replace the first. The same phrase keeps its segment, and one that was never found leaves it free for another.
-Who ticks one under Class Prompts chooses it.
+OHIF knows only the names and ids that the server published when the page connected. So ``medvlsam2_referring``
+publishes several segments "referred object …", and every new phrase about a scan gets the next free one; thus a second
+phrase does not replace the result of the first. The same phrase keeps its segment. The segment of a phrase that was
+never found is free again. An annotator who ticks a segment under Class Prompts chooses it for the phrase.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class PhraseSegments:
         Args:
             asker: who asks about which scan.
             targets: one for each phrase.
-            chosen: ids that the annotator ticked; where they are as many as the phrases, they are used.
+            chosen: ids that the annotator ticked; used if there are as many as phrases.
 
         Raises:
             InvalidPrompt: if no segment is free.
@@ -60,7 +60,7 @@ class PhraseSegments:
             )
 
     def settle(self, asker: Hashable, targets: Sequence[Target], found: Sequence[bool]) -> None:
-        """Keep the segments of phrases that were found, now or before; those of others are free again.
+        """Keep the segments of phrases that were found, now or earlier; the segments of others are free again.
 
         Args:
             asker: as for :meth:`place`.

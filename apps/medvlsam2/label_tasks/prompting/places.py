@@ -1,8 +1,8 @@
-"""Names and values of a mask for a client that reads the n-th name as the name of the value n.
+"""Names and values of a mask for a client that takes the n-th name of a reply for the name of the value n.
 
-3D Slicer's module does: it clears every segment whose name a reply lists, then fills it with the voxels of its place in
-that list. A structure that was asked for and not found would so erase what the annotator drew. Such names are left out,
-and the values of the others are numbered anew, in the order asked.
+3D Slicer's module is such a client: it clears every segment whose name a reply lists, and fills it with the voxels
+whose value is the position of the name. A structure that was not found would so erase what the annotator drew. So
+names of structures that were not found are left out, and the others get the values 1..N in the order asked.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from jaxtyping import UInt8
 from label_tasks.prompting.target import Target
 
 LEFT_OUT: Final = 0
-"""Value of a target that has no voxels: that of the background, which no name has."""
+"""Value of a target without voxels: the background's, which never has a name."""
 _NAMED: Final = 5
-"""So many objects stand in a sentence."""
+"""At most so many objects are named in a sentence."""
 
 
 def by_place(targets: Sequence[Target], label_map: UInt8[np.ndarray, "i j k"]) -> tuple[Target, ...]:
@@ -40,7 +40,7 @@ def by_place(targets: Sequence[Target], label_map: UInt8[np.ndarray, "i j k"]) -
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names as a sentence lists them: the first few, and how many more.
+    """Names as a list for a sentence: the first few, and how many more there are.
 
     Example:
         >>> listed(["liver", "spleen"])

@@ -1,8 +1,8 @@
-"""Clicks beside an object that OHIF sends along for the next object too.
+"""Leaves out background clicks that OHIF sends again with another object.
 
-OHIF's panel keeps one list of background clicks for all structures: a click beside the liver comes along when the
-spleen is clicked next, and would cut into it. A click belongs to the object with which it was first sent, so it is left
-out for any other. Slicer and programs send what they mean, and are not looked at here.
+OHIF's panel keeps one list of background clicks for all structures: a click beside the liver is sent again when the
+spleen is clicked next, and would cut into the spleen. A background click belongs to the object with which it was first
+sent, so it is left out for any other object. Slicer and programs send the clicks of one object only.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from medvlsam2.tasks.prompts import ObjectPrompt
 class Target:
     """One object that is asked for, and the value it has in the result.
 
-    OHIF maps values by the ids that the server publishes, Slicer by their order: a request that names ids
-    gets those ids, any other gets 1..N.
+    OHIF reads values as the ids that the server publishes, and Slicer by their order. So a request that names ids gets
+    these ids as values, and any other request gets 1..N.
     """
 
     value: int

@@ -1,12 +1,13 @@
-"""Whether words mean what a click, a stroke or a box points at.
+"""Decides whether words mean the object that a click, a stroke or a box points at.
 
-For a click on one organ it is enough that what words and geometry find together hangs together at the click. A pair, a
-series, a finding or a phrase may be in many pieces, and the geometry adds its own piece to those that the words find
-elsewhere. So such words are looked for alone, and what they find is compared with the places that were pointed at.
+Clicks and strokes: a name of one organ agrees with a click if the mask found with both is one piece at the click. A
+pair, a series, a finding or a phrase may consist of many pieces; then the mask holds the pieces that the words mean
+and one more at the click, and nothing shows that they disagree. So the model also searches by such words alone, and
+the clicks and strokes must lie on that mask.
 
-In a box words find what they name of whatever is there: a corner of the kidneys in the box of the spleen. So the
-structure that the box is drawn round (:mod:`medvlsam2.tasks.measure.box_names`) is compared with the name; where it is
-none that the model knows, what was found must reach to the sides of the box.
+Boxes: inside a box, words find the part of what they name that happens to lie there, such as a corner of the kidneys
+in the box of the spleen. So the name is compared with the structure that the box is drawn round
+(:mod:`medvlsam2.tasks.measure.box_names`). If the model knows no such structure, the mask must span the box.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from medvlsam2.tasks.prompts import ON_OBJECT, ObjectPrompt
 from medvlsam2.voxel_box import BoxIJK
 
 MIN_REACH: Final = 0.7
-"""What was found with words spans at least so much of its box (product of the spans along the three axes) …"""
+"""A mask found with words and a box fits the box from this span on (product of the spans along the axes) …"""
 MIN_OVERLAP: Final = 0.3
-"""… or has at least this Dice with what the box alone gives.
+"""… or from this Dice on with the mask that the box alone gives.
 
 Right names and up to eight wrong ones in 145 boxes: TS_abdo, TS_dicom20, an OpenKBP scan, a sarcoma and a phantom
 (``benchmarks/names_in_boxes.py``, 2 cores, 2026-11-30). Where the box is taken to be round nothing that the model
@@ -42,10 +43,10 @@ recognised, its name overrules 93 of 125 sure wrong names and one of 73 right on
 
 
 def is_another(text: str, key: str) -> bool:
-    """Whether words certainly mean something else than a structure: not it, its part, its whole, or a finding in it.
+    """Whether words certainly do not mean a structure, its part, its whole, or a finding in it.
 
-    Words that name no place ("the largest cyst", "sarcoma") may mean anything: of five sarcomas' boxes two are
-    recognised, as a muscle and as the bladder.
+    Words that name no place ("the largest cyst", "sarcoma") may mean any structure: two of five boxes round sarcomas
+    were recognised, as a muscle and as the bladder.
 
     Example:
         >>> (
@@ -84,7 +85,7 @@ def _are_one(key: str, other: str) -> bool:
 
 
 def reach(found: Found, box_ijk: BoxIJK) -> float:
-    """How much of a box something spans, 0..1: the product over the axes."""
+    """How much of a box a mask spans, 0..1: the product of the shares along the three axes."""
     record, side = found.record, found.masks.mask_logits.shape[-1]
     box, scale = record.box_to_grid(box_ijk), side / record.side
     x0, y0, x1, y1 = (offset_of(edge) * scale for edge in box.xyxy)
@@ -97,7 +98,7 @@ def reach(found: Found, box_ijk: BoxIJK) -> float:
 
 
 def overlap(one: Found, other: Found) -> float:
-    """Dice of two masks; of two views of the scan, which are not compared, 1."""
+    """Dice of two masks of one view; 1 for masks of two views, which cannot be compared pixel by pixel."""
     if one.record.crop_hw != other.record.crop_hw or one.record.axes != other.record.axes:
         return 1.0
     first, second = one.masks.mask_logits > 0, other.masks.mask_logits > 0
@@ -105,18 +106,18 @@ def overlap(one: Found, other: Found) -> float:
 
 
 def needs_words_alone(prompt: ObjectPrompt) -> bool:
-    """Whether only a look by words alone tells where they are: with strokes, or where they may mean many pieces."""
+    """Whether a search by words alone is needed: for strokes, and for words that may mean many pieces."""
     if prompt.text is None or prompt.mask is not None:
         return False
     return prompt.scribbles is not None or (1 in prompt.point_labels and not is_one_piece(prompt.text))
 
 
 def are_apart(by_words: Found, prompt: ObjectPrompt) -> bool:
-    """Whether a click on the object or all strokes lie outside of what its words alone find.
+    """Whether a click on the object, or every stroke on it, lies outside of the mask that its words alone give.
 
     Args:
-        by_words: what the words alone find.
-        prompt: with the geometry, in the scan.
+        by_words: the mask of the words alone.
+        prompt: with clicks or strokes, all in the scan.
     """
     held = (by_words.masks.mask_logits > 0).cpu().numpy()
     clicks = [point for point, label in zip(prompt.points_ijk, prompt.point_labels, strict=True) if label]

@@ -1,4 +1,4 @@
-"""A click and a box that cannot both hold one object: nothing is found outside of a box, so the prompt is refused."""
+"""Refuses a click and a box that cannot belong to one object: a mask never leaves its box."""
 
 from __future__ import annotations
 

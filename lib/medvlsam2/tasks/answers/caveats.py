@@ -1,4 +1,4 @@
-"""What is said of an answer by words alone where the model cannot be trusted to have understood them."""
+"""Warnings about an answer by words alone that the model may not have understood."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from medvlsam2.tasks.phrases.wholes import is_union_of
 from medvlsam2.tasks.prompts import ObjectPrompt
 
 SHOWN: Final = 4
-"""So many words stand in a sentence."""
+"""At most so many words are named in a sentence."""
 
 
 def caveats(prompt: ObjectPrompt, metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    """Sentences about words that say nothing to the model, and about a name by which it finds things unreliably.
+    """Warnings about words that the model does not know, and about names by which it finds objects unreliably.
 
     Args:
-        prompt: with or without words; where it is pointed at too, words matter less and nothing is said.
-        metadata: of the model. Its card lists the structures and findings that it was measured on.
+        prompt: any prompt. With a click, stroke, box or mask the words matter less, and there is no warning.
+        metadata: of the model. Its card lists the structures and findings on which it was measured.
     """
     if prompt.text is None or prompt.is_placed:
         return ()

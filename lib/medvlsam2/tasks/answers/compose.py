@@ -1,9 +1,9 @@
-"""One label map of structures of which some are parts of others: a part wins its voxels, the whole is the union.
+"""One label map of objects of which some are parts of others: a part keeps its voxels, and the whole is the union.
 
-A voxel has one value, so where "kidneys" and "right kidney" are asked for together their masks would compete for the
-same voxels. A whole all of whose parts are asked for is not looked for at all: it is what its parts are together. A
-whole of which only some parts are asked for keeps what is none of them. Either way the whole consists of its own
-value and its parts' values.
+A voxel has one value, so the masks of "kidneys" and "right kidney" compete for voxels if both are asked for. If all
+parts of a whole are asked for, the model does not search for the whole: it is the union of its parts. If only some
+parts are asked for, the whole keeps the voxels that belong to none of them. In both cases the whole consists of its
+own value and the values of its parts.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Composition:
 
     @classmethod
     def of(cls, prompts: Sequence[ObjectPrompt]) -> Composition:
-        """What the prompts' words say; a whole that is pointed at too is the object under the click, and no whole."""
+        """By the words of the prompts; a prompt with a click, stroke, box or mask means one object, and no whole."""
         keys = [_key(prompt) for prompt in prompts]
         held = {number: parts for number, parts in wholes_among(keys).items() if not prompts[number].is_placed}
         unions = {
@@ -52,11 +52,11 @@ class Composition:
 
     @property
     def searched(self) -> list[int]:
-        """Objects that have to be looked for."""
+        """Objects that the model has to search for."""
         return [number for number in range(self.count) if number not in self.unions]
 
     def members(self, number: int) -> tuple[int, ...]:
-        """The object itself, unless it is nothing but its parts, and its parts."""
+        """The object and its parts; a union of parts has no voxel of its own, so only its parts."""
         own = () if number in self.unions else (number,)
         return (*own, *self.parts.get(number, ()))
 
@@ -64,7 +64,7 @@ class Composition:
         """Value n + 1 where object n is likeliest, on the scan's grid; a part wins over its whole.
 
         Args:
-            found: masks of every object that was looked for.
+            found: masks of every object that was searched for.
             hu: the scan.
         """
         label_map = _map_of(found, hu)

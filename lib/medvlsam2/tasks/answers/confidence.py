@@ -1,9 +1,9 @@
-"""Confidence that means what it says: how often an answer as sure as this one was right, and what counts as present.
+"""Calibrated confidence: how often an answer as sure as this one was right, and when an object counts as present.
 
-A model's own sureness (object score x predicted IoU) tells sure answers from unsure ones, but 0.6 of it is not 60 %.
-``benchmarks/confidence.py`` counts on scans of known truth how often answers by words were right, and writes into the
-model's metadata from which sureness on an object counts as present, and two lines from sureness to the share of right
-answers. A model without them answers with its own sureness.
+The model's own sureness (object score x predicted IoU) tells sure answers from unsure ones, but a sureness of 0.6 does
+not mean that 60 % of such answers are right. ``benchmarks/confidence.py`` counts right answers by words on labelled
+scans. It writes into the model's metadata the sureness from which an object counts as present, and two piecewise linear
+curves from sureness to the share of right answers. A model without these entries answers with its own sureness.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from medvlsam2.data import vocabulary
 from medvlsam2.data.language.clinical import structures_in
 
 RIGHT_DICE: Final = 0.5
-"""A mask counts as right from this Dice on: most of both lie in each other."""
+"""A mask counts as right from this Dice on: its overlap with the truth is at least half of their mean size."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was counted for one kind of object.
+    """What was counted for one kind of object (structures or findings).
 
     Args:
         present_from: sureness from which on an object counts as present.
-        present: sureness, and how often an answer as sure was a right mask.
-        absent: sureness of what was seen nevertheless, and how often the object was indeed not there.
+        present: points (sureness, share of such masks that were right).
+        absent: points (sureness of an object that was then called absent, share of cases in which it was absent).
     """
 
     present_from: float
@@ -37,14 +37,14 @@ class Calibration:
 
     @classmethod
     def of(cls, metadata: Mapping[str, Any], text: str) -> Calibration | None:
-        """Of what a phrase means; None where the model's card has none."""
+        """The calibration for the kind of object that a phrase means; None if the model's card has none."""
         counted = metadata.get("confidence", {}).get("finding" if is_finding(text) else "structure")
         if counted is None:
             return None
         return cls(counted["present_from"], _knots(counted["present"]), _knots(counted["absent"]))
 
     def is_present(self, sureness: float) -> bool:
-        """Whether something that was seen so surely counts."""
+        """Whether an object that was seen with this sureness counts as present."""
         return sureness >= self.present_from
 
     def confidence(self, sureness: float, *, present: bool) -> float:
@@ -54,7 +54,7 @@ class Calibration:
 
 
 def is_finding(text: str) -> bool:
-    """Whether a phrase means a finding rather than normal anatomy; what is not understood is taken for one."""
+    """Whether a phrase means a finding and not normal anatomy; a phrase that is not understood counts as a finding."""
     known = vocabulary.lookup(text)
     if known is not None:
         return known.is_finding

@@ -1,9 +1,10 @@
-"""Where words and geometry disagree geometry wins: a box or a click on something never gives nothing.
+"""Where words and geometry disagree, the geometry wins: a box or a click on an object never gives an empty mask.
 
-A segment called "tumor" may be drawn round a bladder, or a model may not know what a sarcoma looks like. Words that the
-model never learned are not used beside a box or a click at all; words that it learned are, and where what is found with
-them is not there, or hardly, the same is looked for without them. What the model cannot find by the geometry alone is
-marked by its brightness (:mod:`medvlsam2.tasks.answers.intensity`). The reply says each of these.
+A segment called "tumor" may be drawn round a bladder, or the model may not know what a sarcoma looks like. So words
+that the model never learned are not used beside a box or a click. Words that it learned are used; if the mask found
+with them is hardly at the box or the click, the model searches again without them. What the model cannot find by the
+geometry alone is marked by its brightness (:mod:`medvlsam2.tasks.answers.intensity`). The reply tells each of these
+cases.
 """
 
 from __future__ import annotations
@@ -29,17 +30,17 @@ from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.voxel_box import BoxIJK, voxel_of
 
 SURE: Final = 0.4
-"""What is found with words at a box or click is believed from this raw confidence on.
+"""A mask found with words and a box or click is believed from this sureness on.
 
 Tried on sarcomas, a lung tumour, 2 phantoms, TS_abdo and 2 OpenKBP scans under their own and eight other names: right
 names gave 0.43 to 0.80, wrong ones 0.38 at most, or a sure mask of something else that the two shares below tell.
 """
 MIN_BOX_SHARE: Final = 0.03
-"""With words an object fills at least so much of its box: less is something else (right ones filled 0.08 and more) …"""
+"""A mask found with words that fills less of its box is something else (right ones filled 0.08 or more) …"""
 EMPTY_BOX_SHARE: Final = 0.005
-"""… and without words less than this is nothing."""
+"""… and a mask found without words that fills less than this share counts as nothing."""
 MIN_CLICKED_SHARE: Final = 0.6
-"""So much of an object in one piece hangs together with its clicks (right: 0.7 and more, wrong: 0.42 at most)."""
+"""At least this share of an object in one piece is connected with its clicks (right: 0.7 or more, wrong: to 0.42)."""
 
 
 def known_keys(metadata: Mapping[str, Any]) -> frozenset[str]:
@@ -48,7 +49,7 @@ def known_keys(metadata: Mapping[str, Any]) -> frozenset[str]:
 
 
 def is_learned(text: str, learned: Collection[str]) -> bool:
-    """Whether a model learned what a name means; phrases and models without a card get the benefit of the doubt."""
+    """Whether a model learned what a name means; assumed for phrases, and for models without a card."""
     known = vocabulary.lookup(text)
     if known is None or not learned:
         return True
@@ -67,24 +68,24 @@ def slice_sureness(masks: ObjectMasks) -> torch.Tensor:
 
 
 def held_slices(masks: ObjectMasks) -> list[int]:
-    """Slices on which the object is."""
+    """Slices that hold the object."""
     return [int(d) for d in torch.nonzero((masks.mask_logits > 0).flatten(1).any(dim=1)).flatten()]
 
 
 def is_unsure(found: Found) -> bool:
-    """Whether what words and geometry gave is hardly believed."""
+    """Whether the mask found with words and geometry is too unsure to be believed."""
     return sureness(found.masks) < SURE
 
 
 def is_elsewhere(found: Found, prompt: ObjectPrompt) -> bool:
-    """Whether what words and geometry gave is for the most part not where the geometry says."""
+    """Whether most of the mask found with words and geometry is not where the geometry is."""
     if prompt.box_ijk is not None and box_share(found, prompt.box_ijk) < MIN_BOX_SHARE:
         return True
     return is_one_piece(prompt.text) and _clicked_share(found, prompt) < MIN_CLICKED_SHARE
 
 
 def box_share(found: Found, box_ijk: BoxIJK) -> float:
-    """Share of a box that what was found fills."""
+    """Share of a box that the mask fills."""
     record, side = found.record, found.masks.mask_logits.shape[-1]
     box = record.box_to_grid(box_ijk)
     width, height = ((high - low) * side / record.side for low, high in zip(box.xyxy[:2], box.xyxy[2:], strict=True))
@@ -92,7 +93,7 @@ def box_share(found: Found, box_ijk: BoxIJK) -> float:
 
 
 def _clicked_share(found: Found, prompt: ObjectPrompt) -> float:
-    """Share of what was found that hangs together with a click on it; all of it where there is none."""
+    """Share of the mask that is connected with a click on the object; 1 without such a click."""
     record, side = found.record, found.masks.mask_logits.shape[-1]
     held = (found.masks.mask_logits > 0).cpu().numpy()
     pieces, _ = ndimage.label(held)
@@ -108,7 +109,7 @@ def _clicked_share(found: Found, prompt: ObjectPrompt) -> float:
 
 
 def is_one_piece(text: str | None) -> bool:
-    """Whether a name means something that hangs together: one organ, not a pair, the ribs, or a kind of tissue."""
+    """Whether a name means one connected organ, and not a pair, a series (ribs), or a kind of tissue."""
     known = None if text is None else vocabulary.lookup(text)
     if known is None or known.is_finding or known.category.meaning != "Anatomical Structure":
         return False
@@ -118,14 +119,14 @@ def is_one_piece(text: str | None) -> bool:
 def mark_by_intensity(
     label_map: UInt8[np.ndarray, "i j k"], volume: CTVolume, prompt: ObjectPrompt, value: int
 ) -> None:
-    """Mark what the intensities show at a prompt's box or clicks; other objects keep their voxels where they can."""
+    """Mark by brightness what is at a prompt's box or clicks; voxels of other objects only where no other is left."""
     shown = by_intensity(volume, prompt)
     free = shown & (label_map == 0)
     label_map[free if free.any() else shown] = value
 
 
 def heed_clicked_voxels(label_map: UInt8[np.ndarray, "i j k"], prompts: Sequence[ObjectPrompt]) -> None:
-    """A voxel that was clicked is inside, one clicked beside the object is not; clicks outside a box are refused."""
+    """Make sure that every voxel clicked on an object belongs to it, and every voxel clicked beside it does not."""
     for wanted in (0, 1):
         for value, prompt in enumerate(prompts, start=1):
             for point, label in zip(prompt.points_ijk, prompt.point_labels, strict=True):
@@ -140,9 +141,9 @@ def heed_clicked_voxels(label_map: UInt8[np.ndarray, "i j k"], prompts: Sequence
 
 
 def keep_to_boxes(label_map: UInt8[np.ndarray, "i j k"], prompts: Sequence[ObjectPrompt], *, slice_axis: int) -> None:
-    """Nothing of an object lies beside its box: a mask's pixels are larger than the scan's and stand over its edge.
+    """Remove what lies outside of an object's box: pixels of a mask are larger than voxels and reach over its edge.
 
-    Along the slices clicks may make the object longer than its box.
+    Along the slices nothing is removed, because clicks may make the object longer than its box.
     """
     for value, prompt in enumerate(prompts, start=1):
         if prompt.box_ijk is None:
@@ -156,7 +157,7 @@ def keep_to_boxes(label_map: UInt8[np.ndarray, "i j k"], prompts: Sequence[Objec
 
 
 def keep_corrected(label_map: UInt8[np.ndarray, "i j k"], prompts: Sequence[ObjectPrompt], *, slice_axis: int) -> None:
-    """Put corrected slices back as they were drawn, voxel by voxel: the model's grid is coarser than the scan's."""
+    """Put slices that were corrected by hand back, voxel by voxel: the model's grid is coarser than the scan's."""
     slices = np.moveaxis(label_map, slice_axis, 0)
     for number, prompt in enumerate(prompts, start=1):
         if prompt.mask is None:
@@ -169,7 +170,7 @@ def keep_corrected(label_map: UInt8[np.ndarray, "i j k"], prompts: Sequence[Obje
 
 
 def what_places(prompt: ObjectPrompt) -> str:
-    """What says where the object is, in a word."""
+    """The word for what says where the object is."""
     if prompt.box_ijk is not None:
         return "box"
     return "clicks" if prompt.points_ijk else "strokes"

@@ -1,8 +1,8 @@
-"""The last resort of a box or a click on which the model finds nothing: what the scan's own intensities show there.
+"""A mask by brightness alone, where the model finds nothing at a box or a click.
 
-No anatomy is known here. In a box the object is taken to be what is as bright as the middle of the box, in the
-ellipsoid that the box holds; round a click, what is as bright as the clicked place and connected to it. The answer is a
-start for corrections, and whoever uses this must say so.
+Nothing here knows anatomy. In a box, the object is every voxel as bright as the middle of the box, within the ellipsoid
+that fits into the box. Around a click, it is every near voxel as bright as the clicked one and connected to it. Such a
+mask is a start for corrections, and the caller must tell the annotator so.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from medvlsam2.tasks.prompts import BESIDE, ON_OBJECT, ObjectPrompt
 from medvlsam2.voxel_box import BoxIJK, voxel_of
 
 CORE: Final = 0.5
-"""The middle of a box, in its sizes: what is there is the object."""
+"""The middle of a box, as a share of its sizes: its brightness is taken as the object's."""
 TOLERANCE: Final = 2.0
-"""What differs from the middle's median by at most so many of its deviations is the object …"""
+"""A voxel belongs to the object if it differs from the sample's median by at most so many robust deviations …"""
 MIN_TOLERANCE_HU: Final = 40.0
-"""… or by so many HU: noise of a CT in soft tissue, and a half of what tells soft tissue from fat."""
+"""… or by at most so many HU: the noise of a CT in soft tissue, and half of what tells soft tissue from fat."""
 MIN_SHARE: Final = 0.1
-"""Where less of the ellipsoid is left than this share, intensities tell nothing, and the ellipsoid is the answer."""
+"""If a smaller share of the ellipsoid is left, brightness tells nothing, and the whole ellipsoid is the mask."""
 REACH_MM: Final = 20.0
-"""Round a click nothing is taken that is farther than this."""
+"""Voxels farther from a click than this are never taken."""
 HU_RANGE: Final = (-1000.0, 1000.0)
-"""Beyond this air is air and metal is metal."""
+"""Values are cut to this range: whatever is lower is air, and whatever is higher is metal."""
 
 
 def by_intensity(volume: CTVolume, prompt: ObjectPrompt) -> Bool[np.ndarray, "i j k"]:
-    """What the intensities show in the prompt's box or round its clicks and strokes; never empty, never outside a box.
+    """The mask by brightness in the prompt's box or around its clicks and strokes; never empty, never outside a box.
 
     Args:
         volume: the scan.
@@ -67,7 +67,7 @@ def _in_box(volume: CTVolume, box_ijk: BoxIJK) -> Bool[np.ndarray, "i j k"]:
 
 
 def _round_spots(volume: CTVolume, spots_ijk: Sequence[tuple[int, int, int]]) -> Bool[np.ndarray, "i j k"]:
-    """What is like each spot, connected to it, and near."""
+    """Voxels that are as bright as a spot, connected to it, and near."""
     mask = np.zeros(volume.shape_ijk, dtype=bool)
     reach = [int(np.ceil(REACH_MM / mm)) for mm in volume.spacing_mm]
     for spot in spots_ijk:

@@ -1,4 +1,4 @@
-"""What words alone found is judged before it is answered: on the named side, and surely enough to count as present."""
+"""Checks masks found by words alone: are they on the named side, and sure enough for the object to be present?"""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Judge:
     Args:
         prompts: of the request.
         metadata: of the model.
-        find: looks for structures that nobody asked for, and that tell a side.
+        find: searches for structures that nobody asked for but that tell left from right.
     """
 
     prompts: Sequence[ObjectPrompt]
@@ -38,7 +38,7 @@ class Judge:
     """How surely each object was seen, by its number, before it was judged absent."""
 
     def judge(self, found: Mapping[int, Found]) -> None:
-        """Take away what is on a wrong side, and what is too unsure; masks are changed in place."""
+        """Remove what lies on the wrong side, and empty masks that are too unsure; masks are changed in place."""
         named = {number: one for number, one in found.items() if self._is_by_words(number)}
         bound = self._bind(named)
         for number, one in named.items():
@@ -51,7 +51,7 @@ class Judge:
             self.notes += [note] if note is not None else []
 
     def confident(self, number: int, result: ObjectResult) -> ObjectResult:
-        """A result whose confidence is how often such answers were right, where that was counted."""
+        """The result with its calibrated confidence, if the model's card has a calibration."""
         calibration = self._calibration(number) if number in self.seen else None
         if calibration is None:
             return result
@@ -59,7 +59,7 @@ class Judge:
         return replace(result, sureness=sure, confidence=calibration.confidence(sure, present=result.present))
 
     def _bind(self, found: Mapping[int, Found]) -> dict[int, tuple[Sided, Bound]]:
-        """Which side binds each object, and what became of it."""
+        """The named side of each object, and what was removed from its mask."""
         bound = {number: side_in(self.prompts[number].text or "") for number in found}
         sided = {number: one for number, one in bound.items() if one is not None and found[number].is_anywhere}
         if not sided:
@@ -68,7 +68,7 @@ class Judge:
         return {number: (side, bind_to_side(found[number], side, organs)) for number, side in sided.items()}
 
     def _organs(self, sided: Mapping[int, Sided], found: Mapping[int, Found]) -> dict[str, Found]:
-        """The structures that tell the sides: those that were asked for anyway, and the others."""
+        """Masks of the structures that tell left from right; those that nobody asked for are searched for now."""
         asked = {vocabulary.lookup(self.prompts[number].text or ""): one for number, one in found.items()}
         have = {structure.key: one for structure, one in asked.items() if structure is not None}
         learned = known_keys(self.metadata)

@@ -1,4 +1,4 @@
-"""What is told of each object of a request: from its masks and its voxels in the label map."""
+"""The result of each object of a request, from its masks and its voxels in the label map."""
 
 from __future__ import annotations
 
@@ -24,37 +24,37 @@ class ObjectResult:
     present: bool
     """False: the model says that it is not in this scan."""
     confidence: float
-    """0..1: mean over the object's slices of object score x predicted IoU; where absent, of its absence."""
+    """0..1, how sure the model is that the object is present, or absent, as ``present`` says; calibrated for words."""
     volume_ml: float
     diameter_mm: float
     """Longest diameter on one slice."""
     slice_confidence: dict[int, float]
-    """Confidence by slice index along the scan's own slice axis, for slices that hold the object."""
+    """Object score x predicted IoU of each slice that holds the object, by index along the scan's own slice axis."""
     slice_to_fix: int | None
-    """Where the next correction helps most: the least sure of those slices, prompted ones left out."""
+    """The slice where the next correction helps most: the least sure one of those without a prompt."""
     recognised_as: str | None = None
     """Name of the structure that a box without words was taken to be drawn round."""
     sureness: float = 0.0
-    """The model's own: mean over the object's slices of object score x predicted IoU."""
+    """Mean over the object's slices of object score x predicted IoU, not calibrated."""
     values: tuple[int, ...] = ()
     """Values of the label map that make up the object: its own, and those of its parts that were asked for too."""
 
 
 @dataclass(frozen=True)
 class Voxels:
-    """A label map as results are counted in it."""
+    """A label map, to count and measure values in it."""
 
     volume: CTVolume
     label_map: UInt8[np.ndarray, "i j k"]
     slice_axis: int
 
     def of(self, values: Sequence[int]) -> Iterator[Bool[np.ndarray, "h w"]]:
-        """Where some values are, slice by slice."""
+        """The mask of some values, slice by slice."""
         slices = np.moveaxis(self.label_map, self.slice_axis, 0)
         return (one == values[0] if len(values) == 1 else np.isin(one, values) for one in slices)
 
     def measured(self, result: ObjectResult, values: Sequence[int]) -> ObjectResult:
-        """A result with presence and sizes of some values."""
+        """The result with presence, volume and diameter of the voxels that have one of these values."""
         voxels = sum(int(np.count_nonzero(one)) for one in self.of(values))
         height_mm, width_mm = np.delete(spacing_mm(self.volume.affine), self.slice_axis).tolist()
         return replace(
@@ -67,7 +67,7 @@ class Voxels:
 
 
 def result_of(prompt: ObjectPrompt, found: Found, voxels: Voxels, values: Sequence[int]) -> ObjectResult:
-    """What is told of an object that was looked for.
+    """The result of an object that was searched for.
 
     Args:
         prompt: as it was asked for.
@@ -95,7 +95,7 @@ def result_of(prompt: ObjectPrompt, found: Found, voxels: Voxels, values: Sequen
 
 
 def unsure(result: ObjectResult, voxels: Voxels) -> ObjectResult:
-    """The same where the model itself found nothing: nothing is sure of it, and its middle is to be looked at first."""
+    """The result of an object that was marked by brightness: confidence 0, its middle slice to be checked first."""
     held = [number for number, one in enumerate(voxels.of(result.values)) if one.any()]
     return replace(
         result,
@@ -106,11 +106,11 @@ def unsure(result: ObjectResult, voxels: Voxels) -> ObjectResult:
 
 
 def union_of(name: str, parts: Sequence[ObjectResult], voxels: Voxels, values: Sequence[int]) -> ObjectResult:
-    """What is told of a whole that is nothing but its parts: as sure as they are, each by its volume.
+    """The result of a whole that is the union of its parts: their confidence, weighted by volume.
 
     Args:
         name: of the whole.
-        parts: what is told of them.
+        parts: the results of the parts.
         voxels: the label map.
         values: of the parts.
     """

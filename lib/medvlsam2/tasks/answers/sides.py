@@ -1,8 +1,9 @@
-"""A side in words is binding: what lies on the other side of the body is no part of the answer.
+"""A side in words is binding: whatever lies on the other side of the body is removed from the mask.
 
-Left and right are told by the model's own masks: the middle between an organ and its counterpart, or the spinal cord
-where one of the two is missing. A finding must lie on the named side of that middle and near its organ; a structure may
-reach a little beyond the middle. Where neither is seen nothing is cut, and the reply says that the side is unchecked.
+The model's own masks tell left from right: the middle of the body lies between an organ and its counterpart, or at the
+spinal cord if one of the two is missing. A finding must lie on the named side of that middle and near its organ. A
+structure may reach a little beyond the middle. If nothing tells the middle, nothing is removed, and the reply says that
+the side was not checked.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from medvlsam2.tasks.phrases.sides import Sided
 from medvlsam2.transforms.guided import MOST
 
 CORD: Final = "spinal_cord"
-"""In the middle of the body wherever the trunk is seen."""
+"""Lies in the middle of the body wherever the trunk is seen."""
 APART_MM: Final = 40.0
-"""Two organs whose centres are nearer to each other than this are not told apart, and tell no middle."""
+"""Two organs whose centres are nearer than this may be one organ seen twice: the middle between them is not used."""
 BEYOND_MM: Final = 25.0
-"""So far a structure may reach beyond the middle: an unfolded lung or a turned patient does."""
+"""So far a structure may reach beyond the middle, as a large lung or an organ of a turned patient does."""
 NEAR_MM: Final = 20.0
-"""A finding lies in the box round its organ, or at most so far from it: a cyst may stand out of a kidney."""
+"""A finding lies in the box around its organ or at most so far from it: a cyst may stand out of a kidney."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,16 @@ class Bound:
     """What became of an object whose side was named."""
 
     removed: float
-    """Share of it that lay elsewhere."""
+    """Share of the mask that lay elsewhere and was removed."""
     is_checked: bool
     """Whether anything in the scan told left from right."""
 
 
 def bind_to_side(found: Found, sided: Sided, organs: Mapping[str, Found]) -> Bound:
-    """Take away what lies on the other side, or far from the organ of a finding.
+    """Remove what lies on the other side, or far from the organ of a finding.
 
-    Pixels that the scan's edges could lift into the mask later (``guided.MOST``) are taken away as well.
+    Pixels just below the threshold are removed as well if the guided filter could lift them into the mask later
+    (``guided.MOST``).
 
     Args:
         found: the object; its mask logits are changed in place.
@@ -75,13 +77,13 @@ def helpers(sided: Sided) -> tuple[str, ...]:
 
 
 def warning(name: str, sided: Sided, bound: Bound, *, is_left: bool) -> str | None:
-    """A sentence for the annotator; None where nothing was taken away.
+    """A sentence for the annotator; None if nothing was removed.
 
     Args:
         name: of the object.
         sided: the side that was named.
         bound: what became of it.
-        is_left: whether anything is left of it.
+        is_left: whether anything remains of it.
     """
     where = vocabulary.STRUCTURES[sided.organ].name if sided.is_finding and sided.organ else f"{sided.side} side"
     if not bound.is_checked:

@@ -1,4 +1,4 @@
-"""Clicks that cannot be used, outside the scan or contradicting others: they are left out, and the reply says so."""
+"""Leaves out clicks outside the scan and clicks that contradict others; the reply names each of them."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Kept:
 
 
 def usable_clicks(prompt: ObjectPrompt, volume: CTVolume, learned: Collection[str]) -> Kept:
-    """Leave out clicks outside the scan, and those beside the object in a voxel that was also clicked as on it.
+    """Leave out clicks outside the scan, and clicks beside the object in a voxel that was clicked as on it too.
 
-    A viewer keeps the clicks of a segment: one that slipped beside the scan would make every later request fail. Where
-    no click is left, a name that the model learned is enough; a prompt without one is refused where it is used, with
-    the place of the first click.
+    A viewer sends all clicks of a segment again and again, so one click that slipped outside the scan would make every
+    later request fail. If no click remains, the model searches by the name alone, if it learned that name. Otherwise
+    all clicks stay, and the prompt is refused when it is placed, with the place of the first click.
 
     Args:
-        prompt: with clicks or without.
+        prompt: any prompt.
         volume: the scan.
         learned: vocabulary keys that the model learned.
     """
@@ -41,7 +41,7 @@ def usable_clicks(prompt: ObjectPrompt, volume: CTVolume, learned: Collection[st
 
 
 def without_stray_clicks(prompt: ObjectPrompt, volume: CTVolume, learned: Collection[str]) -> Kept:
-    """Leave out clicks outside the scan, unless nothing would be left that says what is meant."""
+    """Leave out clicks outside the scan, unless what remains would no longer say what is meant."""
     inside = [is_in_scan(point, volume.shape_ijk) for point in prompt.points_ijk]
     if all(inside):
         return Kept(prompt, ())
@@ -63,7 +63,7 @@ def without_stray_clicks(prompt: ObjectPrompt, volume: CTVolume, learned: Collec
 
 
 def _without_contradictions(prompt: ObjectPrompt, volume: CTVolume) -> Kept:
-    """Leave out clicks beside the object in a voxel that was clicked as on it: a viewer may send old ones along."""
+    """Leave out clicks beside the object in a voxel that was clicked as on it: a viewer may send old clicks again."""
     voxels = [voxel_of(point, volume.shape_ijk) for point in prompt.points_ijk]
     on = {voxel for voxel, label in zip(voxels, prompt.point_labels, strict=True) if label}
     fits = [bool(label) or voxel not in on for voxel, label in zip(voxels, prompt.point_labels, strict=True)]

@@ -1,4 +1,4 @@
-"""Masks of several prompts at once, each in the window that its words or its place call for."""
+"""Searches for several objects at once, each in the window in HU that its words or its place call for."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from medvlsam2.voxel_box import voxel_of
 
 
 def find_all(session: VolumeSession, asked: Sequence[PlacedPrompt], numbers: Sequence[int], job: Job) -> list[Found]:
-    """Look for some objects.
+    """Search for some objects.
 
     Args:
         session: the scan.
-        asked: what to look for.
-        numbers: of the objects in their request, by which the job is told of slices that are done.
-        job: the request's way.
+        asked: the objects.
+        numbers: of these objects in their request; the caller is told of finished slices by them.
+        job: the request.
     """
     windows = [_window(session.volume, one.prompt) for one in asked]
     with job.lease():
@@ -86,7 +86,7 @@ def _text_tokens(session: VolumeSession, prompts: Sequence[ObjectPrompt]) -> lis
 
 
 def _window(volume: CTVolume, prompt: ObjectPrompt) -> Window:
-    """From the words; without them from what the box holds, the HU under the click, or of what was drawn."""
+    """Chosen by the words; without words by the HU in the box, under the clicks, or of what was drawn."""
     by_words = prompt.window()
     if by_words is not None:
         return by_words

@@ -1,4 +1,4 @@
-"""One request on its way: its turns on the device, its progress, and the seconds that its parts took."""
+"""One running request: its leases on the device, its progress, and the seconds that its stages took."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ SliceShown = Callable[[int, int], None]
 
 
 class Clock:
-    """Seconds spent in each part of a request."""
+    """Seconds spent in each stage of a request."""
 
     def __init__(self) -> None:
         self.start = self.last = time.perf_counter()
         self.laps: dict[str, float] = {}
 
     def lap(self, name: str) -> None:
-        """Add the time since the last lap to a part."""
+        """Add the time since the last lap to a stage."""
         now = time.perf_counter()
         self.laps[name] = self.laps.get(name, 0.0) + now - self.last
         self.last = now
 
     def total(self) -> dict[str, float]:
-        """All parts and their sum."""
+        """All stages, and the seconds since the start as ``total``."""
         return {**self.laps, "total": time.perf_counter() - self.start}
 
 
 @dataclass
 class Job:
-    """One request on its way."""
+    """One running request."""
 
     engine: Engine
     claim: Claim
@@ -44,14 +44,18 @@ class Job:
     told: float = 0.0
 
     def tell(self, share: float) -> None:
-        """Tell of progress, which never goes back, though an object may be looked for twice."""
+        """Tell the caller of progress. It never goes back, although an object may be searched for twice."""
         if share > self.told:
             self.told = share
             self.progress(share)
 
     @contextmanager
     def lease(self) -> Iterator[None]:
-        """Have the device for a step, unless a later request has replaced this one."""
+        """Hold the device for one step.
+
+        Raises:
+            Superseded: if a later request has replaced this one.
+        """
         with self.engine.lease():
             self.claim.check()
             yield

@@ -1,9 +1,11 @@
-"""One model per device, shared by all requests, and what it has already seen of recent scans.
+"""One model on one device, which all requests share, with the sessions of recent scans.
 
-Constructing an engine loads nothing: weights come with the first question, and again when the folder's current
-version changes, so a fine-tuned version answers the very next request. Slice features outlive such a change where the
-encoder is the same. Lock order: a lease on the device first, then the guard of model and sessions, then the feature
-cache's lock; none of them is held while waiting for one before it.
+Constructing an engine loads nothing. The first request loads the weights, and so does the first request after the
+current version of the folder has changed; thus a fine-tuned version answers the very next request. Slice features are
+kept across such a change if the slice encoder is the same.
+
+Locks are taken in this order: the lease on the device, the guard of model and sessions, the lock of the feature cache.
+Nobody who holds one of them waits for an earlier one.
 """
 
 from __future__ import annotations
@@ -35,9 +37,9 @@ from medvlsam2.tasks.scheduling.device_lock import DeviceLock
 
 KEPT_SESSIONS: Final = 4
 CACHE_SHARE: Final = 0.25
-"""Part of the machine's memory that slice features may take, unless told otherwise."""
+"""Share of the machine's memory that slice features may take by default."""
 UNKNOWN_MEMORY_BYTES: Final = 16 * 2**30
-"""Memory of a machine that does not tell."""
+"""Assumed memory of a machine that does not tell its size."""
 
 
 class Engine:
@@ -98,7 +100,7 @@ class Engine:
 
     @contextmanager
     def lease(self) -> Iterator[None]:
-        """Have the device for one step, in bfloat16 where it has that; others come in the order in which they asked."""
+        """Hold the device for one step, in bfloat16 if it supports that. Threads get it in the order of asking."""
         with self.device_lock.lease(), autocast(torch.device(self.device)):
             yield
 
@@ -123,7 +125,7 @@ class Engine:
             return self._loaded
 
     def session(self, volume: CTVolume) -> VolumeSession:
-        """What is kept of a scan, by its content; the scans asked about last are kept."""
+        """The session of a scan, found by the scan's content. The sessions of the scans used last are kept."""
         with self._guard:
             loaded = self.loaded()
             key = volume.content_hash
@@ -133,7 +135,7 @@ class Engine:
 
 
 def weights_fingerprint(module: nn.Module) -> str:
-    """What tells a module's weights from others."""
+    """A hash of a module's weights: equal for equal weights."""
     digest = hashlib.blake2b(digest_size=16)
     for name, tensor in module.state_dict().items():
         digest.update(name.encode())
@@ -142,7 +144,7 @@ def weights_fingerprint(module: nn.Module) -> str:
 
 
 def machine_memory_bytes() -> int:
-    """Memory of this machine, as far as it tells."""
+    """Memory of this machine, or an assumed size if it does not tell."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):

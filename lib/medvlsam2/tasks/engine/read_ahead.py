@@ -1,7 +1,7 @@
-"""Slices of the scan in use are encoded before anybody asks for them, while no request is on its way.
+"""Encodes the other slices of the scan in use in the background, while no request runs.
 
-A click waits for one batch of slices at most. The thread ends when all is made or memory is full, since what went to
-disk would not come back much faster than it was made.
+A click waits for at most one batch of slices. The thread ends when all slices are encoded or memory is full: reading
+features back from the disk is not much faster than encoding the slices again.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ logger = logging.getLogger(__name__)
 
 
 class ReadAhead:
-    """Fills feature stores in the background, the one wanted last first.
+    """Fills feature stores in the background, the one that was wanted last first.
 
     Args:
         lease: a lease on the device.
-        requests: while there are any, nothing is made.
+        requests: while any request runs, nothing is encoded.
     """
 
     def __init__(self, lease: Callable[[], AbstractContextManager[None]], requests: Requests) -> None:

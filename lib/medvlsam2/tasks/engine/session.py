@@ -1,4 +1,4 @@
-"""What is computed once for a scan and used by every question about it."""
+"""What one model computes once for a scan, for all requests about this scan."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ from medvlsam2.voxel_box import BoxIJK
 
 
 class VolumeSession:
-    """One scan in the eyes of one model.
+    """One scan, as one model sees it.
 
     Args:
         loaded: the model.
         volume: the scan.
         device: where the model is.
         cache: keeps slice features.
-        encoder: what tells the slice encoder's weights from others.
+        encoder: hash of the slice encoder's weights (:func:`~medvlsam2.tasks.engine.engine.weights_fingerprint`).
     """
 
     def __init__(self, loaded: LoadedModel, volume: CTVolume, device: str, cache: FeatureCache, encoder: str) -> None:
@@ -66,7 +66,7 @@ class VolumeSession:
 
     @property
     def prepared(self) -> PreparedVolume:
-        """The scan as the model sees the whole of it."""
+        """The whole scan, prepared for the model."""
         return self.whole.prepared
 
     @property
@@ -117,7 +117,7 @@ class VolumeSession:
         return self.loaded.model.language.prefill(ids, self.image_tokens)
 
     def facts(self, give_way: GiveWay = stay) -> ScanFacts | None:
-        """What masks of the structures and findings that the model knows measure; None where it has no quick masks.
+        """Measurements of the structures and findings that the model knows, from quick masks; None if it has none.
 
         Args:
             give_way: called between steps, which are many the first time.
@@ -127,7 +127,7 @@ class VolumeSession:
         return self._facts[0]
 
     def place_of(self, sentence: str, give_way: GiveWay = stay) -> PlaceRAS | None:
-        """Where a sentence is about, in RAS mm; None where nothing that it names is seen.
+        """The place that a sentence is about, in RAS mm; None if nothing that the sentence names is seen.
 
         Args:
             sentence: in words.
@@ -163,7 +163,7 @@ class VolumeSession:
         return measure_structures(similarity, self._tokens_of(keys), self.features, voxel_ml, give_way)
 
     def finding_strengths(self, keys: Sequence[str]) -> dict[str, float]:
-        """How strongly findings (vocabulary keys) are seen; none where nothing can be measured."""
+        """How strongly the model sees findings, by vocabulary key; empty if nothing can be measured."""
         similarity = self.loaded.model.sam2.text_similarity
         measured = self._measured()
         if similarity is None or measured is None:
@@ -171,7 +171,7 @@ class VolumeSession:
         return strengths(similarity, self._tokens_of(keys), self.features, measured.masks)
 
     def structure_in_box(self, box_ijk: BoxIJK, lease: Lease) -> str | None:
-        """Vocabulary key of the structure that a box is drawn round; None where none fits or the model cannot tell."""
+        """Vocabulary key of the structure that a box is drawn round; None if none fits or the model cannot tell."""
         similarity = self.loaded.model.sam2.text_similarity
         if similarity is None or not self._boxed_keys:
             return None
@@ -214,7 +214,7 @@ class VolumeSession:
         )
 
     def measured_prefix(self, give_way: GiveWay = stay) -> PrefixCache:
-        """As ``prefix``, and what the masks measure: reports and answers follow it.
+        """Like ``prefix``, followed by the measurements in words. Reports and answers continue from here.
 
         Args:
             give_way: called between steps of measuring.
@@ -226,7 +226,7 @@ class VolumeSession:
 
     @torch.no_grad()
     def text_tokens(self, phrases: list[str]) -> Float[Tensor, "k c"]:
-        """Prompt tokens of phrases: the answer "It is [SEG]." is given, so one pass serves all of them."""
+        """Prompt tokens of phrases. The answer "It is [SEG]." is given to the model, so one pass serves all phrases."""
         model = self.loaded.model
         rows = [segmentation_turn_ids(self.loaded.tokenizer, phrase) for phrase in phrases]
         ids, attention_mask = (part.to(self.device) for part in pad(rows, model.language.token_ids.pad))

@@ -1,10 +1,10 @@
-"""Slice features of scans, made when first asked for, kept in bfloat16 within a budget, and on disk beyond it.
+"""Slice features of scans: made when first needed, kept in bfloat16 in memory up to a budget, and on disk beyond it.
 
-A row holds all levels of one slice. Rows of the scan in use stay in memory as long as the budget allows; rows of scans
-that were used longest ago make way first, to a file of their own, and so do new rows where nothing is left to make
-way. What is read back is bit for bit what was kept, and what was just made is read back too, so a result does not
-depend on where its features lay. Memory for the rows of a scan is one piece, which the system fills as they come: many
-pieces would leave gaps between what is computed meanwhile.
+A row holds all levels of one slice. When the budget is used up, the rows of the scans that were used longest ago move
+to a file of their own. If there are no such rows, new rows go to the file at once. Rows are read back bit for bit, and
+even a row that was just made is read back before use, so a result does not depend on where its features were kept. The
+rows of a scan share one block of memory, of which the system provides the pages as they are used: many small blocks
+would leave gaps in memory.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from medvlsam2.model.device.memory_limit import in_parts
 from medvlsam2.model.pixel_decoder.volume_sam2 import SliceFeatures
 
 ENCODE_BATCH: Final = 8
-"""Slices that are encoded at once, where more than one is wanted …"""
+"""Slices that are encoded together, if more than one is wanted …"""
 CPU_BATCH_PIXELS: Final = 2**18
-"""… on a CPU no more than have so many pixels: larger batches cost memory and are no faster."""
+"""… and on a CPU at most as many as have so many pixels in all: larger batches take memory and are no faster."""
 KEPT_STORES: Final = 64
 """Views of scans whose features are kept; older ones are forgotten, their files too."""
 
@@ -38,12 +38,12 @@ Row = BFloat16[Tensor, " values"]
 
 
 def encode_batch(device: torch.device, side: int) -> int:
-    """How many slices of so many pixels a side are encoded at once."""
+    """How many slices with sides of ``side`` pixels are encoded together."""
     return ENCODE_BATCH if device.type != "cpu" else max(1, min(ENCODE_BATCH, CPU_BATCH_PIXELS // side**2))
 
 
 class FeatureCache:
-    """Feature stores of recent scans, sharing one budget.
+    """Feature stores of recent scans, which share one budget.
 
     Args:
         budget_bytes: how much memory all rows together may take; the rest goes to disk.
@@ -69,13 +69,13 @@ class FeatureCache:
         return sum(store.spilled_bytes for store in self._stores.values())
 
     def has_room(self, size_bytes: int) -> bool:
-        """Whether so much fits into memory beside all that is there."""
+        """Whether so many bytes more fit into the budget."""
         return self.used_bytes + size_bytes <= self.budget_bytes
 
     def store(
         self, key: Hashable, num_slices: int, encode: Encode, device: torch.device, *, batch: int = ENCODE_BATCH
     ) -> FeatureStore:
-        """The store of a scan in a window; the newest use counts.
+        """The store of a view of a scan in a window; it becomes the one that was used last.
 
         Args:
             key: all that the features depend on: content, window, size, weights of the encoder.
@@ -96,7 +96,7 @@ class FeatureCache:
             return found
 
     def make_room(self, size_bytes: int, keeper: FeatureStore) -> bool:
-        """Whether a new row fits into memory, after older stores have made way."""
+        """Move older stores to disk until a new row fits into memory; whether it fits."""
         for store in list(self._stores.values()):
             if self.has_room(size_bytes):
                 break
@@ -162,7 +162,7 @@ class FeatureStore:
         return self._on_disk | self._slots.keys()
 
     def select(self, index: Int[Tensor, " b"]) -> SliceFeatures:
-        """Features of the slices at ``index``; made now where nobody asked for them before."""
+        """Features of the slices at ``index``; those that are not kept are made now."""
         numbers = [int(number) for number in index]
         with self._cache.lock:
             self._ensure(numbers)
@@ -170,7 +170,7 @@ class FeatureStore:
         return self._unpacked([rows[number] for number in numbers])
 
     def make_more(self) -> bool:
-        """Make one batch of what is missing, near what is there; whether there is more, and memory for it."""
+        """Make one batch of missing slices, near those that are kept; False if none is missing or memory is full."""
         with self._cache.lock:
             if not self.known_slices or not self._cache.has_room(self._batch * self._row_bytes):
                 return False
@@ -193,7 +193,7 @@ class FeatureStore:
             self._path.unlink(missing_ok=True)
 
     def _ensure(self, numbers: Sequence[int]) -> None:
-        """Make what is missing. The first slice of a scan comes alone, since someone waits for it."""
+        """Make missing slices. The first slice of a scan is made alone, because somebody waits for it."""
         missing = sorted(set(numbers) - self.known_slices)
         if missing and self.known_slices:
             missing = self._with_neighbours(missing)
@@ -207,7 +207,7 @@ class FeatureStore:
             self._keep(number, row)
 
     def _with_neighbours(self, missing: Sequence[int]) -> list[int]:
-        """Fill the last batch with the nearest other slices that are missing: propagation reaches them soon."""
+        """Fill the last batch up with the nearest other missing slices: propagation needs them soon."""
         room = -len(missing) % self._batch if missing else self._batch
         others = sorted(set(range(self._num_slices)) - self.known_slices - set(missing))
         near = list(missing) or list(self.known_slices)

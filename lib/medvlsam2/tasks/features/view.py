@@ -1,4 +1,4 @@
-"""One view of a scan: its slices as the slice encoder sees them, whole or nearer, and what is remembered of them."""
+"""One view of a scan: its slices, whole or an enlarged part of them, as the slice encoder gets them."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class View:
 
     Args:
         loaded: the model.
-        prepared: the scan, and what part of its slices is seen.
+        prepared: the scan, and which part of its slices the view shows.
         device: where the model is.
-        open_store: where features are kept; they must not keep the view alive.
+        open_store: opens the place where features are kept; it must hold no reference to the view.
         box_masks: of all views of the scan.
     """
 
@@ -47,7 +47,7 @@ class View:
 
     @property
     def sam2(self) -> VolumeSAM2:
-        """What looks at the slices."""
+        """The pixel decoder."""
         return self._loaded.model.sam2
 
     def features(self, window: Window) -> FeatureStore:
@@ -64,7 +64,7 @@ class View:
 
     @torch.no_grad()
     def _encode(self, window: Window, numbers: Sequence[int]) -> SliceFeatures:
-        """In one precision, whoever asks: others find what was made."""
+        """Always in one precision, because requests share the features."""
         slices = self.prepared.sam2_slices(numbers, window, self._loaded.config.sam2)
         with autocast(torch.device(self._device)):
             return self.sam2.encode_slices(slices.to(self._device))

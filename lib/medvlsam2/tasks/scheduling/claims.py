@@ -1,7 +1,7 @@
-"""Requests on their way: how many there are, and which objects each of them is about.
+"""Requests that are running: how many there are, and which objects each of them is about.
 
-Of several requests for the same object only the newest goes on: an annotator who clicks again has no use for the older
-answer.
+Of several requests for the same object only the newest continues: an annotator who clicks again does not need the
+older answer.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Final
 from medvlsam2.errors import Superseded
 
 NAMED: Final = 3
-"""Objects that a sentence names."""
+"""At most so many objects are named in a sentence."""
 
 
 class Requests:
-    """How many requests are on their way, so that other work can wait until there is none."""
+    """Counts running requests, so that background work can wait until there is none."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -27,7 +27,7 @@ class Requests:
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """Be on its way."""
+        """Count one request for the time of the block."""
         with self._changed:
             self._count += 1
         try:
@@ -62,13 +62,13 @@ class Claim:
             raise Superseded(f"A newer request for {what} has replaced this one. Use the newer answer.")
 
     def give_up_to(self, newer: Claim) -> None:
-        """Make way for a newer claim that answers all that this one would."""
+        """Lose the claim if a newer one of the same place is for all of the same objects."""
         if self._place == newer._place and self._names <= newer._names:
             self._lost.set()
 
 
 class Claims:
-    """Requests on their way, by what they are about."""
+    """Claims of all running requests."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -79,7 +79,7 @@ class Claims:
         """Claim objects for the time of a request.
 
         Args:
-            place: where they are and who asks, e.g. scan and annotator.
+            place: which scan and who asks.
             names: of the objects.
         """
         mine = Claim(place, names)

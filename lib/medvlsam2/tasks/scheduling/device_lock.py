@@ -17,7 +17,7 @@ GiveWay = Callable[[], None]
 
 
 def stay() -> None:
-    """Let nobody go first, where nobody waits."""
+    """A ``GiveWay`` for work that shares its device with nobody: does nothing."""
 
 
 class DeviceLock:
@@ -30,7 +30,7 @@ class DeviceLock:
 
     @contextmanager
     def lease(self) -> Iterator[None]:
-        """Wait for the others that asked before, then have the device.
+        """Wait for those who asked before, then hold the device for the time of the block.
 
         Raises:
             Cancelled: if the work is no longer wanted (:mod:`medvlsam2.tasks.scheduling.stopping`).

@@ -1,7 +1,7 @@
-"""Work that nobody waits for any more stops at its next step.
+"""Stops work that no client waits for any more, at its next step.
 
-Whoever starts work enters :func:`stoppable`; every lease on the device asks :func:`check`. The event travels in the
-context of the thread, so that the steps between need not hand it on.
+The caller that starts the work enters :func:`stoppable`; every lease on the device calls :func:`check`. The event lies
+in a context variable, so the functions in between need no argument for it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Forms with files, read within limits: few parts, and nearly nothing of a file in memory."""
+"""Reads forms with files within limits: few parts, and almost nothing of a file in memory."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ MAX_FIELDS: Final = 50
 FIELD_BYTES: Final = 2**20
 """A field that is no file, such as ``params``."""
 IN_MEMORY_BYTES: Final = 2**16
-"""Of each file; the rest waits on the disk."""
+"""Bytes of each file that stay in memory; the rest lies on the disk."""
 CHARSETS: Final = ("utf-8", "utf8", "us-ascii")
-"""Python's other codecs end in errors of their own, and one of them takes minutes for a field (punycode)."""
+"""Allowed charsets. Python's other codecs raise errors of their own, and one takes minutes for a field (punycode)."""
 
 
 class FrugalRequest(Request):
-    """A request whose form is read within the limits, whatever the route asks for."""
+    """A request whose form is always read within the limits."""
 
     _read: FormData | None = None
 
@@ -96,7 +96,7 @@ class _FrugalParser(MultiPartParser):
         super().on_part_end()
 
     async def parse(self) -> FormData:
-        """A form that was cut off is none: its last part, which may be a slice of a series, would be missing."""
+        """Refuse a form that was cut off: its last part, which may be a slice of a series, would be missing."""
         form = await super().parse()
         if not self._has_ended:
             await form.close()

@@ -12,7 +12,7 @@ from medvlsam2.data.reading.plain_names import REPLACEMENT, shown
 from medvlsam2.errors import InvalidRequest
 
 MAX_DEPTH: Final = 16
-"""Lists and objects inside each other; the deepest that a viewer sends (coded label information) has 6."""
+"""Levels of lists and objects inside each other; the deepest JSON of a viewer (coded label information) has 6."""
 MAX_NUMBER_CHARACTERS: Final = 40
 """Characters of one number; a double has at most 24."""
 MAX_WHOLE: Final = 2**53

@@ -1,4 +1,4 @@
-"""What a request may say, and that it says it once: nothing that a client sends is dropped without a word."""
+"""Refuses unknown and repeated keys of queries and forms, so that nothing a client sends is dropped without a word."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from medvlsam2.data.reading.plain_names import shown
 from medvlsam2.errors import InvalidRequest, nearest_hint
 
 EVERYWHERE: Final = ("client_id",)
-"""Keys of the query or the form that any route may be given: who asks."""
+"""Keys that the query or the form of any route may have; they say who asks."""
 
 FORMS: Final = ("multipart/form-data", "application/x-www-form-urlencoded")
 

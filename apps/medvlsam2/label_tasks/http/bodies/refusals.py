@@ -1,4 +1,4 @@
-"""A refusal in the form that every client reads: JSON with a sentence."""
+"""Sends a refusal in the form that every client can read: JSON with a sentence."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What every request passes: who asks, from where, how large, and what a reply may tell."""
+"""Checks of every request (who asks, from where, how large) and of what a reply may tell."""

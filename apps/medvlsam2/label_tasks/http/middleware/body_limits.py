@@ -1,4 +1,4 @@
-"""Bodies of requests are counted as they arrive, and refused beyond a limit or where they stop; nothing is kept."""
+"""Counts bodies of requests as they arrive, and refuses those that are too large or stop arriving."""
 
 from __future__ import annotations
 

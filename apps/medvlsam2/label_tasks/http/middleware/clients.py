@@ -1,7 +1,7 @@
-"""Who asks: a browser by a random cookie that the server gave it, a program by its address and the name it gives.
+"""Tells clients apart: browsers by a random cookie of this server, programs by their address and the name they give.
 
-So users of OHIF behind one proxy are told apart, and nobody can act for another by naming him: a cookie cannot be
-guessed, and a ``client_id`` counts only together with the address that it comes from.
+Thus users of OHIF behind one proxy are told apart, and no client can act as another one: a cookie cannot be guessed,
+and a ``client_id`` counts only together with the address that it comes from.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE: Final = "medvlsam2_client"
 HEADER: Final = "x-client-id"
-"""How a program may name itself where it sends no params."""
+"""Header in which a program may name itself if it sends no ``params``."""
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _TOKEN_BYTES: Final = 32
@@ -27,7 +27,7 @@ _SCOPE_KEY: Final = "medvlsam2.client"
 
 @dataclass(frozen=True)
 class Client:
-    """One client, as far as one request tells."""
+    """The client of one request."""
 
     token: str
     """The cookie that it sent, or the one that it gets with this reply."""
@@ -36,7 +36,7 @@ class Client:
     address: str
 
     def owner(self, name: Any = None) -> str:
-        """What tells this client's requests from others'; the cookie itself cannot be read from it.
+        """A hash that is the same for all requests of this client; the cookie cannot be read from it.
 
         Args:
             name: what a program calls itself.
@@ -50,7 +50,7 @@ class Client:
         return [by_cookie] if self.is_known else [by_cookie, self.owner()]
 
     def may_use(self) -> set[str]:
-        """As whom it may use what it or another request made (:meth:`owners_of_new`)."""
+        """The owners whose things this request may use (see :meth:`owners_of_new`)."""
         return {self.owner()}
 
 

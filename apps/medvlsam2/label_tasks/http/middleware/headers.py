@@ -1,4 +1,4 @@
-"""Headers of every reply that tell browsers to be careful with it."""
+"""Adds headers to every reply that make browsers handle it safely."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DATA: Final = ("application/json", "application/octet-stream", "application/dico
 
 
 class CarefulHeaders:
-    """Middleware that adds them; a page's own policy stays, and what is of a patient is kept in no cache."""
+    """Middleware that adds the headers. A page keeps its own policy, and no cache keeps data of patients."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

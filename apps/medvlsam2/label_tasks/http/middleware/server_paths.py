@@ -1,4 +1,4 @@
-"""Where the server keeps its files is no client's business: in texts its paths are cut to their last part."""
+"""Hides where the server keeps its files: in texts for clients, its paths are cut to their last part."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ from medvlsam2.errors import InvalidRequest, UnknownImage
 logger = logging.getLogger(__name__)
 
 HEADER_CHARACTERS: Final = 4000
-"""Longest header with warnings: browsers and proxies take 8 KiB of headers, and there are others."""
+"""Longest header with warnings: browsers and proxies take 8 KiB for all headers together."""
 Output = Literal["image", "json", "all", "dicom_seg"]
 
 
@@ -126,7 +126,7 @@ def _known_image(asked: Asked, client: Client) -> KnownImage | None:
 
 
 def _refuse_two(asked: Asked) -> None:
-    """3D Slicer names its volume beside a session: a name that no image of the datastore has names no second scan."""
+    """Refuse a request for two scans. 3D Slicer names its volume beside a session: a name of no image is no second scan."""
     beside_it = asked.file is not None or asked.session_id
     is_known = bool(beside_it and asked.image) and asked.image in app_instance().datastore().list_images()
     given = {"an uploaded file": asked.file is not None, "session_id": bool(asked.session_id), "image": is_known}

@@ -13,7 +13,7 @@ from label_tasks.http.beside import beside
 router = APIRouter(tags=["App"])
 
 _FEW: Final = anyio.CapacityLimiter(4)
-"""A datastore that answers slowly holds up these threads, and no others."""
+"""A slow datastore blocks at most these threads."""
 
 
 @router.get("/info/", summary="Tasks, labels and the state of the datastore")

@@ -1,4 +1,4 @@
-"""Training, batch inference and scoring over HTTP: in own processes, one at a time, never on the event loop."""
+"""Training, batch inference and scoring over HTTP, each in a process of its own, one at a time."""
 
 from __future__ import annotations
 

@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 router = APIRouter(tags=["ActiveLearning"])
 
 NOWHERE: Final = "…"
-"""In place of the folder where a scan lies on the server: no folder has this name, so that clients download the scan by
-its id, and none takes a file of the same name for it."""
+"""Sent in place of the folder where a scan lies on the server. No folder has this name, so clients download the scan by
+its id, and never take a local file of the same name for it."""
 
 
 @router.post("/activelearning/{strategy}", summary="Name the scan to label next")

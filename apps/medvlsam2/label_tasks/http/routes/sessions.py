@@ -1,4 +1,4 @@
-"""Sessions over HTTP: a scan of the client's own, for itself alone."""
+"""Sessions over HTTP: a client uploads a scan that it alone can use."""
 
 from __future__ import annotations
 
