@@ -1,4 +1,4 @@
-"""A request goes down once: its image is checked once, its scan is read once on the stopwatch, its flags are read once."""
+"""A request goes down once: its image is checked once, its scan is read once, each flag means one thing."""
 
 from __future__ import annotations
 

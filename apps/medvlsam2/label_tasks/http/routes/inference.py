@@ -126,7 +126,7 @@ def _known_image(asked: Asked, client: Client) -> KnownImage | None:
 
 
 def _refuse_two(asked: Asked) -> None:
-    """Refuse a request for two scans. 3D Slicer names its volume beside a session: a name of no image is no second scan."""
+    """Refuse a request for two scans. 3D Slicer names its volume beside a session; such a name is often no image's."""
     beside_it = asked.file is not None or asked.session_id
     is_known = bool(beside_it and asked.image) and asked.image in app_instance().datastore().list_images()
     given = {"an uploaded file": asked.file is not None, "session_id": bool(asked.session_id), "image": is_known}
