@@ -44,6 +44,7 @@ from label_tasks.pacs.opening import open_pacs
 from label_tasks.prompting import fields
 from label_tasks.store.scan_folder import ScanFolder
 from label_tasks.uploads.sessions import PrivateSessions
+from medvlsam2 import NOTICE, __version__
 from medvlsam2.data import vocabulary
 from medvlsam2.data.studies.bounds import OF_MODEL
 from medvlsam2.data.studies.writable import require_writable
@@ -84,8 +85,8 @@ class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
             studies=studies,
             conf=dict(conf),
             name="MedVL-SAM2",
-            description="Masks, reports and answers for 3-D CT. Research; not a medical device.",
-            version="0.1.0",
+            description=f"Masks, reports and answers for 3-D CT. {NOTICE}",
+            version=__version__,
             labels=list(self._known),
         )
 

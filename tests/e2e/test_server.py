@@ -16,6 +16,7 @@ import requests
 import SimpleITK as sitk
 from jsonschema import Draft7Validator
 
+from medvlsam2 import NOTICE
 from medvlsam2.tasks.records.to_json import schema
 
 TASKS = ("semantic", "referring", "interactive", "scribbles", "prompts", "report", "vqa")
@@ -25,7 +26,6 @@ OHIF = {
     "result_compress": False,
     "restore_label_idx": False,
 }
-NOTICE = "Research; not a medical device."
 
 
 @pytest.fixture(params=["phantom", "TS_abdo"])

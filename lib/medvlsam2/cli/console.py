@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from medvlsam2 import NOTICE
+
 if TYPE_CHECKING:
     from rich.console import Console
 
-NOTICE: Final = "Research only; not a medical device."
 _PIPE_WIDTH: Final = 1000
 
 

@@ -15,7 +15,7 @@ from argparse import ArgumentError, ArgumentParser
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from medvlsam2 import __version__
+from medvlsam2 import NOTICE, __version__
 from medvlsam2.cli import console
 from medvlsam2.errors import InvalidRequest, MedVLSAM2Error, nearest_hint
 
@@ -86,7 +86,7 @@ def _program() -> ArgumentParser:
     """What is said without a verb."""
     program = ArgumentParser(
         prog=PROGRAM,
-        description=f"Segment, report and answer on 3-D CT with one model. {console.NOTICE}",
+        description=f"Segment, report and answer on 3-D CT with one model. {NOTICE}",
         epilog=f"'{PROGRAM} VERB --help' lists the options of a verb.",
     )
     program.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from medvlsam2.data.structures.table import Side
+
 ContrastPhase = Literal["non-contrast", "arterial", "portal venous", "delayed"]
-Side = Literal["left", "right"]
 Region = Literal[
     "head and neck", "chest", "abdomen", "pelvis", "chest and abdomen", "abdomen and pelvis", "trunk", "thighs"
 ]

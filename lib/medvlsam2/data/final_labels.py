@@ -14,11 +14,12 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from medvlsam2.data.labels.scan_geometry import ScanGeometry, read_geometry
 from medvlsam2.data.labels.submission import CheckedLabel, check_label
 from medvlsam2.data.readers import read_volume
+from medvlsam2.data.reading.plain_names import FINAL
 from medvlsam2.data.studies.index import INDEX, LABELS, DamagedIndex, Entry, ImageEntry, StudiesIndex, read_index
 from medvlsam2.data.studies.label_place import label_suffix
 from medvlsam2.data.studies.label_shelf import LabelShelf
@@ -28,8 +29,6 @@ from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import DatasetError
 
 logger = logging.getLogger(__name__)
-
-FINAL: Final = "final"
 
 
 @dataclass(frozen=True)

@@ -20,17 +20,18 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
+from medvlsam2 import NOTICE
 from medvlsam2.data import vocabulary
 from medvlsam2.data.colours import colors_of
 from medvlsam2.data.language.clinical import structures_in
+from medvlsam2.data.structures.table import Window
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.geometry import require_same_grid
 from medvlsam2.pixel_grid import centre_offsets
 from medvlsam2.tasks.answers.results import ObjectResult
 from medvlsam2.transforms.spatial import SpatialRecord, plan
-from medvlsam2.transforms.window import Window, apply_window
+from medvlsam2.transforms.window import apply_window
 
-NOTICE: Final = "Research only; not a medical device."
 AXIAL_SLICES: Final = 3
 SHOWN_SHARE: Final = 0.5
 """A slice shows an object if it holds at least this share of the object's largest area."""

@@ -11,11 +11,11 @@ from jaxtyping import Bool, Integer
 from medvlsam2 import voxel_box
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language.clinical import structures_in
+from medvlsam2.data.structures.table import Window
 from medvlsam2.errors import InvalidPrompt, UnknownStructure, nearest_hint
 from medvlsam2.tasks.phrases.plain import plain
 from medvlsam2.tasks.phrases.several import objects_in
 from medvlsam2.tasks.phrases.unclear import short
-from medvlsam2.transforms.window import Window
 from medvlsam2.voxel_box import BoxIJK, ShapeIJK
 
 ON_OBJECT: Final = 1

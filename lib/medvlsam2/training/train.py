@@ -169,7 +169,7 @@ def _metadata(training: dict[str, object], model_config: ModelConfig, cases: lis
         "model_id": model_config.model_id,
         "version": medvlsam2.__version__,
         "minimum_code_version": medvlsam2.__version__,
-        "intended_use": "Research only; not a medical device.",
+        "intended_use": medvlsam2.NOTICE,
         "licence": "Apache-2.0",
         "supported_prompts": ["text", "points", "box", "text+points", "text+box"],
         "supported_tasks": ["segment", "report", "answer"],

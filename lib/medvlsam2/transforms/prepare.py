@@ -13,9 +13,10 @@ from jaxtyping import Float, Int, Num
 from torch import Tensor
 
 from medvlsam2.config import Sam2Config
+from medvlsam2.data.structures.table import Window
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.transforms.spatial import SpatialRecord, plan
-from medvlsam2.transforms.window import Window, apply_window, normalise, scale_whole_volume
+from medvlsam2.transforms.window import apply_window, normalise, scale_whole_volume
 
 RESIZED_AT_ONCE: Final = 32
 

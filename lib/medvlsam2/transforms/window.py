@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import torch
@@ -11,9 +11,8 @@ from jaxtyping import Float, Integer, Num
 from torch import Tensor
 
 from medvlsam2 import voxel_box
+from medvlsam2.data.structures.table import Window
 from medvlsam2.voxel_box import BoxIJK
-
-Window = Literal["soft", "lung", "bone", "brain"]
 
 WINDOWS_HU: Final[dict[str, tuple[float, float]]] = {
     "soft": (40.0, 400.0),

@@ -18,7 +18,7 @@ from monailabel.interfaces.app import MONAILabelApp
 
 from label_tasks.failures import errors_as_http
 from label_tasks.infer import mask_task
-from medvlsam2 import errors
+from medvlsam2 import NOTICE, errors
 from medvlsam2.tasks.answers.results import ObjectResult
 from medvlsam2.tasks.segment import Segmentation, segment
 
@@ -152,7 +152,7 @@ class TestMasks:
             assert result["params"]["model_id"] == "card-only"
             assert result["params"]["model_version"]
             assert set(result["params"]["latencies"]) >= {"read", "infer", "total"}
-            assert result["params"]["warnings"][-1] == "Research; not a medical device."
+            assert result["params"]["warnings"][-1] == NOTICE
 
     def test_a_box_may_reach_beyond_the_scan_but_not_lie_beside_it(
         self, ask: Ask, monkeypatch: pytest.MonkeyPatch

@@ -17,8 +17,8 @@ import requests
 from PIL import Image
 
 from label_tasks.pages import router as pages
+from medvlsam2 import NOTICE
 
-NOTICE = "Not a medical device"
 SMALL_HU = np.linspace(-1000, 400, 9**3).astype(np.int16).reshape(9, 9, 9)
 HOSTILE = "<img src=x onerror=document.title=1>"
 

@@ -13,7 +13,8 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask
 
 from label_tasks.failures import errors_as_http
 from label_tasks.infer.call import Call
-from label_tasks.infer.replies import NOTICE, Reply
+from label_tasks.infer.replies import Reply
+from medvlsam2 import NOTICE
 from medvlsam2.data.readers import read_volume
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import UnreadableVolume

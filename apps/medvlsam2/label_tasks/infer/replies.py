@@ -23,9 +23,6 @@ from medvlsam2.data.volume import CTVolume
 from medvlsam2.pixel_grid import centre_shares, middle_of
 from medvlsam2.tasks.records.to_json import Result
 
-NOTICE: Final = "Research; not a medical device."
-"""One of the warnings of every reply."""
-
 GAP_MM: Final = 10.0
 """Least distance of two sentences: Slicer's labels are 3 % of a view high, about 10 mm if a view shows 350 mm."""
 

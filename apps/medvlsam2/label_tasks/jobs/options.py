@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from label_tasks.infer.requests import EXTENSIONS
-from medvlsam2.data.reading.plain_names import require_new_tag, shown
+from medvlsam2.data.reading.plain_names import FINAL, require_new_tag, shown
 from medvlsam2.errors import InvalidRequest
 
 Parse = Callable[[str, Any], Any]
@@ -19,7 +19,6 @@ MAX_TEXT: Final = 2000
 MAX_IDS: Final = 255
 """Objects of one label map."""
 MAX_IMAGES: Final = 100_000
-FINAL: Final = "final"
 
 
 def whole(low: int, high: int) -> Parse:

@@ -12,8 +12,6 @@ from medvlsam2 import atomic_files
 
 SCORE_FILE: Final = "medvlsam2_value.json"
 
-_BLOCK_BYTES: Final = 1 << 20
-
 
 @dataclass
 class ScoreBook:
@@ -75,6 +73,5 @@ def _content(path: Path) -> str:
     digest = hashlib.sha256()
     for file in sorted(path.iterdir()) if path.is_dir() else [path]:
         with file.open("rb") as stream:
-            while block := stream.read(_BLOCK_BYTES):
-                digest.update(block)
+            hashlib.file_digest(stream, lambda: digest)
     return digest.hexdigest()

@@ -5,17 +5,16 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
+from monailabel.interfaces.datastore import Datastore
 
 from label_tasks.logs.short_ids import anonymous
 from label_tasks.store.scan_folder import ScanFolder
 from medvlsam2.data.final_labels import FinalLabel, final_label, patient_of
+from medvlsam2.data.reading.plain_names import FINAL
 from medvlsam2.data.studies.index import Entry
 from medvlsam2.errors import MedVLSAM2Error
 
 logger = logging.getLogger(__name__)
-
-FINAL = DefaultLabelTag.FINAL.value
 
 
 def submitted_labels(datastore: Datastore) -> tuple[list[FinalLabel], list[str]]:

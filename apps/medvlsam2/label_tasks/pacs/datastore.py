@@ -20,7 +20,7 @@ from label_tasks.pacs.address import PacsAddress
 from label_tasks.pacs.catalogue import Catalogue
 from label_tasks.pacs.dicomweb import DicomWeb
 from label_tasks.pacs.kept import budget, unseen
-from label_tasks.pacs.label_segs import FINAL, UNUSABLE, label_of_seg
+from label_tasks.pacs.label_segs import UNUSABLE, label_of_seg
 from label_tasks.pacs.label_states import SUBMISSION, LabelStates, fingerprint
 from label_tasks.pacs.seg_index import KnownSeg, SegIndex
 from label_tasks.pacs.sender import Sender
@@ -29,6 +29,7 @@ from label_tasks.store.infos import trusted_image_info
 from label_tasks.store.scan_folder import ScanFolder, plain_tag
 from label_tasks.store.submissions import CheckedFile, checked_file
 from medvlsam2 import atomic_files
+from medvlsam2.data.reading.plain_names import FINAL
 from medvlsam2.data.studies.index import StudiesIndex
 from medvlsam2.data.studies.label_shelf import LabelShelf
 from medvlsam2.data.studies.scan_list import FoundScan, ScanList

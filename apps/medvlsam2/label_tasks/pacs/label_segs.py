@@ -19,12 +19,12 @@ from medvlsam2.data.dicom_seg import AlgorithmType, Origin, read_seg, write_seg
 from medvlsam2.data.label_maps import LabelMap, write_label_map
 from medvlsam2.data.labels.scan_geometry import read_geometry
 from medvlsam2.data.labels.submission import CheckedLabel, check_submission
+from medvlsam2.data.reading.plain_names import FINAL
 from medvlsam2.data.studies import versions
 from medvlsam2.data.studies.label_place import LabelFile
 from medvlsam2.data.studies.studies_folder import StudiesFolder
 from medvlsam2.errors import DatasetError, GeometryMismatch, MedVLSAM2Error
 
-FINAL: Final = "final"
 ORIGINAL: Final = "original"
 
 UNUSABLE: Final = (DatasetError, GeometryMismatch)

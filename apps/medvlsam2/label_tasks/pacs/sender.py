@@ -19,6 +19,7 @@ from label_tasks.pacs.dicomweb import DicomWeb
 from label_tasks.pacs.label_states import LabelState, LabelStates, fingerprint
 from label_tasks.pacs.seg_index import SegIndex, header_of
 from medvlsam2 import atomic_files
+from medvlsam2.data.reading.plain_names import FINAL
 from medvlsam2.data.studies.studies_folder import StudiesFolder
 from medvlsam2.data.studies.versions import now
 from medvlsam2.errors import FolderBusy, MedVLSAM2Error
@@ -186,7 +187,7 @@ class Sender:
         if state.prepared and state.prepared == self._wanted(image_id) and self._states.seg_file(image_id).is_file():
             return state
         seg, info = label_segs.make_seg(self._folder, image_id, self._scan_of(image_id), self._before(image_id))
-        made_of = fingerprint(self._folder.label(image_id, label_segs.FINAL).ext, info)
+        made_of = fingerprint(self._folder.label(image_id, FINAL).ext, info)
         atomic_files.write_bytes(self._states.seg_file(image_id), label_segs.as_bytes(seg), private=True)
         return self._states.change(image_id, prepared=made_of, prepared_seg=header_of(seg))
 
@@ -203,5 +204,5 @@ class Sender:
     def _wanted(self, image_id: str) -> str | None:
         """Fingerprint of the final label as the index tells of it; None where there is no label map."""
         item = self._folder.index().objects.get(image_id)
-        label = item.labels.get(label_segs.FINAL) if item else None
+        label = item.labels.get(FINAL) if item else None
         return None if label is None or label.ext.lower() == ".json" else fingerprint(label.ext, label.info)

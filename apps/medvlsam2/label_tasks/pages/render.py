@@ -11,6 +11,8 @@ from typing import Any, Final
 import jinja2
 from fastapi.responses import HTMLResponse
 
+from medvlsam2 import NOTICE
+
 FOLDER: Final = Path(__file__).parent
 
 STRICT_CSP: Final = (
@@ -31,6 +33,7 @@ _TEMPLATES: Final = jinja2.Environment(
     lstrip_blocks=True,
     undefined=jinja2.StrictUndefined,
 )
+_TEMPLATES.globals["notice"] = NOTICE
 
 
 def page(template: str, *, status: int = 200, csp: str = STRICT_CSP, **facts: Any) -> HTMLResponse:

@@ -16,9 +16,9 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 import anyio
-from monailabel.interfaces.datastore import DefaultLabelTag
 
 from label_tasks.store.scan_folder import ScanFolder
+from medvlsam2.data.reading.plain_names import FINAL
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,6 @@ STATES: Final[tuple[State, ...]] = ("unlabelled", "model result", "final")
 WAIT_S: Final = 3.0
 """Longest time that a page waits for the list; a PACS at hand answers in less than a second."""
 
-_FINAL: Final = DefaultLabelTag.FINAL.value
 _WHO: Final = ("annotator", "user", "client_id")
 """Fields of a label's information that may name who submitted it; the first that is there counts."""
 _WHO_LENGTH: Final = 40
@@ -125,8 +124,8 @@ def _of_the_pacs(state: Mapping[str, Any]) -> Iterator[str]:
 def _study(image_id: str, labels: Mapping[str, Any], told: Mapping[str, Any], finals: frozenset[str]) -> Study:
     date, study_uid = _first_text(told, ("StudyDate",)), str(told.get("StudyInstanceUID") or "")
     seen = Study(image_id, "unlabelled", date=_dashed(date), study_uid=study_uid)
-    if _FINAL in labels:
-        info = _info(labels[_FINAL])
+    if FINAL in labels:
+        info = _info(labels[FINAL])
         pacs = info.get("pacs")
         note = _first_text(pacs, ("state",)) if isinstance(pacs, Mapping) else ""
         return replace(seen, state="final", by=_first_text(info, _WHO), when=_when(info.get("ts")), note=note)

@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, SupportsFloat
 
 from medvlsam2.errors import InvalidPrompt, InvalidRequest
+from medvlsam2.voxel_box import BoxIJK, PointIJK
 
 Request = Mapping[str, Any]
-PointIJK = tuple[float, float, float]
-BoxIJK = tuple[int, int, int, int, int, int]
+
 
 FARTHEST: Final = 10**6
 """No voxel index is larger. Longer numbers are mistakes, and some are too long to become floats."""

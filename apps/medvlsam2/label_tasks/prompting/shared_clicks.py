@@ -14,9 +14,9 @@ from typing import Final
 
 from cachetools import LRUCache
 
-from label_tasks.prompting.fields import PointIJK
 from label_tasks.prompting.target import Target
 from medvlsam2.tasks.prompts import ObjectPrompt
+from medvlsam2.voxel_box import PointIJK
 
 KEPT: Final = 64
 """Pairs of annotator and scan whose clicks are kept; beyond these the pair that clicked longest ago is dropped."""

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from medvlsam2.data.label_maps import read_label_map
+from medvlsam2.data.reading.plain_names import FINAL
 from medvlsam2.data.studies.studies_folder import StudiesFolder
 from medvlsam2.errors import DatasetError, InvalidRequest, MedVLSAM2Error
-
-FINAL: Final = "final"
 
 _BLOCK_BYTES: Final = 1 << 20
 

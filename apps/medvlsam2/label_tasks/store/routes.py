@@ -26,11 +26,11 @@ from label_tasks.http.bodies.forms import FrugalRoute
 from label_tasks.http.held_file import held_file
 from label_tasks.images import require_image_id
 from label_tasks.store.infos import checked_image_info
-from label_tasks.store.scan_folder import FINAL, ScanFolder
+from label_tasks.store.scan_folder import ScanFolder
 from label_tasks.store.sent_scans import sent_file
 from label_tasks.store.submissions import submitted_suffix
 from medvlsam2 import atomic_files
-from medvlsam2.data.reading.plain_names import require_new_tag, require_plain_name, require_tag
+from medvlsam2.data.reading.plain_names import FINAL, require_new_tag, require_plain_name, require_tag
 from medvlsam2.data.scan_download import download_name, loads_as_it_is
 from medvlsam2.errors import InvalidRequest, PacsUnavailable, UnknownImage, UnknownLabel
 

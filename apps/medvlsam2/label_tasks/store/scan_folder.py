@@ -21,6 +21,7 @@ from label_tasks.store.submissions import checked_file
 from medvlsam2 import atomic_files
 from medvlsam2.data.labels.submission import check_submission
 from medvlsam2.data.readers import read_volume
+from medvlsam2.data.reading.plain_names import FINAL
 from medvlsam2.data.reading.scan_kinds import judge
 from medvlsam2.data.scan_download import download_name
 from medvlsam2.data.studies.bounds import require_bounded
@@ -44,7 +45,6 @@ from medvlsam2.errors import (
 
 logger = logging.getLogger(__name__)
 
-FINAL: Final = DefaultLabelTag.FINAL.value
 
 REFRESH_S: Final = 5.0
 """Files laid into the folder are seen within this time, in a folder of some hundred scans."""

@@ -14,12 +14,12 @@ from medvlsam2.data.labels.as_sent import is_plain
 from medvlsam2.data.labels.scan_geometry import ScanGeometry, read_geometry
 from medvlsam2.data.labels.submission import RAW_SUFFIX, CheckedLabel, check_label, read_label_on_scan
 from medvlsam2.data.placement.scan_affine import for_viewers
+from medvlsam2.data.reading.plain_names import FINAL
 from medvlsam2.data.studies.label_place import LABEL_SUFFIXES, label_suffix
 from medvlsam2.errors import DatasetError, InvalidRequest
 
 logger = logging.getLogger(__name__)
 
-FINAL: Final = "final"
 TEXT_SUFFIX: Final = ".json"
 
 SUBMITTED: Final = (*LABEL_SUFFIXES, RAW_SUFFIX)

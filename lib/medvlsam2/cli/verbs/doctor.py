@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from jsonargparse import ArgumentParser, Namespace
 
 import medvlsam2
+from medvlsam2 import NOTICE
 from medvlsam2.cli import console
 from medvlsam2.cli.verb import Verb, add_json, add_model
 from medvlsam2.errors import MedVLSAM2Error
@@ -61,7 +62,7 @@ def run(arguments: Namespace) -> int:
         checks += _studies_checks(Path(arguments.studies)) if arguments.studies else []
     ok = all(check.ok for check in checks)
     if arguments.json:
-        record: dict[str, Any] = {"ok": ok, "checks": [asdict(check) for check in checks], "notice": console.NOTICE}
+        record: dict[str, Any] = {"ok": ok, "checks": [asdict(check) for check in checks], "notice": NOTICE}
         console.show_json(record)
     else:
         console.show_table(("", "check", "found"), [("ok" if c.ok else "FAILED", c.name, c.detail) for c in checks])

@@ -9,8 +9,7 @@ import numpy as np
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.colours.cielab import cielab
-
-Rgb = tuple[int, int, int]
+from medvlsam2.data.structures.table import Rgb
 
 PALETTE_RGB: Final[tuple[Rgb, ...]] = (
     (255, 99, 71), (64, 196, 255), (255, 214, 0), (124, 252, 120), (238, 130, 238), (255, 160, 60), (0, 220, 190),

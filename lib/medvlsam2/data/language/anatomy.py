@@ -10,7 +10,8 @@ import re
 from functools import cache
 
 from medvlsam2.data import vocabulary
-from medvlsam2.data.facts import Region, Side
+from medvlsam2.data.facts import Region
+from medvlsam2.data.structures.table import Side
 
 ADJECTIVES = {
     "liver": "hepatic",

@@ -18,9 +18,10 @@ from collections.abc import Iterator
 from functools import cache
 
 from medvlsam2.data import vocabulary
-from medvlsam2.data.facts import ScanFacts, Side
+from medvlsam2.data.facts import ScanFacts
 from medvlsam2.data.language import anatomy
 from medvlsam2.data.language.findings import lesions
+from medvlsam2.data.structures.table import Side
 
 Finding = tuple[str, str | None, Side | None]
 """Kind of finding, vocabulary key of the structure, side. "normal" and "absent" are kinds too."""

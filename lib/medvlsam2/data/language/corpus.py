@@ -13,7 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from medvlsam2.data import vocabulary
-from medvlsam2.data.facts import ContrastPhase, Lesion, Region, ScanFacts, Side
+from medvlsam2.data.facts import ContrastPhase, Lesion, Region, ScanFacts
 from medvlsam2.data.language import anatomy, chat
 from medvlsam2.data.language.asking.questions import questions
 from medvlsam2.data.language.findings import lesions
@@ -21,6 +21,7 @@ from medvlsam2.data.language.grammar import pick, shuffled
 from medvlsam2.data.language.measurements import measured_text
 from medvlsam2.data.language.phrases import phrases
 from medvlsam2.data.language.reporting.reports import report
+from medvlsam2.data.structures.table import Side
 
 _TYPICAL_ML = {
     "liver": 1500.0,

@@ -21,7 +21,9 @@ REPLACEMENT: Final = "\ufffd"
 
 Names with this character are refused: two different names would become the same name."""
 
-KNOWN_TAGS: Final = ("final", "original", "report", "vqa")
+FINAL: Final = "final"
+"""Tag of the labels that annotators submit: they are exported, sent to the PACS and trained on."""
+KNOWN_TAGS: Final = (FINAL, "original", "report", "vqa")
 """Tags that have a meaning: labels that annotators submitted, and masks and texts of the model."""
 
 _TAG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")

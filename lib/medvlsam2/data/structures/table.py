@@ -4,7 +4,8 @@
 these. A row is one structure, unless it stands for a pair: a row with ``whole``, ``left_also`` or ``right_also``
 becomes ``<key>_left`` and ``<key>_right``. With ``whole`` the pair becomes a third structure. For vertebrae and ribs
 the file gives only the codes; this module makes the names. The colours are in ``structure_colors.yaml``, which
-``benchmarks/colours.py`` writes. Other modules use :mod:`medvlsam2.data.vocabulary` and do not import this module.
+``benchmarks/colours.py`` writes. Other modules use
+:mod:`medvlsam2.data.vocabulary`; of this module they import types alone.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any, Literal, cast
 import yaml
 
 Window = Literal["soft", "lung", "bone", "brain"]
+"""Range of Hounsfield units in which a structure is seen best."""
 Side = Literal["left", "right"]
 Rgb = tuple[int, int, int]
 

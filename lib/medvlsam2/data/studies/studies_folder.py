@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from medvlsam2 import atomic_files
-from medvlsam2.data.reading.plain_names import alike
+from medvlsam2.data.reading.plain_names import FINAL, alike
 from medvlsam2.data.studies import incoming, refused
 from medvlsam2.data.studies.bounds import forget_old_results, require_bounded, without_mark
 from medvlsam2.data.studies.folder_lock import FolderLock
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 REMOVED: Final = ".removed"
 """Scans that were taken away over HTTP: a request never destroys the only copy of a scan. Empty it by hand."""
 
-TAGS: Final = ("final", "original")
+TAGS: Final = (FINAL, "original")
 """Folders that the host makes at once, so that people find where labels belong."""
 
 

@@ -27,8 +27,6 @@ logger = logging.getLogger(__name__)
 
 VERSIONS: Final = ".versions"
 
-_BLOCK_BYTES: Final = 1 << 20
-
 
 @dataclass(frozen=True)
 class Content:
@@ -57,10 +55,8 @@ class LabelVersion:
 
 def content_of(path: Path) -> Content:
     """Read a file and tell what identifies it."""
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while block := stream.read(_BLOCK_BYTES):
-            digest.update(block)
+        digest = hashlib.file_digest(stream, "sha256")
     stat = path.stat()
     return Content(digest.hexdigest(), stat.st_size, stat.st_mtime_ns)
 

@@ -168,7 +168,7 @@ class LanguageModel(nn.Module):
             input_ids: token ids.
             attention_mask: 1 for a token, 0 for padding.
             image_embeddings: the volumes' image tokens in batch order.
-            labels: ids to predict, not shifted; -100 is ignored.
+            labels: ids to predict, not shifted; ``IGNORED_LABEL`` is ignored.
 
         Raises:
             InvalidRequest: when image tokens do not fit, or a sequence is too long.
@@ -230,7 +230,7 @@ class LanguageModel(nn.Module):
             prefix_cache: the prefixes, left as they are.
             turn_ids: token ids, padded on the right.
             attention_mask: 1 for a token, 0 for padding.
-            labels: ids to predict, not shifted; -100 is ignored.
+            labels: ids to predict, not shifted; ``IGNORED_LABEL`` is ignored.
             rows: number of the prefix that each turn follows; by default the first.
 
         Raises:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from medvlsam2.data import vocabulary
+from medvlsam2.data.structures.table import Window
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.model.propagation.object_query import Lease, ObjectMasks
 from medvlsam2.tasks.asking.job import Job
@@ -17,7 +18,7 @@ from medvlsam2.tasks.engine.session import VolumeSession
 from medvlsam2.tasks.masks.search import Found, Search, Wanted
 from medvlsam2.tasks.masks.slice_prompts import PlacedPrompt
 from medvlsam2.tasks.prompts import ON_OBJECT, ObjectPrompt
-from medvlsam2.transforms.window import Window, window_at, window_of_box
+from medvlsam2.transforms.window import window_at, window_of_box
 from medvlsam2.voxel_box import voxel_of
 
 

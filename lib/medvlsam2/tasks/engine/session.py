@@ -14,6 +14,7 @@ from torch import Tensor
 from medvlsam2.data import vocabulary
 from medvlsam2.data.facts import ScanFacts
 from medvlsam2.data.language.measurements import measured_text
+from medvlsam2.data.structures.table import Window
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.model.checkpoint import LoadedModel
 from medvlsam2.model.language.model import PrefixCache
@@ -34,7 +35,6 @@ from medvlsam2.tasks.scheduling.device_lock import GiveWay, stay
 from medvlsam2.transforms.prepare import PreparedVolume, prepare
 from medvlsam2.transforms.spatial import Crop, SpatialRecord, plan
 from medvlsam2.transforms.text import pad, prefix_ids, segmentation_turn_ids
-from medvlsam2.transforms.window import Window
 from medvlsam2.voxel_box import BoxIJK
 
 

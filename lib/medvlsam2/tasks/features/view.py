@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from medvlsam2.data.structures.table import Window
 from medvlsam2.model.checkpoint import LoadedModel
 from medvlsam2.model.device.precision import autocast
 from medvlsam2.model.pixel_decoder.volume_sam2 import SliceFeatures, VolumeSAM2
@@ -14,7 +15,6 @@ from medvlsam2.tasks.features.box_masks import BoxMasks
 from medvlsam2.tasks.features.feature_store import Encode, FeatureStore
 from medvlsam2.transforms.prepare import PreparedVolume
 from medvlsam2.transforms.spatial import SpatialRecord
-from medvlsam2.transforms.window import Window
 
 Open = Callable[[Window, SpatialRecord, Encode], FeatureStore]
 """Opens the store of the features of a view in a window."""

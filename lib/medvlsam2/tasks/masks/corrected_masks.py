@@ -15,6 +15,7 @@ from functools import partial
 from jaxtyping import Float
 from torch import Tensor
 
+from medvlsam2.data.structures.table import Window
 from medvlsam2.model.device.memory_limit import batches
 from medvlsam2.model.propagation.object_query import (
     Lease,
@@ -27,7 +28,6 @@ from medvlsam2.model.propagation.slice_source import SliceSource
 from medvlsam2.tasks.features.view import View
 from medvlsam2.tasks.masks.click_correction import heed_clicks
 from medvlsam2.transforms.spatial import SpatialRecord
-from medvlsam2.transforms.window import Window
 
 
 def find_masks(

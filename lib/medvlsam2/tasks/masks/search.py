@@ -18,6 +18,7 @@ from typing import Final
 from jaxtyping import Float
 from torch import Tensor
 
+from medvlsam2.data.structures.table import Window
 from medvlsam2.model.device.memory_limit import batches
 from medvlsam2.model.propagation.object_query import (
     EMPTY_LOGIT,
@@ -40,7 +41,6 @@ from medvlsam2.tasks.masks.corrected_masks import find_masks
 from medvlsam2.tasks.masks.slice_prompts import PlacedPrompt
 from medvlsam2.transforms.regrid import regrid
 from medvlsam2.transforms.spatial import Crop, SpatialRecord
-from medvlsam2.transforms.window import Window
 
 SEED_STRIDE_MM: Final = 3.0
 """Words alone are tried on slices about this far apart."""

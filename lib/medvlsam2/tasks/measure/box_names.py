@@ -19,13 +19,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from medvlsam2.data import vocabulary
+from medvlsam2.data.structures.table import Window
 from medvlsam2.model.pixel_decoder.text_similarity import TextSimilarity
 from medvlsam2.model.propagation.object_query import Lease
 from medvlsam2.pixel_grid import offset_of, pixel_under
 from medvlsam2.tasks.features.view import View
 from medvlsam2.tasks.measure.structures import sure_masks
 from medvlsam2.transforms.spatial import GridBox
-from medvlsam2.transforms.window import Window
 from medvlsam2.voxel_box import BoxIJK
 
 FITS: Final = 0.6

@@ -19,16 +19,16 @@ from torch import Tensor
 
 from medvlsam2 import geometry
 from medvlsam2.data import vocabulary
-from medvlsam2.data.facts import Lesion, Side
+from medvlsam2.data.facts import Lesion
 from medvlsam2.data.language import anatomy
 from medvlsam2.data.language.findings.finding_keys import FINDING_KEYS
 from medvlsam2.data.language.findings.lesions import UNCOUNTABLE, WHOLE, host_family
+from medvlsam2.data.structures.table import Side, Window
 from medvlsam2.model.pixel_decoder.text_similarity import TextSimilarity
 from medvlsam2.model.propagation.slice_source import SliceSource
 from medvlsam2.pixel_grid import middle_of
 from medvlsam2.tasks.measure.structures import sure_slices
 from medvlsam2.tasks.scheduling.device_lock import GiveWay, stay
-from medvlsam2.transforms.window import Window
 
 MIN_VOXELS: Final = 3
 """A connected part of fewer voxels of the mask grid is noise."""

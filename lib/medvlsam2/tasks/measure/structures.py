@@ -20,11 +20,11 @@ from torch import Tensor
 from medvlsam2.data import vocabulary
 from medvlsam2.data.facts import Region, ScanFacts
 from medvlsam2.data.language import anatomy
+from medvlsam2.data.structures.table import Window
 from medvlsam2.model.pixel_decoder.text_similarity import TextSimilarity, evidence
 from medvlsam2.model.pixel_decoder.volume_sam2 import SliceFeatures
 from medvlsam2.model.propagation.slice_source import SliceSource
 from medvlsam2.tasks.scheduling.device_lock import GiveWay, stay
-from medvlsam2.transforms.window import Window
 
 MARGIN: Final = 0.5
 """How far above a mask's threshold a pixel's similarity must be: a measurement that is believed must be sure."""

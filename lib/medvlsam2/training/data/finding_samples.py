@@ -9,8 +9,8 @@ from jaxtyping import Bool
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language.findings.finding_keys import FINDING_KEYS, finding_key
+from medvlsam2.data.structures.table import Window
 from medvlsam2.training.data.cases import Case
-from medvlsam2.transforms.window import Window
 
 MAX_FINDINGS = 5
 """Findings that one sample asks for; absent ones count too."""

@@ -12,10 +12,10 @@ from torch import Tensor
 from medvlsam2.config import Sam2Config
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language import chat
+from medvlsam2.data.structures.table import Window
 from medvlsam2.training.data.cases import Case
 from medvlsam2.training.data.intensity_augment import augment
 from medvlsam2.transforms.prepare import three_channels
-from medvlsam2.transforms.window import Window
 
 COMMON = frozenset(
     (

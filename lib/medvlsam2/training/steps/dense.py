@@ -21,6 +21,7 @@ from transformers import PreTrainedTokenizerBase
 from medvlsam2.config import Sam2Config
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language import anatomy
+from medvlsam2.data.structures.table import Window
 from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.model.pixel_decoder.text_similarity import TextSimilarity, evidence
 from medvlsam2.model.pixel_decoder.volume_sam2 import SliceFeatures, SlicePrompts
@@ -39,7 +40,6 @@ from medvlsam2.training.data.spatial_augment import draw_move, draw_near_move, w
 from medvlsam2.training.steps.base import Source, Step, StepResult
 from medvlsam2.training.steps.losses import dense_loss, finding_loss
 from medvlsam2.training.steps.turns import request_tokens
-from medvlsam2.transforms.window import Window
 
 MAX_ABSENT = 4
 """Structures of a sample that are asked for and known not to be in the scan."""

@@ -19,6 +19,7 @@ from medvlsam2.config import Sam2Config
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language import chat
 from medvlsam2.data.language.phrases import phrases
+from medvlsam2.data.structures.table import Window
 from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.model.pixel_decoder.volume_sam2 import SliceFeatures, SliceMasks, SlicePrompts
 from medvlsam2.training.data.cases import Case
@@ -35,7 +36,6 @@ from medvlsam2.training.steps.base import Source, Step, StepResult
 from medvlsam2.training.steps.corrections import with_correction
 from medvlsam2.training.steps.losses import MaskLoss, mask_loss
 from medvlsam2.training.steps.turns import request_tokens
-from medvlsam2.transforms.window import Window
 
 ABSENT_SHARE = 0.15
 """Share of objects that are asked for and are not in the scan, where it is known what is not in it."""

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from medvlsam2.data.phantom import Phantom
+from medvlsam2.data.structures.table import Window
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.model.pixel_decoder.text_similarity import TextSimilarity
 from medvlsam2.tasks.engine.engine import Engine
@@ -22,7 +23,6 @@ from medvlsam2.tasks.measure.box_names import structure_in_box
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import segment
 from medvlsam2.transforms.spatial import SpatialRecord
-from medvlsam2.transforms.window import Window
 from medvlsam2.voxel_box import BoxIJK
 
 SIDE, DEPTH = 32, 20

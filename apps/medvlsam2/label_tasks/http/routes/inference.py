@@ -23,13 +23,13 @@ from label_tasks.http.beside import Running, beside, while_connected
 from label_tasks.http.bodies.forms import FrugalRoute
 from label_tasks.http.middleware.clients import Client, client_of, name_in
 from label_tasks.images import CHECKED, KnownImage, require_image_id
-from label_tasks.infer.replies import NOTICE
 from label_tasks.pacs.datastore import PacsDatastore
 from label_tasks.pacs.label_segs import seg_of_result
 from label_tasks.prompting.ohif_panel import WARNINGS_HEADER
 from label_tasks.uploads import strokes
 from label_tasks.uploads.private_files import private_folder, write_private
 from label_tasks.uploads.received import ending
+from medvlsam2 import NOTICE
 from medvlsam2.data.reading.plain_names import shown
 from medvlsam2.errors import InvalidRequest, UnknownImage
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from label_tasks.pacs.label_segs import FINAL
 from label_tasks.store.submissions import TEXT_SUFFIX, CheckedFile, file_to_store, submitted_suffix
 from medvlsam2.data.label_maps import read_label_map
 from medvlsam2.data.labels.scan_geometry import ScanGeometry
 from medvlsam2.data.labels.submission import RAW_SUFFIX, check_label
+from medvlsam2.data.reading.plain_names import FINAL
 from medvlsam2.errors import PacsUnavailable, UnknownImage
 
 _UID: Final = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")

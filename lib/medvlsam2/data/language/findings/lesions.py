@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from medvlsam2.data import vocabulary
-from medvlsam2.data.facts import Lesion, ScanFacts, Side
+from medvlsam2.data.facts import Lesion, ScanFacts
 from medvlsam2.data.language import anatomy
 from medvlsam2.data.language.findings.lesion_words import (
     GENERIC_LESIONS,
@@ -28,6 +28,7 @@ from medvlsam2.data.language.findings.lesion_words import (
 )
 from medvlsam2.data.language.grammar import count_word, is_plural, millimetres, pick, plural, shuffled, with_article
 from medvlsam2.data.language.wording import CANONICAL_SHARE
+from medvlsam2.data.structures.table import Side
 
 __all__ = ["GENERIC_LESIONS", "HOSTS", "KINDS", "OF_KINDS", "UNCOUNTABLE", "UNSIZED", "WHOLE"]
 

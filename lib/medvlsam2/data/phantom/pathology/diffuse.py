@@ -7,7 +7,6 @@ from typing import Final
 import numpy as np
 from scipy.spatial import cKDTree
 
-from medvlsam2.data.facts import Side
 from medvlsam2.data.phantom.anatomy.thorax import heart
 from medvlsam2.data.phantom.anatomy.vessels import aorta
 from medvlsam2.data.phantom.canvas import Canvas, Field, Shape, Tissue, VoxelBlock
@@ -19,6 +18,7 @@ from medvlsam2.data.phantom.pathology.lesions import (
 )
 from medvlsam2.data.phantom.scene import LABEL_VALUES, Scene
 from medvlsam2.data.phantom.shapes import Ellipsoid, Tube, Union
+from medvlsam2.data.structures.table import Side
 
 _MUSCLES: Final = tuple(
     LABEL_VALUES[f"{name}_{side}"]

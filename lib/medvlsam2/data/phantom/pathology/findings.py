@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from medvlsam2.data.facts import Region, Side
+from medvlsam2.data.facts import Region
 from medvlsam2.data.phantom.config import REGION_RANGE_MM
 from medvlsam2.data.phantom.pathology import diffuse
 from medvlsam2.data.phantom.pathology.lesions import (
@@ -20,6 +20,7 @@ from medvlsam2.data.phantom.pathology.lesions import (
 )
 from medvlsam2.data.phantom.patient import VERTEBRA_TOPS_MM
 from medvlsam2.data.phantom.scene import LABEL_VALUES, AorticAneurysm, OrganFindings, Scene
+from medvlsam2.data.structures.table import Side
 
 Implant = Callable[[Scene, LesionMap, int], Finding | None]
 

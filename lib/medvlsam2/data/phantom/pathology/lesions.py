@@ -10,9 +10,10 @@ from jaxtyping import Bool, Float, Float32, UInt8
 from scipy.ndimage import distance_transform_edt
 
 from medvlsam2 import geometry
-from medvlsam2.data.facts import Lesion, Side
+from medvlsam2.data.facts import Lesion
 from medvlsam2.data.phantom.canvas import Canvas, VoxelBlock
 from medvlsam2.data.phantom.scene import LABEL_VALUES, Scene
+from medvlsam2.data.structures.table import Side
 
 Mask = Bool[np.ndarray, "i j k"]
 LesionMap = UInt8[np.ndarray, "i j k"]
