@@ -1,34 +1,38 @@
 """Configuration as frozen dataclasses; sizes themselves are chosen in ``model/builders.py``.
 
-Each field is followed by its description, which is also the command line's help. ``from_dict`` refuses unknown
-keys and names the nearest known one; ``to_dict`` is what ``config.yaml`` beside the weights holds.
+Each field is followed by its description. ``config.yaml`` beside the weights holds the values as :func:`to_dict` gives
+them, and is read by :func:`medvlsam2.strict_reading.read_strictly`, which also checks the ranges written here.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from typing import Any, Literal, TypeVar, get_type_hints
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any, Literal, TypeAlias
 
-from medvlsam2.errors import InvalidConfig, nearest_hint
+from annotated_types import Ge, Lt
 
-T = TypeVar("T")
+from medvlsam2.errors import InvalidConfig
+
+Positive: TypeAlias = Annotated[int, Ge(1)]
+NotNegative: TypeAlias = Annotated[int, Ge(0)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ViT3DConfig:
     """The whole-volume encoder (M3D-CLIP's architecture)."""
 
-    image_size_dhw: tuple[int, int, int] = (32, 256, 256)
+    image_size_dhw: tuple[Positive, Positive, Positive] = (32, 256, 256)
     """Voxels of its input along depth, height and width."""
-    patch_size_dhw: tuple[int, int, int] = (4, 16, 16)
+    patch_size_dhw: tuple[Positive, Positive, Positive] = (4, 16, 16)
     """Voxels of one patch."""
-    hidden_size: int = 768
+    hidden_size: Positive = 768
     """Width of a token."""
-    mlp_dim: int = 3072
+    mlp_dim: Positive = 3072
     """Width of the hidden layer of each block's MLP."""
-    num_layers: int = 12
+    num_layers: NotNegative = 12
     """Number of transformer blocks."""
-    num_heads: int = 12
+    num_heads: Positive = 12
     """Attention heads per block."""
 
     def __post_init__(self) -> None:
@@ -54,9 +58,9 @@ class ProjectorConfig:
 
     kind: Literal["mixer", "linear"] = "mixer"
     """"mixer" is the paper's; "linear" its ablation (Table 6)."""
-    num_tokens: int = 512
+    num_tokens: Positive = 512
     """Number of image tokens that the language model reads."""
-    depth: int = 2
+    depth: NotNegative = 2
     """Number of mixer layers."""
 
 
@@ -66,27 +70,27 @@ class LanguageConfig:
 
     architecture: Literal["qwen2", "llama"] = "qwen2"
     """Native transformers class; InternLM2 weights are converted to llama."""
-    vocab_size: int = 151674
+    vocab_size: Positive = 151674
     """Rows of the embedding, special tokens included."""
-    hidden_size: int = 896
+    hidden_size: Positive = 896
     """Width."""
-    intermediate_size: int = 4864
+    intermediate_size: Positive = 4864
     """Width of the gated MLP."""
-    num_layers: int = 24
+    num_layers: NotNegative = 24
     """Number of decoder layers."""
-    num_heads: int = 14
+    num_heads: Positive = 14
     """Attention heads."""
-    num_kv_heads: int = 2
+    num_kv_heads: Positive = 2
     """Key-value heads."""
-    max_position_embeddings: int = 8192
+    max_position_embeddings: Positive = 8192
     """Longest sequence in tokens."""
     tie_word_embeddings: bool = True
     """Whether the output layer shares the embedding's weights."""
-    lora_rank: int = 64
+    lora_rank: Positive = 64
     """LoRA rank r."""
-    lora_alpha: int = 128
+    lora_alpha: Positive = 128
     """LoRA scale: the update is alpha / r · B A."""
-    lora_dropout: float = 0.05
+    lora_dropout: Annotated[float, Ge(0), Lt(1)] = 0.05
     """Dropout on the adapter's input while training."""
 
 
@@ -96,43 +100,43 @@ class Sam2Config:
 
     trunk: Literal["hiera", "conv"] = "hiera"
     """"hiera" loads SAM 2's weights; "conv" learns from scratch on little data."""
-    image_size: int = 1024
+    image_size: Positive = 1024
     """Side of its square input in pixels."""
-    backbone_stride: int = 16
+    backbone_stride: Positive = 16
     """Input pixels per pixel of the image embedding; masks come at a quarter of this stride."""
-    hidden_dim: int = 256
+    hidden_dim: Positive = 256
     """Width of the image embedding and of prompt tokens."""
-    memory_dim: int = 64
+    memory_dim: Positive = 64
     """Width of a spatial memory."""
-    memory_layers: int = 4
+    memory_layers: NotNegative = 4
     """Layers of the memory attention."""
-    memory_mlp_dim: int = 2048
+    memory_mlp_dim: Positive = 2048
     """Width of the hidden layer in the memory attention."""
-    num_maskmem: int = 7
+    num_maskmem: Positive = 7
     """Spatial memories a slice can attend to: conditioning slices plus the nearest others."""
-    max_cond_frames_in_attn: int = -1
+    max_cond_frames_in_attn: Annotated[int, Ge(-1)] = -1
     """At most this many prompted slices are attended to, the nearest first; -1: all of them."""
-    hiera_embed_dim: int = 96
+    hiera_embed_dim: Positive = 96
     """Hiera: width of its first stage."""
-    hiera_num_heads: int = 1
+    hiera_num_heads: Positive = 1
     """Hiera: heads of its first stage."""
-    hiera_stages: tuple[int, ...] = (1, 2, 7, 2)
+    hiera_stages: tuple[Positive, ...] = (1, 2, 7, 2)
     """Hiera: blocks per stage."""
-    hiera_global_att_blocks: tuple[int, ...] = (5, 7, 9)
+    hiera_global_att_blocks: tuple[NotNegative, ...] = (5, 7, 9)
     """Hiera: blocks with global attention."""
-    hiera_window_pos_embed_bkg_spatial_size: tuple[int, int] = (7, 7)
+    hiera_window_pos_embed_bkg_spatial_size: tuple[Positive, Positive] = (7, 7)
     """Hiera: size of the background position embedding."""
-    hiera_window_spec: tuple[int, ...] = (8, 4, 14, 7)
+    hiera_window_spec: tuple[NotNegative, ...] = (8, 4, 14, 7)
     """Hiera: attention window per stage."""
-    conv_channels: tuple[int, ...] = (32, 64, 128, 192)
+    conv_channels: tuple[Positive, ...] = (32, 64, 128, 192)
     """Conv trunk: channels per level, finest first; the third level is the image embedding's."""
-    conv_depths: tuple[int, ...] = (1, 2, 3, 2)
+    conv_depths: tuple[NotNegative, ...] = (1, 2, 3, 2)
     """Conv trunk: blocks per level."""
-    conv_decoder_depths: tuple[int, ...] = ()
+    conv_decoder_depths: tuple[NotNegative, ...] = ()
     """Conv trunk: blocks per level but the coarsest on the way back up, as in a U-Net; empty: no way back."""
     neighbour_slices: bool = False
     """True: the three input channels are a slice and its neighbours; False: grey repeated, as SAM 2's weights need."""
-    neighbour_mm: float = 0.0
+    neighbour_mm: Annotated[float, Ge(0), Lt(math.inf)] = 0.0
     """How far away those neighbours are, to the nearest whole slice; never less than one slice."""
     multimask_output: bool = True
     """Whether one click gives three candidate masks, the best of which is taken."""
@@ -165,38 +169,6 @@ class ModelConfig:
 def to_dict(config: Any) -> dict[str, Any]:
     """Plain dictionary of a configuration dataclass, tuples as lists (for YAML)."""
     return {key: _plain(value) for key, value in asdict(config).items()}
-
-
-def from_dict(cls: type[T], record: dict[str, Any], *, where: str = "") -> T:
-    """Build a configuration dataclass and refuse keys that it does not have.
-
-    Args:
-        cls: the dataclass.
-        record: plain dictionary, e.g. from YAML.
-        where: dotted path of ``record`` in the whole file, for messages.
-
-    Raises:
-        InvalidConfig: on an unknown key (the nearest known one is named) or a missing one.
-    """
-    hints = get_type_hints(cls)
-    known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
-    values: dict[str, Any] = {}
-    for key, value in record.items():
-        path = f"{where}.{key}" if where else key
-        if key not in known:
-            raise InvalidConfig(
-                f"Unknown configuration key '{path}'. {nearest_hint(key, known)} "
-                f"Allowed here: {', '.join(sorted(known))}."
-            )
-        hint = hints[key]
-        if is_dataclass(hint) and isinstance(value, dict):
-            values[key] = from_dict(hint, value, where=path)  # type: ignore[arg-type]
-        else:
-            values[key] = tuple(value) if isinstance(value, list) else value
-    try:
-        return cls(**values)
-    except TypeError as error:
-        raise InvalidConfig(f"Configuration '{where or cls.__name__}' is incomplete: {error}.") from error
 
 
 def _plain(value: Any) -> Any:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from medvlsam2.errors import InvalidRequest
+from medvlsam2.errors import InvalidRequest, nearest_hint
 
 Task = Literal["segment", "interactive", "referring", "report", "vqa"]
 TASKS: Final[tuple[Task, ...]] = get_args(Task)
@@ -57,5 +57,9 @@ def parse_tasks(text: str) -> tuple[Task, ...]:
     given = {part.strip() for part in text.split(",") if part.strip()}
     unknown = given - {*TASKS, "all"}
     if unknown or not given:
-        raise InvalidRequest(f"Tasks '{text}' given; allowed are {', '.join(TASKS)}, or all. Separate them by commas.")
+        hint = nearest_hint(min(unknown, default=""), TASKS, count=1)
+        raise InvalidRequest(
+            f"Tasks '{text}' given; allowed are {', '.join(TASKS)}, or all. {hint + ' ' if hint else ''}"
+            "Separate them by commas."
+        )
     return TASKS if "all" in given else tuple(task for task in TASKS if task in given)

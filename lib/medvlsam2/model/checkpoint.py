@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from medvlsam2 import atomic_files
-from medvlsam2.config import ModelConfig, from_dict, to_dict
+from medvlsam2.config import ModelConfig, to_dict
 from medvlsam2.data.language import chat
 from medvlsam2.data.language import tokenizer as tokenizers
 from medvlsam2.errors import CheckpointMismatch
@@ -38,6 +38,7 @@ from medvlsam2.model.version_folders import (
     set_current,
     version_folder,
 )
+from medvlsam2.strict_reading import OnceLoader, read_strictly
 
 _SHOWN_KEYS: Final = 10
 
@@ -79,10 +80,10 @@ def load(folder: Path, device: str = "cpu") -> LoadedModel:
     Raises:
         MissingCheckpoint: if a file that a model needs is not there.
         CheckpointMismatch: if a file is damaged, or weights do not fit the configuration.
-        InvalidConfig: if ``config.yaml`` holds an unknown key.
+        InvalidConfig: if ``config.yaml`` lacks a key, or holds an unknown one or a value that is not allowed.
     """
     require_files(folder)
-    config = from_dict(ModelConfig, _read_record(folder / CONFIG))
+    config = read_strictly(ModelConfig, _read_record(folder / CONFIG), f"'{folder / CONFIG}'")
     tokenizer = tokenizers.load(folder)
     model = build(config, special_tokens(tokenizer))
     metadata = _read_record(folder / METADATA)
@@ -188,7 +189,7 @@ def _read_record(path: Path) -> dict[str, Any]:
     """A YAML or JSON file that holds one mapping."""
     try:
         text = path.read_text(encoding="utf-8")
-        record = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        record = json.loads(text) if path.suffix == ".json" else yaml.load(text, OnceLoader)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise CheckpointMismatch(f"'{path}' cannot be read ({error}). Copy the file again.") from error
     if not isinstance(record, dict):

@@ -8,13 +8,14 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
-from medvlsam2.config import ModelConfig, ProjectorConfig, Sam2Config, from_dict, to_dict
+from medvlsam2.config import ModelConfig, ProjectorConfig, Sam2Config, to_dict
 from medvlsam2.errors import InvalidConfig
 from medvlsam2.model import builders
 from medvlsam2.model.checkpoint import LoadedModel
 from medvlsam2.model.language.model import SpecialTokens
 from medvlsam2.model.pixel_decoder.build import build_sam2
 from medvlsam2.model.volume_encoder.linear_projector import LinearProjector
+from medvlsam2.strict_reading import read_strictly
 
 TOKENS = SpecialTokens(image_context=5, seg=6, eos=2, pad=0)
 
@@ -28,7 +29,7 @@ def test_nano_fits_into_twelve_million_parameters() -> None:
 @pytest.mark.parametrize("name", ["tiny_random", "nano", "base", "large"])
 def test_presets_survive_yaml(name: str) -> None:
     config = builders.preset(name)
-    assert from_dict(ModelConfig, to_dict(config)) == config
+    assert read_strictly(ModelConfig, to_dict(config), "'config.yaml'") == config
     assert config.model_id == f"medvlsam2-{name.replace('_', '-')}"
     assert config.projector.num_tokens < config.language.max_position_embeddings
 
