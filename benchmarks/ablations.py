@@ -39,13 +39,14 @@ from medvlsam2.config import ModelConfig
 from medvlsam2.data import vocabulary
 from medvlsam2.data.datasets.scans import labelled_scans
 from medvlsam2.data.language import tokenizer as tokenizers
+from medvlsam2.data.overlap import dice
 from medvlsam2.evaluation.config import EvaluationConfig, Task
-from medvlsam2.evaluation.interactive import bounding_box, next_click
 from medvlsam2.evaluation.measurement import Measurement, rows
-from medvlsam2.evaluation.metrics import Mask, dice
+from medvlsam2.evaluation.measures.interactive import bounding_box, next_click
+from medvlsam2.evaluation.measures.words import large_enough
+from medvlsam2.evaluation.metrics import Mask
 from medvlsam2.evaluation.run import evaluate
 from medvlsam2.evaluation.scans import FIRST_PHANTOM_SEED, LabelledScan, draw_phantom, read_scan
-from medvlsam2.evaluation.words import large_enough
 from medvlsam2.model import builders, checkpoint
 from medvlsam2.model.checkpoint import LoadedModel
 from medvlsam2.model.medvlsam2 import MedVLSAM2

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from medvlsam2.data.datasets.scans import labelled_scans, of_sources
-from medvlsam2.evaluation.interactive import NUM_CLICKS, measure_interactive, when
+from medvlsam2.evaluation.measures.interactive import NUM_CLICKS, measure_interactive, when
 from medvlsam2.evaluation.scans import LabelledScan, read_scan
 from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.engine.session import VolumeSession

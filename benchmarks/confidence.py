@@ -27,8 +27,9 @@ from scipy.optimize import isotonic_regression
 from medvlsam2.data import vocabulary
 from medvlsam2.data.datasets.scans import labelled_scans
 from medvlsam2.data.language.findings.finding_keys import FINDING_KEYS, finding_key
+from medvlsam2.data.overlap import dice
 from medvlsam2.data.phantom import PhantomConfig
-from medvlsam2.evaluation.metrics import Mask, dice
+from medvlsam2.evaluation.metrics import Mask
 from medvlsam2.evaluation.scans import LabelledScan, draw_phantom, read_scan
 from medvlsam2.tasks.answers.confidence import RIGHT_DICE
 from medvlsam2.tasks.engine.engine import Engine

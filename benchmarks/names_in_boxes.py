@@ -22,8 +22,9 @@ import torch
 from medvlsam2.data import vocabulary
 from medvlsam2.data.datasets.scans import labelled_scans
 from medvlsam2.data.language.findings.finding_keys import finding_key
+from medvlsam2.data.overlap import dice
 from medvlsam2.data.phantom import PhantomConfig
-from medvlsam2.evaluation.metrics import Mask, dice
+from medvlsam2.evaluation.metrics import Mask
 from medvlsam2.evaluation.scans import LabelledScan, draw_phantom, read_scan
 from medvlsam2.model.device.precision import autocast
 from medvlsam2.tasks.answers.agreement import MIN_OVERLAP, MIN_REACH, is_another, names_no_place, overlap, reach

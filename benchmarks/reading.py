@@ -21,11 +21,11 @@ from medvlsam2.data.language.asking.questions import questions
 from medvlsam2.data.language.clinical import parse_findings, stated_findings
 from medvlsam2.data.language.corpus import random_facts
 from medvlsam2.data.language.measurements import as_measured, corrupted, measured_text
-from medvlsam2.evaluation.questions import same_answer
-from medvlsam2.evaluation.reports import f1_parts
+from medvlsam2.evaluation.measures.questions import same_answer
+from medvlsam2.evaluation.measures.reports import f1_parts
 from medvlsam2.model import checkpoint
 from medvlsam2.model.checkpoint import LoadedModel
-from medvlsam2.model.language.model import PrefixCache
+from medvlsam2.model.language.prefix_cache import PrefixCache
 from medvlsam2.transforms.text import encode, prefix_ids, turn_ids
 
 SEED = 77

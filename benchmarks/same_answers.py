@@ -24,8 +24,9 @@ from scipy import ndimage
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.datasets.scans import labelled_scans
-from medvlsam2.evaluation.metrics import Mask, dice
-from medvlsam2.evaluation.questions import drawn_questions
+from medvlsam2.data.overlap import dice
+from medvlsam2.evaluation.measures.questions import drawn_questions
+from medvlsam2.evaluation.metrics import Mask
 from medvlsam2.evaluation.scans import LabelledScan, draw_phantom, read_scan
 from medvlsam2.tasks import converse
 from medvlsam2.tasks.engine.engine import Engine

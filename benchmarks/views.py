@@ -23,10 +23,10 @@ import torch
 from side_by_side import table
 
 from medvlsam2.data.datasets.scans import labelled_scans, of_sources
+from medvlsam2.data.overlap import dice
 from medvlsam2.evaluation.measurement import Measurement, rows
-from medvlsam2.evaluation.metrics import dice
+from medvlsam2.evaluation.measures.words import find_by_name, large_enough
 from medvlsam2.evaluation.scans import read_scan
-from medvlsam2.evaluation.words import find_by_name, large_enough
 from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.masks import search
 from medvlsam2.transforms import guided

@@ -37,10 +37,11 @@ from dynunet_data import prepare_scan, split_cases
 from side_by_side import table
 
 from medvlsam2.data.language import anatomy
+from medvlsam2.data.overlap import dice
 from medvlsam2.evaluation.measurement import Measurement, rows
-from medvlsam2.evaluation.metrics import Mask, dice, surface_dice
+from medvlsam2.evaluation.measures.words import find_by_name, large_enough
+from medvlsam2.evaluation.metrics import Mask, surface_dice
 from medvlsam2.evaluation.scans import LabelledScan, read_scan
-from medvlsam2.evaluation.words import find_by_name, large_enough
 from medvlsam2.geometry import spacing_mm
 from medvlsam2.tasks.engine.engine import Engine
 

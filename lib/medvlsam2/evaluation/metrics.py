@@ -1,4 +1,4 @@
-"""Overlap, surface and click-error measures of one mask against its truth, on the scan's own grid."""
+"""Surface measures of one mask against its truth, and the block that holds a mask, on the scan's own grid."""
 
 from __future__ import annotations
 
@@ -15,18 +15,6 @@ NSD_TOLERANCE_MM: Final = 2.0
 _MARGIN: Final = 1
 
 Mask = Bool[np.ndarray, "i j k"]
-
-
-def dice(predicted: Mask, truth: Mask) -> float:
-    """Twice the intersection over the sum of both; 1 where both are empty."""
-    total = int(predicted.sum()) + int(truth.sum())
-    return 1.0 if total == 0 else 2.0 * int((predicted & truth).sum()) / total
-
-
-def iou(predicted: Mask, truth: Mask) -> float:
-    """Intersection over union; 1 where both are empty."""
-    union = int((predicted | truth).sum())
-    return 1.0 if union == 0 else int((predicted & truth).sum()) / union
 
 
 def surface_dice(
@@ -58,7 +46,7 @@ def surface_dice(
 
 
 def bounding_slices(mask: Mask) -> tuple[slice, ...]:
-    """The smallest block that holds a mask.
+    """The smallest block that holds a mask, which must not be empty.
 
     Example:
         >>> mask = np.zeros((4, 4, 4), dtype=bool)

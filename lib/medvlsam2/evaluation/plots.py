@@ -15,8 +15,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from medvlsam2.data import vocabulary
-from medvlsam2.evaluation import interactive, words
 from medvlsam2.evaluation.measurement import ALL, MEAN, Row
+from medvlsam2.evaluation.measures import interactive, words
 
 STRUCTURES_FILE: Final = "structures.png"
 CURVE_FILE: Final = "interactive.png"

@@ -20,11 +20,12 @@ import torch
 
 from medvlsam2.data.datasets.scans import labelled_scans, of_sources
 from medvlsam2.evaluation.config import EvaluationConfig, Task
-from medvlsam2.evaluation.interactive import measure_interactive
 from medvlsam2.evaluation.measurement import Measurement
-from medvlsam2.evaluation.questions import measure_questions
-from medvlsam2.evaluation.referring import measure_referring
-from medvlsam2.evaluation.reports import measure_reports
+from medvlsam2.evaluation.measures.interactive import measure_interactive
+from medvlsam2.evaluation.measures.questions import measure_questions
+from medvlsam2.evaluation.measures.referring import measure_referring
+from medvlsam2.evaluation.measures.reports import measure_reports
+from medvlsam2.evaluation.measures.words import measure_words
 from medvlsam2.evaluation.scans import (
     FIRST_PHANTOM_SEED,
     LabelledScan,
@@ -32,7 +33,6 @@ from medvlsam2.evaluation.scans import (
     read_scan,
 )
 from medvlsam2.evaluation.texts import TextPair, text_measurements
-from medvlsam2.evaluation.words import measure_words
 from medvlsam2.tasks.engine.engine import Engine
 
 Progress = Callable[[float, str], None]

@@ -12,7 +12,8 @@ from torch import nn
 
 from medvlsam2.config import LanguageConfig, ModelConfig, ProjectorConfig, Sam2Config, ViT3DConfig
 from medvlsam2.errors import InvalidConfig, nearest_hint
-from medvlsam2.model.language.model import LanguageModel, SpecialTokens
+from medvlsam2.model.language.model import LanguageModel
+from medvlsam2.model.language.special_tokens import SpecialTokens
 from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.model.pixel_decoder.build import build_sam2
 from medvlsam2.model.volume_encoder.linear_projector import LinearProjector

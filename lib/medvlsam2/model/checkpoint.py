@@ -25,7 +25,7 @@ from medvlsam2.data.language import chat
 from medvlsam2.data.language import tokenizer as tokenizers
 from medvlsam2.errors import CheckpointMismatch
 from medvlsam2.model.builders import build
-from medvlsam2.model.language.model import SpecialTokens
+from medvlsam2.model.language.special_tokens import SpecialTokens
 from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.model.version_folders import (
     ADAPTER,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from medvlsam2.config import ModelConfig
 from medvlsam2.model.language.model import LanguageModel
+from medvlsam2.model.language.prefix_cache import PrefixCache
 from medvlsam2.model.pixel_decoder.volume_sam2 import VolumeSAM2
 from medvlsam2.model.volume_encoder.vit3d import ViT3D
 
@@ -54,6 +55,18 @@ class MedVLSAM2(nn.Module):
         """Image tokens for the language model."""
         tokens: Tensor = self.projector(self.vit(volume))
         return tokens
+
+    def request_tokens(
+        self, prefix: PrefixCache, turn_ids: Int[Tensor, "k t"], attention_mask: Int[Tensor, "k t"]
+    ) -> Float[Tensor, "n c"]:
+        """Prompt tokens for SAM 2 of requests that each follow the same prefix.
+
+        Args:
+            prefix: of the scan.
+            turn_ids: the requests with their answers up to [SEG], padded on the right.
+            attention_mask: 1 for a token, 0 for padding.
+        """
+        return self.text_tokens(self.language.read_turns(prefix, turn_ids, attention_mask), turn_ids)
 
     def text_tokens(self, hidden: Float[Tensor, "b s hidden"], input_ids: Int[Tensor, "b s"]) -> Float[Tensor, "n c"]:
         """Prompt tokens for SAM 2: the projected states at every [SEG], in order."""

@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerBase
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language import chat
+from medvlsam2.data.overlap import dice
 from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.model.pixel_decoder.text_similarity import evidence
 from medvlsam2.model.pixel_decoder.volume_sam2 import SliceFeatures, SlicePrompts
@@ -103,7 +104,8 @@ def best_combination(
 
 def mean_dice(objects: Sequence[tuple[Tensor, Tensor, Tensor]], weight: float, bias: float) -> float:
     """Of objects (decoded, similarity, truth) with a weight of what the decoder says and a bias."""
-    return float(np.mean([_dice(weight * decoded + similar + bias > 0, truth) for decoded, similar, truth in objects]))
+    found = ((weight * decoded + similar + bias > 0, truth) for decoded, similar, truth in objects)
+    return float(np.mean([dice(predicted.numpy(), truth.numpy()) for predicted, truth in found]))
 
 
 def best_score_bias(scores: Float[Tensor, " p"], present: Bool[Tensor, " p"]) -> float:
@@ -196,8 +198,3 @@ def tall(one: Logits, score_bias: float) -> tuple[Tensor, Tensor, Tensor]:
     """Slices of one object below each other, empty where its score says that it is not there."""
     gate = torch.where(one.scores + score_bias > 0, 0.0, -torch.inf)[:, None, None]
     return one.decoded.flatten(0, 1), (one.similarity + gate).flatten(0, 1), one.truth.flatten(0, 1)
-
-
-def _dice(predicted: Bool[Tensor, "h w"], truth: Bool[Tensor, "h w"]) -> float:
-    """Of an object that is there."""
-    return 2 * int((predicted & truth).sum()) / int(predicted.sum() + truth.sum())

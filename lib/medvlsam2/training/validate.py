@@ -6,25 +6,19 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Bool
 from transformers import PreTrainedTokenizerBase
 
 from medvlsam2.data import vocabulary
+from medvlsam2.data.overlap import dice
 from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.model.propagation.word_seeds import masks_without_memory
 from medvlsam2.training.data.cases import Case
 from medvlsam2.transforms.prepare import three_channels
 from medvlsam2.transforms.slice_choice import evenly_spaced
-from medvlsam2.transforms.text import pad, prefix_ids, segmentation_turn_ids
+from medvlsam2.transforms.text import prefix_ids, segmentation_turns
 
 MAX_SLICES = 24
 MAX_STRUCTURES = 8
-
-
-def dice(predicted: Bool[np.ndarray, "*shape"], truth: Bool[np.ndarray, "*shape"]) -> float:
-    """2 |A ∩ B| / (|A| + |B|); 1 where both are empty."""
-    total = int(predicted.sum()) + int(truth.sum())
-    return 1.0 if total == 0 else 2.0 * int((predicted & truth).sum()) / total
 
 
 @torch.no_grad()
@@ -52,10 +46,8 @@ def _case_dice(model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, case: Case,
         prefix_ids(tokenizer, model.config.projector.num_tokens).to(device),
         model.encode_volume(case.whole_volume()[None].to(device)),
     )
-    turns = [segmentation_turn_ids(tokenizer, vocabulary.STRUCTURES[key].name) for key in keys]
-    ids, attention_mask = (part.to(device) for part in pad(turns, model.language.token_ids.pad))
-    hidden = model.language.extend(prefix, ids, attention_mask).hidden_states_last
-    tokens = model.text_tokens(hidden, ids)
+    requests = segmentation_turns(tokenizer, [vocabulary.STRUCTURES[key].name for key in keys])
+    tokens = model.request_tokens(prefix, *(part.to(device) for part in requests))
     found = []
     for key, token in zip(keys, tokens, strict=True):
         features = model.sam2.encode_slices(three_channels(hu, vocabulary.STRUCTURES[key].window).to(device))

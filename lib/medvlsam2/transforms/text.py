@@ -49,10 +49,14 @@ def turn_ids(tokenizer: PreTrainedTokenizerBase, question: str) -> Int[Tensor, "
     return torch.tensor(encode(tokenizer, chat.turn(question)))
 
 
-def segmentation_turn_ids(tokenizer: PreTrainedTokenizerBase, phrase: str) -> Int[Tensor, " t"]:
-    """A request for a mask with its teacher-forced answer, [SEG] included."""
-    text = chat.turn(chat.segmentation_question(phrase)) + chat.SEGMENTATION_ANSWER
-    return torch.tensor(encode(tokenizer, text))
+def segmentation_turns(
+    tokenizer: PreTrainedTokenizerBase, phrases: Sequence[str]
+) -> tuple[Int[Tensor, "k t"], Int[Tensor, "k t"]]:
+    """Requests for masks with their teacher-forced answers, [SEG] included, as one batch, and its attention mask."""
+    assert isinstance(tokenizer.pad_token_id, int)
+    questions = [chat.turn(chat.segmentation_question(phrase)) for phrase in phrases]
+    rows = [torch.tensor(encode(tokenizer, question + chat.SEGMENTATION_ANSWER)) for question in questions]
+    return pad(rows, tokenizer.pad_token_id)
 
 
 def pad(rows: Sequence[Int[Tensor, " _"]], padding_value: int) -> tuple[Int[Tensor, "b t"], Int[Tensor, "b t"]]:

@@ -10,7 +10,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from medvlsam2.config import LanguageConfig
 from medvlsam2.errors import CheckpointMismatch
 from medvlsam2.model.language.convert_internlm2 import convert
-from medvlsam2.model.language.model import LanguageModel, SpecialTokens
+from medvlsam2.model.language.model import LanguageModel
+from medvlsam2.model.language.special_tokens import SpecialTokens
 
 HEADS, KV_HEADS, HEAD_DIM, HIDDEN = 6, 2, 8, 48
 RENAMED = {

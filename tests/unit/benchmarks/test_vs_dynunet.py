@@ -17,10 +17,10 @@ import vs_dynunet
 from dynunet import Sizes, StructureUNet, kernels_and_strides, patch_loss
 from dynunet_data import Patches, TrainScan, Window, prepare_scan
 
+from medvlsam2.data.overlap import dice
 from medvlsam2.data.phantom import Phantom
 from medvlsam2.data.phantom.files import write_phantom
 from medvlsam2.errors import DatasetError
-from medvlsam2.evaluation.metrics import dice
 from medvlsam2.evaluation.scans import LabelledScan
 
 TINY = Sizes((32, 32, 32), (4, 8, 8, 8), patches_per_step=1, workers=0)

@@ -12,7 +12,8 @@ import pytest
 from medvlsam2.data.label_maps import write_label_map
 from medvlsam2.data.phantom import Phantom
 from medvlsam2.data.volume_files import write_volume
-from medvlsam2.evaluation import questions, referring, reports, scans
+from medvlsam2.evaluation import scans
+from medvlsam2.evaluation.measures import questions, referring, reports
 from medvlsam2.tasks import converse
 
 NOT_CONTOURED = "spleen"

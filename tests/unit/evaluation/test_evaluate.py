@@ -10,7 +10,7 @@ from PIL import Image
 from medvlsam2.cli import main
 from medvlsam2.errors import InvalidRequest
 from medvlsam2.evaluation.config import TASKS, EvaluationConfig
-from medvlsam2.evaluation.words import RELIABILITY
+from medvlsam2.evaluation.measures.words import RELIABILITY
 
 
 def evaluate(tiny_model_dir, folder, *arguments, workers=1):

@@ -12,7 +12,7 @@ from medvlsam2.config import ModelConfig, ProjectorConfig, Sam2Config, to_dict
 from medvlsam2.errors import InvalidConfig
 from medvlsam2.model import builders
 from medvlsam2.model.checkpoint import LoadedModel
-from medvlsam2.model.language.model import SpecialTokens
+from medvlsam2.model.language.special_tokens import SpecialTokens
 from medvlsam2.model.pixel_decoder.build import build_sam2
 from medvlsam2.model.volume_encoder.linear_projector import LinearProjector
 from medvlsam2.strict_reading import read_strictly

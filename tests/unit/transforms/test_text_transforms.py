@@ -30,7 +30,7 @@ def test_measurements_end_the_prefix(tiny_loaded: LoadedModel) -> None:
 def test_a_request_for_a_mask_ends_with_one_seg(tiny_loaded: LoadedModel) -> None:
     seg = tiny_loaded.model.language.token_ids.seg
     for phrase in ("liver", "Left Kidney", "the largest cyst in the liver"):
-        ids = text.segmentation_turn_ids(tiny_loaded.tokenizer, phrase).tolist()
+        ids = text.segmentation_turns(tiny_loaded.tokenizer, [phrase])[0][0].tolist()
         assert ids.count(seg) == 1
         assert tiny_loaded.tokenizer.decode(ids).endswith("assistant\nIt is [SEG].")
 
@@ -39,7 +39,7 @@ def test_serving_asks_as_training_did(tiny_loaded: LoadedModel) -> None:
     tokenizer = tiny_loaded.tokenizer
     asked = text.Conversation(chat.segmentation_question("liver"), chat.SEGMENTATION_ANSWER)
     trained = text.encode_turns(tokenizer, [asked]).input_ids[0].tolist()
-    assert trained[:-1] == text.segmentation_turn_ids(tokenizer, "liver").tolist()
+    assert trained[:-1] == text.segmentation_turns(tokenizer, ["liver"])[0][0].tolist()
     assert trained[-1] == tiny_loaded.model.language.token_ids.eos
 
 

@@ -25,7 +25,6 @@ class NewTokens(nn.Module):
 
     def __init__(self, token_ids: Sequence[int], hidden_size: int, *, tied: bool) -> None:
         super().__init__()
-        self.enabled = True
         self.register_buffer("token_ids", torch.tensor(token_ids), persistent=False)
         self.embedding = nn.Parameter(torch.zeros(len(token_ids), hidden_size))
         output = None if tied else nn.Parameter(torch.zeros(len(token_ids), hidden_size))
@@ -35,8 +34,6 @@ class NewTokens(nn.Module):
         self, embeddings: Float[Tensor, "b s hidden"], input_ids: Int[Tensor, "b s"]
     ) -> Float[Tensor, "b s hidden"]:
         """Shift the embeddings of new tokens."""
-        if not self.enabled:
-            return embeddings
         # -> [b, s, n]
         is_token = input_ids[..., None].eq(self.token_ids).to(embeddings.dtype)
         return embeddings + is_token @ self.embedding.to(embeddings.dtype)
@@ -45,8 +42,6 @@ class NewTokens(nn.Module):
         self, logits: Float[Tensor, "*n vocab"], hidden: Float[Tensor, "*n hidden"]
     ) -> Float[Tensor, "*n vocab"]:
         """Shift the logits of new tokens, in place."""
-        if not self.enabled:
-            return logits
         rows = self.embedding if self.output is None else self.output
         # -> [*n, new]
         offsets = hidden @ rows.T.to(hidden.dtype)

@@ -20,6 +20,7 @@ from scipy import ndimage
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language.clinical import structures_in
+from medvlsam2.data.overlap import dice
 from medvlsam2.pixel_grid import offset_of, pixel_under
 from medvlsam2.tasks.answers.geometry import is_one_piece
 from medvlsam2.tasks.masks.click_correction import extent
@@ -98,11 +99,11 @@ def reach(found: Found, box_ijk: BoxIJK) -> float:
 
 
 def overlap(one: Found, other: Found) -> float:
-    """Dice of two masks of one view; 1 for masks of two views, which cannot be compared pixel by pixel."""
+    """Dice of two masks of one view, 0 where both are empty; 1 for masks of two views, which cannot be compared."""
     if one.record.crop_hw != other.record.crop_hw or one.record.axes != other.record.axes:
         return 1.0
-    first, second = one.masks.mask_logits > 0, other.masks.mask_logits > 0
-    return 2.0 * int((first & second).sum()) / max(1, int(first.sum()) + int(second.sum()))
+    first, second = ((each.masks.mask_logits > 0).cpu().numpy() for each in (one, other))
+    return dice(first, second) if first.any() or second.any() else 0.0
 
 
 def needs_words_alone(prompt: ObjectPrompt) -> bool:

@@ -17,7 +17,7 @@ from medvlsam2.data.language.measurements import measured_text
 from medvlsam2.data.structures.table import Window
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.model.checkpoint import LoadedModel
-from medvlsam2.model.language.model import PrefixCache
+from medvlsam2.model.language.prefix_cache import PrefixCache
 from medvlsam2.model.propagation.object_query import Lease
 from medvlsam2.tasks.features.box_masks import BoxMasks
 from medvlsam2.tasks.features.feature_store import (
@@ -34,7 +34,7 @@ from medvlsam2.tasks.measure.structures import Measured, measurable, measure_str
 from medvlsam2.tasks.scheduling.device_lock import GiveWay, stay
 from medvlsam2.transforms.prepare import PreparedVolume, prepare
 from medvlsam2.transforms.spatial import Crop, SpatialRecord, plan
-from medvlsam2.transforms.text import pad, prefix_ids, segmentation_turn_ids
+from medvlsam2.transforms.text import prefix_ids, segmentation_turns
 from medvlsam2.voxel_box import BoxIJK
 
 
@@ -227,8 +227,5 @@ class VolumeSession:
     @torch.no_grad()
     def text_tokens(self, phrases: list[str]) -> Float[Tensor, "k c"]:
         """Prompt tokens of phrases. The answer "It is [SEG]." is given to the model, so one pass serves all phrases."""
-        model = self.loaded.model
-        rows = [segmentation_turn_ids(self.loaded.tokenizer, phrase) for phrase in phrases]
-        ids, attention_mask = (part.to(self.device) for part in pad(rows, model.language.token_ids.pad))
-        turns = model.language.extend(self.prefix, ids, attention_mask)
-        return model.text_tokens(turns.hidden_states_last, ids)
+        requests = segmentation_turns(self.loaded.tokenizer, phrases)
+        return self.loaded.model.request_tokens(self.prefix, *(part.to(self.device) for part in requests))

@@ -1,4 +1,8 @@
-"""A running average of the weights that a stage trains: what is validated and saved."""
+"""A running average of the weights that a stage trains: what is validated and saved.
+
+The arithmetic is PyTorch's (``torch.optim.swa_utils``). Its ``AveragedModel`` is not used: it copies the whole model,
+the frozen part included, and has one decay for all steps.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,14 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 class WeightAverage:
-    """Exponential moving average of parameters, younger while there are few steps.
+    """Exponential moving average of parameters.
 
-    After n steps the decay is at most (1 + n) / (10 + n), so that a short stage does not remember its beginning.
+    After n steps the decay is at most (1 + n) / (10 + n), so that the average of a short stage forgets the weights that
+    the stage began with.
 
     Args:
         parameters: what is averaged.
@@ -31,7 +37,8 @@ class WeightAverage:
         self._steps += 1
         if self._averages:
             decay = min(self._decay, (1 + self._steps) / (10 + self._steps))
-            torch._foreach_lerp_(self._averages, [p.detach() for p in self._parameters], 1 - decay)
+            blend = get_ema_multi_avg_fn(decay)
+            blend(self._averages, [parameter.detach() for parameter in self._parameters], self._steps)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

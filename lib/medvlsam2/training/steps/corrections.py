@@ -1,7 +1,7 @@
 """Clicks that correct what the model itself got wrong, as SAM 2 is trained and as annotators work.
 
 Reference: sam2, training/model/sam2.py (``iter_correct_pt_sampling``), which draws any wrong pixel. Here it is one
-amid the largest error, where annotators and ``evaluation/interactive.py`` click.
+amid the largest error, where annotators and ``evaluation/measures/interactive.py`` click.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torchvision.ops import sigmoid_focal_loss
 
 FOCAL_WEIGHT = 20.0
 DICE_WEIGHT = 1.0
@@ -138,11 +139,7 @@ def alignment_loss(first: Float[Tensor, "k c"], second: Float[Tensor, "k c"]) ->
 
 
 def _focal(logits: Float[Tensor, "b m m"], truth: Float[Tensor, "b m m"]) -> Float[Tensor, " b"]:
-    cross_entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
-    probability = logits.sigmoid()
-    miss = torch.where(truth > 0, 1 - probability, probability)
-    alpha = torch.where(truth > 0, FOCAL_ALPHA, 1 - FOCAL_ALPHA)
-    return (alpha * miss**FOCAL_GAMMA * cross_entropy).flatten(1).mean(dim=1)
+    return sigmoid_focal_loss(logits, truth, FOCAL_ALPHA, FOCAL_GAMMA).flatten(1).mean(dim=1)
 
 
 def _dice(logits: Float[Tensor, "b h w"], truth: Float[Tensor, "b h w"]) -> Float[Tensor, " b"]:

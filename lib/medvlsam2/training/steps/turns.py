@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from medvlsam2.data.language import chat
-from medvlsam2.model.language.model import PrefixCache
+from medvlsam2.model.language.prefix_cache import PrefixCache
 from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.training.data.conversation_samples import ConversationSample
 from medvlsam2.transforms.text import Conversation, encode_turns, pad, prefix_ids

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 from torch import Tensor
 
 from medvlsam2.config import LanguageConfig
 from medvlsam2.errors import CheckpointMismatch, InvalidRequest
-from medvlsam2.model.language.model import LanguageModel, SpecialTokens, mean_token_entropy
+from medvlsam2.model.language.model import LanguageModel
+from medvlsam2.model.language.special_tokens import SpecialTokens
 
 IMAGE, SEG, EOS, PAD = 290, 291, 292, 293
 TOKENS = SpecialTokens(image_context=IMAGE, seg=SEG, eos=EOS, pad=PAD)
@@ -192,7 +191,7 @@ def test_a_turn_with_image_placeholders_is_refused(model, prefix_ids, image):
         model.extend(prefix, turn, torch.ones_like(turn))
 
 
-# ------------------------------------------------------------------------- generation, choices, entropy
+# ---------------------------------------------------------------------------------- generation, choices
 
 
 def greedy(model: LanguageModel, ids: Tensor, image: Tensor, count: int) -> list[int]:
@@ -243,14 +242,6 @@ def test_an_empty_choice_is_refused(model, prefix_ids, image, choices):
     prefix = model.prefill(prefix_ids, image)
     with pytest.raises(InvalidRequest, match="Each needs at least one token"):
         model.score_choices(prefix, torch.tensor([5]), choices)
-
-
-def test_entropy_is_that_of_known_distributions_without_padding():
-    certain = torch.tensor([1000.0, 0, 0, 0])
-    even = torch.zeros(4)
-    logits = torch.stack([torch.stack([certain, even]), torch.stack([even, certain])])
-    entropy = mean_token_entropy(logits, torch.tensor([[1, 1], [1, 0]]))
-    assert entropy.tolist() == pytest.approx([math.log(4) / 2, math.log(4)])
 
 
 # ------------------------------------------------------------------------------- what trains, weights

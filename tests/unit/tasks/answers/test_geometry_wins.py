@@ -9,11 +9,11 @@ import pytest
 from scipy import ndimage
 
 from medvlsam2.data.label_maps import read_label_map
+from medvlsam2.data.overlap import dice
 from medvlsam2.data.phantom import Phantom
 from medvlsam2.data.readers import read_volume
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidPrompt
-from medvlsam2.evaluation.metrics import dice
 from medvlsam2.tasks.answers.intensity import by_intensity
 from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.prompts import ObjectPrompt

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from medvlsam2.data.overlap import dice
 from medvlsam2.data.phantom import Phantom
 from medvlsam2.errors import InvalidPrompt
-from medvlsam2.evaluation.metrics import dice
 from medvlsam2.tasks.answers.agreement import is_another
 from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.prompts import BESIDE, ON_OBJECT, ObjectPrompt

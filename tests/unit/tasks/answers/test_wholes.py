@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from medvlsam2.data.overlap import dice
 from medvlsam2.data.phantom import Phantom
-from medvlsam2.evaluation.metrics import dice
 from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import Segmentation, segment

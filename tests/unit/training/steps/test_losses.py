@@ -24,6 +24,17 @@ def test_values_by_hand() -> None:
     assert math.isclose(float(loss.total), total, rel_tol=1e-5)
 
 
+def test_the_focal_loss_is_that_of_its_formula() -> None:
+    """Also where pixels are far from undecided: -alpha (1 - p)^gamma log p of the right answer's probability p."""
+    logits, target = torch.tensor([[[2.0, -1.0], [0.5, -3.0]]]), torch.tensor([[[True, False], [False, True]]])
+    expected = 0.0
+    for logit, is_object in zip(logits.flatten().tolist(), target.flatten().tolist(), strict=True):
+        right = 1 / (1 + math.exp(-logit if is_object else logit))
+        expected -= (0.25 if is_object else 0.75) * (1 - right) ** 2 * math.log(right) / 4
+    loss = mask_loss(logits, torch.tensor([0.5]), torch.tensor([0.0]), target)
+    assert math.isclose(float(loss.focal), expected, rel_tol=1e-5)
+
+
 def test_a_perfect_answer_costs_nothing() -> None:
     target = torch.zeros(2, 8, 8, dtype=torch.bool)
     target[0, 2:6, 3:7] = True

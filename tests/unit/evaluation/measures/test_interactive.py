@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from medvlsam2.evaluation import interactive
-from medvlsam2.evaluation.interactive import auc, bounding_box, clicks_to, measure_interactive, next_click
+from medvlsam2.evaluation.measures import interactive
+from medvlsam2.evaluation.measures.interactive import auc, bounding_box, clicks_to, measure_interactive, next_click
 from medvlsam2.evaluation.scans import LabelledScan
 from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.segment import Segmentation

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from medvlsam2.data import vocabulary
-from medvlsam2.evaluation import words
-from medvlsam2.evaluation.quick import words_dice
+from medvlsam2.evaluation.measures import words
 from medvlsam2.evaluation.scans import LabelledScan
 from medvlsam2.tasks.answers.results import ObjectResult
 from medvlsam2.tasks.engine.engine import Engine
@@ -50,7 +49,6 @@ def test_right_answers(scan, monkeypatch, tmp_path):
     assert {metric for _, metric in found} == {"dice", "nsd", "swapped sides"}
     assert all(value == (metric != "swapped sides") for (_, metric), value in found.items())
     assert {key for key, metric in found if metric == "swapped sides"} == {"kidney_left", "kidney_right"}
-    assert words_dice(Engine(tmp_path), [scan]) == 1.0
 
 
 def test_the_reliability_table_counts_right_answers_by_their_confidence(scan, monkeypatch, tmp_path):
@@ -67,14 +65,6 @@ def test_swapped_kidneys_are_seen(scan, monkeypatch, tmp_path):
     assert found["kidney_left", "swapped sides"] == found["kidney_right", "swapped sides"] == 1.0
     assert found["kidney_left", "dice"] == 0.0
     assert found["liver", "dice"] == 1.0
-
-
-def test_the_quick_figure_is_that_of_the_evaluation(scan, monkeypatch, tmp_path):
-    cut = {key: mask & (np.arange(mask.shape[0])[:, None, None] % 3 > 0) for key, mask in scan.truth.items()}
-    answer_with(monkeypatch, cut)
-    scores = [value for (_, metric), value in measured(scan, tmp_path).items() if metric == "dice"]
-    assert len(scores) == 3
-    assert words_dice(Engine(tmp_path), [scan]) == pytest.approx(np.mean(scores))
 
 
 def test_empty_truth_is_counted_and_not_asked_for(scan, monkeypatch, tmp_path):

@@ -8,8 +8,9 @@ from typing import Final
 import numpy as np
 
 from medvlsam2.data import vocabulary
+from medvlsam2.data.overlap import dice
 from medvlsam2.evaluation.measurement import Measurement
-from medvlsam2.evaluation.metrics import Mask, dice, surface_dice
+from medvlsam2.evaluation.metrics import Mask, surface_dice
 from medvlsam2.evaluation.scans import PHANTOM_GROUP, LabelledScan
 from medvlsam2.geometry import spacing_mm
 from medvlsam2.tasks.answers.confidence import RIGHT_DICE

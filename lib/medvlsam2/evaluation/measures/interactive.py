@@ -16,10 +16,11 @@ import numpy as np
 from scipy.integrate import trapezoid
 from scipy.ndimage import distance_transform_edt, generate_binary_structure, label
 
+from medvlsam2.data.overlap import dice
 from medvlsam2.evaluation.measurement import Measurement
-from medvlsam2.evaluation.metrics import Mask, bounding_slices, dice, surface_dice
+from medvlsam2.evaluation.measures.words import MIN_VOXELS, large_enough
+from medvlsam2.evaluation.metrics import Mask, bounding_slices, surface_dice
 from medvlsam2.evaluation.scans import LabelledScan
-from medvlsam2.evaluation.words import MIN_VOXELS, large_enough
 from medvlsam2.geometry import spacing_mm
 from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.prompts import ObjectPrompt

@@ -10,8 +10,8 @@ import pytest
 from medvlsam2.data.datasets.scans import labelled_scans
 from medvlsam2.data.language.reporting import reports as report_texts
 from medvlsam2.errors import UnknownStructure
-from medvlsam2.evaluation import questions, referring, reports
 from medvlsam2.evaluation.measurement import Measurement
+from medvlsam2.evaluation.measures import questions, referring, reports
 from medvlsam2.evaluation.scans import draw_phantom, read_scan
 from medvlsam2.evaluation.texts import TextPair, text_measurements
 from medvlsam2.tasks.converse import Answer, Report

@@ -12,11 +12,12 @@ from typing import Final
 import numpy as np
 
 from medvlsam2.data.language.phrases import ReferringPhrase, phrases
+from medvlsam2.data.overlap import iou
 from medvlsam2.errors import InvalidPrompt, UnknownStructure
 from medvlsam2.evaluation.measurement import Measurement
-from medvlsam2.evaluation.metrics import Mask, iou
+from medvlsam2.evaluation.measures.words import MIN_VOXELS
+from medvlsam2.evaluation.metrics import Mask
 from medvlsam2.evaluation.scans import LabelledScan
-from medvlsam2.evaluation.words import MIN_VOXELS
 from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import segment

@@ -1,0 +1,1 @@
+"""What is measured on one scan: one file for each kind of request."""
