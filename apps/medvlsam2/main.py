@@ -35,7 +35,7 @@ from label_tasks.infer.segmentation import (
     SemanticTask,
 )
 from label_tasks.infer.text import AnswerTask, ReportTask, TextTask
-from label_tasks.learning.finetuning import FineTuneTask
+from label_tasks.learning.finetuning import WORK_FOLDER, FineTuneTask
 from label_tasks.learning.score_book import SCORE_FILE
 from label_tasks.learning.selection import UniformRandom, ValueStrategy
 from label_tasks.logs.short_ids import short_id
@@ -118,7 +118,9 @@ class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
 
     def init_trainers(self) -> dict[str, TrainTask]:
         """Fine-tuning on submitted labels."""
-        return {"medvlsam2_finetune": FineTuneTask(self._model_dir, self._data_dir() / STATS_FILE)}
+        folder = self._data_dir()
+        task = FineTuneTask(self._model_dir, folder / STATS_FILE, folder / WORK_FOLDER, self._engine.device)
+        return {"medvlsam2_finetune": task}
 
     def init_strategies(self) -> dict[str, Strategy]:
         """What to label next; OHIF can only ask for ``random``, so the best strategy answers to it too."""

@@ -63,6 +63,9 @@ def test_the_learning_loop(annotated: Any, phantom: Any, tmp_path: Path) -> None
     assert client.info()["datastore"]["completed"] == 2
     assert client.next_sample("random", {})["id"] == "third"
 
+    stop_a_training(annotated, client)
+    assert annotated.json("medvlsam2_semantic", "third", {"label": "liver"})["model_version"] == before
+
     client.train_start("medvlsam2_finetune", {"max_epochs": 1})
     task = wait_for_training(client)
     assert task["status"] == "DONE", "\n".join(task["details"])
@@ -74,6 +77,30 @@ def test_the_learning_loop(annotated: Any, phantom: Any, tmp_path: Path) -> None
     after = annotated.json("medvlsam2_semantic", "third", {"label": "liver"})["model_version"]
     assert stats["published"]
     assert after == stats["version"] != before
+
+
+def stop_a_training(annotated: Any, client: Any) -> None:
+    """A long one: requests are answered meanwhile, and it ends a step after it is told to, with its checkpoint."""
+    client.train_start("medvlsam2_finetune", {"max_epochs": 1000})
+    stats = wait_for(lambda: client.info()["train_stats"]["medvlsam2_finetune"], lambda told: told["epoch"] >= 1)
+    assert stats["total_epochs"] == 1000
+    assert client.train_status()["status"] == "RUNNING"
+    assert annotated.json("medvlsam2_semantic", "third", {"label": "spleen"})["objects"]
+    assert client.train_status()["status"] == "RUNNING"
+    assert client.train_stop()["status"] == "STOPPED"
+    wait_for(lambda: client.info()["train_stats"]["medvlsam2_finetune"], lambda told: told.get("interrupted"))
+    (log,) = [line for line in client.train_status()["details"] if "stopped at step" in line]
+    assert "goes on from there" in log
+    work = Path(annotated.studies) / ".fine-tuning"
+    assert len(list(work.glob("run-*/checkpoint.pt"))) == 1
+
+
+def wait_for(ask: Callable[[], Any], holds: Callable[[Any], Any]) -> Any:
+    deadline_s = time.monotonic() + TRAINING_S
+    while not holds(told := ask()):
+        assert time.monotonic() < deadline_s, told
+        time.sleep(0.3)
+    return told
 
 
 def test_export_is_accepted_by_monai(annotated: Any, phantom: Any, tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ class TrainConfig:
     """Stages to run, in order: 0 language, 1 projector, 2 vision and LoRA, 3 joint with masks."""
     minutes: tuple[float, ...] = (70.0,)
     """Minutes of all stages together, shared out 4 : 2 : 8 : 86, or of each; preparing scans comes on top."""
+    steps: tuple[int, ...] = ()
+    """Steps of each of the stages, in place of minutes: the run is then the same on every machine."""
     learning_rates: tuple[float, ...] = (2e-3, 1e-3, 6e-4, 8e-4)
     """Highest learning rate of each of the stages 0 to 3."""
     num_workers: int | None = None
@@ -110,6 +112,11 @@ class TrainConfig:
             )
         if min(self.minutes) <= 0:
             raise InvalidConfig(f"minutes {self.minutes} given; each must be more than 0.")
+        if self.steps and (len(self.steps) != len(self.stages) or min(self.steps) < 1):
+            raise InvalidConfig(
+                f"steps {self.steps} given for {len(self.stages)} stages. Give a number of at least 1 for each of "
+                "them, or none to go by minutes."
+            )
         if len(self.learning_rates) != 4:
             raise InvalidConfig(f"{len(self.learning_rates)} learning rates given; give four, for stages 0 to 3.")
         if min(self.copy_share, self.reading_share, 1 - self.copy_share - self.reading_share) < 0:

@@ -31,10 +31,11 @@ from medvlsam2.training.data.case_files import cache_phantom
 from medvlsam2.training.data.cases import Case, load_case
 from medvlsam2.training.data.samples import COMMON
 from medvlsam2.training.initial import take_parts
-from medvlsam2.training.loop import Validate, fit, precision
+from medvlsam2.training.loop import fit, precision
 from medvlsam2.training.running.provenance import code_version, data_hash, device_name
 from medvlsam2.training.running.ranks import joined
 from medvlsam2.training.running.run_folder import Line
+from medvlsam2.training.stage import Validate
 from medvlsam2.training.validate import text_dice
 
 logger = logging.getLogger(__name__)

@@ -22,17 +22,20 @@ MAX_STRUCTURES = 8
 
 
 @torch.no_grad()
-def text_dice(model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, cases: Sequence[Case]) -> dict[str, float]:
+def text_dice(
+    model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, cases: Sequence[Case], max_structures: int = MAX_STRUCTURES
+) -> dict[str, float]:
     """Dice of each structure asked for by name, averaged over cases; slices are decoded without memory.
 
     Args:
         model: in evaluation mode.
         tokenizer: the model's.
-        cases: scans with labels; up to 8 structures and 24 slices of each are looked at.
+        cases: scans with labels; up to 24 slices of each are looked at.
+        max_structures: at most so many structures of each scan are asked for.
     """
     scores: dict[str, list[float]] = {}
     for case in cases:
-        keys = [key for key in case.keys if key in case.present_keys][:MAX_STRUCTURES]
+        keys = [key for key in case.keys if key in case.present_keys][:max_structures]
         for key, score in zip(keys, _case_dice(model, tokenizer, case, keys), strict=True):
             scores.setdefault(key, []).append(score)
     return {key: float(np.mean(values)) for key, values in scores.items()}

@@ -96,13 +96,19 @@ class TestFineTuning:
         )
         store.save_label("beta", str(label), "final", {"label_info": []})
         seen: dict[str, Any] = {}
-        monkeypatch.setattr(finetuning, "finetune", lambda *arguments: seen.update(arguments=arguments) or Published())
+        monkeypatch.setattr(
+            finetuning, "finetune", lambda *arguments, **named: seen.update(named, arguments=arguments) or Published()
+        )
+        monkeypatch.setattr(app._engine, "device", "cuda:1")
+        app._trainers = app.init_trainers()
         stats = app.train({"model": "medvlsam2_finetune", "max_epochs": 2})
         (scan,) = seen["arguments"][1]
         assert dict(scan.check().names) == {1: "liver", 2: "cyst"}
         assert Path(scan.image_path) == studies / "alpha.nii.gz"
         assert Path(scan.label_path) == studies / "labels" / "final" / "alpha.nii.gz"
         assert scan.patient_id == "alpha"
+        assert seen["device"] == "cuda:1", "that of the server"
+        assert seen["work"] == studies / ".fine-tuning"
         assert (stats["version"], stats["published"], stats["scans"]) == ("v1", True, 1)
         assert "image 'beta'" in stats["left_out"][0]
         assert app.info()["train_stats"]["medvlsam2_finetune"]["version"] == "v1"
@@ -117,3 +123,5 @@ class Published:
     version: str = "v1"
     published: bool = True
     metrics: dict[str, float] = field(default_factory=lambda: {"dice": 0.5})
+    refused: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()

@@ -6,10 +6,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from label_tasks.jobs import queue as queues
 from label_tasks.jobs.queue import KEPT, MAX_WAITING, JobQueue
 from medvlsam2.errors import TooMany
 
@@ -32,6 +34,14 @@ def queue(started: list[subprocess.Popen[str]]) -> JobQueue:
         return started[-1]
 
     return JobQueue("train", "training", start)
+
+
+STUBBORN = (
+    "import signal, subprocess, sys, time\n"
+    "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+    "print(child.pid, flush=True)\ntime.sleep(600)"
+)
 
 
 def until(condition: Callable[[], Any]) -> None:
@@ -90,3 +100,31 @@ def test_the_state_of_so_many_is_remembered() -> None:
     told = queue.all()
     assert [job["request"]["n"] for job in told] == list(range(5, KEPT + 5))
     assert told[0]["details"] == ["The process could not be started (No such file)."]
+
+
+class TestStop:
+    def test_a_job_that_is_stopped_ends_by_itself(
+        self, queue: JobQueue, started: list[subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its input is closed, and it does what it has to do before it ends; no signal comes."""
+        monkeypatch.setattr(queues, "GRACE_S", 600.0)
+        queue.add({}, may_wait=False)
+        until(lambda: started and queue.all()[0]["details"] == ["started"])
+        queue.stop()
+        until(lambda: queue.running() is None)
+        assert started[0].returncode == 7
+        assert queue.all()[0]["status"] == "STOPPED"
+
+    def test_one_that_does_not_end_is_killed_with_all_that_it_started(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(queues, "GRACE_S", 0.1)
+        monkeypatch.setattr(queues, "KILL_AFTER_S", 0.1)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        command = [sys.executable, "-c", STUBBORN]
+        queue = JobQueue("train", "training", lambda *_: subprocess.Popen(command, start_new_session=True, **pipes))
+        queue.add({}, may_wait=False)
+        until(lambda: queue.all()[0]["details"])
+        child = Path(f"/proc/{queue.all()[0]['details'][0]}")
+        assert child.exists()
+        queue.stop()
+        until(lambda: queue.running() is None)
+        until(lambda: not child.exists() or "Z" in (child / "stat").read_text(encoding="utf-8").split()[2])

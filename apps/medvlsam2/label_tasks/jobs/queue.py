@@ -10,11 +10,13 @@ import subprocess
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
 from label_tasks.http.middleware.server_paths import without_paths
+from label_tasks.jobs.child import GRACE_S
 from medvlsam2.errors import TooMany
 
 logger = logging.getLogger(__name__)
@@ -27,6 +29,8 @@ KEPT_LINES: Final = 20
 """Last lines of a job's output that its state tells, as the host does."""
 MAX_LINE: Final = 500
 """Characters of such a line."""
+KILL_AFTER_S: Final = 5.0
+"""After the time in which a process ends by itself, for one that hangs so that it cannot even do that."""
 
 Start = Callable[[str, dict[str, Any]], "subprocess.Popen[str]"]
 
@@ -71,6 +75,7 @@ class JobQueue:
         self._running: Job | None = None
         self._process: subprocess.Popen[str] | None = None
         self._worker: threading.Thread | None = None
+        self._killer: threading.Timer | None = None
 
     def add(self, request: dict[str, Any], *, may_wait: bool) -> dict[str, Any]:
         """Start a job, or let it wait.
@@ -109,14 +114,17 @@ class JobQueue:
             return [job.told() for job in self._jobs]
 
     def stop(self) -> dict[str, Any] | None:
-        """End the job that runs, with all processes that it has started; those that wait come next."""
+        """End the job that runs, with all processes that it has started; those that wait come next.
+
+        A training ends after the step that it is in, and its checkpoint; what has not ended in time is killed.
+        """
         with self._changed:
             job, process = self._running, self._process
             if job is None:
                 return None
             job.status, job.end_ts = "STOPPED", _now()
         if process is not None:
-            _kill(process)
+            self._end(process)
         return job.told()
 
     def stop_all(self) -> None:
@@ -151,7 +159,7 @@ class JobQueue:
             self._process = process
             is_stopped = job.status == "STOPPED"
         if is_stopped:
-            _kill(process)
+            self._end(process)
         told = logging.getLogger(f"task_{self._method}")
         assert process.stdout is not None
         assert process.stdin is not None
@@ -162,11 +170,27 @@ class JobQueue:
                 with self._changed:
                     job.details.append(without_paths(line))
         process.stdin.close()
-        return process.wait() == 0
+        succeeded = process.wait() == 0
+        with self._changed:
+            if self._killer is not None:
+                self._killer.cancel()
+                self._killer = None
+                _kill(process)  # what it may have left behind
+        return succeeded
+
+    def _end(self, process: subprocess.Popen[str]) -> None:
+        """Close the input of a process, which tells it to end, and kill it where it does not."""
+        with self._changed:
+            if self._killer is not None or process.poll() is not None:
+                return
+            self._killer = threading.Timer(GRACE_S + KILL_AFTER_S, _kill, [process])
+            self._killer.daemon = True
+            self._killer.start()
+        assert process.stdin is not None
+        with suppress(OSError):
+            process.stdin.close()
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        logger.info("The process of the job had ended already")

@@ -55,6 +55,28 @@ def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
 
 
 @contextmanager
+def share_of_free(device: torch.device, share: float) -> Iterator[None]:
+    """Within this block the process takes, of a GPU's memory that is free now, a share at most; of a CPU's no limit.
+
+    What goes beyond is refused as if the GPU were full, while other processes still find the rest.
+
+    Args:
+        device: where this process computes.
+        share: 0..1, on top of what this process has already.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    free_bytes, total_bytes = torch.cuda.mem_get_info(device)
+    allowed_bytes = torch.cuda.memory_reserved(device) + share * free_bytes
+    torch.cuda.set_per_process_memory_fraction(allowed_bytes / total_bytes, device)
+    try:
+        yield
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, device)
+
+
+@contextmanager
 def enough_memory() -> Iterator[None]:
     """Say what to do where memory does not suffice all the same.
 

@@ -28,6 +28,8 @@ class Ranks:
     size: int = 1
     local_size: int = 1
     """Of them on this machine."""
+    local_number: int = 0
+    """This process among those on this machine."""
 
     @property
     def is_first(self) -> bool:
@@ -38,6 +40,12 @@ class Ranks:
     def has_own_gpu(self) -> bool:
         """Whether each process of this machine has a GPU of its own."""
         return torch.cuda.device_count() >= self.local_size
+
+    def device(self) -> torch.device:
+        """A GPU where there is one, shared where there are more processes than GPUs; else the CPU."""
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        return torch.device("cuda", self.local_number % torch.cuda.device_count())
 
     def wait(self) -> None:
         """Until all are here."""
@@ -84,11 +92,11 @@ ALONE: Final = Ranks()
 
 def ranks_here() -> Ranks:
     """What ``torchrun`` tells this process; alone where it was not started by that."""
-    number, size, local_size = (int(os.environ.get(name, value)) for name, value in _DEFAULTS.items())
-    return Ranks(number, size, local_size)
+    return Ranks(*(int(os.environ.get(name, value)) for name, value in _DEFAULTS.items()))
 
 
-_DEFAULTS: Final = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1"}
+_DEFAULTS: Final = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1", "LOCAL_RANK": "0"}
+"""In the order of the fields of ``Ranks``."""
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import torch
 from medvlsam2.data.phantom import Phantom
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import DeviceFull
-from medvlsam2.model.device.memory_limit import in_parts
+from medvlsam2.model.device.memory_limit import in_parts, share_of_free
 from medvlsam2.model.pixel_decoder.volume_sam2 import VolumeSAM2
 from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.prompts import ObjectPrompt
@@ -73,3 +73,17 @@ def test_a_small_device_gives_the_same_masks(
     found = segment(Engine(tiny_model_dir), volume, prompts).label_map
     assert refused
     assert (found != wanted).mean() < 1e-3, "equal but for rounding"
+
+
+def test_a_share_of_what_is_free_is_allowed_beside_what_is_taken_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 80 GB 30 are free and 10 are this process's: half of the free ones makes 25."""
+    told: list[tuple[float, torch.device]] = []
+    gpu = torch.device("cuda", 1)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: {gpu: (30 * 10**9, 80 * 10**9)}[device])
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: {gpu: 10 * 10**9}[device])
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda *given: told.append(given))
+    with share_of_free(gpu, 0.5):
+        assert told == [(25 / 80, gpu)]
+    assert told[1:] == [(1.0, gpu)], "the rest of the process has no limit"
+    with share_of_free(torch.device("cpu"), 0.5):
+        assert len(told) == 2
