@@ -1,8 +1,9 @@
-"""How much the mask decoder counts beside the similarity, and how much of both is enough: fitted after the last step.
+"""Calibration after the last step: the weight of the mask decoder beside the similarity, and the thresholds of both.
 
-Most structures are small and absent from most slices, so a model that is trained for an hour is shy: its logits tell
-inside from outside, but their zero is not where the masks are best. And its mask decoder, which has to learn from
-scratch what SAM 2 brings along, adds as much noise as knowledge. As in Platt's scaling nothing else moves.
+Most structures are small, and most slices do not show them, so a model that is trained for an hour answers "absent" too
+often: its logits separate inside from outside, but the best masks are not at logit 0. The mask decoder of a model
+without parents learns from scratch what SAM 2 already knows, and adds as much noise as knowledge. As in Platt scaling,
+only these few numbers are fitted; no weight of the model changes.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ from medvlsam2.transforms.slice_choice import evenly_spaced
 
 MAX_CASES = 40
 SLICES_PER_SCAN = 24
-"""Slices of a whole scan, evenly spaced, on which words alone are tried."""
+"""Slices of a whole scan, evenly spaced, on which the model is asked by words alone."""
 SLICES_PER_CASE = 8
-"""Slices on which objects are pointed at."""
+"""Slices on which the model is asked by boxes and clicks."""
 OBJECTS_PER_CASE = 5
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 BIASES = tuple(float(value) for value in np.arange(-6.0, 6.01, 0.25))
@@ -43,7 +44,7 @@ POINTED: tuple[PromptKind, ...] = ("box", "click", "text+box")
 
 @dataclass(frozen=True)
 class Logits:
-    """What the model says of objects on slices, one of each."""
+    """The model's logits for pairs of an object and a slice; axis o counts the pairs."""
 
     decoded: Float[Tensor, "o m m"]
     similarity: Float[Tensor, "o m m"]
@@ -54,13 +55,14 @@ class Logits:
 
 @torch.no_grad()
 def calibrate(model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, cases: Sequence[Case], *, seed: int) -> None:
-    """Set what is enough for a slice, then the decoder's weight and what is enough for a pixel.
+    """Fit the threshold that says whether a slice shows an object, then the decoder's weight and the pixels' threshold.
 
-    A slice's is that with the best balanced accuracy of words alone, with the decoder's object score and without it; a
-    pixel's that with the best Dice.
+    The threshold of slices is the one with the best balanced accuracy for words alone; it is fitted once with the
+    decoder's object score and once without it. The weight and the threshold of pixels are those with the best Dice.
 
-    An object's Dice by words alone is that of slices of its whole scan, most of them without it; where it is looked
-    for only near itself, what is found elsewhere costs nothing. Of what is pointed at it is that of the slice.
+    For words alone, Dice is taken over slices of the whole scan, most of which do not show the object: if only slices
+    near the object were used, wrong pixels elsewhere would cost nothing. For boxes and clicks, Dice is taken on the
+    slice of the prompt.
 
     Args:
         model: with the similarity term; left in evaluation mode.

@@ -1,4 +1,4 @@
-"""How a model is trained; every field is an option of ``medvlsam2 train``."""
+"""The options of a training; every field is an option of ``medvlsam2 train``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class TrainConfig:
     channels_last: bool = False
     """Keep the slice encoder's weights in the channels-last layout."""
     synthetic: int = 40
-    """New scans made of the real ones, most of those whose structures few have: deformed, in other intensities."""
+    """New scans made of real ones by deformation and other intensities; scans with rare structures are used most."""
     phantoms: int = 200
     """Number of phantoms to draw and to train on."""
     phantom_seed: int = 1000
@@ -42,15 +42,15 @@ class TrainConfig:
     texts_per_step: int = 32
     """Stage 0: conversations in a step, or lists in one that copies."""
     copy_share: float = 0.3
-    """Stage 0: share of steps on lists that come twice, from which looking back is learnt."""
+    """Stage 0: share of steps on lists that come twice, so that the model learns to copy from what it has read."""
     reading_share: float = 0.5
-    """Stage 0: share of steps that answer from what masks measure, told in words and without an image."""
+    """Stage 0: share of steps that answer questions from measurements in words, without an image."""
     scans_per_reading: int = 8
     """Imagined scans in such a step."""
     volumes_per_step: int = 3
     """Stages 1 and 2: volumes in a step."""
     measured_share: float = 0.85
-    """Stages 1 to 3: share of volumes whose questions come after what masks of them measure."""
+    """Stages 1 to 3: share of volumes whose questions come after the measurements of their masks."""
     conversations_per_volume: int = 6
     """Stages 1 and 2: conversations about each of them."""
     cases_per_step: int = 2

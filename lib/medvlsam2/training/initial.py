@@ -1,4 +1,4 @@
-"""Start a run from what another model folder has learnt, part by part."""
+"""Starts a training from the weights of another model folder, part by part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C end a run between two steps, after its checkpoint was written."""
+"""SIGTERM and Ctrl-C (SIGINT) end a run between two steps, after its checkpoint was written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stopped(KeyboardInterrupt):
-    """A run that was told to stop and has stored where it was."""
+    """A run got a signal, wrote its checkpoint and ended. It is no error: the same command goes on from there."""
 
     def __init__(self, number: int, step: int) -> None:
         super().__init__(f"stopped at step {step}; the same command goes on from there")
@@ -20,7 +20,10 @@ class Stopped(KeyboardInterrupt):
 
 
 class StopSignals:
-    """While open, notes the first SIGTERM or SIGINT instead of dying of it; the second one is as it always was."""
+    """Within its block, the first SIGTERM or SIGINT is noted and does not end the process; a second one ends it.
+
+    Python delivers signals to the main thread only; in another thread the block changes nothing.
+    """
 
     def __init__(self) -> None:
         self.number: int | None = None

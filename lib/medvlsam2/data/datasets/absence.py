@@ -1,7 +1,7 @@
 """Structures that a real scan certainly does not show, though nobody labelled their absence.
 
-Only the distance from a contoured landmark to the scan's end settles this: a scan that ends 100 mm below the larynx
-shows no liver. Where no landmark is contoured, nothing is certain. The distances are far shorter than in any adult.
+The distance from a contoured landmark to the end of the scan decides: a scan that ends 100 mm below the larynx shows no
+liver. If no landmark is contoured, nothing is certain. The distances here are far shorter than those of any adult.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from medvlsam2.data.facts import Region
 from medvlsam2.data.language import anatomy
 
 BELOW_LARYNX_MM: Final = {"abdomen": 120.0, "pelvis": 220.0}
-"""At this distance below the larynx (vertebra C6) no part of that region is in sight yet."""
+"""Down to this distance below the larynx (vertebra C6) a scan shows no part of that region."""
 LARYNX_BELOW_MM: Final = {"larynx": 0.0, "mandible": 40.0, "brainstem": 90.0}
 """How far the larynx's lower end lies below these at least."""
 PELVIS_BELOW_LUNGS_MM: Final = 80.0

@@ -1,7 +1,7 @@
-"""Submitted labels as a dataset that other tools train on: nnU-Net's raw format, with MONAI's decathlon list in it.
+"""Exports submitted labels as a data set for other tools: nnU-Net's raw format, with MONAI's decathlon list in it.
 
-Labels of different scans are joined by NAME: a vocabulary key has the same value in every file. What cannot be exported
-truthfully is left out, and every such decision is a sentence in the result.
+Labels of different scans are joined by name: a vocabulary key has the same value in every file. A label that cannot be
+exported correctly is left out, and every such decision is a sentence in the result.
 
 Reference: nnU-Net v2, documentation/dataset_format.md; Medical Segmentation Decathlon's dataset.json.
 """

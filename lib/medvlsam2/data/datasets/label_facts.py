@@ -1,6 +1,6 @@
-"""What the labels of a real scan prove about it: the contoured structures, their volumes, the part of the body.
+"""Facts of a real scan that its labels prove: the contoured structures, their volumes, the part of the body.
 
-What lies beyond the scan's ends is proven to be absent; what is merely not contoured is not.
+Structures beyond the ends of the scan are known to be absent. A structure that is merely not contoured may be there.
 """
 
 from __future__ import annotations

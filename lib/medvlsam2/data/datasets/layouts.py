@@ -1,7 +1,7 @@
 """Folders of scans in the usual layouts, as records of a manifest.
 
 Known are this project's own layout, nnU-Net's raw format (version 2), the Medical Segmentation Decathlon's, those of
-the M3D data sets, and the studies folder of a MONAI Label server. A layout is told by its files.
+the M3D data sets, and the studies folder of a MONAI Label server. The files of a folder show which layout it has.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Layout:
 
     name: str
     looked_for: str
-    """What tells it, for people."""
+    """The files by which it is recognised, for messages."""
     is_it: Callable[[Path], bool]
     records: Callable[[Path], Iterator[ScanRecord]]
 
@@ -152,7 +152,7 @@ def _studies(folder: Path) -> Iterator[ScanRecord]:
 
 
 def _m3d_seg(folder: Path) -> Iterator[ScanRecord]:
-    """Arrays that M3D prepared: rescaled, so no longer in HU."""
+    """Arrays that M3D prepared. They are rescaled, so they are no longer in HU."""
     for card_path in _m3d_cards(folder):
         card, base = _json(card_path), card_path.parent
         names = _names(card.get("labels") or {})

@@ -1,7 +1,7 @@
-"""One line per scan: what a training needs to know of it before a voxel is read.
+"""Manifests: files with one line of JSON for each scan, with all that is needed before its voxels are read.
 
-A manifest is a JSONL file; its paths are relative to it, so that a data set may move as a whole. It is made from a
-folder in one of the usual layouts by :func:`medvlsam2.data.datasets.layouts.scan_folder`.
+The paths in a manifest are relative to it, so that a data set can be moved as a whole. ``medvlsam2 manifest`` makes one
+from a folder in a layout of :mod:`medvlsam2.data.datasets.layouts`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class ScanRecord:
     names: Mapping[int, str] = field(default_factory=dict)
     """Name of each label value, as the data set has it."""
     partly_contoured: tuple[str, ...] = ()
-    """Names whose label covers only some of such structures: of no use as truth, neither for nor against."""
+    """Names whose label covers only some of such structures (some of the vertebrae, say). They are not used as
+    truth."""
     split: str | None = None
     """"train", "val" …; None where the data set does not say."""
     licence: str | None = None
@@ -44,7 +45,7 @@ class ScanRecord:
     source: str | None = None
     """Where it is from, where the data set says."""
     in_hounsfield: bool = True
-    """False for arrays that were rescaled by those who prepared them; they can be listed and not trained on."""
+    """False for arrays that were rescaled when the data set was prepared: they can be listed, but not trained on."""
 
     @property
     def known_names(self) -> dict[int, str]:

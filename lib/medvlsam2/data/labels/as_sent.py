@@ -1,7 +1,8 @@
-"""Whether a label's file says by itself what its check found, so that every program reads the same from its bytes.
+"""Tells whether other programs read from a label's file exactly what our check read.
 
-The check is generous: it rounds floats, turns axes, fills up a cut label and passes over a wrong compression. A viewer
-or a training that reads the file does not. Such a label is written anew before it is stored.
+Our check tolerates much: it rounds floats, turns axes, pads a label that was cut to its paint, and ignores a
+compression that the name does not say. Viewers and other trainings do not. A label that needs such tolerance is written
+anew before it is stored.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from medvlsam2.data.reading.formats.file_formats import read_array
 from medvlsam2.data.reading.names import NIFTI_SUFFIXES, known_suffix
 
 SAME_GRID_VOXELS: Final = 0.01
-"""Rounding of headers stays under this (see ``geometry.GRID_TOLERANCE_VOXELS``); a label farther off is moved."""
+"""Rounding in headers stays below this (see ``geometry.GRID_TOLERANCE_VOXELS``); a label farther off is written anew on
+the scan's grid."""
 
 Affine = Float[np.ndarray, "4 4"]
 

@@ -1,8 +1,8 @@
-"""From the voxels of a label file to the voxels of its scan.
+"""Finds which voxel of the scan each voxel of a label file is.
 
-Programs save a label on the scan's voxels in many ways: rounded differently, with the axes in another order or turned
-about, at the other of a NIfTI's two transforms, or, as Slicer's segmentations, cut to what is painted. All of these
-are one place. Nothing is resampled here: voxels that do not coincide with the scan's are refused, with figures.
+Programs save a label on the same voxels in many ways: with other rounding, with axes in another order or direction,
+with the other of a NIfTI's two transforms, or, as 3D Slicer does, cut to what is painted. All of these are accepted.
+Nothing is resampled: a label whose voxels do not coincide with the scan's is refused with figures.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class _Fit:
     axes: tuple[int, int, int]
     """The scan axis along which each label axis runs."""
     signs: tuple[int, int, int]
-    """Whether it runs forwards (1) or backwards (-1)."""
+    """Whether each label axis runs forwards (1) or backwards (-1)."""
     start: Shape
-    """The scan voxel of the label's first corner in the scan's order."""
+    """The scan voxel of the label's corner with the lowest indices, after its axes were put in the scan's order."""
     shape: Shape
     """Voxels of the label along the scan's axes."""
 
@@ -81,11 +81,11 @@ def _is_whole(fit: _Fit, shape_ijk: Shape) -> bool:
 
 
 def _is_cut(fit: _Fit, label: LabelMap) -> bool:
-    """Whether a label that covers a part of the scan is meant so: a segmentation of Slicer, cut to what is painted.
+    """Whether a label that covers only a part of the scan was saved so on purpose, as 3D Slicer cuts it to its paint.
 
-    It says at which voxel of its scan it starts; where it says nothing (0 0 0 is nothing), its paint must touch all
-    six faces. A label of another scan with voxels of the same size, or an array that was cut without its affine,
-    does neither.
+    Slicer's file gives the voxel of the scan at which the label starts. Where it gives none (0 0 0 counts as none), the
+    paint must touch all six faces of the label. A label of another scan with voxels of the same size, or an array that
+    was cut without a change of its affine, meets neither condition.
     """
     if not label.is_segmentation:
         return False
@@ -122,7 +122,7 @@ def _fit(place: Affine, label: LabelMap) -> _Fit | None:
 
 
 def _has_both_forms(label: LabelMap, source: scan_affine.SourceGeometry | None) -> bool:
-    """Whether the label's header has the scan's two transforms, so that every program puts it voxel on voxel."""
+    """Whether the label's header has both of the scan's transforms, so that all programs agree on its voxels."""
     own = scan_affine.source_of(label.affine, label.values.shape)
     if own is None or source is None or own.shape_ijk != source.shape_ijk:
         return False
@@ -136,7 +136,7 @@ def _has_both_forms(label: LabelMap, source: scan_affine.SourceGeometry | None) 
 def _pasted(
     what: str, turned: UInt16[np.ndarray, "a b c"], start: Shape, shape_ijk: Shape
 ) -> UInt16[np.ndarray, "i j k"]:
-    """A part of the scan's grid put in its place; what lies outside the scan must be empty."""
+    """The label on the whole grid of the scan; voxels outside the scan must be empty."""
     values = np.zeros(shape_ijk, dtype=np.uint16)
     low = np.maximum(start, 0)
     high = np.maximum(np.minimum(np.add(start, turned.shape), shape_ijk), low)
@@ -152,7 +152,7 @@ def _pasted(
 
 
 def _apart(what: str, label: LabelMap, shape_ijk: Shape, affine: Affine) -> str:
-    """One sentence with the figures of what differs."""
+    """The sentence of the error, with the figures that differ."""
     if sorted(label.values.shape) != sorted(shape_ijk):
         differs = f"has shape {label.values.shape}, the scan {shape_ijk}"
     else:

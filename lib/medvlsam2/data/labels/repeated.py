@@ -1,4 +1,4 @@
-"""One structure under several values of a label map: nothing is wrong with its voxels, but one name may be a slip."""
+"""Warns of several values of a label map that have one structure's name: one of the names may be a slip."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from medvlsam2.data import vocabulary
 
 
 def meaning(name: str) -> str:
-    """What a name stands for: the vocabulary's key, or the name itself whatever its capitals and spaces.
+    """The structure that a name stands for: the vocabulary's key, else the name in small letters with single spaces.
 
     Example:
         >>> meaning("Hepar") == meaning("liver"), meaning("My  Lesion")
@@ -19,7 +19,7 @@ def meaning(name: str) -> str:
 
 
 def warnings(names: Mapping[int, str]) -> list[str]:
-    """A sentence for each structure that several values are named for.
+    """A sentence for each structure that is the name of several values.
 
     Args:
         names: of every value that occurs.

@@ -1,4 +1,4 @@
-"""Where the voxels of a scan lie, without reading them."""
+"""The grid of a scan, from its headers: its voxels are not read."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""What a submitted label means is decided here, once: at submission, for the export and for fine-tuning.
+"""Decides what a submitted label means: one function for the submission, the export and fine-tuning.
 
-A label is a file of values and the names that its client sent along. It is good where every value has a name for
-certain and its voxels are the scan's. All else is refused with one sentence, while the annotator is still there.
+A label is a file of values, and the names that the client sent with it. It is accepted if every value has a certain
+name and its voxels are those of the scan. Any other label is refused with one sentence, at the submission, while the
+annotator is still there.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from medvlsam2.data.labels.scan_geometry import ScanGeometry, read_geometry
 from medvlsam2.errors import DatasetError, UnreadableVolume
 
 RAW_SUFFIX: Final = ".bin"
-"""What OHIF sends: the voxels alone, one byte each, in the order of the scan."""
+"""Suffix of what OHIF sends: the voxels alone, one byte each, in the order of the scan."""
 
 
 @dataclass(frozen=True, eq=False)
 class CheckedLabel:
-    """A label that was found good.
+    """A label that passed the check.
 
     Args:
         values: on exactly the scan's grid; 0 is background.
@@ -45,7 +46,7 @@ class CheckedLabel:
 
 
 def check_submission(label_path: Path | str, label_info: Any, scan_path: Path | str, image_id: str) -> CheckedLabel:
-    """Read a submitted label and say what it means, or why it cannot be used.
+    """Read a submitted label, and return what it means or raise why it cannot be used.
 
     Args:
         label_path: NIfTI, NRRD, MetaImage, or ``.bin`` (the raw bytes that OHIF sends).
@@ -62,7 +63,7 @@ def check_submission(label_path: Path | str, label_info: Any, scan_path: Path | 
 
 
 def check_label(label_path: Path | str, label_info: Any, scan: ScanGeometry) -> CheckedLabel:
-    """As :func:`check_submission`, where the scan's grid is known already."""
+    """The same as :func:`check_submission`, for a scan whose grid is known already."""
     label = read_label_on_scan(label_path, scan)
     present = [int(value) for value in np.unique(label.values) if value]
     if not present:
@@ -92,7 +93,7 @@ def read_label_on_scan(label_path: Path | str, scan: ScanGeometry, what: str = "
 
 
 def _raw(path: Path, what: str, scan: ScanGeometry) -> LabelMap:
-    """Voxels without a header: they are on the scan's grid if there are as many as the scan has."""
+    """Read voxels without a header: they are taken to be on the scan's grid if their number is that of the scan."""
     needed = int(np.prod(scan.shape_ijk))
     size = path.stat().st_size if path.is_file() else 0
     if size != needed:
@@ -105,9 +106,10 @@ def _raw(path: Path, what: str, scan: ScanGeometry) -> LabelMap:
 
 
 def _names(image_id: str, present: list[int], label: LabelMap, label_info: Any) -> dict[int, str]:
-    """Name of each value: the file's own where it has them all and the client says nothing else.
+    """Name of each value: that in the file, if the file names all values and the client does not contradict.
 
-    A file of Slicer is right in any case: its client counts the segments, and the file has values of its own.
+    For a file of 3D Slicer the names in the file always count: Slicer's client numbers the segments in their order,
+    while the file may use other values.
     """
     own = {value: label.names[value] for value in present if label.names.get(value, "").strip()}
     said = parse_label_info(image_id, label_info)

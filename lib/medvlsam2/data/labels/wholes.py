@@ -1,4 +1,4 @@
-"""A whole and its parts in one label map: each voxel has one value, so the whole has holes where the parts are."""
+"""A whole structure and its parts in one label map: a voxel has one value, so the whole lacks its parts' voxels."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def any_of(values: Integer[np.ndarray, "i j k"], wanted: Sequence[int]) -> Bool[
 
 
 def warnings(names: Mapping[int, str]) -> list[str]:
-    """A sentence for each segment of one label map that is a whole of other segments of it.
+    """A sentence for each segment that is the whole of other segments of the same label map.
 
     Example:
         >>> told({1: "kidneys", 2: "left kidney"})

@@ -1,6 +1,6 @@
-"""What in a studies folder may not grow without end: what is told of an image or a label, and results of the model.
+"""Limits of a studies folder: the size of the info of an image or a label, and the number of kept model results.
 
-What annotators submitted is never deleted, however much it is; ``doctor`` tells how much room it takes.
+Labels that annotators submitted have no limit and are never deleted; ``medvlsam2 doctor`` tells their size.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ from medvlsam2.data.studies.label_place import LabelPlace
 from medvlsam2.errors import DatasetError
 
 MAX_INFO_BYTES: Final = 2**18
-"""What may be told about one image or label: a report of many pages has 20,000."""
+"""Largest info of one image or label, as JSON. A report of many pages has 20,000 bytes, so there is ample room."""
 
 OF_MODEL: Final = "of_model"
-"""In a version's info: the server stored it as a result of the model, and no person has changed or restored it."""
+"""Key in a version's info: the server stored this label as a result of the model, and no person has changed or restored
+it since."""
 MAX_RESULTS: Final = 20
-"""Results that are kept for one image and tag. The model can make each again; a viewer with ``save_label`` stores one
-at every click."""
+"""Model results that are kept for one image and tag. A viewer with ``save_label`` stores one at every click, and the
+model can compute each of them again."""
 
 
 def require_bounded(what: str, image_id: str, info: Mapping[str, Any]) -> None:
-    """Refuse what is too long to be told about an image or a label.
+    """Refuse an info of an image or a label that is too long.
 
     Raises:
         DatasetError: if it has more than MAX_INFO_BYTES as JSON.
@@ -33,19 +34,19 @@ def require_bounded(what: str, image_id: str, info: Mapping[str, Any]) -> None:
     if size_bytes > MAX_INFO_BYTES:
         raise DatasetError(
             f"The {what} info of image '{image_id}' would have {size_bytes} bytes; at most {MAX_INFO_BYTES} are "
-            "allowed. Nothing was changed. Tell less."
+            "allowed. Nothing was changed. Send a shorter info."
         )
 
 
 def without_mark(info: Mapping[str, Any]) -> dict[str, Any]:
-    """An info that a person has changed or chosen: it is no mere result any more."""
+    """The info without OF_MODEL, for a label that a person has changed or chosen."""
     return {key: value for key, value in info.items() if key != OF_MODEL}
 
 
 def forget_old_results(place: LabelPlace) -> None:
     """Remove all but the last MAX_RESULTS results of the model from a label's versions; call it with the lock held.
 
-    A result whose voxels are also those of another version stays, for that version may need its file.
+    A result stays if another version has the same voxels, since that version may need the file.
     """
     known = versions.records(place.versions_folder)
     results = [version for version in known if version.info.get(OF_MODEL) is True]

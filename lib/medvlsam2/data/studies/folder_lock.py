@@ -1,4 +1,4 @@
-"""One writer at a time, also across processes: two servers, or a server and a training run, may share a folder."""
+"""A lock that lets one process at a time change a studies folder: servers and trainings may share one."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from medvlsam2 import atomic_files
 from medvlsam2.errors import FolderBusy
 
 LOCK_FILE: Final = ".lock"
-"""The host's own name, so that a host without our app waits as well."""
+"""The name that the host's own datastore uses, so that a host without our app waits as well."""
 
 WAIT_S: Final = 30.0
-"""A change takes well under a second; who holds the lock longer hangs."""
+"""How long to wait for the lock. A change takes well under a second, so a process that holds the lock longer hangs."""
 
 
 class FolderLock:
     """A lock that the same thread may take again while it holds it.
 
-    Of the folder that was there at first: where its disk is unmounted, nothing is written into what is left in its
-    place, which nobody would see again.
+    The lock belongs to the folder that existed when it was made. If the disk of that folder is unmounted, the lock
+    cannot be taken: files that were written into the empty mount point would be hidden as soon as the disk is back.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -56,7 +56,7 @@ class FolderLock:
 
 
 def gone(folder: Path) -> FolderBusy:
-    """The error that a folder is not the one that it was."""
+    """The error for a folder that has gone, or was replaced by another one."""
     return FolderBusy(
         f"The folder '{folder.name}' is not there any more, or another one is in its place. Nothing was changed. Mount "
         "its disk or move it back; after that, or for another folder, start the server again."

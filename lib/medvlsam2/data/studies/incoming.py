@@ -1,7 +1,8 @@
-"""Uploads on their way into a studies folder: private, and gone with the server that receives them.
+"""Private folders for uploads that a server is receiving into a studies folder.
 
-Each lies in a folder of its own, beside a lock that its server holds. The system releases the lock of a process that
-was killed, so the next server knows what is nobody's any more. The lock is taken before the folder is made.
+Each upload has a folder of its own, and the receiving server holds a lock file beside it. The lock is taken before the
+folder is made. When a process is killed, the system releases its locks, so the next server can tell the uploads that no
+server is receiving any more, and removes them.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ INCOMING: Final = ".incoming"
 _LOCK_SUFFIX: Final = ".lock"
 
 FORGOTTEN_S: Final = 3600.0
-"""An upload without a lock is of a server of an earlier version: at this age it is on its way no more."""
+"""Age at which an upload without a lock file is removed. Only servers of an earlier version made no lock file; an
+upload takes minutes at most."""
 
 
 @contextmanager
 def receiving(root: Path, name: str) -> Iterator[Path]:
-    """A place for one upload, in a private folder that goes when the block ends.
+    """A place for one upload, in a private folder that is removed when the block ends.
 
     Args:
         root: the studies folder.
@@ -51,7 +53,7 @@ def receiving(root: Path, name: str) -> Iterator[Path]:
 
 
 def remove_abandoned(root: Path) -> None:
-    """Remove the uploads of servers that were killed; those of living ones stay."""
+    """Remove the uploads of servers that were killed; uploads of running servers stay."""
     incoming = root / INCOMING
     for private in incoming.iterdir() if incoming.is_dir() else ():
         if not private.is_dir():

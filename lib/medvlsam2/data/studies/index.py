@@ -1,7 +1,7 @@
 """``datastore_v2.json``: which images and labels a studies folder holds, in the host's own format.
 
-Of labels the index repeats what the label folders say themselves, so that it can be lost; of images it holds what
-clients told about them. One wrong entry does not spoil the others.
+What the index says of labels is also in the label folders, so the index can be rebuilt if it is lost; what clients told
+about images is in the index alone. An entry of a wrong form is left out, and the others are still read.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Entry:
     ext: str = ""
     info: dict[str, Any] = field(default_factory=dict)
     file: str = ""
-    """Of an image: its path below the images' folder, where that is not its id and its suffix."""
+    """Images only: the path below the images' folder, if it is not the id and the suffix."""
 
 
 @dataclass
@@ -64,7 +64,7 @@ class StudiesIndex:
 
 
 class DamagedIndex(Exception):
-    """An index that is no JSON object with images in it; its text is the reason."""
+    """The index is no JSON object with images in it; the message is the reason."""
 
 
 def read_index(path: Path) -> StudiesIndex:
@@ -97,7 +97,7 @@ def read_index(path: Path) -> StudiesIndex:
 
 
 def strict_json(info: Mapping[str, Any]) -> dict[str, Any]:
-    """An info as every JSON reader takes it: what JSON does not know becomes text, a number that is none null.
+    """An info in plain JSON: values of other types become text, and NaN and infinities become null.
 
     Example:
         >>> strict_json({"path": Path("a"), "score": float("nan")})

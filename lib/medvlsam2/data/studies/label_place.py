@@ -1,6 +1,6 @@
-"""The place of one label: its file as it is now, and every earlier version.
+"""One label of one image: its current file, and every earlier version.
 
-A place does not lock: who changes it holds the lock of the studies folder (``FolderLock``).
+Nothing here takes a lock: the caller holds that of the studies folder (``FolderLock``) while it changes a label.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ LABEL_SUFFIXES: Final = (*names.NIFTI_SUFFIXES, *names.ITK_SUFFIXES, ".json")
 
 @dataclass(frozen=True)
 class LabelFile:
-    """The file of a label as it is now."""
+    """The current file of a label."""
 
     path: Path
     ext: str
     version: LabelVersion | None
-    """None where nobody submitted it here: a person laid the file into the folder."""
+    """None if the label was not submitted to a server: a person copied the file into the folder."""
 
 
 @dataclass(frozen=True)
 class LabelPlace:
-    """Where the label of one image under one tag is.
+    """The label of one image under one tag: its file, and the folder of its versions.
 
     Args:
         tag_folder: ``labels/<tag>``.
@@ -55,7 +55,7 @@ class LabelPlace:
                 raise InvalidRequest(f"The name {name!r} is not allowed. Give one without '/' and a leading dot.")
 
     def current(self) -> LabelFile | None:
-        """The label as it is now: of several files the one that was saved last; None if there is none."""
+        """The current label: of several files the one that was saved last; None if there is no file."""
         files = self.files()
         if not files:
             return None
@@ -66,20 +66,20 @@ class LabelPlace:
         return max(found, key=lambda file: file.path.stat().st_mtime_ns)
 
     def files(self) -> list[Path]:
-        """Every file that is a label of this image; after an unfinished change there may be two."""
+        """Every file that is a label of this image; after a change that was interrupted there may be two."""
         names = (f"{self.image_id}{spelled}" for ext in LABEL_SUFFIXES for spelled in (ext, ext.upper()))
         own = (name for name in names if self.image_id + label_suffix(name) == name)
         return [path for path in map(self.tag_folder.joinpath, own) if path.is_file()]
 
     def everything(self) -> list[Path]:
-        """The label's files and the folder of its versions, as far as they are there."""
+        """The label's files and the folder of its versions, if they exist."""
         return [*self.files(), *([self.versions_folder] if self.versions_folder.is_dir() else [])]
 
     @contextmanager
     def putting(
         self, source: Path, ext: str, info: Mapping[str, Any], sent: Path | None = None
     ) -> Iterator[PreparedLabel]:
-        """Prepare a new version; nothing that can be seen changes before its ``commit``.
+        """Prepare a new version; no reader sees a change before its ``commit``.
 
         Args:
             source: the file. It is copied.
@@ -118,7 +118,7 @@ class LabelPlace:
             return prepared.version
 
     def set_info(self, info: Mapping[str, Any]) -> LabelVersion:
-        """Give the label as it is another info: a version of its own, so that the one before can be restored.
+        """Give the current label another info. This makes a new version, so that the version before can be restored.
 
         Raises:
             UnknownLabel: if there is no label.
@@ -131,7 +131,9 @@ class LabelPlace:
         return version
 
     def adopt(self, info: Mapping[str, Any]) -> None:
-        """Write a record for a label that has none, so that its names outlive the index; keep one file of several.
+        """Write a record for a label without one, so that its names outlive the index.
+
+        Of several files, the current one stays the label, and the others are set aside.
 
         Raises:
             UnknownLabel: if there is no label.
@@ -145,7 +147,7 @@ class LabelPlace:
             self._record_as_found(label.path, label.ext, info)
 
     def remove(self) -> None:
-        """Take the label away; its versions stay.
+        """Remove the label; its versions stay.
 
         Raises:
             UnknownLabel: if there is no label.
@@ -156,7 +158,7 @@ class LabelPlace:
             self._set_aside(path)
 
     def versions(self) -> list[LabelVersion]:
-        """Every version whose file can be had, oldest first."""
+        """Every version whose file still exists, oldest first."""
         known = versions.records(self.versions_folder)
         return [version for version in known if self._file_of(version, known) is not None]
 
@@ -180,7 +182,7 @@ class LabelPlace:
         )
 
     def require(self) -> LabelFile:
-        """The label as it is now.
+        """The current label.
 
         Raises:
             UnknownLabel: if there is none.
@@ -200,7 +202,7 @@ class LabelPlace:
         return LabelVersion(number, ext, versions.content_of(path), versions.now(), dict(info))
 
     def _record_as_found(self, path: Path, ext: str, info: Mapping[str, Any]) -> LabelVersion:
-        """The record of a file that came here without us: saved when it was last changed."""
+        """Write the record of a file that a person copied in; its time of change stands for the time of saving."""
         saved = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
         number = versions.next_number(self.versions_folder)
         version = LabelVersion(number, ext, versions.content_of(path), saved, dict(info))
@@ -208,7 +210,7 @@ class LabelPlace:
         return version
 
     def _file_of(self, version: LabelVersion, known: Sequence[LabelVersion]) -> Path | None:
-        """Where a version's content is: kept for it or for a version of the same content, or the label as it is."""
+        """The file with a version's content: one kept for it or for an equal version, or the current label."""
         same = [other for other in known if other.content.sha256 == version.content.sha256]
         places = [versions.kept_path(self.versions_folder, other) for other in (version, *same)]
         places += [path for path in self.files() if label_suffix(path.name) == version.ext]
@@ -216,7 +218,7 @@ class LabelPlace:
 
     @contextmanager
     def _keeping_sent(self, version: LabelVersion, sent: Path | None) -> Iterator[None]:
-        """Keep the file that came, unless the version of it does not come about."""
+        """Keep the file that the client sent, and remove it again if its version is not committed."""
         if sent is None:
             yield
             return
@@ -230,7 +232,7 @@ class LabelPlace:
                 kept.unlink(missing_ok=True)
 
     def _keep_current(self) -> None:
-        """Give every file of the label a second name among the versions, so that replacing it loses nothing."""
+        """Give every file of the label a second name among the versions, so that its replacement loses nothing."""
         for path in self.files():
             self._keep(path)
 
@@ -252,14 +254,14 @@ class LabelPlace:
 
 @dataclass(frozen=True)
 class PreparedLabel:
-    """A new version that lies on the disk, but is not yet the label."""
+    """A new version that is written to the disk, but is not the current label yet."""
 
     place: LabelPlace
     partial: Path
     version: LabelVersion
 
     def commit(self) -> None:
-        """Make it the label. What was the label before stays among the versions.
+        """Make it the current label. The label before stays among the versions.
 
         Raises:
             StorageFull: if there is no room. The label is unchanged.

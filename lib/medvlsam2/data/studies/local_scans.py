@@ -1,4 +1,4 @@
-"""The scans that lie in a studies folder: what the readers take for one, by the id that it had so far."""
+"""The scans that lie in a studies folder: every file or folder that the readers take for a scan, under a lasting id."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from medvlsam2.errors import InvalidRequest
 logger = logging.getLogger(__name__)
 
 _OURS: Final = ("datastore_v2.", "medvlsam2_")
-"""How the names of the server's own files begin."""
+"""First letters of the names of the server's own files."""
 
 
 class LocalScans:
-    """Lists the scans of a folder, and tells each file that is left out once in the log."""
+    """Lists the scans of a folder, and logs each file that is left out once."""
 
     def __init__(self) -> None:
         self._told: set[tuple[str, str]] = set()
         self.left_out: Mapping[str, str] = {}
-        """Why the other files were none when the folder was last looked through, by name."""
+        """By file name, why the file was no scan when the folder was last looked through."""
 
     def __call__(self, folder: Path) -> ScanList:
-        """All scans of a folder, and why the other files are none."""
+        """All scans of a folder, and why its other files are no scans."""
         found = list_scans(folder)
         self.left_out = found.left_out
         for name, reason in found.left_out.items():
@@ -41,8 +41,8 @@ class LocalScans:
 def list_scans(folder: Path) -> ScanList:
     """The scans of a studies folder by image id.
 
-    An id that the index knows stays with the file that had it, whatever else is laid beside that; so a label never
-    changes its scan.
+    An id that the index knows stays with its file, whatever other files are put beside it. So a label never comes to
+    belong to another scan.
     """
     ours = [path.name for path in folder.iterdir() if path.name.startswith(_OURS)]
     listing = scan_kinds.list_scans(folder, ignored={LABELS, *ours}, registered=_registered(folder))
@@ -59,7 +59,7 @@ def list_scans(folder: Path) -> ScanList:
 
 
 def require_listed(image_id: str, ext: str) -> None:
-    """Refuse an id under which a new file would not be listed: its name is one of the server's own, or another id's.
+    """Refuse an id whose file would not be listed: the name is one of the server's own, or would get another id.
 
     Raises:
         InvalidRequest: naming the id.

@@ -1,4 +1,4 @@
-"""Labels that were submitted and not good, kept with the reason: an annotator's work is not lost with its refusal."""
+"""Keeps refused labels with the reason, so that an annotator's work is not lost when it is refused."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any, Final
 from medvlsam2 import atomic_files
 
 REFUSED: Final = ".refused"
-"""A folder of the studies folder that the server's user alone can open."""
+"""Folder below the studies folder; only the server's user can open it."""
 
 MAX_KEPT: Final = 200
 MAX_KEPT_BYTES: Final = 2 * 10**9
-"""Nobody has to log in: what is refused must not fill the disk. The oldest go first."""
+"""The oldest refused files are removed beyond either limit: the server has no login, so anyone could fill the disk."""
 
 
 def keep(root: Path, source: Path, told: Mapping[str, Any]) -> None:
@@ -25,7 +25,7 @@ def keep(root: Path, source: Path, told: Mapping[str, Any]) -> None:
     Args:
         root: the studies folder.
         source: the file.
-        told: why, and what was sent along.
+        told: the reason, and what the client sent along.
 
     Raises:
         StorageFull: if there is no room.

@@ -1,4 +1,4 @@
-"""What a folder holds of scans: the answer of whoever looked."""
+"""The scans of a folder, as a search for scans returns them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class FoundScan:
     ext: str
     """Suffix as it is written; empty for a folder of DICOM slices."""
     parts: tuple[str, ...] = ()
-    """Names of all files and folders that it consists of; empty where that is ``file`` alone."""
+    """Names of all files and folders of the scan; empty if ``file`` is all of it."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class ScanList:
 
     scans: Mapping[str, FoundScan]
     left_out: Mapping[str, str] = field(default_factory=dict)
-    """By name, the end of a sentence that starts with the name."""
+    """By file name: the rest of a sentence that begins with that name."""
 
 
 ScanLister = Callable[[Path], ScanList]
-"""Looks through a folder."""
+"""Searches a folder for scans."""

@@ -1,9 +1,9 @@
-"""A studies folder as servers change it: every change is whole or not at all, and none is lost between two servers.
+"""A studies folder that several servers may change: every change is made completely or not at all, and none is lost.
 
-Order of a change: the lock is taken; the index is read again if another process wrote it; everything new is brought to
-the disk under other names; then the label and the index are renamed into place. Killed before the renames, nothing has
-changed; killed between them, the label is there with its own names (``versions``) and the index is mended at the next
-look.
+A change takes the lock, reads the index again if another process wrote it, writes everything new under other names, and
+then renames the label and the index into place. If the process is killed before the renames, nothing has changed. If it
+is killed between them, the label is there with its own names (``versions``), and the index is mended when the folder is
+read next.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ from medvlsam2.errors import AlreadyThere, InvalidRequest, StorageFull, UnknownI
 logger = logging.getLogger(__name__)
 
 REMOVED: Final = ".removed"
-"""Scans that were taken away over HTTP: a request never destroys the only copy of a scan. Empty it by hand."""
+"""Folder of scans that were removed over HTTP: a request never destroys the only copy of a scan. Empty it by hand."""
 
 TAGS: Final = (FINAL, "original")
-"""Folders that the host makes at once, so that people find where labels belong."""
+"""Folders that the host makes at the start, so that people see where labels belong."""
 
 
 class StudiesFolder:
@@ -72,14 +72,14 @@ class StudiesFolder:
             self._mend()
 
     def index(self) -> StudiesIndex:
-        """What the folder holds, as any server that shares it left it. Do not change it."""
+        """The images and labels of the folder, including changes of other servers. Do not change the result."""
         if self._stamp != _stamp(self._index_path):
             with self._lock.held():
                 self._read_again()
         return self._index
 
     def refresh(self) -> None:
-        """Take up scans and labels that were laid into the folder or taken from it."""
+        """Read the folder again, to find scans and labels that people copied into it or removed."""
         with self._lock.held():
             self._read_again()
             self._mend()
@@ -112,7 +112,7 @@ class StudiesFolder:
         return [path.with_name(part) for part in found.parts] if found and found.parts else [path]
 
     def label(self, image_id: str, tag: str) -> LabelFile:
-        """The label of an image as it is now, and the record that names it.
+        """The current label of an image, and the record with its names.
 
         Raises:
             UnknownLabel: if there is none.
@@ -120,7 +120,7 @@ class StudiesFolder:
         return self.shelf.place(image_id, tag).require()
 
     def label_info(self, image_id: str, tag: str) -> dict[str, Any]:
-        """What is told about a label: always that of the voxels that are there.
+        """The info of a label; it always belongs to the voxels of the current file.
 
         Raises:
             UnknownLabel: if there is none.

@@ -1,7 +1,8 @@
-"""The versions of one label: what each held, and what its values mean.
+"""The versions of one label: the content of each, and what its values mean.
 
-A version's record names a file by the hash of its content. So the names of a label never reach the voxels of another
-one, whatever moment a process was killed at: a file is named by the newest record whose hash it has.
+A version's record refers to its file by the hash of the content, and the newest record with a file's hash gives the
+names of its values. So the names of a label never reach the voxels of another one, at whatever moment a process was
+killed.
 
     labels/final/p1.nii.gz                     the label as it is now
     labels/final/.versions/p1/0001.json        the record of its first version
@@ -35,7 +36,7 @@ class Content:
     sha256: str
     size_bytes: int
     mtime_ns: int
-    """Time of the last change, which a rename keeps: with the size, it saves computing the hash again."""
+    """Time of the last change. A rename keeps it; if it and the size are the same, the hash is not computed again."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,13 @@ class LabelVersion:
     """Suffix of its file, e.g. ".nii.gz"."""
     content: Content
     saved: str
-    """When, in UTC, as ISO 8601."""
+    """Time of saving, in UTC, as ISO 8601."""
     info: Mapping[str, Any]
-    """What its client sent along: ``label_info`` names its values."""
+    """What the client sent with the label; its ``label_info`` gives the names of the values."""
 
 
 def content_of(path: Path) -> Content:
-    """Read a file and tell what identifies it."""
+    """Read a file and return what identifies its content."""
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256")
     stat = path.stat()
@@ -107,17 +108,20 @@ def record_path(folder: Path, number: int) -> Path:
 
 
 def kept_path(folder: Path, version: LabelVersion) -> Path:
-    """Where the file of a version is once another replaced it. A text's own suffix is ``.json`` as well."""
+    """Where the file of a version is kept after another one replaced it.
+
+    Records and text labels both end in ``.json``, so the names of kept files have ``.label`` in them.
+    """
     return folder / f"{version.number:04d}.label{version.ext}"
 
 
 def sent_path(folder: Path, version: LabelVersion, suffix: str) -> Path:
-    """Where the file lies that an annotator sent, where the version is that label written anew."""
+    """Where the file that an annotator sent is kept, if the version is that label written anew."""
     return folder / f"{version.number:04d}.sent{suffix}"
 
 
 def has_content(path: Path, content: Content) -> bool:
-    """Whether a file is the one that a record describes; its hash is computed only where size and time leave doubt."""
+    """Whether a file has the content that a record describes; it is hashed only if its time of change differs."""
     try:
         stat = path.stat()
         if stat.st_size != content.size_bytes:

@@ -1,4 +1,4 @@
-"""Whether a server can keep labels in a folder, asked before it starts."""
+"""Checks, before a server starts, that it can write labels into a studies folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from medvlsam2.errors import InvalidConfig
 def require_writable(studies: Path) -> None:
     """Refuse a studies folder in which no file can be made.
 
-    Whether it can is tried: permissions alone say nothing of a read-only mount, a full disk or another user's folder.
+    It writes and removes a small file: permissions alone do not show a read-only mount or a full disk.
 
     Raises:
         InvalidConfig: naming the folder and the system's reason.

@@ -1,4 +1,4 @@
-"""What a run measures of itself between two lines of its log: losses, speed, and how busy the device is."""
+"""Losses, speed, and how busy the device was, between two lines of a run's log."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ class Speed:
 
 
 class Meter:
-    """Means since the last reading; nothing is fetched from the device before it.
+    """Means since the last reading.
+
+    Until the next reading all values stay on the device, so that the host need not wait for it.
 
     Args:
         device: where the steps run.

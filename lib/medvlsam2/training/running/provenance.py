@@ -1,4 +1,4 @@
-"""Where weights come from: code, data, seeds and device of a run."""
+"""Records from which code, data and device the weights of a run come."""
 
 from __future__ import annotations
 

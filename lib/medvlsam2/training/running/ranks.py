@@ -1,7 +1,8 @@
 """Processes that train one model together, as ``torchrun`` starts them.
 
-Each takes steps of its own of one kind at a time, and all of them go on with the mean of their gradients. Several may
-share one GPU: where the host starts kernels slower than the GPU computes them, that is several times as fast.
+At each step all processes draw the same kind of step with samples of their own, and then use the mean of all their
+gradients. Several processes may share one GPU: where the host starts kernels slower than the GPU computes them, this is
+several times as fast.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import torch
 from torch import distributed, nn
 
 PATIENCE: Final = timedelta(hours=4)
-"""How long processes wait for one another; the first prepares scans and validates meanwhile."""
+"""How long processes wait for one another. They wait while the first one prepares scans or validates, which takes up to
+hours."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,9 @@ class Ranks:
     number: int = 0
     size: int = 1
     local_size: int = 1
-    """Of them on this machine."""
+    """How many of them run on this machine."""
     local_number: int = 0
-    """This process among those on this machine."""
+    """Number of this process among those on this machine."""
 
     @property
     def is_first(self) -> bool:
@@ -48,7 +50,7 @@ class Ranks:
         return torch.device("cuda", self.local_number % torch.cuda.device_count())
 
     def wait(self) -> None:
-        """Until all are here."""
+        """Wait until all processes have come here."""
         if self.size > 1:
             distributed.all_reduce(torch.zeros(1))
 
@@ -62,7 +64,7 @@ class Ranks:
             self.wait()
 
     def first(self, value: float) -> float:
-        """What the first process says."""
+        """The value that the first process gave, in all processes."""
         if self.size == 1:
             return value
         told = torch.tensor([value], dtype=torch.float64)

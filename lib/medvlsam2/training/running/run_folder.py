@@ -1,4 +1,4 @@
-"""The folder of a run: what it was told, where it stands, its best weights, its logs and its pictures."""
+"""The folder of a run: its options, its checkpoint, its best weights, its logs and its pictures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LOSSES: Final = "losses.png"
 
 @dataclass
 class Progress:
-    """Where a run stands; stored in its checkpoint."""
+    """How far a run is; stored in its checkpoint."""
 
     stage_index: int = 0
     stage_seconds: float = 0.0
@@ -65,7 +65,7 @@ class Line:
 
 
 class RunFolder:
-    """Files of one run; a run that begins clears what an older one left.
+    """Files of one run. A run that begins anew removes the files of an older one.
 
     Args:
         path: the folder.
@@ -92,7 +92,7 @@ class RunFolder:
         self._writer.close()
 
     def begin(self, config: TrainConfig) -> None:
-        """Store what the run was told.
+        """Store the options of the run.
 
         Raises:
             InvalidConfig: if the folder holds another run.
@@ -144,7 +144,7 @@ class RunFolder:
                 plots.draw_losses(lines, scores, part)
 
     def _take_back(self) -> None:
-        """Forget what was logged, or found best, after the checkpoint was written."""
+        """Remove lines of the log, and best weights, that are newer than the checkpoint: those steps are run again."""
         step = self.progress.step
         for name in (METRICS, VALIDATIONS):
             kept = "".join(json.dumps(line) + "\n" for line in self._read(name) if line["step"] <= step)
@@ -165,7 +165,7 @@ class RunFolder:
 
 
 class FollowedRun(RunFolder):
-    """A run that another process writes down: where it stands, and nothing is written."""
+    """The folder as the other processes of a training see it: they read how far the run is, and write nothing."""
 
     def __init__(self, path: Path, report: Callable[[Line], None]) -> None:
         self.path = path
@@ -177,13 +177,13 @@ class FollowedRun(RunFolder):
         """There is nothing to finish."""
 
     def begin(self, config: TrainConfig) -> None:
-        """The other process stores what the run was told."""
+        """The first process stores the options."""
 
     def write(self, line: Line, *, learning_rate: float) -> None:
-        """The other process writes it."""
+        """The first process writes it."""
 
     def save(self, model: dict[str, Tensor], **state: object) -> None:
-        """The other process saves it."""
+        """The first process saves it."""
 
 
 def _read_state(path: Path) -> dict[str, Any] | None:

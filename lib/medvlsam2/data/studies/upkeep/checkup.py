@@ -1,4 +1,4 @@
-"""What ``medvlsam2 doctor`` says of a studies folder; nothing in it is changed."""
+"""The report of ``medvlsam2 doctor`` on a studies folder; nothing in the folder is changed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class FolderFacts:
     labels: int
     versions: int
     kept_bytes: int
-    """Of all files of earlier versions. None is ever deleted, except results of the model."""
+    """Size of all files of earlier versions. Only old results of the model are ever deleted."""
     refused: int
     faults: tuple[str, ...]
     """Sentences: what a person should mend."""
@@ -33,7 +33,7 @@ class FolderFacts:
 
 
 def inspect(studies: Path) -> FolderFacts:
-    """Look at a studies folder as a server would.
+    """Inspect a studies folder as a server would read it.
 
     Raises:
         DatasetError: if it is no folder.

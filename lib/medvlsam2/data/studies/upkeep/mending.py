@@ -1,4 +1,4 @@
-"""Make an index agree with the files: new and vanished scans, labels laid in by hand, names from labels' records."""
+"""Makes an index agree with the files: new and vanished scans, labels that a person copied in, names from records."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from medvlsam2.errors import StorageFull
 logger = logging.getLogger(__name__)
 
 SeenLabels = MutableMapping[tuple[str, str], tuple[tuple[str, int, int], ...]]
-"""By tag and image id: name, size and time of the label files that the index is known to agree with."""
+"""By tag and image id: name, size and time of change of the label files that the index already agrees with."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ def mend(index: StudiesIndex, found: ScanList, shelf: LabelShelf, seen: SeenLabe
 
     Args:
         index: is changed.
-        found: the scans that there are.
-        shelf: the labels that there are.
-        seen: labels that need no second look; is filled.
+        found: the scans of the folder.
+        shelf: the labels of the folder.
+        seen: labels that were compared before and have not changed since; is filled.
     """
     _mend_images(index, found)
     files = {tag: shelf.files(tag) for tag in shelf.tags()}
@@ -58,7 +58,7 @@ def mend(index: StudiesIndex, found: ScanList, shelf: LabelShelf, seen: SeenLabe
 
 
 def remove_partial_files(root: Path, shelf: LabelShelf) -> None:
-    """Remove what killed processes were writing or receiving; call it with the folder's lock held."""
+    """Remove half-written files and uploads of processes that were killed; call it with the folder's lock held."""
     incoming.remove_abandoned(root)
     folders = [root]
     for tag in shelf.tags():
