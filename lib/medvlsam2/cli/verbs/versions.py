@@ -41,6 +41,7 @@ def run(arguments: Namespace) -> int:
         for item in found
     ]
     console.show_table(("", "version", "created", "from", "hold-out Dice before → after"), rows)
+    console.warn(f"{item['version']} was refused: {'; '.join(item['refused'])}" for item in found if item["refused"])
     return 0
 
 
@@ -48,7 +49,7 @@ VERB = Verb(add_arguments, run)
 
 
 def _card(folder: Path, version: str) -> dict[str, Any]:
-    """When a version was made, from which one, and how it did on the hold-out."""
+    """When a version was made, from which one, its hold-out scores, and why it was refused, if it was."""
     from medvlsam2.model import version_folders
 
     path = version_folders.version_folder(folder, version) / version_folders.METADATA
@@ -57,6 +58,7 @@ def _card(folder: Path, version: str) -> dict[str, Any]:
         "created": card.get("created"),
         "parent": card.get("parent_version"),
         "metrics": card.get("metrics", {}),
+        "refused": card.get("refused", []),
     }
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -20,23 +20,13 @@ from medvlsam2 import atomic_files
 from medvlsam2.data.reading.plain_names import FINAL, alike
 from medvlsam2.data.studies import incoming, refused
 from medvlsam2.data.studies.bounds import forget_old_results, require_bounded, without_mark
-from medvlsam2.data.studies.folder_lock import FolderLock
-from medvlsam2.data.studies.index import (
-    INDEX,
-    LABELS,
-    DamagedIndex,
-    Entry,
-    ImageEntry,
-    StudiesIndex,
-    read_index,
-    strict_json,
-)
+from medvlsam2.data.studies.index import LABELS, Entry, ImageEntry, StudiesIndex, strict_json
 from medvlsam2.data.studies.label_place import LABEL_SUFFIXES, LabelFile, own_suffix
 from medvlsam2.data.studies.label_shelf import LabelShelf
 from medvlsam2.data.studies.scan_list import ScanLister
-from medvlsam2.data.studies.upkeep import mending
+from medvlsam2.data.studies.upkeep.kept_index import KeptIndex
 from medvlsam2.data.studies.versions import LabelVersion
-from medvlsam2.errors import AlreadyThere, InvalidRequest, StorageFull, UnknownImage, nearest_hint
+from medvlsam2.errors import AlreadyThere, InvalidRequest, UnknownImage, nearest_hint
 
 logger = logging.getLogger(__name__)
 
@@ -58,31 +48,17 @@ class StudiesFolder:
     def __init__(self, root: Path, list_scans: ScanLister) -> None:
         self.root = root
         self.shelf = LabelShelf(root / LABELS)
-        self._list_scans = list_scans
-        self._index_path = root / INDEX
-        self._lock = FolderLock(root)
-        self._stamp: tuple[int, int, int] | None = None
-        self._unwritten = False
-        self._labels_seen: mending.SeenLabels = {}
         for tag in TAGS:
             atomic_files.make_folder(self.shelf.folder / tag)
-        with self._lock.held():
-            mending.remove_partial_files(root, self.shelf)
-            self._index = self._opened()
-            self._mend()
+        self._kept = KeptIndex(root, self.shelf, list_scans)
 
     def index(self) -> StudiesIndex:
         """The images and labels of the folder, including changes of other servers. Do not change the result."""
-        if self._stamp != _stamp(self._index_path):
-            with self._lock.held():
-                self._read_again()
-        return self._index
+        return self._kept.now()
 
     def refresh(self) -> None:
         """Read the folder again, to find scans and labels that people copied into it or removed."""
-        with self._lock.held():
-            self._read_again()
-            self._mend()
+        self._kept.refresh()
 
     def require(self, image_id: str) -> ImageEntry:
         """What is known of an image.
@@ -99,7 +75,7 @@ class StudiesFolder:
             UnknownImage: if the folder does not hold it.
         """
         entry = self.require(image_id).image
-        return self.root / self._index.images_dir / (entry.file or f"{image_id}{entry.ext}")
+        return self.root / self.index().images_dir / (entry.file or f"{image_id}{entry.ext}")
 
     def image_parts(self, image_id: str) -> list[Path]:
         """Every file and folder of an image: a header and its voxels, the slices of a series.
@@ -108,7 +84,7 @@ class StudiesFolder:
             UnknownImage: if the folder does not hold it.
         """
         path = self.image_path(image_id)
-        found = self._list_scans(self.root / self._index.images_dir).scans.get(image_id)
+        found = self._kept.scans().scans.get(image_id)
         return [path.with_name(part) for part in found.parts] if found and found.parts else [path]
 
     def label(self, image_id: str, tag: str) -> LabelFile:
@@ -149,13 +125,12 @@ class StudiesFolder:
         if ext not in LABEL_SUFFIXES:
             raise InvalidRequest(f"A label file ends in {ext!r}; allowed are {', '.join(LABEL_SUFFIXES)}.")
         ext = own_suffix(image_id, ext)
-        with self._lock.held():
-            index = self._copy()
+        with self._kept.changing() as index:
             item = _require(index, image_id)
             told = {**strict_json(info), "ts": int(time.time()), "name": f"{image_id}{ext}"}
             with self.shelf.place(image_id, tag).putting(source, ext, told, sent) as prepared:
                 item.labels[tag] = Entry(ext, told)
-                self._write(index, before_rename=prepared.commit)
+                self._kept.write(index, before_rename=prepared.commit)
             forget_old_results(self.shelf.place(image_id, tag))
 
     def update_label_info(self, image_id: str, tag: str, changes: Mapping[str, Any]) -> None:
@@ -167,8 +142,7 @@ class StudiesFolder:
             DatasetError: if more than MAX_INFO_BYTES would be told. Nothing was changed.
             StorageFull: if there is no room. Nothing was changed.
         """
-        with self._lock.held():
-            index = self._copy()
+        with self._kept.changing() as index:
             item = _require(index, image_id)
             before = self.label_info(image_id, tag)
             told = {**before, **strict_json(changes)}
@@ -177,7 +151,7 @@ class StudiesFolder:
             told = without_mark(told)
             require_bounded("label", image_id, told)
             item.labels[tag] = Entry(self.label(image_id, tag).ext, told)
-            self._write(index, before_rename=lambda: self.shelf.place(image_id, tag).set_info(told))
+            self._kept.write(index, before_rename=lambda: self.shelf.place(image_id, tag).set_info(told))
 
     def restore_label(self, image_id: str, tag: str, number: int) -> LabelVersion:
         """Make an earlier version the label again, as a new version with the names it had.
@@ -187,7 +161,7 @@ class StudiesFolder:
             UnknownLabel: if there is no such version.
             StorageFull: if there is no room. Nothing was changed.
         """
-        with self._lock.held():
+        with self._kept.changing():
             path, version = self.shelf.place(image_id, tag).version_file(number)
             self.put_label(image_id, tag, path, version.ext, {**without_mark(version.info), "restored_from": number})
             return version
@@ -200,13 +174,12 @@ class StudiesFolder:
             UnknownLabel: if there is no such label.
             StorageFull: if there is no room. Nothing was changed.
         """
-        with self._lock.held():
-            index = self._copy()
+        with self._kept.changing() as index:
             item = _require(index, image_id)
             place = self.shelf.place(image_id, tag)
             place.require()
             item.labels.pop(tag, None)
-            self._write(index, before_rename=place.remove)
+            self._kept.write(index, before_rename=place.remove)
 
     def add_image(self, image_id: str, source: Path, ext: str, info: Mapping[str, Any]) -> None:
         """Move a scan into the folder under a name that no scan has.
@@ -221,10 +194,8 @@ class StudiesFolder:
             AlreadyThere: if an image has the id, or one that some disks take for the same. Nothing was changed.
             StorageFull: if there is no room. Nothing was changed.
         """
-        with self._lock.held():
-            self._read_again()
-            self._mend()
-            index = self._copy()
+        self._kept.refresh()
+        with self._kept.changing() as index:
             path = self.root / index.images_dir / f"{image_id}{ext}"
             if image_id in index.objects or path.exists():
                 raise AlreadyThere(taken(image_id))
@@ -236,7 +207,7 @@ class StudiesFolder:
                     )
             told = {**strict_json(info), "ts": int(time.time()), "name": path.name}
             index.objects[image_id] = ImageEntry(Entry(ext, told))
-            self._write(index, before_rename=lambda: atomic_files.move_new(source, path))
+            self._kept.write(index, before_rename=lambda: atomic_files.move_new(source, path))
 
     def remove_image(self, image_id: str) -> None:
         """Take an image away to REMOVED, and every version of its labels with it: they belong to no other scan.
@@ -245,8 +216,7 @@ class StudiesFolder:
             UnknownImage: if the folder does not hold it.
             StorageFull: if there is no room.
         """
-        with self._lock.held():
-            index = self._copy()
+        with self._kept.changing() as index:
             _require(index, image_id)
             labels = [path for tag in self.shelf.tags() for path in self.shelf.place(image_id, tag).everything()]
             scan = self.image_parts(image_id)
@@ -260,7 +230,7 @@ class StudiesFolder:
                     atomic_files.make_folder(target.parent)
                     atomic_files.rename(path, target)
 
-            self._write(index, before_rename=take_away)
+            self._kept.write(index, before_rename=take_away)
 
     def update_image_info(self, image_id: str, changes: Mapping[str, Any]) -> None:
         """Change what is told about an image.
@@ -270,12 +240,11 @@ class StudiesFolder:
             DatasetError: if more than MAX_INFO_BYTES would be told. Nothing was changed.
             StorageFull: if there is no room. Nothing was changed.
         """
-        with self._lock.held():
-            index = self._copy()
+        with self._kept.changing() as index:
             entry = _require(index, image_id).image
             entry.info = {**entry.info, **strict_json(changes)}
             require_bounded("image", image_id, entry.info)
-            self._write(index)
+            self._kept.write(index)
 
     @contextmanager
     def incoming(self, name: str) -> Iterator[Path]:
@@ -305,77 +274,10 @@ class StudiesFolder:
         Raises:
             StorageFull: if there is no room. Nothing was changed.
         """
-        with self._lock.held():
-            index = self._copy()
+        with self._kept.changing() as index:
             index.name = name if name is not None else index.name
             index.description = description if description is not None else index.description
-            self._write(index)
-
-    def _opened(self) -> StudiesIndex:
-        """The index as found; where it is damaged, one without what only it could tell."""
-        try:
-            index = read_index(self._index_path)
-        except FileNotFoundError:
-            return StudiesIndex()
-        except DamagedIndex as error:
-            aside = self._index_path.with_name(f"datastore_v2.damaged-{time.strftime('%Y%m%dT%H%M%S')}.json")
-            atomic_files.rename(self._index_path, aside)
-            logger.warning("The index '%s' is damaged (%s). It is kept as '%s'", INDEX, error, aside.name)
-            return StudiesIndex()
-        self._stamp = _stamp(self._index_path)
-        return index
-
-    def _mend(self) -> None:
-        """Make the index agree with the files."""
-        index = self._copy()
-        before = index.text()
-        was_absent = self._stamp is None
-        told = mending.mend(index, self._list_scans(self.root / index.images_dir), self.shelf, self._labels_seen)
-        if was_absent and told.labels:
-            logger.warning(
-                "The index '%s' was missing or damaged: it was rebuilt from the files, %d images and %d labels, of "
-                "which %d have their names",
-                INDEX, told.images, told.labels, told.named,
-            )  # fmt: skip
-        self._index = index
-        if was_absent or self._unwritten or index.text() != before:
-            try:
-                self._write(index)
-            except StorageFull as error:  # who only reads goes on with what is known
-                self._unwritten = True
-                logger.warning("The index '%s' could not be brought up to date: %s", INDEX, error)
-
-    def _read_again(self) -> None:
-        """Take up what another process wrote. An index that is gone or damaged is written anew from what is known."""
-        if self._stamp == _stamp(self._index_path):
-            return
-        try:
-            self._index = read_index(self._index_path)
-            self._stamp = _stamp(self._index_path)
-        except (FileNotFoundError, DamagedIndex) as error:
-            logger.warning("The index '%s' was lost while the server ran (%s): it is written again", INDEX, error)
-            self._write(self._index)
-            self._mend()
-
-    def _copy(self) -> StudiesIndex:
-        self._read_again()
-        return copy.deepcopy(self._index)
-
-    def _write(self, index: StudiesIndex, before_rename: Callable[[], object] | None = None) -> None:
-        with atomic_files.replacing(self._index_path, before_rename=before_rename) as partial:
-            partial.write_text(index.text(), encoding="utf-8")
-        self._index = index
-        self._stamp = _stamp(self._index_path)
-        self._unwritten = False
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """Changes with every index that is renamed into place."""
-    try:
-        stat = path.stat()
-    except FileNotFoundError:
-        return None
-    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+            self._kept.write(index)
 
 
 def taken(image_id: str) -> str:

@@ -13,9 +13,11 @@ import torch
 from medvlsam2.data.final_labels import FinalLabel
 from medvlsam2.errors import DatasetError, InvalidConfig
 from medvlsam2.model import checkpoint, version_folders
+from medvlsam2.training.finetuning import finetune as finetuning
 from medvlsam2.training.finetuning import hold_out, scans
 from medvlsam2.training.finetuning.finetune import NOT_FINITE, FinetuneConfig, PublishedVersion, finetune
 from medvlsam2.training.finetuning.gate import MEAN_TOLERANCE
+from medvlsam2.training.running.run_folder import METRICS
 
 SHORT = FinetuneConfig(epochs=2, steps_per_scan=1)
 
@@ -131,6 +133,12 @@ def test_labels_that_nobody_knows_are_refused(model_dir: Path, submitted: FinalL
     assert version_folders.versions(model_dir) == ["base"]
 
 
+def no_steps(*_: object, run: Path, **__: object) -> None:
+    """A run of the loop in which no weight changes."""
+    run.mkdir()
+    (run / METRICS).write_text('{"losses": {"loss": 1.0}}\n', encoding="utf-8")
+
+
 class TestTheGate:
     """With scores that are given: what is measured is another test's matter."""
 
@@ -143,6 +151,7 @@ class TestTheGate:
         def run(before: dict[str, float], after: dict[str, float]) -> PublishedVersion:
             scores = iter([{"scan": before}, {"scan": after}])
             monkeypatch.setattr(hold_out, "measure", lambda *_: next(scores))
+            monkeypatch.setattr(finetuning, "run_stages", no_steps)
             return finetune(model_dir, [submitted], FinetuneConfig(epochs=1, steps_per_scan=1), work=work)
 
         return run
