@@ -9,7 +9,7 @@ import pytest
 from medvlsam2.data import phantom
 from medvlsam2.data.final_labels import FinalLabel
 from medvlsam2.data.phantom import Phantom, PhantomConfig
-from medvlsam2.data.phantom.files import write
+from medvlsam2.data.phantom.files import write_phantom
 from medvlsam2.training.data import case_files
 from medvlsam2.training.finetuning import scans
 
@@ -38,6 +38,6 @@ def work(tmp_path: Path) -> Path:
 @pytest.fixture
 def submitted(coarse_phantom: Phantom, tmp_path: Path) -> FinalLabel:
     """One scan with its label."""
-    write(coarse_phantom, tmp_path / "scan")
+    write_phantom(coarse_phantom, tmp_path / "scan")
     info = [{"name": name, "idx": value} for value, name in coarse_phantom.labels.items()]
     return FinalLabel("scan", tmp_path / "scan" / "image.nii.gz", tmp_path / "scan" / "label.nii.gz", info, "patient 1")
