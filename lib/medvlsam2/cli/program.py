@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-import re
 import sys
 import warnings
 from argparse import ArgumentError, ArgumentParser
@@ -99,6 +98,7 @@ def _program() -> ArgumentParser:
 def _parse_verb(name: str, argv: Sequence[str]) -> tuple[Verb, Namespace]:
     from jsonargparse import ArgumentParser, set_parsing_settings
 
+    from medvlsam2.cli import refusals
     from medvlsam2.cli.values import join_values
     from medvlsam2.cli.verb import HelpFormatter
 
@@ -115,13 +115,5 @@ def _parse_verb(name: str, argv: Sequence[str]) -> tuple[Verb, Namespace]:
     try:
         return verb, options.parse_args(join_values(argv))
     except ArgumentError as error:
-        reason = " ".join(str(error).split()).rstrip(".")
-        hint = _option_meant(reason, options.format_usage())
-        raise InvalidRequest(f"Wrong arguments: {reason}. {hint}See '{PROGRAM} {name} --help'.") from None
-
-
-def _option_meant(reason: str, usage: str) -> str:
-    """The options nearest to one that the parser does not know, as a sentence."""
-    unknown = re.search(r"unrecognized arguments:.*?(--[^\s=]+)", reason, re.IGNORECASE)
-    hint = nearest_hint(unknown[1], re.findall(r"--[\w-]+", usage), count=1) if unknown else ""
-    return f"{hint} " if hint else ""
+        reason = refusals.in_words(" ".join(str(error).split()).rstrip("."), options.format_usage())
+        raise InvalidRequest(f"{reason} See '{PROGRAM} {name} --help'.") from None

@@ -62,7 +62,7 @@ def test_every_verb_explains_its_options(capsys, verb, words):
     [
         ([], "No verb given"),
         (["segmnt"], "'segmnt'. Did you mean segment?"),
-        (["segment", "x.nii", "--foo"], "unrecognized arguments: --foo"),
+        (["segment", "x.nii", "--foo"], "Unknown option --foo."),
         (["ask", "x.nii"], "question"),
         (["ask", "x.nii", "Why?", "--kind", "poem"], "poem"),
         (["export", "--studies", "x", "-o", "y", "--format", "csv"], "csv"),

@@ -29,7 +29,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Options of the verb: where things go, and every field of TrainConfig."""
     add_data(parser)
     folders = parser.add_argument_group("Folders")
-    folders.add_argument("--output", metavar="DIR", help="model folder to write (default: runs/PRESET/model)")
+    folders.add_argument("-o", "--output", metavar="DIR", help="model folder to write (default: runs/PRESET/model)")
     folders.add_argument(
         "--run", metavar="DIR", help="logs and checkpoint; it resumes from them (default: runs/PRESET)"
     )
