@@ -24,7 +24,8 @@ from medvlsam2.data.datasets.scans import labelled_scans, source
 from medvlsam2.data.volume import HU_MIN, CTVolume
 from medvlsam2.errors import DatasetError
 from medvlsam2.evaluation.scans import LabelledScan
-from medvlsam2.transforms.spatial import SpatialRecord, plan
+from medvlsam2.transforms.framing import plan
+from medvlsam2.transforms.spatial import SpatialRecord
 
 SETS = {"head and neck": "OKBP", "abdomen": "TS"}
 """Name of each data set, and the source of its scans."""

@@ -38,7 +38,7 @@ from medvlsam2.data.readers import read_volume
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.data.volume_files import write_volume
 from medvlsam2.model import builders, checkpoint
-from medvlsam2.model.propagation import propagate
+from medvlsam2.model.propagation import batch
 from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.masks import search
 from medvlsam2.tasks.prompts import ObjectPrompt
@@ -259,7 +259,7 @@ def _medians(rows: list[TimedClick]) -> dict[str, dict[str, float]]:
 @contextmanager
 def without_early_end() -> Iterator[None]:
     """Let propagation go to the ends of the volume."""
-    with patch.object(propagate, "PATIENCE_SLICES", 10**9):
+    with patch.object(batch, "PATIENCE_SLICES", 10**9):
         yield
 
 

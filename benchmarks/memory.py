@@ -21,7 +21,7 @@ from unittest.mock import patch
 import torch
 
 from medvlsam2.data.readers import read_volume
-from medvlsam2.model.propagation import propagate
+from medvlsam2.model.propagation import batch
 from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import segment
@@ -60,7 +60,7 @@ def _click(model: Path, scan: Path, cache_gb: float, threads: int) -> dict[str, 
     volume = read_volume(scan, "scan")
     i, j, k = (float(size // 2) for size in volume.shape_ijk)
     features: list[int] = []
-    with patch.object(propagate, "PATIENCE_SLICES", 10**9):
+    with patch.object(batch, "PATIENCE_SLICES", 10**9):
         prompt = ObjectPrompt("liver", points_ijk=((i, j, k),), point_labels=(1,))
         segment(engine, volume, [prompt], shown=lambda *_: features.append(engine.features.used_bytes))
     features.append(engine.features.used_bytes)

@@ -67,7 +67,7 @@ STEPS: Final = (
     Step("data/readers.py", "read_volume", "Reads the scan in HU with its affine; kept for the next click."),
     Step("tasks/segment.py", "segment", "One request: prompts in, one label map out."),
     Step("tasks/engine/engine.py", "Engine.session", "Gives what is kept of this scan; loads weights at first use."),
-    Step("transforms/spatial.py", "plan", "Chooses the slices' axis and crops them to the body."),
+    Step("transforms/framing.py", "plan", "Chooses the slices' axis and crops them to the body."),
     Step("tasks/masks/slice_prompts.py", "on_slices", "Brings the click from voxels to a pixel of a slice."),
     Step("tasks/asking/find.py", "find_all", "Chooses the window in HU; turns words into [SEG] tokens."),
     Step("model/propagation/propagate.py", "segment_objects", "Clicked slices first, then all others, up and down."),

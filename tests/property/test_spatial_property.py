@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.geometry import orientation_codes
-from medvlsam2.transforms.spatial import SpatialRecord, label_map_to_source, plan
+from medvlsam2.transforms.framing import plan
+from medvlsam2.transforms.label_map import label_map_to_source
+from medvlsam2.transforms.spatial import SpatialRecord
 
 AIR_HU, BODY_HU = -1000, 40
 

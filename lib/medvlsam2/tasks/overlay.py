@@ -29,7 +29,8 @@ from medvlsam2.data.volume import CTVolume
 from medvlsam2.geometry import require_same_grid
 from medvlsam2.pixel_grid import centre_offsets
 from medvlsam2.tasks.answers.results import ObjectResult
-from medvlsam2.transforms.spatial import SpatialRecord, plan
+from medvlsam2.transforms.framing import plan
+from medvlsam2.transforms.spatial import SpatialRecord
 from medvlsam2.transforms.window import apply_window
 
 AXIAL_SLICES: Final = 3

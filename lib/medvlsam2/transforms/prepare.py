@@ -15,7 +15,8 @@ from torch import Tensor
 from medvlsam2.config import Sam2Config
 from medvlsam2.data.structures.table import Window
 from medvlsam2.data.volume import CTVolume
-from medvlsam2.transforms.spatial import SpatialRecord, plan
+from medvlsam2.transforms.framing import plan
+from medvlsam2.transforms.spatial import SpatialRecord
 from medvlsam2.transforms.window import apply_window, normalise, scale_whole_volume
 
 RESIZED_AT_ONCE: Final = 32
@@ -73,7 +74,7 @@ def channel_slices(
 
 
 def prepare(volume: CTVolume, side: int) -> PreparedVolume:
-    """Plan the crossing for a scan; see :func:`medvlsam2.transforms.spatial.plan`."""
+    """Plan the crossing for a scan; see :func:`medvlsam2.transforms.framing.plan`."""
     return PreparedVolume(volume, plan(volume, side))
 
 

@@ -8,36 +8,20 @@ is needed to go there and back, for voxels, masks, clicks and boxes, is in one :
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
-from mmap import ACCESS_COPY, mmap
-from typing import Final, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int, Integer, Num, UInt8
-from scipy import ndimage
+from jaxtyping import Bool, Float, Integer, Num
 from torch import Tensor
 
 from medvlsam2 import geometry, voxel_box
-from medvlsam2.data.volume import HU_MIN, CTVolume
+from medvlsam2.data.volume import HU_MIN
 from medvlsam2.errors import GeometryMismatch, InvalidPrompt
 from medvlsam2.pixel_grid import from_crop, index_at, is_inside, pixel_under, rescaled, to_crop
 from medvlsam2.transforms.guided import guided_upsample
 from medvlsam2.voxel_box import BoxIJK, PointIJK
-
-BODY_HU: Final = -400
-"""Voxels above this are taken for body when the crop is placed."""
-MARGIN_MM: Final = 8.0
-"""Air left around the body in the crop."""
-Plane = Literal["axial", "coronal"]
-_GRID_AXES: Final[dict[Plane, dict[int, tuple[int, int]]]] = {
-    "axial": {2: (0, 1), 1: (1, -1), 0: (2, -1)},
-    "coronal": {1: (0, 1), 2: (1, -1), 0: (2, -1)},
-}
-"""By plane of the slices: world axis (R, A, S = 0, 1, 2) → model axis (d, h, w = 0, 1, 2) and its sign."""
 
 Crop = tuple[int, int, int, int]
 """First row, end row, first column, end column, in voxels of the oriented scan."""
@@ -226,90 +210,3 @@ class SpatialRecord:
             raise GeometryMismatch(
                 f"Array of shape {tuple(shape)} is not on the scan's grid of shape {self.source_shape_ijk}."
             )
-
-
-def label_map_to_source(
-    found: Sequence[tuple[Float[Tensor, "d m m"], SpatialRecord]], hu: Num[np.ndarray, "i j k"]
-) -> UInt8[np.ndarray, "i j k"]:
-    """One label map of several objects on exactly the scan's grid: value n where object n is likeliest.
-
-    Args:
-        found: mask logits of each object, all on one device, and the view in which they were found; all views have
-            the same slices.
-        hu: the scan, whose edges the masks follow (:func:`medvlsam2.transforms.guided.guided_upsample`).
-
-    Raises:
-        GeometryMismatch: if the number of slices is not the scan's.
-    """
-    first = found[0][1]
-    oriented = first.orient(hu)
-    for logits, record in found:
-        if len(logits) != record.num_slices:
-            raise GeometryMismatch(
-                f"Mask logits have {len(logits)} slices, the scan has {record.num_slices} along its slice axis."
-            )
-    label_map = _empty_label_map(first.oriented_shape_dhw)
-    device = found[0][0].device
-    best = torch.zeros(first.oriented_shape_dhw[1:], device=device)
-    held = [(logits > 0).flatten(1).any(dim=1).cpu() for logits, _ in found]
-    for d in torch.nonzero(torch.stack(held).any(dim=0)).flatten().tolist():
-        best.zero_()
-        slice_hu = torch.from_numpy(oriented[d].astype(np.float32)).to(device)
-        for value, ((logits, record), holds) in enumerate(zip(found, held, strict=True), start=1):
-            if holds[d]:
-                label_map[d][record.paste(logits[d], slice_hu, best).cpu().numpy()] = value
-    return first.unorient(label_map)
-
-
-def _empty_label_map(shape_dhw: tuple[int, int, int]) -> UInt8[np.ndarray, "d h w"]:
-    """Zeros of which only pages that hold an object take memory: NumPy's own come in huge pages, which all fill."""
-    return np.frombuffer(mmap(-1, prod(shape_dhw), access=ACCESS_COPY), dtype=np.uint8).reshape(shape_dhw)
-
-
-def plan(volume: CTVolume, side: int, plane: Plane = "axial") -> SpatialRecord:
-    """Decide the orientation and the crop for a scan.
-
-    Args:
-        volume: the scan.
-        side: side of the model's square slices in pixels.
-        plane: of the slices, as radiologists view it.
-    """
-    axes, flips = [0, 0, 0], [False, False, False]
-    for axis, (world, sign) in enumerate(geometry.closest_axes(volume.affine)):
-        model_axis, model_sign = _GRID_AXES[plane][world]
-        axes[model_axis], flips[model_axis] = axis, sign != model_sign
-    record = SpatialRecord(
-        source_shape_ijk=volume.shape_ijk,
-        source_affine=volume.affine,
-        axes=(axes[0], axes[1], axes[2]),
-        flips=(flips[0], flips[1], flips[2]),
-        crop_hw=(0, 1, 0, 1),
-        side=side,
-    )
-    spacing = volume.spacing_mm
-    crop = _square_round_body(record.orient(volume.hu), (spacing[axes[1]], spacing[axes[2]]))
-    return SpatialRecord(
-        source_shape_ijk=record.source_shape_ijk,
-        source_affine=record.source_affine,
-        axes=record.axes,
-        flips=record.flips,
-        crop_hw=crop,
-        side=side,
-    )
-
-
-def _square_round_body(oriented: Int[np.ndarray, "d h w"], spacing_hw_mm: tuple[float, float]) -> Crop:
-    """Crop of equal height and width in mm round the body's bounding box."""
-    held = np.zeros(oriented.shape[1:], dtype=int)
-    for one in oriented:
-        held += one > BODY_HU
-    body = held >= max(1, round(0.05 * oriented.shape[0]))
-    blocks = ndimage.find_objects(body.view(np.uint8))
-    edges = [(one.start, one.stop) for one in blocks[0]] if blocks else [(0, size) for size in body.shape]
-    side_mm = max((end - first) * mm for (first, end), mm in zip(edges, spacing_hw_mm, strict=True)) + 2 * MARGIN_MM
-    crop: list[int] = []
-    for (first, end), mm in zip(edges, spacing_hw_mm, strict=True):
-        length = max(1, round(side_mm / mm))
-        start = round((first + end - length) / 2)
-        crop += [start, start + length]
-    return crop[0], crop[1], crop[2], crop[3]

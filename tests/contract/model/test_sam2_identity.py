@@ -27,8 +27,8 @@ from sam2.modeling.sam2_base import NO_OBJ_SCORE
 
 from medvlsam2.config import Sam2Config
 from medvlsam2.model.pixel_decoder.build import build_sam2 as build_ours
-from medvlsam2.model.pixel_decoder.volume_sam2 import SliceFeatures, VolumeSAM2
-from medvlsam2.model.propagation import propagate
+from medvlsam2.model.pixel_decoder.volume_sam2 import SliceFeatures, SlicePrompts, VolumeSAM2
+from medvlsam2.model.propagation import batch
 from medvlsam2.model.propagation.object_query import ObjectMasks, ObjectQuery, SlicePrompt
 from medvlsam2.model.propagation.propagate import segment_objects
 
@@ -99,7 +99,7 @@ def features(ours: VolumeSAM2, slices: torch.Tensor) -> SliceFeatures:
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with monkeypatch.context() as patch:
-        patch.setattr(propagate, "PATIENCE_SLICES", SLICES)
+        patch.setattr(batch, "PATIENCE_SLICES", SLICES)
         yield
 
 
@@ -183,7 +183,7 @@ def test_the_comparison_is_about_memory_and_about_masks(ours: VolumeSAM2, featur
     found = segment_objects(ours, features, [ObjectQuery(prompts={8: CLICK})])[0]
     with torch.no_grad():
         part = features.select(torch.tensor([14]))
-        prompts = propagate.SlicePrompts()
+        prompts = SlicePrompts()
         alone = ours.predict(ours.without_memory(part), part, prompts, None, multimask=True)
         boxed = segment_objects(ours, features, [ObjectQuery(prompts={8: BOX})])[0]
     shown = (found.object_score_logits > 0).sum()

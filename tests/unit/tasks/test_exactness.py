@@ -13,7 +13,7 @@ from medvlsam2.data.phantom import Phantom
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.model.device.precision import full_precision
 from medvlsam2.model.pixel_decoder.volume_sam2 import VolumeSAM2
-from medvlsam2.model.propagation import propagate
+from medvlsam2.model.propagation import batch
 from medvlsam2.model.propagation.object_query import ObjectMasks, ObjectQuery, SlicePrompt
 from medvlsam2.model.propagation.propagate import segment_objects
 from medvlsam2.tasks.engine.engine import Engine
@@ -113,7 +113,7 @@ def test_other_requested_objects_do_not_change_a_mask(
     """Each object alone gives the logits that it has among others; the label map alone lets them compete."""
     session = engine.session(volume)
     sam2, features = in_floats(session), session.features("soft")
-    monkeypatch.setattr(propagate, "CPU_SCORES", at_once * sam2.num_maskmem * sam2.sam_image_embedding_size**4)
+    monkeypatch.setattr(batch, "CPU_SCORES", at_once * sam2.num_maskmem * sam2.sam_image_embedding_size**4)
     token = session.text_tokens(["liver"])[0]
     queries = [
         ObjectQuery(prompts={8: SlicePrompt(((30.0, 30.0),), (1,))}),
@@ -133,7 +133,7 @@ def test_objects_in_another_part_do_not_change_a_mask(
 ) -> None:
     session = engine.session(volume)
     sam2 = in_floats(session)
-    monkeypatch.setattr(propagate, "CPU_SCORES", at_once * sam2.num_maskmem * sam2.sam_image_embedding_size**4)
+    monkeypatch.setattr(batch, "CPU_SCORES", at_once * sam2.num_maskmem * sam2.sam_image_embedding_size**4)
     (rows, columns) = session.prepared.record.crop_hw[:2], session.prepared.record.crop_hw[2:]
     parts = [session.near((rows[0], rows[1] - n, columns[0], columns[1] - n)).features("soft") for n in (8, 16)]
     sources = [session.features("soft"), *parts, parts[0]]
@@ -150,7 +150,7 @@ def test_every_prompted_slice_is_shown_before_propagation_begins(
 ) -> None:
     session = engine.session(volume)
     sam2, features = in_floats(session), session.features("soft")
-    monkeypatch.setattr(propagate, "CPU_SCORES", 1)
+    monkeypatch.setattr(batch, "CPU_SCORES", 1)
     queries = [ObjectQuery(prompts={number: SlicePrompt(((30.0, 30.0),), (1,))}) for number in (8, 5, 3)]
     told: list[tuple[int, int]] = []
     segment_objects(sam2, features, queries, shown=lambda query, number, _: told.append((query, number)))

@@ -14,8 +14,8 @@ import torch
 from medvlsam2.data.phantom import Phantom
 from medvlsam2.errors import Superseded
 from medvlsam2.model.pixel_decoder.volume_sam2 import SliceMasks, VolumeSAM2
-from medvlsam2.model.propagation import propagate
-from medvlsam2.model.propagation.propagate import PATIENCE_SLICES
+from medvlsam2.model.propagation import batch
+from medvlsam2.model.propagation.batch import PATIENCE_SLICES
 from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.masks import search
 from medvlsam2.tasks.prompts import ObjectPrompt
@@ -63,7 +63,7 @@ def test_propagation_ends_where_the_object_does(
         )
 
     path = [clicked, *(clicked + n for n in range(1, 2 * PATIENCE_SLICES + 2)), *(clicked - n for n in range(1, 99))]
-    monkeypatch.setattr(propagate, "CPU_SCORES", 1)
+    monkeypatch.setattr(batch, "CPU_SCORES", 1)
     monkeypatch.setattr(search, "SMALL_PX", 0)
     monkeypatch.setattr(VolumeSAM2, "predict", without_object)
     prompt = ObjectPrompt(points_ijk=(point,), point_labels=(1,), name="liver")

@@ -11,8 +11,10 @@ from medvlsam2 import geometry
 from medvlsam2.config import Sam2Config
 from medvlsam2.data.volume import HU_MIN, CTVolume
 from medvlsam2.errors import GeometryMismatch, InvalidPrompt
+from medvlsam2.transforms.framing import Plane, plan
+from medvlsam2.transforms.label_map import label_map_to_source
 from medvlsam2.transforms.prepare import RESIZED_AT_ONCE, channel_slices, prepare, three_channels, whole_volume
-from medvlsam2.transforms.spatial import GridBox, Plane, SpatialRecord, label_map_to_source, plan
+from medvlsam2.transforms.spatial import GridBox, SpatialRecord
 from medvlsam2.transforms.window import (
     WINDOWS_HU,
     apply_window,

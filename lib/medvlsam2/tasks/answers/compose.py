@@ -18,7 +18,8 @@ from torch import Tensor
 from medvlsam2.data import vocabulary
 from medvlsam2.tasks.phrases.wholes import is_union_of, wholes_among
 from medvlsam2.tasks.prompts import ObjectPrompt
-from medvlsam2.transforms.spatial import SpatialRecord, label_map_to_source
+from medvlsam2.transforms.label_map import label_map_to_source
+from medvlsam2.transforms.spatial import SpatialRecord
 
 Masks = tuple[Float[Tensor, "d m m"], SpatialRecord]
 """Mask logits of one object and the view in which they were found."""

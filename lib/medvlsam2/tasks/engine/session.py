@@ -32,8 +32,9 @@ from medvlsam2.tasks.measure.findings import MaskGrid, measure_findings, strengt
 from medvlsam2.tasks.measure.places import PlaceRAS, centres_ras, place_of
 from medvlsam2.tasks.measure.structures import Measured, measurable, measure_structures
 from medvlsam2.tasks.scheduling.device_lock import GiveWay, stay
+from medvlsam2.transforms.framing import plan
 from medvlsam2.transforms.prepare import PreparedVolume, prepare
-from medvlsam2.transforms.spatial import Crop, SpatialRecord, plan
+from medvlsam2.transforms.spatial import Crop, SpatialRecord
 from medvlsam2.transforms.text import prefix_ids, segmentation_turns
 from medvlsam2.voxel_box import BoxIJK
 

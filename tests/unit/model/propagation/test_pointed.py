@@ -10,7 +10,8 @@ import torch
 from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.model.pixel_decoder.text_similarity import Pointing
 from medvlsam2.model.pixel_decoder.volume_sam2 import SliceFeatures, SlicePrompts, VolumeSAM2
-from medvlsam2.model.propagation.propagate import ObjectQuery, SlicePrompt, segment_objects
+from medvlsam2.model.propagation.object_query import ObjectQuery, SlicePrompt
+from medvlsam2.model.propagation.propagate import segment_objects
 
 CLICK = SlicePrompt(((20.0, 20.0),), (1,))
 BOX = SlicePrompt(((10.0, 10.0), (40.0, 40.0)), (2, 3))

@@ -11,7 +11,7 @@ import torch
 from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.model.pixel_decoder.text_similarity import TextSimilarity
 from medvlsam2.model.pixel_decoder.volume_sam2 import SliceFeatures, VolumeSAM2
-from medvlsam2.model.propagation import propagate
+from medvlsam2.model.propagation.batch import Batch
 from medvlsam2.model.propagation.object_query import (
     EMPTY_LOGIT,
     ObjectMasks,
@@ -90,8 +90,8 @@ def test_clicked_objects_are_propagated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ran: list[int] = []
-    run = propagate._Batch.run
-    monkeypatch.setattr(propagate._Batch, "run", lambda batch: (ran.append(1), run(batch)))
+    run = Batch.run
+    monkeypatch.setattr(Batch, "run", lambda batch: (ran.append(1), run(batch)))
     segment_objects(sam2, features, [ObjectQuery(token, prompts)])
     assert bool(ran) == (prompts is ON_IT)
 
@@ -101,7 +101,7 @@ def test_a_decoder_with_a_weight_is_used(
 ) -> None:
     similarity_of(sam2).calibrate((0.25, 0.0), pointed=False)
     ran: list[int] = []
-    monkeypatch.setattr(propagate._Batch, "run", lambda _: ran.append(1))
+    monkeypatch.setattr(Batch, "run", lambda _: ran.append(1))
     segment_objects(sam2, features, [ObjectQuery(token)])
     assert ran
 

@@ -18,7 +18,8 @@ from medvlsam2.tasks.phrases.sides import side_in
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import segment
 from medvlsam2.transforms.guided import MOST
-from medvlsam2.transforms.spatial import SpatialRecord, label_map_to_source
+from medvlsam2.transforms.label_map import label_map_to_source
+from medvlsam2.transforms.spatial import SpatialRecord
 
 DEMO = Path(__file__).resolve().parents[4] / "apps" / "medvlsam2" / "demo" / "ct_abdomen.nii.gz"
 SIZE = 32

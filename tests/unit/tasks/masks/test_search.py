@@ -25,7 +25,8 @@ from medvlsam2.tasks.features.view import View
 from medvlsam2.tasks.masks import search
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import segment
-from medvlsam2.transforms.spatial import SpatialRecord, plan
+from medvlsam2.transforms.framing import plan
+from medvlsam2.transforms.spatial import SpatialRecord
 
 SIDE = 96
 SMALL_PX = search.SMALL_PX - 1e-6

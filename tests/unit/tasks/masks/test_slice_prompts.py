@@ -15,7 +15,9 @@ from medvlsam2.tasks.masks.slice_prompts import (
     on_slices,
 )
 from medvlsam2.tasks.prompts import BESIDE, ON_OBJECT, ObjectPrompt
-from medvlsam2.transforms.spatial import SpatialRecord, label_map_to_source, plan
+from medvlsam2.transforms.framing import plan
+from medvlsam2.transforms.label_map import label_map_to_source
+from medvlsam2.transforms.spatial import SpatialRecord
 
 SHAPE = (40, 36, 20)
 SIDE = 64
