@@ -15,11 +15,12 @@ from typing import Any, Final
 
 import torch
 import yaml
+from packaging.version import Version
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from medvlsam2 import atomic_files
+from medvlsam2 import __version__, atomic_files
 from medvlsam2.config import ModelConfig, to_dict
 from medvlsam2.data.language import chat
 from medvlsam2.data.language import tokenizer as tokenizers
@@ -79,7 +80,8 @@ def load(folder: Path, device: str = "cpu") -> LoadedModel:
 
     Raises:
         MissingCheckpoint: if a file that a model needs is not there.
-        CheckpointMismatch: if a file is damaged, or weights do not fit the configuration.
+        CheckpointMismatch: if a file is damaged, weights do not fit the configuration, or the model needs a newer
+            version of this package.
         InvalidConfig: if ``config.yaml`` lacks a key, or holds an unknown one or a value that is not allowed.
     """
     require_files(folder)
@@ -87,6 +89,7 @@ def load(folder: Path, device: str = "cpu") -> LoadedModel:
     tokenizer = tokenizers.load(folder)
     model = build(config, special_tokens(tokenizer))
     metadata = _read_record(folder / METADATA)
+    _require_code(metadata, folder.name)
     tensors = _read(folder / WEIGHTS)
     version = current_version(folder)
     if version != BASE_VERSION:
@@ -165,6 +168,15 @@ def publish(folder: Path, version: str, tensors: dict[str, Tensor], metadata: di
 def trainable_tensors(model: nn.Module) -> dict[str, Tensor]:
     """What fine-tuning changed: the tensors that require a gradient."""
     return {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def _require_code(metadata: dict[str, Any], name: str) -> None:
+    needed = metadata.get("minimum_code_version")
+    if needed is not None and Version(needed) > Version(__version__):
+        raise CheckpointMismatch(
+            f"Model '{name}' needs medvlsam2 {needed} or newer; this is medvlsam2 {__version__}. Install the newer "
+            "version, or use another model."
+        )
 
 
 def _own_tensors(model: MedVLSAM2) -> dict[str, Tensor]:

@@ -93,7 +93,7 @@ def train(
         outcome = fit(model, tokenizer, cases, config, run=run, report=report, validate=validate, ranks=ranks)
         if ranks.is_first:
             training = {**provenance, "config": asdict(config), **asdict(outcome)}
-            checkpoint.save(output, model, tokenizer, _metadata(training, model_config, cases))
+            checkpoint.save(output, model, tokenizer, _metadata(training, cases))
 
 
 def prepare_cases(
@@ -161,23 +161,15 @@ def _provenance(config: TrainConfig, cases: list[Case]) -> dict[str, object]:
     }
 
 
-def _metadata(training: dict[str, object], model_config: ModelConfig, cases: list[Case]) -> dict[str, object]:
-    """What a program wants to know of a model."""
+def _metadata(training: dict[str, object], cases: list[Case]) -> dict[str, object]:
+    """What the code needs to know of a model, and how the model was trained."""
     keys = {key for case in cases for key in case.present_keys}
     lesions = [lesion for case in cases if case.facts is not None for lesion in case.facts.lesions]
     findings = {finding_key(lesion) for lesion in lesions}
     return {
-        "model_id": model_config.model_id,
-        "version": medvlsam2.__version__,
         "minimum_code_version": medvlsam2.__version__,
-        "intended_use": medvlsam2.NOTICE,
-        "licence": "Apache-2.0",
-        "supported_prompts": ["text", "points", "box", "text+points", "text+box"],
-        "supported_tasks": ["segment", "report", "answer"],
         "structures": [key for key in vocabulary.STRUCTURES if key in keys & COMMON],
         "findings": [key for key in vocabulary.STRUCTURES if key in findings],
         "trained_on": [key for key in vocabulary.STRUCTURES if key in keys],
-        "input": {"modality": "CT", "format": "hounsfield", "dimensions": 3},
-        "base_models": [],
         "training": training,
     }

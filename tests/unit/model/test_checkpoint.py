@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
+import medvlsam2
 from medvlsam2.errors import CheckpointMismatch, InvalidConfig, MissingCheckpoint
 from medvlsam2.model import builders, checkpoint, version_folders
 from medvlsam2.model.checkpoint import LoadedModel
@@ -47,6 +49,20 @@ def test_a_saved_model_gives_the_same_outputs(tiny_loaded: LoadedModel, tmp_path
 def test_a_missing_file_is_named(model_dir: Path, name: str) -> None:
     (model_dir / name).unlink()
     with pytest.raises(MissingCheckpoint, match=f"no {name}"):
+        checkpoint.load(model_dir)
+
+
+@pytest.mark.parametrize(("needed", "fits"), [("0.0.1", True), (medvlsam2.__version__, True), ("9.10.0", False)])
+def test_a_model_says_which_code_it_needs(model_dir: Path, needed: str, fits: bool) -> None:
+    path = model_dir / version_folders.METADATA
+    metadata = json.loads(path.read_text(encoding="utf-8")) | {"minimum_code_version": needed}
+    path.write_text(json.dumps(metadata), encoding="utf-8")
+    if fits:
+        assert checkpoint.load(model_dir).metadata == metadata
+        return
+    with pytest.raises(
+        CheckpointMismatch, match=rf"needs medvlsam2 9\.10\.0 or newer; this is .*{medvlsam2.__version__}"
+    ):
         checkpoint.load(model_dir)
 
 

@@ -165,22 +165,3 @@ SIDE = Wording(
         *("on which side {is_} the {nouns} located{tail}?", "which side of the patient shows the {nouns}?"),
     ),
 )
-
-TOPICS = {
-    "presence": PRESENCE,
-    "organ": ORGAN,
-    "missing organ": MISSING_ORGAN,
-    "region": REGION,
-    "phase": PHASE,
-    "contrast": CONTRAST,
-    "plane": PLANE,
-    "modality": MODALITY,
-    "comparison": COMPARISON,
-    "lesion presence": LESION_PRESENCE,
-    "size": SIZE,
-    "count": COUNT,
-    "abnormality": ABNORMALITY,
-    "any abnormality": ANY_ABNORMALITY,
-    "place": PLACE,
-    "side": SIDE,
-}
