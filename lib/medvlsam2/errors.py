@@ -1,8 +1,9 @@
-"""The one error family.
+"""The errors of this package that a user can cause and correct.
 
-Every message says what was given (the value), what is allowed, and what to do. The command line turns these
-into one sentence and exit code 2, the server into JSON with a 4xx status. Anything else is a bug. Messages
-never hold patient data: an ``image_id``, a file name or a number, never a DICOM tag's value.
+Every message says what was given (the value), what is allowed, and what to do. The command line turns such an error
+into one sentence and exit code 2. The server turns it into JSON with an HTTP error status. Any other exception is
+a bug. Messages never hold patient data: they may hold an ``image_id``, a file name or a number, but never the value of
+a DICOM tag.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from difflib import get_close_matches
 
 
 class MedVLSAM2Error(Exception):
-    """Base of every error that a user can cause and mend."""
+    """Base of every error that a user can cause and correct."""
 
 
 class UnreadableVolume(MedVLSAM2Error):
@@ -20,11 +21,11 @@ class UnreadableVolume(MedVLSAM2Error):
 
 
 class VolumeTooLarge(UnreadableVolume):
-    """A scan that would take more memory than one scan may."""
+    """A scan that would take more memory than the budget for one scan."""
 
 
 class GeometryMismatch(MedVLSAM2Error):
-    """Two arrays that should lie on one grid do not."""
+    """Two arrays that should lie on the same grid, but do not."""
 
 
 class InvalidPrompt(MedVLSAM2Error):
@@ -48,7 +49,7 @@ class UnknownLabel(MedVLSAM2Error):
 
 
 class InvalidConfig(MedVLSAM2Error):
-    """A configuration value outside what is allowed."""
+    """A configuration value outside the allowed range, or an unknown configuration key."""
 
 
 class MissingCheckpoint(MedVLSAM2Error):
@@ -64,7 +65,7 @@ class Superseded(MedVLSAM2Error):
 
 
 class Cancelled(MedVLSAM2Error):
-    """A request whose client has left or has cancelled it."""
+    """A request whose client has disconnected or has cancelled the request."""
 
 
 class NotAllowed(MedVLSAM2Error):
@@ -72,31 +73,31 @@ class NotAllowed(MedVLSAM2Error):
 
 
 class TooLarge(MedVLSAM2Error):
-    """A body, an upload or an archive beyond its limit."""
+    """A request body, an upload or an archive that exceeds its limit."""
 
 
 class TooMany(MedVLSAM2Error):
-    """More at once than the server takes; try again later."""
+    """More requests, jobs or sessions at once than the server accepts; try again later."""
 
 
 class DeviceFull(MedVLSAM2Error):
-    """A device whose memory does not suffice."""
+    """A device without enough memory for the request."""
 
 
 class PacsUnavailable(MedVLSAM2Error):
-    """A PACS that does not answer, or answers with an error of its own."""
+    """A PACS that does not answer, or that answers with an error."""
 
 
 class StorageFull(MedVLSAM2Error):
-    """A disk, quota or limit without room for what had to be written, or that takes no writes; nothing was changed."""
+    """A disk, quota or limit without room for a file, or a disk that accepts no writes; nothing was changed."""
 
 
 class FolderBusy(MedVLSAM2Error):
-    """A folder that another process keeps locked, or that is not there any more; nothing was changed."""
+    """A folder that another process keeps locked, or that does not exist any more; nothing was changed."""
 
 
 class AlreadyThere(MedVLSAM2Error):
-    """A name that is taken: what has it is never replaced."""
+    """A name that exists already: the existing file or folder is never replaced."""
 
 
 class DatasetError(MedVLSAM2Error):
@@ -104,7 +105,7 @@ class DatasetError(MedVLSAM2Error):
 
 
 def nearest_hint(given: str, allowed: Iterable[str], *, count: int = 3) -> str:
-    """Say which allowed names are nearest to a wrong one.
+    """Return a question with the allowed names that are most similar to a wrong name; empty if none is similar.
 
     Example:
         >>> nearest_hint("livr", ["liver", "spleen"])

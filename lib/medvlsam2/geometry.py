@@ -1,11 +1,11 @@
-"""Voxel indices, world millimetres and the names of directions.
+"""Conversion between voxel indices and world millimetres, and the names of directions.
 
 Conventions, used everywhere in this package:
 
-* ``_ijk``: index into the stored array, zero-based, an integer is the CENTRE of a voxel.
-* ``_ras``: world millimetres as NIfTI has them: x grows to the patient's right, y to the front, z to the
-  head.
-* ``_lps``: world millimetres as DICOM and ITK have them (x to the left, y to the back), only at the edges.
+* ``_ijk``: index into the stored array, zero-based; an integer is the CENTRE of a voxel.
+* ``_ras``: world millimetres of NIfTI: x grows to the patient's right, y to the front, z to the head.
+* ``_lps``: world millimetres of DICOM and ITK: x grows to the left, y to the back, z to the head. Used only where
+  DICOM or ITK data enter or leave the package.
 
 An ``affine`` is always 4x4 and maps homogeneous ``_ijk`` to ``_ras``.
 """
@@ -22,47 +22,47 @@ from nibabel.orientations import inv_ornt_aff, ornt2axcodes
 from medvlsam2.errors import GeometryMismatch
 
 GRID_TOLERANCE_VOXELS: Final = 0.1
-"""Two grids are one if no corner of the one lies farther than this from the same corner of the other.
+"""Largest distance, in voxels, between a corner of one grid and the same corner of another grid that counts as equal.
 
-Rounding of headers stays under 0.01 (single precision, 2,000 voxels, coordinates of 1 m). The nearest real mistake,
-corner for centre of a voxel, is 0.5.
+Rounding of headers stays under 0.01 (single precision, 2,000 voxels, coordinates of 1 m). The smallest real mistake,
+a voxel's corner in place of its centre, is 0.5.
 """
 
 MIN_VOXEL_MM3: Final = 1e-9
-"""A smaller voxel, of a micron along each axis, is a damaged header."""
+"""Smallest volume of a voxel: one micron along each axis. A smaller voxel means a damaged header."""
 
 RAS_TO_LPS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
-"""Both ways: flipping the signs of x and y is its own inverse."""
+"""Matrix from RAS to LPS, and from LPS to RAS: the change of two signs is its own inverse."""
 
 
 def ijk_to_ras(points_ijk: Num[np.ndarray, "n 3"], affine: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "n 3"]:
-    """World positions in mm of voxel indices (voxel centres at integers)."""
+    """Return the world positions in mm of voxel indices (voxel centres at integers)."""
     return apply_affine(affine, np.asarray(points_ijk, dtype=np.float64))
 
 
 def ras_to_ijk(points_ras: Num[np.ndarray, "n 3"], affine: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "n 3"]:
-    """Continuous voxel indices of world positions in mm; the inverse of :func:`ijk_to_ras`."""
+    """Return the continuous voxel indices of world positions in mm; the inverse of :func:`ijk_to_ras`."""
     return ijk_to_ras(np.asarray(points_ras, dtype=np.float64), np.linalg.inv(affine))
 
 
 def ras_to_lps_affine(affine: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
-    """The same grid for software that counts world axes as DICOM does; its own inverse."""
+    """Return the affine of the same grid from ``_ijk`` to ``_lps``; also converts an LPS affine to RAS."""
     return RAS_TO_LPS @ affine
 
 
 def is_invertible(affine: Float[np.ndarray, "4 4"]) -> bool:
-    """Whether every voxel has a place of its own: all entries are numbers and no axis is without length."""
+    """Return whether an affine has only finite numbers and a voxel of at least MIN_VOXEL_MM3."""
     return bool(np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) >= MIN_VOXEL_MM3)
 
 
 def spacing_mm(affine: Float[np.ndarray, "4 4"]) -> tuple[float, float, float]:
-    """Distance in mm between neighbouring voxel centres along i, j and k."""
+    """Return the distance in mm between neighbouring voxel centres along i, j and k."""
     i_mm, j_mm, k_mm = voxel_sizes(affine).tolist()
     return i_mm, j_mm, k_mm
 
 
 def voxel_volume_ml(affine: Float[np.ndarray, "4 4"]) -> float:
-    """Volume of one voxel in millilitres."""
+    """Return the volume of one voxel in millilitres."""
     return float(abs(np.linalg.det(affine[:3, :3])) / 1000.0)
 
 
@@ -91,19 +91,22 @@ def orientation_codes(affine: Float[np.ndarray, "4 4"]) -> str:
 
 
 def reoriented_affine(affine: Float[np.ndarray, "4 4"], shape_ijk: tuple[int, int, int]) -> Float[np.ndarray, "4 4"]:
-    """Affine of the same voxels after the array was turned to the nearest RAS order."""
+    """Return the affine of the same voxels after the array was reordered to the nearest RAS orientation."""
     return affine @ inv_ornt_aff(np.array(closest_axes(affine)), shape_ijk)
 
 
 def corners_ijk(shape_ijk: tuple[int, ...]) -> Float[np.ndarray, "8 3"]:
-    """Indices of the eight corner voxels."""
+    """Return the indices of the eight corner voxels."""
     return np.indices((2, 2, 2)).reshape(3, 8).T * (np.array(shape_ijk, dtype=np.float64) - 1)
 
 
 def grid_gap_voxels(
     shape_ijk: tuple[int, ...], affine: Float[np.ndarray, "4 4"], other: Float[np.ndarray, "4 4"]
 ) -> float:
-    """How far a corner of one grid lies from the same corner of another at most, in voxels of the first."""
+    """Return the largest distance between a corner of one grid and the same corner of the other grid.
+
+    The distance is measured along each axis of the first grid, in its voxels.
+    """
     corners = corners_ijk(shape_ijk)
     return float(np.abs(ras_to_ijk(ijk_to_ras(corners, other), affine) - corners).max())
 
@@ -122,7 +125,7 @@ def require_same_grid(
     """
     if shape_a != shape_b:
         raise GeometryMismatch(
-            f"{what}: shape {shape_b} differs from the image's {shape_a}. Both must lie on one grid; "
+            f"{what}: shape {shape_b} differs from the image's {shape_a}. Both must lie on the same grid; "
             "resample one of them first."
         )
     gap = grid_gap_voxels(shape_a, affine_a, affine_b)
