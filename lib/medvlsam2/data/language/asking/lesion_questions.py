@@ -126,9 +126,9 @@ def _overall(facts: ScanFacts, rng: np.random.Generator) -> Iterator[Draft]:
     """Yield a question for any abnormality of the scan."""
     question = wording.ANY_ABNORMALITY.draw(rng)
     if facts.lesions:
-        told = sorted(lesions.groups(facts), key=lambda group: -group[0].diameter_mm)[:_MAX_NAMED]
-        named = [lesions.counted(group, lesions.nouns(group[0])[0]) for group in told]
-        verb = "are" if lesions.are_many(told[0]) else "is"
+        stated = sorted(lesions.groups(facts), key=lambda group: -group[0].diameter_mm)[:_MAX_NAMED]
+        named = [lesions.counted(group, lesions.nouns(group[0])[0]) for group in stated]
+        verb = "are" if lesions.are_many(stated[0]) else "is"
         yield Draft("any abnormality", question, "Yes", sentence(f"yes, there {verb} {join(named)}"))
     elif facts.lesions_known:
         yield Draft("any abnormality", question, "No", "No, no abnormality is seen.")

@@ -35,7 +35,7 @@ _REMOVABLE = {
 shows the neighbour."""
 
 
-def told_groups(facts: ScanFacts) -> list[tuple[Lesion, ...]]:
+def stated_groups(facts: ScanFacts) -> list[tuple[Lesion, ...]]:
     """Return the groups of findings that a report states: the largest ones, from head to foot."""
     by_size = sorted(lesions.groups(facts), key=lambda group: (-group[0].diameter_mm, group[0].label_value))
     return sorted(by_size[:MAX_GROUPS], key=lambda group: place_in_report(group[0].structure))

@@ -53,18 +53,18 @@ def report(facts: ScanFacts, rng: np.random.Generator, style: ReportStyle = "nar
         rng: random generator for every choice of words.
         style: "narrative" in whole sentences, "structured" with a line for each organ, "terse" in a few words.
     """
-    told = report_parts.told_groups(facts)
-    findings = _BODIES[style](facts, told, rng)
-    impression = _impression(facts, told, rng)
+    groups = report_parts.stated_groups(facts)
+    findings = _BODIES[style](facts, groups, rng)
+    impression = _impression(facts, groups, rng)
     between = "\n" if style == "structured" else " "
     body = between.join(each.sentence for each in findings)
     return ReportText(tuple(findings), impression, f"Findings:{between}{body}{between}Impression: {impression}")
 
 
-def _narrative(facts: ScanFacts, told: Sequence[tuple[Lesion, ...]], rng: np.random.Generator) -> list[FindingText]:
+def _narrative(facts: ScanFacts, groups: Sequence[tuple[Lesion, ...]], rng: np.random.Generator) -> list[FindingText]:
     seen = report_parts.unaffected(facts, rng)
     findings = [FindingText(report_parts.technique(facts, rng), None, None)]
-    findings += [_about(group, report_parts.lesion_sentence(group, rng)) for group in told]
+    findings += [_about(group, report_parts.lesion_sentence(group, rng)) for group in groups]
     findings += [FindingText(report_parts.absence(key, rng), key, None) for key in report_parts.missing(facts)]
     if seen and rng.random() < 0.5:
         words = report_parts.state([name for name, _ in seen], rng, known=facts.lesions_known)
@@ -73,9 +73,9 @@ def _narrative(facts: ScanFacts, told: Sequence[tuple[Lesion, ...]], rng: np.ran
     return [*findings, *(FindingText(words, key, None) for words, key in states)]
 
 
-def _structured(facts: ScanFacts, told: Sequence[tuple[Lesion, ...]], rng: np.random.Generator) -> list[FindingText]:
+def _structured(facts: ScanFacts, groups: Sequence[tuple[Lesion, ...]], rng: np.random.Generator) -> list[FindingText]:
     """Return a line for each organ; other findings stand under "Bones", "Soft tissues" or "Abdomen"."""
-    lines = [(report_parts.place_in_report(group[0].structure), _about(group, _headed(group, rng))) for group in told]
+    lines = [(report_parts.place_in_report(group[0].structure), _about(group, _headed(group, rng))) for group in groups]
     lines += [
         (report_parts.place_in_report(key), FindingText(f"{capital(anatomy.name(key))}: Not seen.", key, None))
         for key in report_parts.missing(facts)
@@ -93,9 +93,9 @@ def _headed(group: Sequence[Lesion], rng: np.random.Generator) -> str:
     return f"{heading}: {capital(report_parts.brief(group, rng))}."
 
 
-def _terse(facts: ScanFacts, told: Sequence[tuple[Lesion, ...]], rng: np.random.Generator) -> list[FindingText]:
+def _terse(facts: ScanFacts, groups: Sequence[tuple[Lesion, ...]], rng: np.random.Generator) -> list[FindingText]:
     findings = [FindingText(report_parts.brief_technique(facts), None, None)]
-    findings += [_about(group, sentence(report_parts.brief(group, rng))) for group in told]
+    findings += [_about(group, sentence(report_parts.brief(group, rng))) for group in groups]
     findings += [
         FindingText(sentence(f"{anatomy.name(key)} not seen"), key, None) for key in report_parts.missing(facts)
     ]
@@ -117,12 +117,12 @@ def _about(group: Sequence[Lesion], words: str) -> FindingText:
     return FindingText(words, group[0].structure, group[0].label_value)
 
 
-def _impression(facts: ScanFacts, told: Sequence[Sequence[Lesion]], rng: np.random.Generator) -> str:
-    if not told:
+def _impression(facts: ScanFacts, groups: Sequence[Sequence[Lesion]], rng: np.random.Generator) -> str:
+    if not groups:
         if facts.lesions_known:
             return NOTHING_FOUND.draw(rng)
         return pick(rng, ("Visible anatomy as described.", "Anatomy as described; lesions were not assessed."))
-    items = [_impression_item(group, rng) for group in sorted(told, key=lambda group: -group[0].diameter_mm)]
+    items = [_impression_item(group, rng) for group in sorted(groups, key=lambda group: -group[0].diameter_mm)]
     if rng.random() < 0.5:
         return " ".join(sentence(item) for item in items)
     return sentence(join(items))
