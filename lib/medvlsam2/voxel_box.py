@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from medvlsam2.pixel_grid import is_inside
-
 BoxIJK = tuple[int, int, int, int, int, int]
 """Half-open: (i0, i1, j0, j1, k0, k1); the voxels i1, j1 and k1 are no part of it."""
 PointIJK = tuple[float, float, float]
@@ -39,7 +37,9 @@ def holds(box_ijk: BoxIJK, voxel_ijk: tuple[int, int, int]) -> bool:
 
 
 def is_in_scan(point_ijk: PointIJK, shape_ijk: ShapeIJK) -> bool:
-    """Whether a point lies in a scan, its outer faces included."""
+    """Return whether a point lies in a scan, its outer faces included."""
+    from medvlsam2.pixel_grid import is_inside  # here, so that the command line starts without NumPy
+
     return all(is_inside(place, size) for place, size in zip(point_ijk, shape_ijk, strict=True))
 
 
