@@ -34,7 +34,7 @@ from medvlsam2.data.facts import Region
 from medvlsam2.data.label_maps import read_label_map
 from medvlsam2.data.vocabulary import STRUCTURES
 
-OUTPUT = Path(__file__).resolve().parents[1] / "lib" / "medvlsam2" / "data" / "structure_colors.yaml"
+OUTPUT = Path(__file__).resolve().parents[1] / "lib" / "medvlsam2" / "data" / "structures" / "structure_colors.yaml"
 LIGHTNESS = (55.0, 91.0)
 """L* of candidates: seen on a grey scan, and not as white as bone."""
 CHROMA = 25.0

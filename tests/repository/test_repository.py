@@ -89,20 +89,8 @@ def test_readme_shows_the_two_commands(command: str) -> None:
 
 
 def test_makefile_targets_exist() -> None:
-    wanted = {
-        "help",
-        "test",
-        "test-e2e",
-        "coverage",
-        "lint",
-        "serve",
-        "docs",
-        "pictures",
-        "lock",
-        "demo",
-        "bench",
-        "clean",
-    }
+    named = "help test test-e2e coverage lint serve demo bench docs pictures settings lock clean"
+    wanted = set(named.split())
     assert wanted - make_targets() == set()
 
 
@@ -137,3 +125,19 @@ def test_ci_runs_the_tests() -> None:
     script = ROOT / ".ci" / "run"
     assert script.stat().st_mode & 0o111
     assert "make test" in script.read_text(encoding="utf-8")
+
+
+def test_the_citation_names_this_version_and_the_paper() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()
+    assert citation["version"] == medvlsam2.__version__
+    paper = citation["references"][0]
+    assert paper["url"].endswith("/2601.09879")
+    assert len(paper["authors"]) == 7
+
+
+def test_the_workflow_runs_what_ci_runs_on_both_pythons() -> None:
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8"))["jobs"]
+    assert jobs["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12"]
+    assert [step["run"] for step in jobs["test"]["steps"] if ".ci/run" in step.get("run", "")] == ["bash .ci/run"]
+    assert [step["run"] for step in jobs["docs"]["steps"] if "make" in step.get("run", "")] == ["make docs"]

@@ -31,7 +31,8 @@ from medvlsam2.cli import main, program
 from medvlsam2.cli.verb import Verb
 
 ROOT = Path(__file__).resolve().parents[3]
-DOCUMENTS = ["README.md", "apps/medvlsam2/README.md", "apps/medvlsam2/demo/README.md", "model/medvlsam2-nano/README.md"]
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "apps/medvlsam2/README.md"]
+DOCUMENTS += ["apps/medvlsam2/demo/README.md", "model/medvlsam2-nano/README.md"]
 DOCUMENTS += sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))
 SHOWN = "http://127.0.0.1:8000"
 LONG = ("train", "evaluate", "serve")
@@ -41,6 +42,8 @@ CLICK, CLICK_IN_THIN = "90,60,100", "22,15,12"
 """The same place in the demo scan and in the thinned one, which has every 4th voxel of a slice and every 8th slice."""
 THIN_SHAPE = (31, 26, 14)
 BLOCK = re.compile(r"^```[^\n]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
+PYTHON = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+SNIPPET = re.compile(r'--8<-- "(examples/\w+\.py)"\n')
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,8 @@ def shown() -> list[Shown]:
     """All commands in the order of the documents; the same one in one document once."""
     found: dict[Shown, None] = {}
     for document in DOCUMENTS:
-        for block in BLOCK.findall((ROOT / document).read_text(encoding="utf-8")):
+        text = PYTHON.sub("", (ROOT / document).read_text(encoding="utf-8"))
+        for block in BLOCK.findall(text):
             if block.startswith(DRAWINGS):
                 continue
             for line in re.sub(r"\\\n\s*", " ", block).splitlines():
@@ -229,6 +233,14 @@ def test_every_link_within_the_repository_leads_somewhere(document: str) -> None
         ROOT / "apps" / "medvlsam2",
     )
     assert [path for path in named if not any((folder / path).exists() for folder in folders)] == []
+
+
+def test_programs_in_the_documents_are_the_examples() -> None:
+    """Which tests/unit/examples runs; no other program is written into a document."""
+    programs = [one for path in DOCUMENTS for one in PYTHON.findall((ROOT / path).read_text(encoding="utf-8"))]
+    named = [found[1] for one in programs if (found := SNIPPET.fullmatch(one))]
+    assert len(named) == len(programs)
+    assert sorted(named) == sorted(f"examples/{path.name}" for path in (ROOT / "examples").glob("*.py"))
 
 
 @pytest.mark.parametrize("item", of("make"))

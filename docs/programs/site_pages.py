@@ -1,0 +1,85 @@
+"""Pages of the documentation site that are made of other files of the repository: a hook of MkDocs.
+
+`README.md`, the app's README, the model card, `CONTRIBUTING.md` and `CHANGELOG.md` are read where they lie, so nothing
+is written twice. Their links are turned: to a page of the site where there is one, to a picture, or to no link where
+the target is a source file, which the site does not hold.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+PAGES: Final = {
+    "README.md": "index.md",
+    "apps/medvlsam2/README.md": "server.md",
+    "model/medvlsam2-nano/README.md": "model.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+}
+"""Files of the repository, and the pages that they become."""
+SETTINGS: Final = "settings.md"
+_LINK: Final = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
+_CODE: Final = re.compile(r"(^```.*?^```|`[^`\n]+`)", re.DOTALL | re.MULTILINE)
+
+
+def on_files(files: Files, /, *, config: MkDocsConfig) -> Files:
+    """Add the pages."""
+    for source, page in PAGES.items():
+        text = (ROOT / source).read_text(encoding="utf-8")
+        files.append(File.generated(config, page, content=with_links_of_the_site(text, source)))
+    files.append(File.generated(config, SETTINGS, content=settings_page()))
+    return files
+
+
+def on_page_markdown(markdown: str, /, *, page: Any, config: MkDocsConfig, files: Files) -> str:
+    """Turn the links of the pages in `docs/`; those of generated pages are turned already."""
+    del config, files
+    if page.file.generated_by is not None:
+        return markdown
+    return with_links_of_the_site(markdown, f"docs/{page.file.src_uri}")
+
+
+def settings_page() -> str:
+    """The table of the server's settings, made from their record."""
+    from medvlsam2.settings.table import markdown
+
+    return (
+        "---\nhide: [toc]\n---\n\n# Settings of the server\n\n"
+        "Each setting can be given as an option of `medvlsam2 serve`, as an environment variable, or with `--conf`. "
+        "An option counts more than a variable, and a variable more than the default. `medvlsam2 serve --help` "
+        f"lists the same.\n\n{markdown()}"
+    )
+
+
+def with_links_of_the_site(text: str, source: str) -> str:
+    """A document whose relative links lead to pages and pictures of the site.
+
+    Args:
+        text: in Markdown.
+        source: the document's own path in the repository.
+    """
+    parts = _CODE.split(text)
+    folder = PurePosixPath(source).parent
+    return "".join(
+        part if number % 2 else _LINK.sub(lambda found: _turned(found, folder), part)
+        for number, part in enumerate(parts)
+    )
+
+
+def _turned(found: re.Match[str], folder: PurePosixPath) -> str:
+    mark, label, target = found.groups()
+    if target.startswith(("#", "https://", "http://", "mailto:")):
+        return found[0]
+    path, _, anchor = target.partition("#")
+    place = os.path.normpath(folder / path)
+    page = PAGES.get(place) or (place.removeprefix("docs/") if place.startswith("docs/") else "")
+    if not page:
+        return f"{mark}[{label}]({target})" if mark else label
+    return f"{mark}[{label}]({page}{'#' + anchor if anchor else ''})"
