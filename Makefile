@@ -46,6 +46,7 @@ lint: $(READY)  ## style, types, layers, spelling, file sizes
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	cd apps/medvlsam2 && $(CURDIR)/$(BIN)/lint-imports --config .importlinter
 	$(BIN)/codespell $(SOURCES) $(wildcard docs *.md) Makefile pyproject.toml
 	@big=$$(git ls-files -z -- . ':!:model' ':!:$(DEMO_SCAN)' 2>/dev/null | xargs -0 -r -I{} find {} -maxdepth 0 -size +500000c); \
 	if [ -n "$$big" ]; then echo "Files over 500 kB belong under model/ or outside the repository: $$big"; exit 1; fi

@@ -29,16 +29,17 @@ from starlette.exceptions import HTTPException as NoRoute
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
-from label_tasks import guards, host_settings, viewer
+from label_tasks import host_settings, viewer
 from label_tasks.failures import status_of
+from label_tasks.http import checks
 from label_tasks.http.beside import Running, beside
 from label_tasks.http.bodies.once import check_query
 from label_tasks.http.middleware.body_limits import BodyLimits
 from label_tasks.http.middleware.clients import Cookies
 from label_tasks.http.middleware.headers import CarefulHeaders
 from label_tasks.http.middleware.origins import OurOrigins
-from label_tasks.http.middleware.server_paths import without_paths
 from label_tasks.http.routes import (
+    datastore,
     gpu_state,
     inference,
     info,
@@ -47,8 +48,8 @@ from label_tasks.http.routes import (
     sessions,
 )
 from label_tasks.jobs.queue import JobQueue
+from label_tasks.logs.server_paths import without_paths
 from label_tasks.pages import router as pages
-from label_tasks.store import routes as store_routes
 from medvlsam2.data.reading.plain_names import shown
 from medvlsam2.errors import MedVLSAM2Error
 from medvlsam2.settings.reading import from_environment
@@ -76,7 +77,7 @@ def build() -> FastAPI:
         title="MedVL-SAM2 for MONAI Label", lifespan=partial(_lifespan, queues), docs_url=None, redoc_url=None
     )
     application.state.jobs = queues
-    checked = [Depends(guards.check_names)]
+    checked = [Depends(checks.check_names)]
     strict = [*checked, Depends(check_query)]
     parts = (
         pages.router,
@@ -86,7 +87,7 @@ def build() -> FastAPI:
         sessions.router,
         info.router,
         gpu_state.router,
-        store_routes.router,
+        datastore.router,
     )
     for part in parts:
         application.include_router(part, dependencies=strict)

@@ -147,15 +147,15 @@ def _require_no_input(path: Path, what: str, inputs: Iterable[Path | str]) -> No
 
 def _files_of(given: Path) -> Iterator[Path]:
     """A file and those that belong to it: the voxels of a header, the other slices beside a DICOM file."""
-    from medvlsam2.data.reading import scan_kinds
+    from medvlsam2.data.reading.dicom_mark import is_dicom_file
     from medvlsam2.data.reading.formats import data_files
 
     yield given
     if given.is_file():
         with suppress(MedVLSAM2Error):  # the reader will say what is wrong with it
             yield from data_files.named_data_files(given)
-        if scan_kinds.is_dicom_file(given):
-            yield from (file for file in given.parent.iterdir() if scan_kinds.is_dicom_file(file))
+        if is_dicom_file(given):
+            yield from (file for file in given.parent.iterdir() if is_dicom_file(file))
 
 
 def _is_same(one: Path, other: Path) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from medvlsam2.data.label_maps import LabelMap, read_label_map, write_label_map
-from medvlsam2.data.reading import intensity, scan_kinds
+from medvlsam2.data.reading import dicom_mark, intensity, scan_kinds
 from medvlsam2.data.reading.dicom import series
 from medvlsam2.data.reading.formats import file_formats
 from medvlsam2.data.reading.formats.voxel_stream import MAX_SCAN_RATIO
@@ -33,7 +33,7 @@ def read_stored(path: Path, *, geometry_only: bool = False) -> StoredArray:
         VolumeTooLarge: if the scan does not fit the memory budget.
     """
     given = scan_kinds.only_scan(path) if path.is_dir() else path
-    if given.is_dir() or scan_kinds.is_dicom_file(given):
+    if given.is_dir() or dicom_mark.is_dicom_file(given):
         return series.read_series(given, geometry_only=geometry_only)
     return file_formats.read_array(given, MAX_SCAN_RATIO, geometry_only=geometry_only)
 

@@ -145,7 +145,7 @@ def words_on_scan(
     for key, token in zip(keys, tokens, strict=True):
         truth = case.structure_mask(key)
         assert truth is not None
-        shown = torch.from_numpy(np.array(truth[numbers]))
+        shown = torch.from_numpy(truth[numbers])
         found.append(_logits(model, features, shown, token.expand(len(numbers), -1), SlicePrompts()))
     return found
 

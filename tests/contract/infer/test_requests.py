@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from label_tasks import guards
+from label_tasks.http import checks
 from label_tasks.infer import requests
 from medvlsam2.data.label_info import names_of_values
 from medvlsam2.errors import DatasetError, InvalidPrompt, InvalidRequest, UnknownStructure
@@ -216,30 +216,30 @@ class TestGuards:
     @pytest.mark.parametrize("name", ["../escaped", "/etc/passwd", "a\\b", ".hidden", "a\x00b", "..", "x" * 201])
     def test_names_that_are_paths(self, name: str) -> None:
         with pytest.raises(InvalidRequest, match="is not allowed"):
-            guards.require_plain_name("image", name)
+            checks.require_plain_name("image", name)
 
     @pytest.mark.parametrize("name", ["1.2.840.113.2", "scan 1", "Fälle_07", "a..b"])
     def test_ordinary_names(self, name: str) -> None:
-        guards.require_plain_name("image", name)
+        checks.require_plain_name("image", name)
 
     @pytest.mark.parametrize("params", ["{bad", "[1]", '"text"', "NaN,"])
     def test_params_that_are_no_object(self, params: str) -> None:
         with pytest.raises(InvalidRequest, match="'params' is"):
-            guards.inference_params(params)
+            checks.inference_params(params)
 
     @pytest.mark.parametrize("key", ["model", "image", "session", "image_id"])
     def test_params_must_not_name_another_image_or_model(self, key: str) -> None:
         with pytest.raises(InvalidRequest, match=f"sets '{key}' to '/etc/passwd'"):
-            guards.inference_params(json.dumps({key: "/etc/passwd"}))
+            checks.inference_params(json.dumps({key: "/etc/passwd"}))
 
     @pytest.mark.parametrize("label", ["/studies/labels/final/x.nii.gz", "\\\\server\\x.nrrd", "C:\\x.nii"])
     def test_params_must_not_name_a_file_as_label(self, label: str) -> None:
         with pytest.raises(InvalidRequest, match=r"sets 'label' to .* a path"):
-            guards.inference_params(json.dumps({"label": label}))
+            checks.inference_params(json.dumps({"label": label}))
 
     @pytest.mark.parametrize("label", ["left renal cyst", "kidney l/r", ["liver", "spleen"], {"liver": 1}])
     def test_names_of_segments_are_no_paths(self, label: object) -> None:
-        assert guards.inference_params(json.dumps({"label": label})) == {"label": label}
+        assert checks.inference_params(json.dumps({"label": label})) == {"label": label}
 
 
 class TestNamesOfSubmittedValues:

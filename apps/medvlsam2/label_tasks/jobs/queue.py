@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from label_tasks.http.middleware.server_paths import without_paths
 from label_tasks.jobs.child import GRACE_S
+from label_tasks.logs.server_paths import without_paths
 from medvlsam2.errors import TooMany
 
 logger = logging.getLogger(__name__)

@@ -11,9 +11,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response
 from monailabel.interfaces.utils.app import app_instance
 
-from label_tasks.http.middleware.server_paths import without_paths
 from label_tasks.logs.any_path import without_any_path
 from label_tasks.logs.private_log import own_log
+from label_tasks.logs.server_paths import without_paths
 from label_tasks.pages import render, start
 from label_tasks.pages.pictures import Pictures
 from label_tasks.pages.studies import Studies, listing_of

@@ -1,1 +1,1 @@
-"""The datastore of a local folder, and the routes of every datastore."""
+"""The datastore of a local folder: its scans, its labels, and the archive of all of them."""

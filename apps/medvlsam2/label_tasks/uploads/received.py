@@ -9,9 +9,10 @@ from typing import BinaryIO, Final
 
 from label_tasks.uploads import archives
 from label_tasks.uploads.private_files import write_private
+from medvlsam2.data.reading.dicom_mark import dicom_files
 from medvlsam2.data.reading.names import META_SUFFIXES, NIFTI_SUFFIXES, is_hidden
 from medvlsam2.data.reading.plain_names import shown
-from medvlsam2.data.reading.scan_kinds import dicom_files, only_scan
+from medvlsam2.data.reading.scan_kinds import only_scan
 from medvlsam2.errors import InvalidRequest
 
 SCANS: Final = (*NIFTI_SUFFIXES, ".nrrd", ".nhdr", *META_SUFFIXES)

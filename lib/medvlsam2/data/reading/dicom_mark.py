@@ -1,13 +1,17 @@
-"""Recognition of DICOM files by content: a file with the mark of DICOM Part 10, or a bare data set.
+"""Recognition of DICOM files by suffix and content: a file with the mark of DICOM Part 10, or a bare data set.
 
 A bare data set has no preamble and no mark; old archives hold such files.
 """
 
 from __future__ import annotations
 
+import os
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+
+from medvlsam2.data.reading import names
 
 MARK: Final = b"DICM"
 MARK_AT_BYTES: Final = 128
@@ -22,6 +26,34 @@ _MAX_FIRST_LENGTH: Final = 1024
 """Largest length of the first value in bytes. It is a group length, a character set or an identifier, each far
 shorter."""
 _VALUE_REPRESENTATIONS: Final = frozenset((b"UL", b"OB", b"UI", b"CS", b"SH", b"LO", b"DA", b"TM", b"DT"))
+
+
+def dicom_files(folder: Path) -> list[Path]:
+    """Return all files in and below a folder that are DICOM by name or content, sorted, without hidden files."""
+    return [file for file in files_below(folder) if is_dicom_file(file)]
+
+
+def is_dicom_file(file: Path) -> bool:
+    """Return whether a file is DICOM by its suffix, or by its content if its suffix names no other format."""
+    if names.is_hidden(file) or not file.is_file():
+        return False
+    suffix = names.known_suffix(file)
+    return suffix in names.DICOM_SUFFIXES or (not suffix and looks_like_dicom(file))
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Return all files in and below a folder, sorted, without hidden files and folders."""
+    return sorted(walk(folder))
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """Yield the files in and below a folder, folder by folder, without hidden files and folders."""
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not names.is_hidden(Path(name)))
+        for name in sorted(files):
+            path = Path(place, name)
+            if not names.is_hidden(path) and path.is_file():
+                yield path
 
 
 def looks_like_dicom(path: Path) -> bool:

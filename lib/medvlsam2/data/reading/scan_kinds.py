@@ -14,7 +14,6 @@ names, first bytes and headers.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,7 +22,7 @@ from typing import Final
 
 from medvlsam2.data.reading import causes, names
 from medvlsam2.data.reading.dicom.headers import SliceHeader, slice_headers
-from medvlsam2.data.reading.dicom_mark import looks_like_dicom
+from medvlsam2.data.reading.dicom_mark import files_below, is_dicom_file, looks_like_dicom, walk
 from medvlsam2.data.reading.formats.data_files import absent_part, named_data_files
 from medvlsam2.errors import UnreadableVolume
 
@@ -159,7 +158,7 @@ def only_scan(folder: Path) -> Path:
     found: list[Path] = []
     others: list[str] = []
     holds_slices = holds_dicom = False
-    for path in _files_below(folder):
+    for path in files_below(folder):
         if is_dicom_file(path):
             holds_dicom = True
             holds_slices = holds_slices or _has_slices(path)
@@ -185,19 +184,6 @@ def only_scan(folder: Path) -> Path:
     )
 
 
-def dicom_files(folder: Path) -> list[Path]:
-    """Return all files in and below a folder that are DICOM by name or content, sorted, without hidden files."""
-    return [file for file in _files_below(folder) if is_dicom_file(file)]
-
-
-def is_dicom_file(file: Path) -> bool:
-    """Return whether a file is DICOM by its suffix, or by its content if its suffix names no other format."""
-    if names.is_hidden(file) or not file.is_file():
-        return False
-    suffix = names.known_suffix(file)
-    return suffix in names.DICOM_SUFFIXES or (not suffix and looks_like_dicom(file))
-
-
 def _judge_image_file(path: Path, kind: ScanKind | None) -> Verdict:
     """Return the verdict on a file that is not DICOM and whose content is not known to be something else."""
     if kind is None:
@@ -211,19 +197,6 @@ def _judge_image_file(path: Path, kind: ScanKind | None) -> Verdict:
     return Verdict(kind)
 
 
-def _files_below(folder: Path) -> list[Path]:
-    return sorted(_walk(folder))
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    for place, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not names.is_hidden(Path(name)))
-        for name in sorted(files):
-            path = Path(place, name)
-            if not names.is_hidden(path) and path.is_file():
-                yield path
-
-
 def _kind_by_name(suffix: str) -> ScanKind | None:
     if suffix in names.NIFTI_SUFFIXES:
         return ScanKind.NIFTI
@@ -233,7 +206,7 @@ def _kind_by_name(suffix: str) -> ScanKind | None:
 
 
 def _dicom_below(folder: Path) -> Iterator[Path]:
-    for number, path in enumerate(_walk(folder)):
+    for number, path in enumerate(walk(folder)):
         if number >= MAX_CHECKED_FILES:
             return
         if is_dicom_file(path):

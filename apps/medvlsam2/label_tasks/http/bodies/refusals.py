@@ -6,7 +6,7 @@ import json
 
 from starlette.types import Send
 
-from label_tasks.http.middleware.server_paths import without_paths
+from label_tasks.logs.server_paths import without_paths
 
 
 async def refuse(send: Send, status: int, sentence: str, *, is_last: bool = True, ends: bool = False) -> None:

@@ -17,8 +17,8 @@ from monailabel.interfaces.utils.app import app_instance
 from requests_toolbelt import MultipartEncoder
 from starlette.background import BackgroundTask
 
-from label_tasks import guards
 from label_tasks.failures import errors_as_http
+from label_tasks.http import checks
 from label_tasks.http.beside import Running, beside, while_connected
 from label_tasks.http.bodies.forms import FrugalRoute
 from label_tasks.http.middleware.clients import Client, client_of, name_in
@@ -77,7 +77,7 @@ def router(running: Running) -> APIRouter:
 
         The work ends when the client leaves, or cancels it with DELETE at the same address.
         """
-        record = guards.inference_params(params)
+        record = checks.inference_params(params)
         client = client_of(request)
         owner = client.owner(record.get("client_id") or name_in(request))
         asked = Asked(model, image, session_id, {**record, "client_id": owner}, file, label, output)
@@ -108,7 +108,7 @@ def _known_image(asked: Asked, client: Client) -> KnownImage | None:
     """
     _refuse_two(asked)
     if asked.file is not None:
-        guards.require_upload(asked.file, guards.UPLOADS)
+        checks.require_upload(asked.file, checks.UPLOADS)
         return None
     if asked.session_id:
         session = app_instance().sessions().owned(asked.session_id, client.may_use())
@@ -141,7 +141,7 @@ def _answer(asked: Asked, known: KnownImage | None) -> Response:
     """Write what was uploaded into a private folder for the time of the inference, run it, and pack the reply."""
     with private_folder() as folder:
         if asked.file is not None:
-            name = f"upload-{secrets.token_hex(4)}{ending(asked.file.filename or '', guards.UPLOADS)}"
+            name = f"upload-{secrets.token_hex(4)}{ending(asked.file.filename or '', checks.UPLOADS)}"
             write_private(asked.file.file, folder / name)
             known = KnownImage(name, str(folder / name))
         request = {"model": asked.model, **asked.params, CHECKED: known}

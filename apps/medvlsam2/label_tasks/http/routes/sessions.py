@@ -11,7 +11,7 @@ from fastapi.responses import FileResponse
 from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.sessions import SessionInfo
 
-from label_tasks import guards
+from label_tasks.http import checks
 from label_tasks.http.beside import beside
 from label_tasks.http.bodies.forms import FrugalRoute
 from label_tasks.http.middleware.clients import Client, client_of
@@ -41,7 +41,7 @@ async def create(
     """
     expiry = expiry or expiry_field
     for file in files if uncompress or uncompress_field else ():
-        guards.require_upload(file, (".zip",))
+        checks.require_upload(file, (".zip",))
     info = await beside(partial(_keep, files, client_of(request), expiry))
     return {"session_id": info.name, "session_info": public_info(info)}
 

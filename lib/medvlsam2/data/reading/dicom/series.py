@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from medvlsam2.data.placement import scan_affine
-from medvlsam2.data.reading import scan_kinds
+from medvlsam2.data.reading import dicom_mark
 from medvlsam2.data.reading.dicom import slice_lattice
 from medvlsam2.data.reading.dicom.data_set import PARSE_ERRORS, damaged, read_data_set
 from medvlsam2.data.reading.dicom.headers import SliceHeader, slice_headers
@@ -78,7 +78,7 @@ def read_series(path: Path, *, geometry_only: bool = False) -> StoredArray:
 
 
 def _folder_headers(folder: Path) -> list[SliceHeader]:
-    found = scan_kinds.dicom_files(folder)
+    found = dicom_mark.dicom_files(folder)
     if not found:
         files = [file for file in folder.rglob("*") if file.is_file()]
         raise UnreadableVolume(
@@ -96,7 +96,7 @@ def _sibling_headers(path: Path) -> list[SliceHeader]:
     own = slice_headers(path)
     if not own or len(own) > 1:
         return own
-    files = sorted(file for file in path.parent.iterdir() if file != path and scan_kinds.is_dicom_file(file))
+    files = sorted(file for file in path.parent.iterdir() if file != path and dicom_mark.is_dicom_file(file))
     return own + [header for file in files for header in slice_headers(file)]
 
 

@@ -20,7 +20,7 @@ from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.others.generic import get_mime_type
 
-from label_tasks import guards
+from label_tasks.http import checks
 from label_tasks.http.beside import beside
 from label_tasks.http.bodies.forms import FrugalRoute
 from label_tasks.http.held_file import held_file
@@ -57,8 +57,8 @@ async def studies(output: Literal["stats", "train", "all"] = "stats") -> Any:
 @router.put("/image", summary="Upload a new image")
 async def add_image(file: Upload, image: str | None = None, params: Text = "{}") -> Any:
     """Take up a scan that can be read, under an id that no image has."""
-    info = checked_image_info(guards.parse_params(params))
-    guards.require_upload(file, guards.UPLOADS)
+    info = checked_image_info(checks.parse_params(params))
+    checks.require_upload(file, checks.UPLOADS)
     return await _beside(lambda: _add_image(_scan_folder(), file, image, info))
 
 
@@ -95,7 +95,7 @@ async def image_info(image: str) -> Any:
 @router.put("/image/info", summary="Tell something about an image")
 async def change_image_info(image: str, info: Text = "{}") -> Any:
     """Add to what is told; what the server reads must have the right type."""
-    changes = checked_image_info(guards.parse_params(info))
+    changes = checked_image_info(checks.parse_params(info))
     await _beside(lambda: require_image_id(image, _store()))
     await _beside(lambda: _store().update_image_info(image, changes))
     return {}
@@ -104,7 +104,7 @@ async def change_image_info(image: str, info: Text = "{}") -> Any:
 @router.put("/label", summary="Submit a label")
 async def save_label(image: str, label: Upload, params: Text = "{}", tag: str = "") -> Any:
     """Store a label that is good for its scan; what is not is refused now, and kept aside."""
-    info = guards.parse_params(params)
+    info = checks.parse_params(params)
     tag = require_new_tag(tag or FINAL)
     return await _beside(lambda: _save_label(image, label, info, tag))
 
@@ -139,13 +139,13 @@ async def label_info(label: str, tag: str) -> Any:
 @router.put("/label/info", summary="Tell something about a label")
 async def change_label_info(label: str, tag: str, info: Text = "{}") -> Any:
     """Names must be certain for the label's values; what was told before stays among the label's versions."""
-    return await _beside(lambda: _change_label_info(label, tag, guards.parse_params(info)))
+    return await _beside(lambda: _change_label_info(label, tag, checks.parse_params(info)))
 
 
 @router.put("/updatelabelinfo", include_in_schema=False)
 async def change_label_info_as_reviewer(label: str, tag: str, params: Text = "{}") -> Any:
     """The same as Slicer's reviewer asks for it."""
-    return await _beside(lambda: _change_label_info(label, tag, guards.parse_params(params)))
+    return await _beside(lambda: _change_label_info(label, tag, checks.parse_params(params)))
 
 
 @router.get("/label/versions", summary="Every version of a label")
@@ -183,7 +183,7 @@ def _outputs(store: ScanFolder) -> dict[str, Callable[[], Any]]:
 
 def _add_image(store: ScanFolder, file: UploadFile, image: str | None, info: dict[str, Any]) -> dict[str, str]:
     name = Path(file.filename or "").name
-    suffix = next(suffix for suffix in guards.UPLOADS if name.lower().endswith(suffix))
+    suffix = next(suffix for suffix in checks.UPLOADS if name.lower().endswith(suffix))
     image_id = image or name[: -len(suffix)]
     require_plain_name("image", image_id)
     with store.folder.incoming(f"scan{suffix}") as arrived:
