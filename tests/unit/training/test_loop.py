@@ -60,17 +60,18 @@ def model(fresh: Callable[[int], MedVLSAM2]) -> MedVLSAM2:
 
 
 class StepClock:
-    """A clock that advances by one second with every log line, that is with every step."""
+    """A clock that advances by one second, or another time, with every log line, that is with every step."""
 
-    def __init__(self) -> None:
+    def __init__(self, step_s: float = 1.0) -> None:
         self.now_s = 100.0
+        self.step_s = step_s
         self.lines: list[Line] = []
 
     def __call__(self) -> float:
         return self.now_s
 
     def report(self, line: Line) -> None:
-        self.now_s += 1.0
+        self.now_s += self.step_s
         self.lines.append(line)
 
 
@@ -155,6 +156,23 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(
     assert timeless == [{k: line[k] for k in timeless[0]} for line in lines_of(tmp_path / "a")]
     for name, tensor in whole_model.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
+
+
+def test_by_steps_the_clock_does_not_count(
+    fresh: Callable[[int], MedVLSAM2], tiny_loaded: LoadedModel, tmp_path: Path
+) -> None:
+    """Neither how many steps there are nor how fast the learning rate falls."""
+    lines = []
+    for number, second in enumerate((0.001, 100.0)):
+        clock = StepClock(second)
+        config = TrainConfig(**SMALL, stages=(0, 0), steps=(2, 3), minutes=(1.0,))
+        run = tmp_path / str(number)
+        fit(fresh(4), tiny_loaded.tokenizer, [], config, run=run, report=clock.report, clock=clock)
+        lines.append([(line["step"], line["learning_rate"], line["losses"]["loss"]) for line in lines_of(run)])
+    assert lines[0] == lines[1]
+    rates = [rate for _, rate, _ in lines[0]]
+    assert len(rates) == 5
+    assert rates[1] < TrainConfig().learning_rates[0] * 0.05, "each stage ends at the end of its cosine"
 
 
 class PowerCut(Exception):
@@ -312,6 +330,10 @@ def test_options_that_do_not_fit_are_refused() -> None:
         TrainConfig(minutes=(0.0,))
     with pytest.raises(InvalidConfig, match=r"stages \(4,\)"):
         TrainConfig(stages=(4,), minutes=(1.0,))
+    with pytest.raises(InvalidConfig, match=r"steps \(5,\) given for 2 stages"):
+        TrainConfig(stages=(2, 3), steps=(5,))
+    with pytest.raises(InvalidConfig, match=r"steps \(0,\) given"):
+        TrainConfig(stages=(3,), steps=(0,))
     with pytest.raises(InvalidConfig, match="2 learning rates"):
         TrainConfig(learning_rates=(1e-3, 1e-3))
     with pytest.raises(InvalidConfig, match=r"ema_decay 1.0 given"):
