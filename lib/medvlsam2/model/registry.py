@@ -25,9 +25,21 @@ def checkout() -> Path:
 
 
 def models_dir(chosen: str | None = None) -> Path:
-    """The folder of model folders: the chosen one, the environment's, or the checkout's."""
-    folder = chosen or from_environment("models", os.environ)
-    return Path(folder).expanduser() if folder else checkout() / "model"
+    """The folder of model folders: the chosen one, the environment's, or the checkout's.
+
+    Raises:
+        MissingCheckpoint: if a folder is named that is not there.
+    """
+    named = chosen or from_environment("models", os.environ)
+    if not named:
+        return checkout() / "model"
+    folder = Path(named).expanduser()
+    if not folder.is_dir():
+        raise MissingCheckpoint(
+            f"The setting 'models' is '{named}', which is no folder. Give the folder in which the model folders lie; "
+            "one model is chosen with the setting 'model'."
+        )
+    return folder
 
 
 def model_ids(models: Path) -> list[str]:
@@ -43,7 +55,7 @@ def resolve_model(name_or_path: str | Path, models: str | None = None) -> Path:
         models: folder of the models that have a name; by default as :func:`models_dir`.
 
     Raises:
-        MissingCheckpoint: if there is no such folder; the message names the models that are there.
+        MissingCheckpoint: if there is no such model; the message names the models that are there.
     """
     given = str(name_or_path)
     named = models_dir(models)
