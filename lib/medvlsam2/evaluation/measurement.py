@@ -1,7 +1,7 @@
-"""Single measurements, and the rows that they become: means with intervals over patients.
+"""Single measurements, and the rows of the tables: means with intervals over patients.
 
-Every figure is a ratio of sums (a mean has weight 1 everywhere; an F1 score is 2 TP over 2 TP + FP + FN), so that one
-bootstrap serves all of them: patients are drawn with replacement, and all that was measured in a patient goes along.
+Every figure is a ratio of two sums: a mean has weight 1 everywhere; an F1 score is 2 TP over 2 TP + FP + FN. So one
+bootstrap serves all figures: patients are drawn with replacement, each with all of the patient's measurements.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ class Measurement:
 
     task: str
     group: str
-    """Where the scan comes from."""
+    """Source of the scan."""
     subject: str
     """What was measured: a structure, a kind of finding, a topic of questions."""
     metric: str
     patient: str
     value: float
     weight: float = 1.0
-    """What the value is a part of; 1 for a plain mean."""
+    """Denominator of the ratio; 1 for a plain mean."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Row:
     subject: str
     metric: str
     n: int
-    """Measurements."""
+    """Number of measurements."""
     patients: int
     mean: float
     low: float | None

@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: one JSON for programs, one table for people, every measurement for who asks why."""
+"""Files of an evaluation: a JSON file for programs, a table for people, and every single measurement and text."""
 
 from __future__ import annotations
 

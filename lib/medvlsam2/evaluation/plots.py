@@ -47,7 +47,7 @@ def write_plots(folder: Path, rows: Sequence[Row]) -> list[Path]:
 
 
 def _is_only(row: Row, rows: Sequence[Row]) -> bool:
-    """Whether a group holds one subject alone, which has no row over all of them."""
+    """Whether a row is the only one of its group and metric: then there is no row over all subjects."""
     return sum((each.group, each.metric) == (row.group, row.metric) for each in rows) == 1
 
 

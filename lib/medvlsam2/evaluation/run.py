@@ -1,7 +1,7 @@
-"""The whole evaluation: scan by scan, all tasks on a scan while its features are in memory.
+"""The whole evaluation: scan by scan, with all tasks on a scan while its features are in memory.
 
-Scans are independent, so several processes may share them, each with one thread and its own copy of the model: on a
-CPU this is faster than one process with all threads.
+Several processes may share the scans, each with one thread and its own copy of the model: on a CPU this is faster than
+one process with all threads.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class MedVLSAM2(nn.Module):
         self.seg_projector = nn.Sequential(
             nn.Linear(width, width), nn.ReLU(inplace=True), nn.Linear(width, config.sam2.hidden_dim)
         )
-        # SAM 2's own prompt tokens have unit variance; a token much smaller than they are is not heard
+        # SAM 2's own prompt tokens have unit variance; a much smaller token has no effect beside them.
         for layer in self.seg_projector:
             if isinstance(layer, nn.Linear):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")

@@ -1,9 +1,9 @@
-"""Which parts of the model a stage trains.
+"""Which parts of the model each stage trains.
 
-A model with parents (Hiera trunk) follows the paper: 1 projector; 2 vision encoder, LoRA and projector; 3 LoRA, [SEG]
-projector, mask decoder and memory. The [SEG] projector moves in stage 2 already, where requests are told apart. A
-model without parents (``nano``) learns its language in stage 0, its vision encoder from stage 1 on, and its image
-encoder in stage 3.
+A model with parents (Hiera trunk) follows the paper. Stage 1 trains the projector; stage 2 the vision encoder, LoRA and
+the projector; stage 3 LoRA, the [SEG] projector, the mask decoder and the memory. The [SEG] projector is trained from
+stage 2 on, where requests are told apart. A model without parents (``nano``) learns its language in stage 0, its vision
+encoder from stage 1 on, and its image encoder in stage 3.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def set_trainable(model: MedVLSAM2, stage: int) -> None:
 
 
 def set_trainable_for_finetuning(model: MedVLSAM2) -> None:
-    """LoRA, [SEG] projector and mask decoder alone: what annotators' labels can move."""
+    """Freeze everything but LoRA, the [SEG] projector and the mask decoder, which annotators' labels may change."""
     model.requires_grad_(False)
     model.language.set_trainable(base=False, lora=True, new_tokens=False)
     model.seg_projector.requires_grad_(True)

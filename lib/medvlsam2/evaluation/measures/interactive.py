@@ -1,7 +1,8 @@
 """Segmentation by a box and five clicks, placed as the CVPR 2025 interactive 3-D challenge places them.
 
 The box is the object's true 3-D bounding box. Each click goes to the middle (the deepest voxel) of the largest
-connected error: on the object where it was missed, beside it where too much was found. No words are given.
+connected error: a positive click where the object was missed, a negative click where too much was found. No words are
+given.
 Reference: CVPR-MedSegFM, ``CVPR25_iter_eval.py``; its area under the curve is the trapezoid over the five clicks: 4 at
 most.
 """
@@ -43,7 +44,7 @@ class SimulatedClick:
 
 
 def measure_interactive(engine: Engine, scan: LabelledScan) -> Iterator[Measurement]:
-    """The curve of every contoured structure of a real scan, and of every finding of a phantom."""
+    """Scores after the box and after each click, for each structure of a real scan and each finding of a phantom."""
     for subject, truth in _objects(scan):
         masks = _masks_by_prompt(engine, scan, truth)
         curve = [dice(mask, truth) for mask in masks]
@@ -61,11 +62,11 @@ def measure_interactive(engine: Engine, scan: LabelledScan) -> Iterator[Measurem
 
 
 def next_click(predicted: Mask, truth: Mask) -> SimulatedClick | None:
-    """Where an annotator clicks next; None where nothing is wrong.
+    """The next click of an annotator; None where the mask is right.
 
     Args:
-        predicted: what was found so far.
-        truth: what should be found.
+        predicted: the mask so far.
+        truth: the true mask.
     """
     error = predicted != truth
     if not error.any():
@@ -91,7 +92,7 @@ def auc(scores: Sequence[float]) -> float:
 
 
 def clicks_to(good: float, curve: Sequence[float]) -> float:
-    """Clicks until a score is good; 0 for the box alone, one more than there were where it never is.
+    """Clicks until the score is good: 0 if the box is enough, one more than all clicks if the score never is.
 
     Example:
         >>> clicks_to(0.9, [0.5, 0.8, 0.95]), clicks_to(0.9, [0.5, 0.8, 0.85])

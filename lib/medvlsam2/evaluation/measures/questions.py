@@ -1,4 +1,4 @@
-"""Questions about scans: phantoms about everything, real scans about what their labels prove."""
+"""Answers to questions about scans: all topics for phantoms; for real scans, topics that their labels prove."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from medvlsam2.tasks.engine.engine import Engine
 
 TASK: Final = "vqa"
 QUESTIONS_EACH: Final = 8
-"""Questions a scan of each style of answer."""
+"""Questions for each scan and style of answer."""
 PROVEN_TOPICS: Final = ("presence", "organ", "region", "plane", "modality")
-"""What labels prove; volumes are left out, since a scan's end may cut a structure."""
+"""Topics that labels prove. Volumes are left out, since the end of a scan may cut a structure."""
 _DRAWS: Final = 3
-"""Times that questions are drawn for a scan: each has one style and wording at a time."""
+"""Times that questions are drawn for a scan: each draw gives a question one style and one wording."""
 
 
 def measure_questions(engine: Engine, scan: LabelledScan) -> Iterator[Measurement | TextPair]:

@@ -24,7 +24,7 @@ from medvlsam2.tasks.segment import segment
 
 TASK: Final = "referring"
 PHRASES_EACH: Final = 3
-"""Phrases a scan, for what is there and for what is not."""
+"""Phrases for each scan: so many for objects in the scan, and so many for absent ones."""
 SEED: Final = 7
 ABSENT: Final = "not present"
 
@@ -61,7 +61,7 @@ def _truth(scan: LabelledScan, phrase: ReferringPhrase) -> Mask:
 
 
 def _find(engine: Engine, scan: LabelledScan, phrase: str) -> Mask | None:
-    """What the model finds; None where it refuses the phrase."""
+    """The mask of a phrase; None where the model refuses the phrase."""
     try:
         mask: Mask = segment(engine, scan.volume, [ObjectPrompt(phrase)]).label_map == 1
     except (InvalidPrompt, UnknownStructure):

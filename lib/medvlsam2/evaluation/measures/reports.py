@@ -1,4 +1,4 @@
-"""Reports of phantoms: are the findings right, and how near are the words."""
+"""Reports of phantoms: whether the findings are right, and how similar the text is to right reports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from medvlsam2.tasks.engine.engine import Engine
 
 TASK: Final = "report"
 NUM_REFERENCES: Final = 5
-"""Right reports of each scan, in different words, against which the words are compared."""
+"""Right reports of each scan in different words, with which the text is compared."""
 _NO_FINDING: Final = ("normal", "absent")
 
 

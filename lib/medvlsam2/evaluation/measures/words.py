@@ -21,16 +21,16 @@ from medvlsam2.tasks.segment import segment
 
 TASK: Final = "segment"
 RELIABILITY: Final = "reliability"
-"""Answers by their confidence: what is told with 0.8 is to be right eight times in ten."""
+"""Task of the rows about confidence: answers with a confidence of 0.8 should be right eight times in ten."""
 BINS: Final = 10
 """Rows of the reliability table."""
 PHANTOM_STRUCTURES: Final = (
     *("liver", "spleen", "kidney_left", "kidney_right", "pancreas", "stomach", "aorta", "heart", "lung_left"),
     *("lung_right", "urinary_bladder", "mandible", "brainstem", "parotid_gland_left", "parotid_gland_right"),
 )
-"""Of the many structures of a phantom, which nobody draws by hand, these are measured."""
+"""The structures of a phantom that are measured; a phantom has many more, which nobody draws by hand."""
 MIN_VOXELS: Final = 50
-"""Below this a structure is a sliver at the scan's edge: it is counted, not measured."""
+"""A smaller structure is a sliver at the edge of the scan: it is counted, but not measured."""
 
 
 def measure_words(engine: Engine, scan: LabelledScan) -> Iterator[Measurement]:
@@ -54,14 +54,14 @@ def find_by_name(engine: Engine, scan: LabelledScan, keys: list[str]) -> dict[st
 
 
 def _answers(engine: Engine, scan: LabelledScan, keys: list[str]) -> dict[str, tuple[Mask, ObjectResult]]:
-    """Masks, and what was told of them."""
+    """Mask and result of each structure."""
     found = segment(engine, scan.volume, [ObjectPrompt(vocabulary.STRUCTURES[key].name) for key in keys])
     told = zip(keys, found.objects, strict=True)
     return {key: (np.isin(found.label_map, item.values), item) for key, item in told}
 
 
 def _reliability(scan: LabelledScan, told: ObjectResult, mask: Mask, truth: Mask) -> Iterator[Measurement]:
-    """A row of the reliability table: how sure answers of some confidence were, and how often they were right."""
+    """Measurements for the reliability table: the confidence of an answer, and whether the answer was right."""
     low = min(int(told.confidence * BINS), BINS - 1) / BINS
     subject = f"confidence {low:.1f} to {low + 1 / BINS:.1f}"
     right = told.present and dice(mask, truth) >= RIGHT_DICE
@@ -70,7 +70,7 @@ def _reliability(scan: LabelledScan, told: ObjectResult, mask: Mask, truth: Mask
 
 
 def _asked(scan: LabelledScan) -> tuple[Mapping[str, Mask], ...]:
-    """Structures of one request each: what was contoured, then unions of it, which overlap their parts."""
+    """One set of structures for each request: the contoured ones, then unions of them, which overlap their parts."""
     if scan.group == PHANTOM_GROUP:
         return ({key: mask for key, mask in scan.truth.items() if key in PHANTOM_STRUCTURES},)
     return scan.truth, scan.wholes

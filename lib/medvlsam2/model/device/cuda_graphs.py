@@ -1,7 +1,7 @@
 """Steps of propagation as CUDA graphs.
 
-On a GPU such a step is some hundred small kernels, which the host starts slower than the GPU computes them. A graph
-starts all of them at once, with the result that each alone would have.
+On a GPU such a step consists of some hundred small kernels. The host needs longer to start them one by one than the GPU
+needs to compute them. A graph starts all of them at once, with the same results.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor
 logger = logging.getLogger(__name__)
 
 KEPT_GRAPHS: Final = 128
-"""Graphs that are kept; a click needs some twenty, of other shapes for other numbers of objects or clicks."""
+"""Graphs that are kept: a click needs some twenty, and every other number of objects or clicks needs its own."""
 
 Step = Callable[..., tuple[Tensor, ...]]
 
@@ -34,28 +34,28 @@ class Runner(Protocol):
 
 @runtime_checkable
 class Recording(Protocol):
-    """What is used of ``torch.cuda.CUDAGraph``."""
+    """The methods of ``torch.cuda.CUDAGraph`` that are used here."""
 
     def capture_begin(self, *, pool: Any, capture_error_mode: str) -> None:
-        """Record what is started from now on in place of running it."""
+        """From now on, record kernels instead of running them."""
 
     def capture_end(self) -> None:
-        """Stop that."""
+        """Stop recording."""
 
     def replay(self) -> None:
-        """Run what was recorded."""
+        """Run the recorded kernels."""
 
 
 def run_plainly(step: Step, *tensors: Tensor | None, **options: Hashable) -> tuple[Tensor, ...]:
-    """Kernel by kernel."""
+    """Run the step without a graph."""
     return step(*tensors, **options)
 
 
 class CudaGraphs:
-    """Runs each step as a CUDA graph from the second time on that it comes with the same shapes.
+    """Runs each step as a CUDA graph, from the second call with the same shapes on.
 
-    Steps must not wait for the device, and must depend on their arguments and on weights that stay where they are:
-    another model needs another runner. Not for training. One thread at a time.
+    Steps must not wait for the device. They may depend only on their arguments and on weights whose memory does not
+    move, so every model needs a runner of its own. Not for training, and for one thread at a time.
 
     Args:
         device: the GPU of all tensors.
@@ -80,7 +80,7 @@ class CudaGraphs:
         return step(*tensors, **options) if graph is None else graph.replay(tensors)
 
     def _captured(self, step: Step, tensors: Sequence[Tensor | None], options: dict[str, Hashable]) -> _Graph | None:
-        """None where a step cannot be captured; it is run plainly then, which is slower and gives the same."""
+        """Capture a step; None where that is impossible: the step then runs without a graph, with equal results."""
         inputs = [None if tensor is None else tensor.clone() for tensor in tensors]
         graph = torch.cuda.CUDAGraph()
         self._stream.wait_stream(torch.cuda.current_stream(self._device))
@@ -129,7 +129,7 @@ def _form(tensor: Tensor | None) -> Hashable:
 
 @contextmanager
 def _own_casts() -> Iterator[None]:
-    """Weights are cast within the graph: what autocast has cast before is freed when it ends."""
+    """Autocast without its cache, which is freed at the end of autocast: the graph casts the weights itself."""
     with torch.autocast(
         "cuda",
         dtype=torch.get_autocast_dtype("cuda"),

@@ -22,10 +22,10 @@ Result = TypeVar("Result")
 
 
 def in_parts(run: Callable[[Sequence[Item]], Result], items: Sequence[Item], size: int) -> list[Result]:
-    """Run on parts of the items; where the device's memory is too small for one, on its halves.
+    """Run on parts of the items; a part that does not fit into the device's memory is run as two halves.
 
     Args:
-        run: works on some items, and can be begun anew.
+        run: works on some items; it is called again with fewer where the memory was too small.
         items: all of them.
         size: items of a part.
 
@@ -39,7 +39,7 @@ def in_parts(run: Callable[[Sequence[Item]], Result], items: Sequence[Item], siz
             continue
         except (torch.OutOfMemoryError, DeviceFull):
             pass
-        # outside of the handler, whose traceback keeps the tensors of the failed run
+        # Outside of the handler: its traceback would keep the tensors of the failed run alive.
         _free_memory()
         if len(part) == 1:
             raise DeviceFull(FULL)
@@ -50,7 +50,7 @@ def in_parts(run: Callable[[Sequence[Item]], Result], items: Sequence[Item], siz
 
 
 def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    """So many at a time."""
+    """Parts of at most ``size`` items."""
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
@@ -78,7 +78,7 @@ def share_of_free(device: torch.device, share: float) -> Iterator[None]:
 
 @contextmanager
 def enough_memory() -> Iterator[None]:
-    """Say what to do where memory does not suffice all the same.
+    """Replace PyTorch's error about memory by one that says what to do.
 
     Raises:
         DeviceFull: in place of PyTorch's error.

@@ -1,4 +1,4 @@
-"""Half precision where it pays: bfloat16 on hardware that computes in it, scoped to the work at hand."""
+"""bfloat16 on hardware that computes in it, within blocks of code; full precision elsewhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 BLOCK_SCORES: Final = 2**21
-"""Scores of attention that a processor computes at once."""
+"""Attention scores that a processor computes at once: 4 MiB in bfloat16."""
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -23,10 +23,10 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def settle(device: torch.device) -> None:
-    """Choose, once per process, what is fast on a GPU here.
+    """Set, once per process, PyTorch's options that make this model fast on a GPU.
 
-    cuDNN's attention plans each new shape anew, which takes far longer than the attention, and prompts come in all
-    numbers. TF32 is precise enough for what is not computed in bfloat16.
+    cuDNN's attention makes a plan for each new shape, which takes far longer than the attention itself, and the number
+    of prompts changes all the time. TF32 is precise enough for the parts that are not computed in bfloat16.
     """
     if device.type == "cuda":
         torch.backends.cuda.enable_cudnn_sdp(False)
@@ -35,7 +35,7 @@ def settle(device: torch.device) -> None:
 
 @contextmanager
 def autocast(device: torch.device) -> Iterator[None]:
-    """bfloat16 where the device has it, else nothing; within another it keeps the weights that are cast already."""
+    """Compute in bfloat16 where the device has it; within another autocast, keep that one and its cast weights."""
     if not has_bfloat16(device) or torch.is_autocast_enabled(device.type):
         yield
         return
@@ -45,9 +45,9 @@ def autocast(device: torch.device) -> Iterator[None]:
 
 
 def keep_as_cast(module: nn.Module, device: torch.device) -> None:
-    """Keep only what :func:`autocast` makes of the weights of products and convolutions; it casts nothing then.
+    """Keep the weights of linear layers and convolutions in bfloat16, so that :func:`autocast` need not cast them.
 
-    The results are the same, but the module runs within autocast alone, and is not for training.
+    The results are the same. The module then runs only within autocast, and cannot be trained.
     """
     if has_bfloat16(device):
         for part in module.modules():
@@ -56,12 +56,12 @@ def keep_as_cast(module: nn.Module, device: torch.device) -> None:
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[object]:
-    """No autocast, for small sums whose last digits count."""
+    """Switch autocast off, for small sums that need all digits."""
     return torch.autocast(device.type, enabled=False)
 
 
 class PlainAttention(TorchFunctionMode):
-    """Attention of bfloat16 as two products in it; PyTorch's own is computed in full precision on most processors."""
+    """Attention of bfloat16 tensors as two products in bfloat16; PyTorch computes it in float32 on most processors."""
 
     def __torch_function__(
         self,
@@ -70,7 +70,7 @@ class PlainAttention(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Take attention over, where it has no mask and the like."""
+        """Replace attention that has no mask or other option; leave every other function as it is."""
         options = kwargs or {}
         if func is F.scaled_dot_product_attention and _is_plain(args, options):
             return _attention(*args)
@@ -83,7 +83,7 @@ def _is_plain(args: Sequence[Any], options: Mapping[str, Any]) -> bool:
 
 
 def _attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """A block of scores at a time, so that they are still in the cache when they are used."""
+    """Attention block by block, so that the scores of a block are still in the cache when they are used."""
     rows = max(1, BLOCK_SCORES // key.shape[-2])
     if query.shape[:-1].numel() <= rows:
         return _products(query, key, value)

@@ -61,13 +61,13 @@ class LanguageModel(LanguageReader):
         max_new_tokens: int,
         between: Callable[[], None] | None = None,
     ) -> list[int]:
-        """Continue a turn with the likeliest token, again and again.
+        """Continue a turn greedily: each next token is the most likely one.
 
         Args:
             prefix_cache: the prefix, left as it is.
             turn_ids: the turn so far.
             max_new_tokens: at most so many tokens.
-            between: called after each token; others may use the device meanwhile.
+            between: called after each token, when other requests may use the device.
 
         Returns:
             New ids up to, and without, the end token.

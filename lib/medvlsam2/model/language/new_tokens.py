@@ -1,4 +1,4 @@
-"""Trainable offsets of a few new tokens, [SEG] above all, beside a frozen vocabulary."""
+"""Trainable offsets of a few new tokens, [SEG] above all, while the rest of the vocabulary is frozen."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 class NewTokens(nn.Module):
     """Offsets of a few tokens' embedding and output rows, zero at first.
 
-    Training the whole embedding for one new token would cost its size thrice over (gradient and two moments).
+    Training the whole embedding for one new token would take three times its memory (gradient and two moments).
 
     Args:
         token_ids: the tokens, ascending.

@@ -1,8 +1,8 @@
 """Assembles ``sam2``'s modules into a :class:`VolumeSAM2` from a :class:`Sam2Config`.
 
-The values that all SAM 2.1 models share stand here once (sam2: configs/sam2.1/*.yaml); what differs between
-sizes comes from the configuration. With ``trunk="hiera"`` the state dict has SAM 2.1's keys, and official and
-MedSAM2 checkpoints load strictly.
+The values that all SAM 2.1 models share are constants here (sam2: configs/sam2.1/*.yaml); the values that differ
+between sizes come from the configuration. With ``trunk="hiera"`` the state dict has SAM 2.1's keys, and checkpoints of
+SAM 2.1 and MedSAM2 load strictly.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _image_encoder(config: Sam2Config) -> ImageEncoder:
 
 
 def _top_down_levels(config: Sam2Config) -> list[int] | None:
-    """Levels that SAM 2's neck adds to the finer ones; all of them where the trunk has no way back up itself."""
+    """Levels that SAM 2's neck adds to the finer levels; None: all of them. A trunk with a decoder path needs none."""
     if config.trunk == "hiera":
         return [2, 3]
     return [] if config.conv_decoder_depths else None

@@ -1,9 +1,9 @@
 """A convolutional trunk for SAM 2's image encoder, for models that learn from scratch.
 
-SAM 2's Hiera does not learn from a hundred scans; convolutions with GroupNorm do. It stands where Hiera stands
-(EdgeTAM put RepViT there), so ``sam2``'s ``ImageEncoder`` and ``FpnNeck`` take it unchanged: ``channel_list`` is
-coarse to fine, the outputs are fine to coarse, each level at half the resolution of the one before. Blocks on the way
-back up, as U-Net has them (arXiv:1505.04597), give the fine levels what the coarse ones know.
+SAM 2's trunk, Hiera, does not learn from a hundred scans; convolutions with GroupNorm do. This trunk takes Hiera's
+place (as RepViT does in EdgeTAM), and ``sam2``'s ``ImageEncoder`` and ``FpnNeck`` use it unchanged: ``channel_list``
+goes from coarse to fine, the outputs go from fine to coarse, and each level has half the resolution of the one before.
+A decoder path with blocks, as in U-Net (arXiv:1505.04597), brings the context of the coarse levels to the fine levels.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 _GROUP_CHANNELS = 16
+"""Channels that GroupNorm normalises together."""
 
 
 class ConvBlock(nn.Module):
@@ -43,7 +44,7 @@ class ConvTrunk(nn.Module):
     Args:
         channels: channels per level, finest first.
         depths: blocks per level.
-        decoder_depths: blocks per level but the coarsest, on the way back up; empty: no way back.
+        decoder_depths: blocks of the decoder path per level, without the coarsest; empty: no decoder path.
         stem_stride: input pixels per pixel of the finest level.
     """
 

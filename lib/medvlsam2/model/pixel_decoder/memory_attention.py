@@ -1,4 +1,4 @@
-"""SAM 2's attention to its memory, run as its owner says."""
+"""SAM 2's attention to its memory, run by a given runner (plainly, or as a CUDA graph)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from medvlsam2.model.device.cuda_graphs import Runner, run_plainly
 
 
 class SliceMemoryAttention(MemoryAttention):
-    """The same, in a form that a CUDA graph takes."""
+    """SAM 2's memory attention, with its computation as one step that a CUDA graph can capture."""
 
     run: Runner = staticmethod(run_plainly)
 
@@ -22,14 +22,14 @@ class SliceMemoryAttention(MemoryAttention):
         memory_pos: Float[Tensor, "m b _"],
         num_obj_ptr_tokens: int = 0,
     ) -> Float[Tensor, "hw b c"]:
-        """A slice's embedding, conditioned on memory.
+        """The embedding of a slice, conditioned on memory.
 
         Args:
             curr: the slice's embedding, the only entry.
             memory: features of other slices, and pointers to the object at the end.
             curr_pos: position codes of the slice.
             memory_pos: position codes of the memory.
-            num_obj_ptr_tokens: how much of the memory are pointers.
+            num_obj_ptr_tokens: number of pointers at the end of the memory.
         """
         (attended,) = self.run(self._attend, *curr, memory, *curr_pos, memory_pos, num_pointers=num_obj_ptr_tokens)
         return attended

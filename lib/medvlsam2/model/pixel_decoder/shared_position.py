@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class SharedPositionEmbedding(PositionEmbeddingSine):
-    """The code of the first image, seen by all of them without a copy."""
+    """The position code of the first image, expanded to all images without a copy."""
 
     @torch.no_grad()
     def forward(self, x: Float[Tensor, "n _ h w"]) -> Float[Tensor, "n c h w"]:

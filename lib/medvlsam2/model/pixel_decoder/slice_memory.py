@@ -1,10 +1,10 @@
-"""What a batch of objects looked like on the slices seen so far.
+"""SAM 2's memory of a batch of objects over the slices seen so far.
 
-SAM 2 keys its memory by frame number. Here objects of one batch may sit at different places of the volume, so
-numbers are RELATIVE: every object of a batch has its first prompted slice at ``origin``, and they grow in the direction
-of propagation, up or down the volume. Only distances enter SAM 2's attention, so a batch of objects, and of directions,
-gives what each gives alone. Prompted (conditioning) slices serve both directions; the others belong to one, so going up
-does not depend on having gone down.
+SAM 2 keys its memory by frame number. Here the objects of one batch may lie at different slices of the volume, so slice
+numbers are RELATIVE: the first prompted slice of every object has the number ``origin``, and numbers grow in the
+direction of propagation, up or down the volume. SAM 2's attention uses only distances, so a batch of objects and of
+directions gives the same results as each object and direction alone. Prompted (conditioning) slices serve both
+directions. Each other slice belongs to one direction, so the way up does not depend on the way down.
 """
 
 from __future__ import annotations
@@ -60,7 +60,11 @@ class SliceMemory:
         )
 
     def mirrored(self, length: int) -> SliceMemory:
-        """Prompted slices alone, as the other direction counts them: the last, so many on, is its first."""
+        """The prompted slices alone, numbered for the other direction.
+
+        Args:
+            length: distance of the last prompted slice, which is the first one of the other direction.
+        """
         ends = 2 * self.origin + length
         return SliceMemory(self.origin, {ends - index: entry for index, entry in self.conditioning.items()})
 

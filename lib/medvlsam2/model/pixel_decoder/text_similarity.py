@@ -1,4 +1,4 @@
-"""The similarity of a [SEG] token to every pixel: where the words meet the image.
+"""The similarity of a [SEG] token to the features of every pixel.
 
 Reference: arXiv:2311.13385 (SegVol), whose mask decoder adds such a term to its logits.
 """
@@ -16,20 +16,23 @@ Pointing = Literal["words", "clicks", "box"]
 """How an object is asked for: by words alone, by clicks on it, or by a box or a mask, which say how far it goes."""
 
 EVIDENCE_PIXELS: Final = 16
-"""Mask pixels whose mean similarity to the words votes on whether the object is on a slice."""
+"""The mean over so many most similar mask pixels is the evidence that a slice shows the object.
+
+The mean over all pixels would miss small objects; a single pixel would follow noise."""
 
 
 _SHARES: Final[dict[Pointing, float]] = {"words": 0.0, "clicks": 0.5, "box": 1.0}
-"""How far each goes from what is fitted for words alone to what is fitted for pointing."""
+"""Where each lies between the calibration for words alone (0) and that for pointing (1)."""
 
 
 class TextSimilarity(nn.Module):
     """``linear(token) · pixel features``, summed over three resolutions.
 
-    The two biases say how much similarity is enough, for a pixel and for a slice. How much the mask decoder's logits
-    count beside it, and how far the pixel's bias then moves, is fitted after training (``training/calibrate.py``), for
-    words alone and for objects that are pointed at; so is how far the slice's bias moves where no decoder is asked. A
-    click says where an object is, but not how far it goes, so clicks get the mean of what both get.
+    Two biases are thresholds: ``mask_bias`` for the similarity of a pixel, ``score_bias`` for the evidence of a slice.
+    After training, ``training/calibrate.py`` fits the weight of the mask decoder's logits (``decoder_weight``) and a
+    shift of the pixel's bias (``bias_shift``), once for words alone and once for objects that are pointed at. It also
+    fits a shift of the slice's bias for masks that are found without the decoder (``evidence_shift``). A click says
+    where an object is but not how far it extends, so clicks get the mean of both calibrations.
 
     Args:
         dim: width of the image embedding and of prompt tokens.
@@ -62,17 +65,17 @@ class TextSimilarity(nn.Module):
 
     @property
     def words_bias(self) -> Float[Tensor, " 1"]:
-        """How much similarity is enough for a pixel, by words alone."""
+        """Bias of a pixel's similarity for words alone: the sum is positive inside the object."""
         return self.mask_bias + self.bias_shift[0]
 
     @property
     def evidence_bias(self) -> Float[Tensor, " 1"]:
-        """How much evidence is enough for a slice, where no decoder is asked."""
+        """Bias of a slice's evidence without the decoder: the sum is positive where the slice shows the object."""
         return self.score_bias + self.evidence_shift
 
     @property
     def is_enough_for_words(self) -> bool:
-        """Whether the mask decoder has no say in what words alone find."""
+        """Whether the mask decoder has weight 0 for words alone, so that it need not be run."""
         return not self.decoder_weight[0]
 
     def calibrate(self, combination: tuple[float, float], *, pointed: bool) -> None:
@@ -80,7 +83,7 @@ class TextSimilarity(nn.Module):
         self.decoder_weight[int(pointed)], self.bias_shift[int(pointed)] = combination
 
     def forget_calibration(self) -> None:
-        """Let the decoder and the similarity count alike, as they are trained."""
+        """Give the decoder and the similarity equal weights, as in training."""
         for pointed in (False, True):
             self.calibrate((1.0, 0.0), pointed=pointed)
         self.evidence_shift.zero_()
@@ -88,11 +91,11 @@ class TextSimilarity(nn.Module):
     def combine(
         self, decoded: Float[Tensor, "b n m m"], similarity: Float[Tensor, "b 1 m m"], *, pointing: Pointing
     ) -> Float[Tensor, "b n m m"]:
-        """Mask logits of the decoder's and the similarity, which has the pixel's bias.
+        """Mask logits: the weighted sum of the decoder's logits and the similarity.
 
         Args:
             decoded: the mask decoder's logits.
-            similarity: of the same slices.
+            similarity: of the same slices, with ``mask_bias`` added.
             pointing: how the objects are asked for.
         """
         share = _SHARES[pointing]
@@ -127,7 +130,7 @@ class TextSimilarity(nn.Module):
 
 
 def evidence(similarity: Float[Tensor, "b 1 m m"]) -> Float[Tensor, "b 1"]:
-    """How similar the most similar pixels are; the same evidence that the mask gets."""
+    """The mean similarity of the most similar pixels, which the mask is made of as well."""
     flat = similarity.flatten(1)
     return flat.topk(min(EVIDENCE_PIXELS, flat.shape[1]), dim=1).values.mean(dim=1, keepdim=True)
 

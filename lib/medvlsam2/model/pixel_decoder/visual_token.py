@@ -1,9 +1,9 @@
-"""A token like [SEG] for what was clicked or boxed without words, made of the pixels under the prompt.
+"""A token like [SEG] for an object that was clicked or boxed without words, made of the features under the prompt.
 
-Words give an object a token that meets every pixel of every slice. A click gives SAM 2 a place on one slice alone; for
-a model that learns from scratch that is too little to find the object on other slices. Here the features under the
-prompt, and those of everything else, become such a token, so that a click can do what a name does (the prototype of
-PerSAM, arXiv:2305.03048, with a learnt projection).
+Words give an object a token that is compared with every pixel of every slice. A click gives SAM 2 only a position on
+one slice; a model that learns from scratch cannot find the object on other slices from that. So the features under the
+prompt, and those of everything else, are projected to such a token, and a click works as a name does. This is the
+prototype of PerSAM (arXiv:2305.03048) with a learnt projection.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 SHARPNESS: Final = 3.0
-"""Weight of a pixel is e^(sharpness · drawn logit): even in a box, within some pixels of a click."""
+"""A pixel's weight is e^(sharpness · drawn logit): equal all over a box, and high within some pixels of a click."""
 
 
 class VisualToken(nn.Module):

@@ -1,11 +1,11 @@
 """SAM 2 for the slices of a volume, with a text token among its sparse prompts.
 
 Built from the ``sam2`` package's own ``SAM2Base``: encoders, memory and weights are SAM 2's. One thing is ours: the
-[SEG] token is appended to the sparse prompts of a slice (as Sa2VA does). Where a preset asks for it, there are three
-more: the similarity of that token to the pixel features is added to the mask logits (as SegVol's decoder does) and,
-where it is highest, to the object score; clicks, boxes and that similarity are also given as a mask prompt; and
-objects without words get a token from the pixels under their prompts. Without them, and without a text token, the
-result is SAM 2's own (``tests/contract/model/test_sam2_identity.py``).
+[SEG] token is appended to the sparse prompts of a slice (as Sa2VA does). A preset may ask for three more: (1) the
+similarity of that token to the pixel features is added to the mask logits (as in SegVol's decoder), and the similarity
+of the most similar pixels is added to the object score; (2) clicks, boxes and that similarity are also given as a mask
+prompt; (3) objects without words get a token from the pixels under their prompts. Without these three, and without a
+text token, the result is SAM 2's own (``tests/contract/model/test_sam2_identity.py``).
 
 In this module a position in a slice is ``_xy`` in pixels of SAM 2's square input. The half pixel is added by SAM 2's
 prompt encoder itself (sam2: modeling/sam/prompt_encoder.py), so pixel centres are integers here.
@@ -29,12 +29,14 @@ from medvlsam2.model.pixel_decoder.text_similarity import Pointing, TextSimilari
 from medvlsam2.model.pixel_decoder.visual_token import VisualToken
 
 MAX_PROMPT_LOGIT = 8.0
-"""Similarity is given as a mask prompt within these bounds."""
+"""The similarity is clamped to plus or minus this value before it becomes a mask prompt.
+
+The logits of SAM 2's own mask prompts are plus or minus 10; a logit of 8 is a probability of 0.9997."""
 
 
 @dataclass(frozen=True)
 class SliceFeatures:
-    """What the image encoder makes of n slices; computed once, used by every prompt."""
+    """Features of n slices from the image encoder; computed once and used by every prompt."""
 
     embedding: Float[Tensor, "n c h w"]
     high_res_0: Float[Tensor, "n c0 h4 w4"]
@@ -87,7 +89,7 @@ class SlicePrompts:
 
 @dataclass(frozen=True)
 class SliceMasks:
-    """What the mask decoder says of a batch of objects, each on its slice."""
+    """Output of the mask decoder for a batch of objects, each on its slice."""
 
     mask_logits: Float[Tensor, "b 1 m m"]
     """Logits of the chosen mask, NOT gated by the object score."""
@@ -109,8 +111,8 @@ class VolumeSAM2(SAM2Base):
 
     Args:
         text_similarity: whether the similarity term is part of this model.
-        standardised_features: whether slice features keep one scale. A trunk that learns from scratch lets them grow,
-            and they drown what the mask decoder adds to them.
+        standardised_features: whether slice features are scaled to mean 0 and deviation 1. In a trunk that learns from
+            scratch they grow, until what the mask decoder adds to them is too small to have an effect.
         drawn_prompts: whether clicks, boxes and similarity are also given as a mask prompt, where none is given.
         visual_tokens: whether objects without words may get a token from the pixels under their prompts.
         sam2_arguments: keyword arguments of ``sam2``'s ``SAM2Base``, its sub-modules among them.
@@ -133,7 +135,7 @@ class VolumeSAM2(SAM2Base):
         self.run: Runner = run_plainly
 
     def run_with(self, runner: Runner) -> None:
-        """Say how the parts of a step are run."""
+        """Set the runner of the model's steps, such as CUDA graphs."""
         self.run = self.memory_attention.run = runner
 
     @property
@@ -186,7 +188,7 @@ class VolumeSAM2(SAM2Base):
         return draw_prompts(points_xy, point_labels, image_size=self.image_size, mask_size=self.mask_size)
 
     def visual_token(self, features: SliceFeatures, prompts: SlicePrompts) -> Float[Tensor, "b c"] | None:
-        """What takes the place of the [SEG] token for objects without words; None where the preset has none.
+        """The token that replaces [SEG] for objects without words; None where the preset has no such token.
 
         Args:
             features: one prompted slice per object.
@@ -206,7 +208,7 @@ class VolumeSAM2(SAM2Base):
 
         Args:
             features: one slice per object.
-            memory: what was seen of these objects on other slices.
+            memory: entries of these objects on other slices.
             index: slice number in the memory's own counting.
         """
         flat = features.embedding.flatten(2).permute(2, 0, 1)  # b c h w -> hw b c

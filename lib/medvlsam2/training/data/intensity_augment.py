@@ -1,4 +1,4 @@
-"""Other scanners' looks for cached slices: MONAI's intensity transforms in Hounsfield units, about 10 ms for a scan.
+"""Intensity augmentation in Hounsfield units by MONAI's transforms, as if by other scanners; some 10 ms for a scan.
 
 Nothing here moves a voxel, so masks stay as they are, and nothing is ever mirrored.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from monai.transforms.intensity.array import RandAdjustContrast
 
 CONTRAST_RANGE_HU: Final = (-250.0, 350.0)
-"""Contrast bends between these; below and above, HU stay what they are."""
+"""The contrast is changed (gamma) between these; lower and higher HU stay as they are."""
 MAX_NOISE_HU: Final = 16.0
 """Largest standard deviation of the added noise."""
 
@@ -47,7 +47,7 @@ def _plain(image: object) -> Tensor:
 
 
 def _transforms(seed: int) -> tuple[RandAdjustContrast, Compose]:
-    """Bending of the contrast, and what a scanner does, in its order."""
+    """The change of contrast, and the effects of a scanner in their physical order."""
     # MONAI takes 2 s to import: not before a training has begun
     from monai.transforms.compose import Compose
     from monai.transforms.intensity.array import (

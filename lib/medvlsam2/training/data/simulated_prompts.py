@@ -16,15 +16,18 @@ from medvlsam2.pixel_grid import index_at, rescaled
 PromptKind = Literal["text", "text+box", "box", "click"]
 
 PROMPT_MIX: dict[PromptKind, float] = {"text": 0.35, "text+box": 0.15, "box": 0.3, "click": 0.2}
-"""Share of each way of asking the mask decoder first; words alone are also what dense steps train."""
+"""Share of each first prompt of the mask decoder. Dense steps train words alone as well."""
 UNCORRECTED_SHARE = 0.3
-"""Share of objects that get no click which corrects the answer."""
+"""Share of objects whose first answer is not corrected."""
 MAX_CORRECTIONS = 3
+"""Most clicks that correct the answer of one object."""
 MAX_CLICKS = 3
+"""Most clicks of a first prompt."""
 BOX_GROWTH = (-0.05, 0.2)
-"""Each edge of a box moves outwards by this part of the side: a 3-D box is wider than its object on most slices."""
+"""Each edge of a box moves outwards by a part of the side between these: annotators' 3-D boxes are wider than the
+object on most slices."""
 MAX_POINTED = 6
-"""Structures of a dense sample that are also clicked or boxed."""
+"""Most structures of a dense sample that are also clicked or boxed."""
 
 
 @dataclass(frozen=True)

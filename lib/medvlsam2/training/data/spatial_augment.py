@@ -1,8 +1,8 @@
-"""Where training looks: slices and masks turned, scaled and shifted alike, often nearer than the whole body.
+"""Spatial augmentation: slices and their masks are rotated, scaled and shifted alike, and often enlarged.
 
-A nearer view shows small structures as a second pass near them does, and where it is also a smaller window, as patches
-of nnU-Net are, a step costs less than half and has as much of what matters. Nothing is ever mirrored, since words say
-left and right.
+An enlarged view shows small structures as the second, nearer view of serving does. A window of a slice, like a patch of
+nnU-Net, costs less than half of a whole slice and is chosen to show structures. Nothing is ever mirrored, since words
+say left and right.
 """
 
 from __future__ import annotations

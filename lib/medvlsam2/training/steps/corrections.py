@@ -1,7 +1,7 @@
-"""Clicks that correct what the model itself got wrong, as SAM 2 is trained and as annotators work.
+"""Clicks that correct the model's own answer, as SAM 2 is trained and as annotators work.
 
-Reference: sam2, training/model/sam2.py (``iter_correct_pt_sampling``), which draws any wrong pixel. Here it is one
-amid the largest error, where annotators and ``evaluation/measures/interactive.py`` click.
+Reference: sam2, training/model/sam2.py (``iter_correct_pt_sampling``), which draws any wrong pixel. Here the click is
+in the middle of the largest error, where annotators click and where ``evaluation/measures/interactive.py`` clicks.
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ from medvlsam2.model.pixel_decoder.volume_sam2 import SlicePrompts
 from medvlsam2.pixel_grid import rescaled
 
 NEAR_PARTS: Final = (0.03, 0.12)
-"""Sides of the neighbourhoods in which wrong pixels are counted, as parts of the mask's."""
+"""Sides of the two neighbourhoods in which wrong pixels are counted, as parts of the mask's side."""
 
 
 def with_correction(
     prompts: SlicePrompts, predicted: Bool[Tensor, "p m m"], target: Bool[Tensor, "p m m"], image_size: int
 ) -> SlicePrompts:
-    """One click more for each object: where most pixels around are wrong in the same way.
+    """Add one click for each object, at the wrong pixel with most pixels around it that are wrong in the same way.
 
-    Where nothing is wrong, the click says yes in the midst of the object. The host does not wait for the device.
+    Where nothing is wrong, the click is a positive one in the middle of the object. The host does not wait for the
+    device.
 
     Args:
-        prompts: what was given so far.
-        predicted: masks that the model made of it.
+        prompts: the prompts so far.
+        predicted: the model's masks for these prompts.
         target: true masks, none of them empty.
         image_size: side of SAM 2's input in pixels.
     """
@@ -52,7 +53,7 @@ def with_correction(
 
 
 def _crowd(wrong: Bool[Tensor, "p m m"]) -> Float[Tensor, "p m m"]:
-    """How many pixels near each wrong one are wrong too, near and less near; 0 elsewhere."""
+    """For each wrong pixel: the share of wrong pixels in both neighbourhoods of it, added; 0 for the other pixels."""
     planes = wrong[:, None].float()
     total = torch.zeros_like(planes)
     for part in NEAR_PARTS:

@@ -1,10 +1,10 @@
-"""SAM 2's mask losses with its weights and one more, for batches in which some objects are not on their slice.
+"""Losses from logits and labels.
 
-Mask and IoU terms count only where the object is; the object score is trained everywhere. Reference: sam2,
-training/loss_fns.py (weights: configs/sam2.1_training). Most structures cover a hundredth of a slice, and focal and
-dice together leave a decoder that learns from scratch at the empty mask; the balanced cross-entropy, in which the
-object has a fixed share whatever its size, leads it out (docs/experiments.md, "A mask decoder that learns from
-scratch").
+``mask_loss`` has SAM 2's losses with SAM 2's weights (sam2: training/loss_fns.py, configs/sam2.1_training) and one loss
+more. Mask and IoU terms count only where the object is on its slice; the object score is trained on every slice. Most
+structures cover a hundredth of a slice, and with focal and dice loss alone a decoder that learns from scratch keeps
+predicting the empty mask. The balanced cross-entropy, in which the object has a fixed share whatever its size, prevents
+that (docs/experiments.md, "A mask decoder that learns from scratch").
 """
 
 from __future__ import annotations
@@ -17,26 +17,30 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torchvision.ops import sigmoid_focal_loss
 
+# SAM 2's own weights and focal parameters.
 FOCAL_WEIGHT = 20.0
 DICE_WEIGHT = 1.0
-BALANCED_WEIGHT = 1.0
 IOU_WEIGHT = 1.0
 OBJECT_SCORE_WEIGHT = 1.0
 FOCAL_ALPHA = 0.25
 FOCAL_GAMMA = 2.0
+BALANCED_WEIGHT = 1.0
+"""Weight of the balanced cross-entropy, which SAM 2 does not have: the same as that of the dice loss."""
 OBJECT_SHARE = 0.3
-"""The object's share of the balanced cross-entropy; the rest of the slice has the other part."""
+"""Share of an object's pixels in the balanced cross-entropy; the other pixels of the slice have the rest."""
 PIXEL_BALANCE = 0.5
-"""Power of the weight with which each structure would have the same share of the dense loss: between all (1), with
-which a model draws small structures too large, and none (0), with which it forgets them."""
+"""Exponent of the weights that would give each structure the same share of the dense loss.
+
+With 1, models draw small structures too large; with 0, they miss them."""
 MAX_PIXEL_WEIGHT = 60.0
-"""The dense loss counts no pixel more often than so many of the background."""
+"""Largest weight of a pixel in the dense loss, where a pixel of the background has weight 1."""
 ALIGNMENT_TEMPERATURE = 0.07
+"""CLIP's first value (arXiv:2103.00020, section 2.5)."""
 
 
 @dataclass(frozen=True)
 class MaskLoss:
-    """The parts, each already averaged, and their weighted sum."""
+    """The mask losses, each averaged over the batch, and their weighted sum."""
 
     focal: Float[Tensor, ""]
     dice: Float[Tensor, ""]
@@ -46,7 +50,7 @@ class MaskLoss:
 
     @property
     def total(self) -> Float[Tensor, ""]:
-        """What is minimised."""
+        """The weighted sum of all parts, which training minimises."""
         return (
             FOCAL_WEIGHT * self.focal
             + DICE_WEIGHT * self.dice
@@ -66,7 +70,8 @@ def mask_loss(
 
     Args:
         mask_logits: mask logits, not gated by the object score.
-        iou: predicted IoU of each mask; empty masks do not train it, since its sigmoid never leaves 0 again.
+        iou: predicted IoU of each mask. Empty masks do not train it: their true IoU is 0, and the sigmoid of the
+            prediction has no gradient there to leave 0 again.
         object_score_logits: positive where the model thinks the object is on the slice.
         target: true masks; all False where the object is absent.
     """
@@ -83,13 +88,13 @@ def mask_loss(
 
 
 def dense_loss(similarity: Float[Tensor, "b n k m m"], label_map: Int[Tensor, "b n m m"]) -> Float[Tensor, ""]:
-    """Each pixel belongs to the structure whose words are most similar to it, or to none of them.
+    """Cross-entropy and dice of many structures at once: each pixel belongs to one of them, or to the background.
 
-    Cross-entropy over the structures and a background of constant logit 0, plus the structures' mean dice. The dice
-    takes each structure by itself, since that is how it is asked for: its similarity is positive inside and negative
-    elsewhere, as a mask logit is. A spinal cord covers a thousandth of a slice, so pixels of small structures count
-    more, by the root of what would give the structures together a fixed share of the cross-entropy, in equal parts.
-    The mean over scans is returned.
+    The cross-entropy is over the structures' similarities and a background with the constant logit 0. The dice takes
+    each structure by itself, as requests do: the similarity should be positive inside and negative elsewhere, like a
+    mask logit. A spinal cord covers a thousandth of a slice, so the pixels of small structures have larger weights: the
+    root (``PIXEL_BALANCE``) of the weights that would give all structures equal parts of a fixed share
+    (``OBJECT_SHARE``) of the cross-entropy. The mean over scans is returned.
 
     Args:
         similarity: similarity of the k-th structure's [SEG] token to every pixel; minus infinity where a scan has
@@ -113,13 +118,14 @@ def dense_loss(similarity: Float[Tensor, "b n k m m"], label_map: Int[Tensor, "b
 
 
 def finding_loss(similarity: Float[Tensor, "f n m m"], masks: Bool[Tensor, "f n m m"]) -> Float[Tensor, ""]:
-    """Each finding by itself, since it lies in a structure that is asked for as well.
+    """Balanced cross-entropy of all findings, plus the mean dice of the findings that are there.
 
-    Balanced cross-entropy of all of them, plus the mean dice of those that are there.
+    Findings are not part of :func:`dense_loss`, since a finding lies in a structure that is asked for as well, and a
+    pixel may belong to both.
 
     Args:
         similarity: similarity of the f-th finding's [SEG] token to every pixel.
-        masks: where it is; all False for one that is not there.
+        masks: the mask of each finding; all False for a finding that is not there.
     """
     logits, truth = (part.flatten(1, 2).float() for part in (similarity, masks))  # f n·m m
     present = truth.flatten(1).any(dim=1).float()
@@ -128,10 +134,10 @@ def finding_loss(similarity: Float[Tensor, "f n m m"], masks: Bool[Tensor, "f n 
 
 
 def alignment_loss(first: Float[Tensor, "k c"], second: Float[Tensor, "k c"]) -> Float[Tensor, ""]:
-    """Two wordings of one structure should give one prompt token, other structures another (InfoNCE, both ways).
+    """InfoNCE in both directions: two wordings of one structure give similar tokens, two structures different ones.
 
-    A language model that was never asked to tell requests apart has the same state at every [SEG], and masks teach
-    it the difference only slowly. Reference: arXiv:2103.00020 (CLIP), section 2.3.
+    A language model that was never trained to tell requests apart has the same state at every [SEG], and mask losses
+    teach it the difference only slowly. Reference: arXiv:2103.00020 (CLIP), section 2.3.
     """
     similarity = F.normalize(first, dim=1) @ F.normalize(second, dim=1).T / ALIGNMENT_TEMPERATURE
     target = torch.arange(len(first), device=first.device)
