@@ -19,12 +19,15 @@ from torch import Tensor
 from medvlsam2 import geometry, voxel_box
 from medvlsam2.data.volume import HU_MIN
 from medvlsam2.errors import GeometryMismatch, InvalidPrompt
-from medvlsam2.pixel_grid import from_crop, index_at, is_inside, pixel_under, rescaled, to_crop
+from medvlsam2.pixel_grid import from_crop, index_at, is_inside, offset_of, pixel_under, rescaled, to_crop
 from medvlsam2.transforms.guided import guided_upsample
 from medvlsam2.voxel_box import BoxIJK, PointIJK
 
 Crop = tuple[int, int, int, int]
 """First row, end row, first column, end column, in voxels of the oriented scan."""
+
+Edges = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+"""Where something begins and ends along d, h and w, as distances in pixels from the grid's first edge."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,11 @@ class GridBox:
     first: int
     last: int
     xyxy: tuple[float, float, float, float]
+
+    def edges_on(self, mask_size: int, side: int) -> Edges:
+        """The same box on a grid of ``mask_size`` pixels over slices of ``side`` pixels."""
+        x0, y0, x1, y1 = (offset_of(edge) * mask_size / side for edge in self.xyxy)
+        return (float(self.first), self.last + 1.0), (y0, y1), (x0, x1)
 
 
 @dataclass(frozen=True)
@@ -155,6 +163,7 @@ class SpatialRecord:
         """
         corners = self.ijk_to_dhw(index_at(np.array([box_ijk[0::2], box_ijk[1::2]])))
         low, high = corners.min(axis=0), corners.max(axis=0)
+        # slices whose centres lie in the box; its edges lie between slices, but for rounding
         first, last = int(np.ceil(low[0])), int(np.floor(high[0] - 1e-9))
         return GridBox(first, last, (float(low[2]), float(low[1]), float(high[2]), float(high[1])))
 
@@ -183,7 +192,16 @@ class SpatialRecord:
     def paste(
         self, slice_logits: Float[Tensor, "m m"], slice_hu: Float[Tensor, "h w"], best: Float[Tensor, "h w"]
     ) -> Bool[Tensor, "h w"]:
-        """Raise the best logits of a whole slice to those found in the crop, and say where."""
+        """Raise the best logits of a whole slice to those found in the crop, and say where.
+
+        Args:
+            slice_logits: of one object on one slice, on its mask grid.
+            slice_hu: the whole slice of the scan, whose edges the mask follows.
+            best: highest logits of all objects so far, on the whole slice; changed in place.
+
+        Returns:
+            The pixels that this object wins.
+        """
         r0, r1, c0, c1 = self.crop_hw
         height, width = best.shape
         full = guided_upsample(slice_logits.float(), self._crop(slice_hu[None], fill=float(HU_MIN))[0])

@@ -21,9 +21,9 @@ from scipy import ndimage
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language.clinical import structures_in
 from medvlsam2.data.overlap import dice
-from medvlsam2.pixel_grid import offset_of, pixel_under
+from medvlsam2.pixel_grid import pixel_under
 from medvlsam2.tasks.answers.geometry import is_one_piece
-from medvlsam2.tasks.masks.click_correction import extent
+from medvlsam2.tasks.masks.extents import extent
 from medvlsam2.tasks.masks.search import Found
 from medvlsam2.tasks.phrases.sides import BESIDE_THE_LUNG
 from medvlsam2.tasks.phrases.wholes import held_by
@@ -88,10 +88,8 @@ def _are_one(key: str, other: str) -> bool:
 def reach(found: Found, box_ijk: BoxIJK) -> float:
     """How much of a box a mask spans, 0..1: the product of the shares along the three axes."""
     record, side = found.record, found.masks.mask_logits.shape[-1]
-    box, scale = record.box_to_grid(box_ijk), side / record.side
-    x0, y0, x1, y1 = (offset_of(edge) * scale for edge in box.xyxy)
+    wanted = record.box_to_grid(box_ijk).edges_on(side, record.side)
     share = 1.0
-    wanted = ((float(box.first), box.last + 1.0), (y0, y1), (x0, x1))
     for (low, high), (first, last) in zip(wanted, extent(found.masks), strict=True):
         common = min(high, last) - max(low, first)
         share *= min(1.0, max(0.0, common) / max(high - low, 1.0))

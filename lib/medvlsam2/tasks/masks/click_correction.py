@@ -1,10 +1,13 @@
-"""What was clicked is so: masks corrected round clicks that they contradict, at once and in closed form.
+"""Clicks are hard constraints: a Gaussian-process correction of the mask logits round clicks that they contradict.
 
-A correction says more than its voxel: it holds for what looks alike nearby. So the mask logits are the prior mean of a
-Gaussian process whose covariance falls off with distance and with the difference of the slice encoder's features, and
-the clicks are its observations; its posterior mean is the answer. Clicks that the masks agree with change nothing, the
-order of clicks does not matter, and one click less gives the mask of before. Reference: Rasmussen and Williams,
-Gaussian Processes for Machine Learning, section 2.7 (a process with a mean of its own).
+A click says more than what its own voxel is: pixels nearby that look like it are corrected with it. So the mask logits
+are the prior mean of a Gaussian process, and the clicks are its observations. The covariance of two places falls with
+their distance and with the difference of the slice encoder's features there. The posterior mean is the answer, in
+closed form: prior + covariance(pixels, clicks) (covariance(clicks, clicks) + noise)⁻¹ (what is missing at the clicks).
+
+Clicks that the masks agree with change nothing. The order of the clicks does not matter, and taking a click back gives
+the mask of before. Reference: Rasmussen and Williams, Gaussian Processes for Machine Learning, section 2.7 (a process
+with a mean function of its own).
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from typing import Final
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from medvlsam2.model.device.precision import full_precision
@@ -27,27 +30,28 @@ from medvlsam2.model.propagation.object_query import (
     within,
 )
 from medvlsam2.model.propagation.slice_source import SliceSource
-from medvlsam2.pixel_grid import normalised, offset_of, rescaled
+from medvlsam2.pixel_grid import normalised, rescaled
+from medvlsam2.tasks.masks.extents import box_extent, extent
 from medvlsam2.transforms.spatial import SpatialRecord
 
 MARGIN: Final = 1.5
-"""Logit that a mask has at a click, at least."""
+"""After the correction the mask logit at a click is at least this far on the click's side of 0."""
 SURENESS: Final = 3.0
-"""No mask logit counts for more than this, or no click could reach beyond its voxel."""
+"""Logits are squeezed to this range first: against a logit of 10 a click could not change any pixel but its own."""
 REACH: Final = 0.4
-"""Standard deviation of a click's reach, in sizes of the object …"""
+"""Standard deviation of a click's reach along each axis, as a part of the object's size along it …"""
 MIN_REACH_MM: Final = 8.0
-"""… and at least so much."""
+"""… and at least this length."""
 UNLIKENESS: Final = 0.7
 """Difference of features, summed over three resolutions, at which a click's reach has fallen to 0.6 of itself."""
 NOISE: Final = 0.01
-"""Variance of an observation; keeps two clicks on one voxel solvable."""
+"""Variance of an observation: with 0, two clicks on one voxel would make the system of equations singular."""
 FARTHEST: Final = 3.0
 """Standard deviations beyond which a click reaches nothing."""
 SLICES: Final = 4
-"""Slices that are looked at at once, at most: all their features are in memory as floats …"""
+"""At most so many slices are corrected at once, since all their features are in memory as floats …"""
 AT_ONCE: Final = 2**23
-"""… and at most so many numbers (32 MB) of how far clicks speak for pixels, however many clicks there are."""
+"""… and at most so many covariances of clicks with pixels (32 MB), however many clicks there are."""
 
 
 @torch.no_grad()
@@ -143,7 +147,7 @@ class _Clicks:
 
 
 class _Field:
-    """How far each click speaks for each pixel."""
+    """The covariance of each click with each pixel."""
 
     def __init__(
         self,
@@ -158,7 +162,7 @@ class _Field:
         self.click_features = self._click_features()
 
     def solve(self, missing: Float[Tensor, " c"]) -> Float[Tensor, " c"]:
-        """Weights with which the clicks' reaches add up to what is missing at every one of them."""
+        """Weight of each click; the covariances times these weights add up to what is missing at every click."""
         between = torch.empty(len(missing), len(missing), device=missing.device)
         for numbers in self.parts(torch.unique(self.clicks.slices)):
             covariance = self.covariance(numbers)
@@ -217,27 +221,3 @@ def _reach_mm(
         max(MIN_REACH_MM, REACH * (high - low) * mm) for (low, high), mm in zip(edges_dhw, spacing_mm, strict=True)
     )
     return d, h, w
-
-
-Edges = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
-"""First and end index along d, h and w on the mask grid; edges of pixel n are n and n + 1."""
-
-
-def box_extent(query: ObjectQuery, side: int, image_size: int) -> Edges | None:
-    """Where the query's box lies; None without one."""
-    if query.box_xyxy is None or query.last_slice is None:
-        return None
-    x0, y0, x1, y1 = (offset_of(edge) * side / image_size for edge in query.box_xyxy)
-    return (float(query.first_slice), query.last_slice + 1.0), (y0, y1), (x0, x1)
-
-
-def extent(masks: ObjectMasks) -> Edges:
-    """Where the smallest box round a mask lies; from 0 to 0 where it is empty."""
-    held = masks.mask_logits > 0
-    depth, height, width = (_held_range(held.movedim(axis, 0)) for axis in range(3))
-    return depth, height, width
-
-
-def _held_range(held: Bool[Tensor, "n _ _"]) -> tuple[float, float]:
-    line = torch.nonzero(held.flatten(1).any(dim=1)).flatten()
-    return (float(line[0]), float(line[-1] + 1)) if len(line) else (0.0, 0.0)

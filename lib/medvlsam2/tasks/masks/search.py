@@ -1,12 +1,11 @@
 """Finds the objects of a request in one view or several: whole slices, nearer views of small objects, coronal slices.
 
 An object of a few pixels is coarse on the mask grid and far from most of what the slice encoder was trained on. So a
-part of each slice round such an object is segmented again, enlarged: a nearer view. Nine parts cover a slice, each of
-two thirds of its side, so that neighbouring objects share the features of a part, and the next click finds them already
-encoded. Clicks choose the part, as long as the object lies well inside of that part. An object that its box shows to be
-small is segmented in the nearer view alone; where words or clicks found it to be small, the result is the mean of both
-views. The coronal view (test-time augmentation) is fused with the axial one in three dimensions; it is for models that
-were trained on coronal slices.
+part of each slice round such an object is segmented again, enlarged: a nearer view
+(:mod:`medvlsam2.tasks.masks.parts` chooses the part). An object that its box shows to be small is segmented in the
+nearer view alone; where words or clicks found it to be small, the result is the mean of both views. The coronal view
+(test-time augmentation) is fused with the axial one in three dimensions; it is for models that were trained on coronal
+slices.
 """
 
 from __future__ import annotations
@@ -28,34 +27,20 @@ from medvlsam2.model.propagation.object_query import (
     Shown,
 )
 from medvlsam2.model.propagation.propagate import BATCH
-from medvlsam2.pixel_grid import share_of
 from medvlsam2.tasks.engine.session import VolumeSession
 from medvlsam2.tasks.features.view import View
-from medvlsam2.tasks.masks.click_correction import (
-    Edges,
-    box_extent,
-    extent,
-    heed_clicks,
-)
+from medvlsam2.tasks.masks.click_correction import heed_clicks
 from medvlsam2.tasks.masks.corrected_masks import find_masks
+from medvlsam2.tasks.masks.extents import box_extent, extent
+from medvlsam2.tasks.masks.parts import clicked_middle_hw, part_round
 from medvlsam2.tasks.masks.slice_prompts import PlacedPrompt
 from medvlsam2.transforms.regrid import regrid
-from medvlsam2.transforms.spatial import Crop, SpatialRecord
+from medvlsam2.transforms.spatial import Edges, SpatialRecord
 
 SEED_STRIDE_MM: Final = 3.0
 """Words alone are tried on slices about this far apart."""
-SMALL_PX: Final = 24
-"""Objects up to this size on the mask grid get a nearer view …"""
-SMALL_PART: Final = 4
-"""… and up to this fraction of its side, so that they lie well inside of a part."""
-OFFSETS: Final = (0.0, 1 / 6, 1 / 3)
-"""Where parts begin, in sides of a slice …"""
-PART: Final = 2 / 3
-"""… and how long they are."""
 FURTHER_SLICES: Final = 3
-"""Slices by which a clicked object may be longer from nearer."""
-INSIDE: Final = 0.1
-"""An object lies well inside of a part at least so far from its border, in sides of a slice."""
+"""A clicked object may be longer by so many slices in its nearer view than in the view of the whole slices."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +110,7 @@ class Search:
             for number, one in edges.items()
             if one is not None and (aim := self._nearer(self.wanted[number], one, None)) is not None
         }
+        # The first pass: whole slices, or the nearer view at once where a box shows that the object is small.
         results = self._segment(aims | near, self.shown)
         self._add_nearer_views(results, {number: aim.query for number, aim in aims.items() if number not in near})
         if across:
@@ -146,7 +132,7 @@ class Search:
                     self._heed(found, near[number].query)
 
     def _add_coronal_view(self, results: dict[int, Found]) -> None:
-        """An edited mask is one of axial slices and stays alone; what is not found across stays as it is."""
+        """Fuse what coronal slices show; not for edited masks, which are axial slices, nor where nothing was found."""
         view = self.session.coronal
         numbers = [n for n, one in enumerate(self.wanted) if results[n].is_anywhere and one.placed.prompt.mask is None]
         for some in batches(numbers, BATCH):
@@ -167,9 +153,10 @@ class Search:
         return None if query is None else _Aim(view, query)
 
     def _fuse(self, kept: Found, other: Found) -> bool:
-        """The mean of both views on the grid of one, where it leaves anything; each has one voice, however loud.
+        """Replace the logits of ``kept`` by the mean of both views on its grid; False where the mean leaves nothing.
 
-        Two views that show different things tell nothing: then nothing is changed.
+        Logits are clamped first, so that no view outvotes the other by being very sure. A mean without any pixel means
+        that the views show different places: then ``kept`` is not changed.
         """
         if not any(bool((mean > 0).any()) for _, mean in _means(kept, other)):
             return False
@@ -178,13 +165,13 @@ class Search:
         return True
 
     def _heed(self, found: Found, query: ObjectQuery) -> None:
-        """Clicks hold in the mean too."""
+        """Correct the mean where it contradicts a click; the masks of which it is the mean were corrected before."""
         heed_clicks(found.masks, found.view.features(self.window), query, found.record, lease=self.lease)
 
     def _segment(
         self, aims: dict[int, _Aim], shown: Shown | None, *, seeds_mm: float = SEED_STRIDE_MM
     ) -> dict[int, Found]:
-        """All at once; their views have the same slices."""
+        """Masks of objects, each in its view; all views must have the same slices."""
         if not aims:
             return {}
         numbers = list(aims)
@@ -197,58 +184,6 @@ class Search:
         stride = max(1, round(seeds_mm / views[0].record.slice_spacing_mm))
         masks = find_masks(views, self.window, queries, stride=stride, lease=self.lease, shown=tell)
         return {number: Found(one, view) for number, one, view in zip(numbers, masks, views, strict=True)}
-
-
-def part_round(
-    record: SpatialRecord, edges: Edges, mask_size: int, clicked_hw: tuple[float, float] | None = None
-) -> Crop | None:
-    """The part of the slices in which a small object lies well; None for what is not small.
-
-    Args:
-        record: the whole view.
-        edges: of the object, on its mask grid.
-        mask_size: side of that grid.
-        clicked_hw: row and column of the middle of the clicks on the object, in sides of a slice: they say which part,
-            where the object lies well inside of that one. Else it is the one in whose middle it lies best.
-    """
-    sizes = [end - start for start, end in edges]
-    if not 0 < max(sizes[1:]) <= min(SMALL_PX, mask_size / SMALL_PART):
-        return None
-    crop: list[int] = []
-    borders = zip(record.crop_hw[0::2], record.crop_hw[1::2], strict=True)
-    for axis, (first, last) in enumerate(borders):
-        start, end = (edge / mask_size for edge in edges[1 + axis])
-        offset = _offset((start + end) / 2)
-        if clicked_hw is not None and _holds(_offset(clicked_hw[axis]), start, end):
-            offset = _offset(clicked_hw[axis])
-        begin = first + round(offset * (last - first))
-        crop += [begin, begin + max(1, round(PART * (last - first)))]
-    return crop[0], crop[1], crop[2], crop[3]
-
-
-def clicked_middle_hw(query: ObjectQuery, side: int) -> tuple[float, float] | None:
-    """Row and column of the middle of the clicks on an object, in sides of a slice; None without any."""
-    clicks = [
-        point
-        for prompt in query.prompts.values()
-        for point, label in zip(prompt.points_xy, prompt.point_labels, strict=True)
-        if label == 1
-    ]
-    if not clicks:
-        return None
-    x, y = (sum(place) / len(clicks) for place in zip(*clicks, strict=True))
-    return share_of(y, side), share_of(x, side)
-
-
-def _offset(middle: float) -> float:
-    """Where the part begins whose middle is nearest to a place."""
-    return min(OFFSETS, key=lambda offset: abs(offset + PART / 2 - middle))
-
-
-def _holds(offset: float, start: float, end: float) -> bool:
-    """Whether what goes from start to end lies well inside of a part; at the slice's own border as far as it goes."""
-    low = start >= offset + INSIDE or offset == OFFSETS[0]
-    return low and (end <= offset + PART - INSIDE or offset == OFFSETS[-1])
 
 
 def _query(view: View, wanted: Wanted) -> ObjectQuery:
@@ -270,9 +205,9 @@ def _near_query(view: View, wanted: Wanted) -> ObjectQuery | None:
 
 
 def _limited(query: ObjectQuery, found_slices: tuple[float, float]) -> ObjectQuery:
-    """A slice needs both views, so the nearer one keeps to the slices of the first.
+    """The query for the nearer view, on the slices of the first view only: the mean on a slice needs both views.
 
-    What was clicked may go a little further, and as far as its clicks; what has a box keeps to that.
+    A clicked object may be a little longer, and reaches as far as its clicks; a box keeps its own limits.
     """
     first, last = int(found_slices[0]), int(found_slices[1]) - 1
     if not query.is_pointed:
@@ -284,7 +219,7 @@ def _limited(query: ObjectQuery, found_slices: tuple[float, float]) -> ObjectQue
 
 
 def _means(kept: Found, other: Found) -> Iterator[tuple[slice, Float[Tensor, "n m m"]]]:
-    """Of both views on the grid of one, some slices at a time."""
+    """Mean logits of both views on the grid of ``kept``, some slices at a time, since whole scans take much memory."""
     logits = kept.masks.mask_logits
     seen = regrid(other.masks.mask_logits, other.record, kept.record, outside=EMPTY_LOGIT, limit=-EMPTY_LOGIT)
     return ((part, (there + logits[part].clamp(EMPTY_LOGIT, -EMPTY_LOGIT)) / 2) for part, there in seen)

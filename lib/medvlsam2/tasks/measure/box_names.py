@@ -22,7 +22,7 @@ from medvlsam2.data import vocabulary
 from medvlsam2.data.structures.table import Window
 from medvlsam2.model.pixel_decoder.text_similarity import TextSimilarity
 from medvlsam2.model.propagation.object_query import Lease
-from medvlsam2.pixel_grid import offset_of, pixel_under
+from medvlsam2.pixel_grid import pixel_under
 from medvlsam2.tasks.features.view import View
 from medvlsam2.tasks.measure.structures import sure_masks
 from medvlsam2.transforms.spatial import GridBox
@@ -73,10 +73,9 @@ def structure_in_box(
             with lease():
                 part = view.features(window).select(torch.tensor(numbers[start : start + AT_ONCE]))
                 parts.append((sure_masks(similarity, asked, part) > 0).cpu())
-        scale = view.sam2.mask_size / view.record.side
-        edges = tuple(offset_of(edge) * scale for edge in box.xyxy)
+        _, rows, columns = box.edges_on(view.sam2.mask_size, view.record.side)
         for key, masks in zip(keys, torch.cat(parts).movedim(1, 0).numpy(), strict=True):
-            fits[key] = _fit(masks[: len(inside)], masks[len(inside) :], edges)
+            fits[key] = _fit(masks[: len(inside)], masks[len(inside) :], rows, columns)
     best = max(fits, key=lambda key: fits[key])
     return best if fits[best] >= FITS else None
 
@@ -94,25 +93,31 @@ def _beyond(box: GridBox, num_slices: int) -> list[int]:
     return [number for number in (box.first - gap, box.last + gap) if 0 <= number < num_slices]
 
 
-def _fit(inside: Bool[np.ndarray, "n m m"], beyond: Bool[np.ndarray, "b m m"], edges: tuple[float, ...]) -> float:
+def _fit(
+    inside: Bool[np.ndarray, "n m m"],
+    beyond: Bool[np.ndarray, "b m m"],
+    box_rows: tuple[float, float],
+    box_columns: tuple[float, float],
+) -> float:
     """0..1: share of a mask that is in the box x share of the box's slices that it is on x how alike the extents are.
 
     Args:
         inside: the mask on slices of the box.
         beyond: on slices beyond its ends.
-        edges: of the box on the mask grid: x0, y0, x1, y1.
+        box_rows: where the box begins and ends on the mask grid, along the rows …
+        box_columns: … and along the columns.
     """
-    x0, y0, x1, y1 = edges
     rows, columns = (
-        slice(max(0, int(low - TOLERANCE_PX)), int(np.ceil(high + TOLERANCE_PX))) for low, high in ((y0, y1), (x0, x1))
+        slice(max(0, int(low - TOLERANCE_PX)), int(np.ceil(high + TOLERANCE_PX)))
+        for low, high in (box_rows, box_columns)
     )
     held = inside[:, rows, columns]
     if not held.any():
         return 0.0
     share = held.sum() / (inside.sum() + WEIGHT_BEYOND * len(inside) * beyond.sum())
     seen = held.any(axis=(1, 2)).mean()
-    height = _overlap(held.any(axis=(0, 2)), rows.start, (y0, y1))
-    width = _overlap(held.any(axis=(0, 1)), columns.start, (x0, x1))
+    height = _overlap(held.any(axis=(0, 2)), rows.start, box_rows)
+    width = _overlap(held.any(axis=(0, 1)), columns.start, box_columns)
     return float(share * seen * height * width)
 
 

@@ -22,14 +22,14 @@ from medvlsam2.model.propagation.object_query import (
 )
 from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.features.view import View
-from medvlsam2.tasks.masks import search
+from medvlsam2.tasks.masks import parts, search
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import segment
 from medvlsam2.transforms.framing import plan
 from medvlsam2.transforms.spatial import SpatialRecord
 
 SIDE = 96
-SMALL_PX = search.SMALL_PX - 1e-6
+SMALL_PX = parts.SMALL_PX - 1e-6
 """Its end less its start is no more than is small, however they are rounded."""
 
 
@@ -47,13 +47,13 @@ def test_a_small_object_lies_well_inside_of_its_part(
 ) -> None:
     record = whole()
     edges = tuple((start, min(start + size, float(SIDE))) for start, size in (rows, columns))
-    crop = search.part_round(record, ((0.0, 1.0), *edges), SIDE, clicked)
+    crop = parts.part_round(record, ((0.0, 1.0), *edges), SIDE, clicked)
     assert crop is not None
     for (start, end), (low, high), (first, last) in zip(
         edges, (crop[:2], crop[2:]), (record.crop_hw[:2], record.crop_hw[2:]), strict=True
     ):
         voxels_per_px = (last - first) / SIDE
-        assert high - low == round(search.PART * (last - first))
+        assert high - low == round(parts.PART * (last - first))
         margin = 8 * voxels_per_px
         assert low <= first + start * voxels_per_px - margin or low == first
         assert high >= first + end * voxels_per_px + margin or high >= last - 1
@@ -62,21 +62,21 @@ def test_a_small_object_lies_well_inside_of_its_part(
 def test_corrections_near_the_first_click_stay_in_its_part() -> None:
     """What is found may move with every click; the features of the part are made once."""
     found = [((0.0, 9.0), (46.0 + n, 60.0 + n), (50.0 - n, 58.0)) for n in range(9)]
-    parts = {search.part_round(whole(), edges, SIDE, (0.5, 0.5)) for edges in found}
-    assert len(parts) == 1
-    assert len({search.part_round(whole(), edges, SIDE) for edges in found}) > 1
+    chosen = {parts.part_round(whole(), edges, SIDE, (0.5, 0.5)) for edges in found}
+    assert len(chosen) == 1
+    assert len({parts.part_round(whole(), edges, SIDE) for edges in found}) > 1
 
 
 def test_the_middle_of_clicks_on_an_object() -> None:
     prompts = {3: SlicePrompt(((9.5, 19.5), (0.0, 0.0)), (1, 0)), 5: SlicePrompt(((29.5, 39.5), (1.0, 2.0)), (1, 2))}
-    assert search.clicked_middle_hw(ObjectQuery(prompts=prompts), 100) == pytest.approx((0.30, 0.20))
-    assert search.clicked_middle_hw(ObjectQuery(prompts={3: SlicePrompt(((9.5, 19.5),), (2,))}), 100) is None
+    assert parts.clicked_middle_hw(ObjectQuery(prompts=prompts), 100) == pytest.approx((0.30, 0.20))
+    assert parts.clicked_middle_hw(ObjectQuery(prompts={3: SlicePrompt(((9.5, 19.5),), (2,))}), 100) is None
 
 
 def test_a_large_or_absent_object_has_no_closer_view() -> None:
-    too_long = 10.0 + search.SMALL_PX + 1
-    assert search.part_round(whole(), ((0.0, 1.0), (20.0, 22.0), (10.0, too_long)), SIDE) is None
-    assert search.part_round(whole(), ((0.0, 0.0), (0.0, 0.0), (0.0, 0.0)), SIDE) is None
+    too_long = 10.0 + parts.SMALL_PX + 1
+    assert parts.part_round(whole(), ((0.0, 1.0), (20.0, 22.0), (10.0, too_long)), SIDE) is None
+    assert parts.part_round(whole(), ((0.0, 0.0), (0.0, 0.0), (0.0, 0.0)), SIDE) is None
 
 
 class Eyes:
@@ -142,7 +142,7 @@ def test_a_small_named_object_is_segmented_better_and_in_place(
     found = segment(engine, small_phantom.volume, [ObjectPrompt("aorta")]).label_map == 1
     first, second = eyes.views
     assert first.crop_hw == whole_crop(engine, small_phantom)
-    assert second.pixel_mm[0] == pytest.approx(search.PART * first.pixel_mm[0], rel=0.05)
+    assert second.pixel_mm[0] == pytest.approx(parts.PART * first.pixel_mm[0], rel=0.05)
     eyes.blind.add(second.crop_hw)
     coarse = segment(engine, small_phantom.volume, [ObjectPrompt("aorta")]).label_map == 1
     assert dice(found, *SMALL) > dice(coarse, *SMALL) > 0.6, "a blind second look leaves the first one's mask"
