@@ -1,7 +1,7 @@
 """Draws the packages in their layers, and the arrows of their imports, from the imports themselves.
 
 An arrow that follows from others is left out: from `tasks` to `data` leads a way by `model`. Rows are the length of
-the longest way down to `errors`.
+the longest way down. What stands below `data` is one box.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ KINDS: Final[Mapping[str, str]] = {
     "model": "model",
     "data": "data",
 }
-"""Colour of each package; all others have the colour of the base."""
+"""Colour of each package."""
+BASE: Final = "foundations"
 
 Edges = set[tuple[str, str]]
 
@@ -51,6 +52,21 @@ def imports() -> Edges:
         for imported in graph.find_modules_directly_imported_by(module)
     }
     return {(one, other) for one, other in pairs if one and other and one != other}
+
+
+def foundations(edges: Edges) -> frozenset[str]:
+    """What stands below `data`: modules and packages that import neither `data` nor what imports it."""
+    above = {"data"}
+    while more := {one for one, other in edges if other in above} - above:
+        above |= more
+    return frozenset(name for edge in edges for name in edge) - above
+
+
+def joined(edges: Edges) -> Edges:
+    """The foundations as one box."""
+    below = foundations(edges)
+    pairs = {(one if one not in below else BASE, other if other not in below else BASE) for one, other in edges}
+    return {(one, other) for one, other in pairs if one != other}
 
 
 def _package(module: str) -> str:
@@ -102,16 +118,17 @@ def rooms(name: str) -> list[str]:
 def draw() -> str:
     """The picture as SVG."""
     picture = Picture("The packages of MedVL-SAM2 in layers; arrows are imports and point downwards")
-    edges = imports()
+    below = sorted(foundations(imports()))
+    edges = joined(imports())
     boxes: dict[str, tuple[float, float, float, float]] = {}
     y = 16.0
     for names in rows(edges):
-        width = min(440.0, (WIDTH - GAP * (len(names) + 1)) / len(names))
+        width = WIDTH - 2 * GAP if names == [BASE] else min(440.0, (WIDTH - GAP * (len(names) + 1)) / len(names))
         left = (WIDTH - len(names) * width - (len(names) - 1) * GAP) / 2
         heights = []
         for column, name in enumerate(names):
             x = left + column * (width + GAP)
-            heights.append(_height(name, width))
+            heights.append(_height(name, width) if name != BASE else 42 + 18 * len(below))
             boxes[name] = (x, y, width, heights[-1])
         tallest = max(heights)
         for name in names:
@@ -121,7 +138,10 @@ def draw() -> str:
     for one, other in sorted(reduced(edges)):
         picture.path(_way(one, other, boxes))
     for name, place in boxes.items():
-        _draw_box(picture, name, place)
+        if name == BASE:
+            _draw_base(picture, below, place)
+        else:
+            _draw_box(picture, name, place)
     return picture.svg(WIDTH, y - ROW_GAP + 16)
 
 
@@ -145,6 +165,18 @@ def _draw_box(picture: Picture, name: str, place: tuple[float, float, float, flo
         picture.text(x + 14, y + 44 + 17 * number, line, "says")
     for number, line in enumerate(listed):
         picture.text(x + 14, y + 46 + 17 * len(says) + 16 * number, line, "small")
+
+
+def _draw_base(picture: Picture, names: list[str], place: tuple[float, float, float, float]) -> None:
+    """One line for each module: its name, and the beginning of what it says of itself."""
+    x, y, width, height = place
+    picture.box(x, y, width, height, "base")
+    picture.text(x + 14, y + 24, BASE, "name")
+    for number, name in enumerate(names):
+        line = y + 46 + 18 * number
+        picture.text(x + 14, line, name, "code")
+        lines = wrapped(purpose(name), width - 170, 13)
+        picture.text(x + 150, line, lines[0] + (" …" if len(lines) > 1 else ""), "says")
 
 
 def _way(one: str, other: str, boxes: Mapping[str, tuple[float, float, float, float]]) -> str:

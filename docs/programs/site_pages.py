@@ -52,9 +52,9 @@ def settings_page() -> str:
 
     return (
         "---\nhide: [toc]\n---\n\n# Settings of the server\n\n"
-        "Each setting can be given as an option of `medvlsam2 serve`, as an environment variable, or with `--conf`. "
-        "An option counts more than a variable, and a variable more than the default. `medvlsam2 serve --help` "
-        f"lists the same.\n\n{markdown()}"
+        "Each setting can be given as an option of `medvlsam2 serve`, with `--conf`, or as an environment variable. "
+        "An option overrules `--conf`, `--conf` the environment, and the environment the default. "
+        f"`medvlsam2 serve --help` lists the same.\n\n{markdown()}"
     )
 
 

@@ -26,6 +26,12 @@ def test_an_arrow_that_follows_from_others_is_left_out_and_no_other() -> None:
     assert packages.rows(edges) == [["a"], ["b"], ["c", "d"]]
 
 
+def test_what_stands_below_data_is_one_box() -> None:
+    edges = {("tasks", "data"), ("tasks", "errors"), ("data", "geometry"), ("geometry", "errors")}
+    assert packages.foundations(edges) == {"geometry", "errors"}
+    assert packages.joined(edges) == {("tasks", "data"), ("tasks", packages.BASE), ("data", packages.BASE)}
+
+
 def test_the_picture_of_a_click_shows_what_runs(tiny_model_dir: Path) -> None:
     """Recorded with the smallest model, the shipped one's way is the same."""
     drawn = click_way.draw(click_way.recorded(str(tiny_model_dir)))
