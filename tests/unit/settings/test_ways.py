@@ -161,7 +161,8 @@ def test_missing_studies_are_refused_with_the_remedy() -> None:
 def test_the_app_inside_the_host_refuses_what_is_decided_by_then(name: str) -> None:
     with pytest.raises(InvalidConfig, match=f"--conf {name} has no effect here.*medvlsam2 serve"):
         read_for_app({name: OTHER[name]}, {})
-    assert getattr(read_for_app({}, {f"MEDVLSAM2_{name.upper()}": OTHER[name]}), name) != getattr(ServerSettings(), name)
+    told = read_for_app({}, {f"MEDVLSAM2_{name.upper()}": OTHER[name]})
+    assert getattr(told, name) != getattr(ServerSettings(), name), "as serve.py hands it on"
 
 
 def test_one_setting_where_there_is_no_server() -> None:
