@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from medvlsam2.data.datasets.layouts import scan_folder
 from medvlsam2.data.datasets.manifest import ScanRecord, read_manifest
 from medvlsam2.errors import DatasetError, InvalidRequest
 
@@ -39,6 +38,8 @@ def listed_scans(data: Path) -> list[ScanRecord]:
         DatasetError: if the path is no data set, its layout is not known, or it cannot be read.
     """
     require_data_set(data)
+    from medvlsam2.data.datasets.layouts import scan_folder  # here, so that a wrong path is refused without NumPy
+
     return scan_folder(data)[1] if data.is_dir() else read_manifest(data)
 
 
