@@ -1,4 +1,7 @@
-"""A quick look at masks from words: mean Dice on the mask grid, for gates and progress, not for model cards' claims."""
+"""Dice of structures asked for by name, on the mask grid and without memory: quick, for gates and progress.
+
+Figures of model cards come from ``medvlsam2.evaluation``, which measures the masks that a server returns, on the scan's own grid.
+"""
 
 from __future__ import annotations
 

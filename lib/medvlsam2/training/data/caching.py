@@ -18,7 +18,7 @@ from medvlsam2.training.data.case_files import cache_record, cache_synthetic
 
 
 def allot(records: Sequence[ScanRecord], count: int) -> list[int]:
-    """How many new scans to make of each scan, so that structures that few scans have are seen as often as others.
+    """How many new scans to make of each scan, so that rare structures are seen as often as others.
 
     Args:
         records: labelled scans.
@@ -44,7 +44,7 @@ def cache_scans(
     workers: int,
     synthesis: SynthesisConfig | None = None,
 ) -> list[Path]:
-    """Cache scans and new ones made of them; what is there already is not made again.
+    """Cache scans, and new scans made of them; a case that is cached already is not made again.
 
     Args:
         records: labelled scans.
