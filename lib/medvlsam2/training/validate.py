@@ -1,6 +1,7 @@
 """Dice of structures asked for by name, on the mask grid and without memory: quick, for gates and progress.
 
-Figures of model cards come from ``medvlsam2.evaluation``, which measures the masks that a server returns, on the scan's own grid.
+Figures of model cards come from ``medvlsam2.evaluation``, which measures the masks that a server returns, on the scan's
+own grid.
 """
 
 from __future__ import annotations
