@@ -5,8 +5,8 @@
     python benchmarks/ablations.py stages --minutes 70 --data DIR --run runs/stages
 
 projector: the mixer against one linear layer. Stages 1 and 2 with each, from the same language model and encoder, for
-the same minutes; language loss and accuracy of answers on phantoms that were not trained on. No measurements of masks
-stand in the prompt, so what is known of a scan has come through the projector.
+the same minutes; language loss and accuracy of answers on phantoms that were not trained on. The prompt holds
+no measurements of masks, so everything that the model knows of a scan came through the projector.
 
 prompts: [SEG] alone against [SEG] with a click or a box, and those without words, per structure. The click is the one
 that the interactive evaluation places first, the box is the true one, and no box is taken for a structure; all

@@ -5,9 +5,9 @@
 
 Reports and answers are told what masks measure, but only of the findings that ``metadata.json`` names, and only from a
 strength on. The first command fits that strength for each finding, for the best F1, and names those whose F1 is good
-enough; the second tells how well they then do on other phantoms. Neither the training's seeds (1000 and later), which
-look easier than they are, nor the evaluation's own (500000 and later), which choose nothing, are to be taken. A scan
-counts once for each finding.
+enough; the second tells how well they then do on other phantoms. Do not take the training's seeds (1000 and later), on
+which the findings look easier than they are, or the evaluation's own (500000 and later), which must choose nothing. A
+scan counts once for each finding.
 """
 
 from __future__ import annotations

@@ -5,11 +5,11 @@
 Both sides run SAM 2.1-tiny on the same device in this process, one after the other. The first click comes on a scan
 that neither side has seen, the second and tenth add clicks on the same slice, near the first as corrections are.
 "shown" is when the mask of the clicked slice is there (the host has no such moment: its answer is the whole volume),
-"done" when the volume is. Ours goes both ways from the click, the host's only forward, so whole volumes are also given
-per slice that was propagated to. Objects do not end early here: with random weights they would end at once. For the
-same reason much of what is found is small, and ours segments it in two views (``--one-view`` leaves that out). Several
-objects lie far apart and are compared with the mean of each alone, where the features of all are known; "unseen" is
-before, when those of the parts that they lie in are yet to be made.
+"done" when the volume is. MedVL-SAM2 propagates the mask in both directions, the host only forward, so the time of a
+volume is also divided by the number of slices that the mask was propagated to. Objects do not end early here: with
+random weights they would end at once. For the same reason much of what is found is small, and ours segments it in two
+views (``--one-view`` leaves that out). Several objects lie far apart and are compared with the mean of each alone,
+where the features of all are known; "unseen" is before, when those of the parts that they lie in are yet to be made.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python benchmarks/reading.py --model model/medvlsam2-nano --scans 48
 
-Every answer stands in the prompt, so a model that looks back can be right in all but the wording; what a model without
-an image guesses is what is likely.
+Every answer stands in the prompt, so a model that reads the prompt can give every answer. A model that does not read
+the prompt can only guess what is likely.
 """
 
 from __future__ import annotations

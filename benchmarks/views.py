@@ -2,8 +2,8 @@
 
     python benchmarks/views.py --model model/medvlsam2-nano --data DIR
 
-Real scans of the train split, since this is where the engine's constants were chosen. Of the structures of a scan some
-are drawn where it has many. The bootstrap is over scans.
+Real scans of the train split, since this is where the engine's constants were chosen. If a scan has many structures,
+some of them are drawn at random. The bootstrap is over scans.
 """
 
 from __future__ import annotations
