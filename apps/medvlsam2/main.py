@@ -96,7 +96,7 @@ class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
         return self._engine
 
     def init_datastore(self) -> Datastore:
-        """The studies folder (files and DICOM folders), or the DICOMweb server that it names."""
+        """The studies folder (files and DICOM folders), or the DICOMweb server whose address is given instead."""
         if not self.studies.startswith(("http://", "https://")):
             require_writable(Path(self.studies))
             return ScanFolder(self.studies)
@@ -123,12 +123,12 @@ class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
         return {"medvlsam2_finetune": task}
 
     def init_strategies(self) -> dict[str, Strategy]:
-        """What to label next; OHIF can only ask for ``random``, so the best strategy answers to it too."""
+        """Strategies that choose the next scan. OHIF asks for ``random`` alone, so the best one has that name too."""
         value = ValueStrategy(self._engine, self._scans, self._config.candidates, self._data_dir() / SCORE_FILE)
         return {"medvlsam2_value": value, "random": value, "uniform_random": UniformRandom()}
 
     def infer(self, request: Mapping[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
-        """Run one of the abilities: the host's own takes an image's id for a path where such a file exists."""
+        """Run one of the abilities. The host's own method would take an image's id for a path if such a file exists."""
         task = self._infers.get(request.get("model"))
         if task is None:
             raise HTTPException(404, self._no_such("model", str(request.get("model")), self._infers))
@@ -157,13 +157,13 @@ class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
         return dict(super().next_sample(request))
 
     def on_init_complete(self) -> None:
-        """Look at the PACS, and send labels to it, from now on."""
+        """Begin to list the series of the PACS and to send labels to it."""
         super().on_init_complete()
         if isinstance(store := self.datastore(), PacsDatastore):
             store.start()
 
     def on_save_label(self, image_id: str, label_id: str) -> None:
-        """Tell nothing of the image in the log: the host's own line has its id."""
+        """Log a short number: the host's own method would log the id of the image."""
         logger.info("A label of image %s was saved", short_id(image_id))
 
     @property
@@ -172,7 +172,7 @@ class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
         return self._scans
 
     def bundle_path(self, model: str | None) -> str:
-        """What the host puts on the search path of a training's process; were it empty, it would take a client's."""
+        """Search path of a training's process. If it were empty, the host would take one that a client sends."""
         return self.app_dir
 
     def _load_sessions(self, load: bool = False) -> PrivateSessions | None:
@@ -194,7 +194,7 @@ class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
 
 
 def _settings(conf: Mapping[str, str]) -> ServerSettings:
-    """The settings of the app. The readers of scans, and jobs, take theirs from the environment."""
+    """The settings of the app. The readers of scans take ``scan_mib`` from the environment, so it is written there."""
     found = read_for_app(conf, os.environ)
     if "scan_mib" in conf:
         os.environ[all_settings()["scan_mib"].variable] = str(found.scan_mib)
@@ -202,7 +202,7 @@ def _settings(conf: Mapping[str, str]) -> ServerSettings:
 
 
 def _published_labels(model_dir: Path) -> dict[str, int]:
-    """Names of the structures that a model knows, numbered from 1 as viewers need; without a card none."""
+    """Names of the structures that a model knows, numbered from 1 as viewers need; empty if the model has no card."""
     try:
         card = json.loads((model_dir / "metadata.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -213,7 +213,7 @@ def _published_labels(model_dir: Path) -> dict[str, int]:
 
 
 def _result_tag(task: EngineTask, tag: str | None) -> str:
-    """Tag under which a result is stored; a text gets its own, for it must not replace a mask."""
+    """Tag under which a result is stored. A text has a tag of its own, because it must not replace a mask."""
     if isinstance(task, TextTask) and tag in (None, DefaultLabelTag.ORIGINAL.value, DefaultLabelTag.FINAL.value):
         return task.tag
     if tag == DefaultLabelTag.FINAL.value:

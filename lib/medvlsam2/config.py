@@ -23,9 +23,9 @@ class ViT3DConfig:
     """The whole-volume encoder (M3D-CLIP's architecture)."""
 
     image_size_dhw: tuple[Positive, Positive, Positive] = (32, 256, 256)
-    """Voxels of its input along depth, height and width."""
+    """Size of the encoder's input in voxels along depth, height and width."""
     patch_size_dhw: tuple[Positive, Positive, Positive] = (4, 16, 16)
-    """Voxels of one patch."""
+    """Size of one patch in voxels along depth, height and width."""
     hidden_size: Positive = 768
     """Width of a token."""
     mlp_dim: Positive = 3072
@@ -33,7 +33,7 @@ class ViT3DConfig:
     num_layers: NotNegative = 12
     """Number of transformer blocks."""
     num_heads: Positive = 12
-    """Attention heads per block."""
+    """Number of attention heads in each block."""
 
     def __post_init__(self) -> None:
         for size, patch in zip(self.image_size_dhw, self.patch_size_dhw, strict=True):
@@ -54,7 +54,7 @@ class ViT3DConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectorConfig:
-    """From vision tokens to the language model's width and count."""
+    """The projector: from vision tokens to image tokens of the language model's width."""
 
     kind: Literal["mixer", "linear"] = "mixer"
     """"mixer" is the paper's; "linear" its ablation (Table 6)."""
@@ -69,21 +69,21 @@ class LanguageConfig:
     """The causal language model and its LoRA adapter."""
 
     architecture: Literal["qwen2", "llama"] = "qwen2"
-    """Native transformers class; InternLM2 weights are converted to llama."""
+    """Class of the transformers library; weights of InternLM2 are converted to llama."""
     vocab_size: Positive = 151674
     """Rows of the embedding, special tokens included."""
     hidden_size: Positive = 896
-    """Width."""
+    """Width of a token."""
     intermediate_size: Positive = 4864
     """Width of the gated MLP."""
     num_layers: NotNegative = 24
     """Number of decoder layers."""
     num_heads: Positive = 14
-    """Attention heads."""
+    """Number of attention heads."""
     num_kv_heads: Positive = 2
-    """Key-value heads."""
+    """Number of key-value heads."""
     max_position_embeddings: Positive = 8192
-    """Longest sequence in tokens."""
+    """Length of the longest sequence, in tokens."""
     tie_word_embeddings: bool = True
     """Whether the output layer shares the embedding's weights."""
     lora_rank: Positive = 64
@@ -101,7 +101,7 @@ class Sam2Config:
     trunk: Literal["hiera", "conv"] = "hiera"
     """"hiera" loads SAM 2's weights; "conv" learns from scratch on little data."""
     image_size: Positive = 1024
-    """Side of its square input in pixels."""
+    """Side of the square input in pixels."""
     backbone_stride: Positive = 16
     """Input pixels per pixel of the image embedding; masks come at a quarter of this stride."""
     hidden_dim: Positive = 256
@@ -125,7 +125,7 @@ class Sam2Config:
     hiera_global_att_blocks: tuple[NotNegative, ...] = (5, 7, 9)
     """Hiera: blocks with global attention."""
     hiera_window_pos_embed_bkg_spatial_size: tuple[Positive, Positive] = (7, 7)
-    """Hiera: size of the background position embedding."""
+    """Hiera: height and width of the background position embedding."""
     hiera_window_spec: tuple[NotNegative, ...] = (8, 4, 14, 7)
     """Hiera: attention window per stage."""
     conv_channels: tuple[Positive, ...] = (32, 64, 128, 192)
@@ -133,13 +133,13 @@ class Sam2Config:
     conv_depths: tuple[NotNegative, ...] = (1, 2, 3, 2)
     """Conv trunk: blocks per level."""
     conv_decoder_depths: tuple[NotNegative, ...] = ()
-    """Conv trunk: blocks per level but the coarsest on the way back up, as in a U-Net; empty: no way back."""
+    """Conv trunk: blocks of the decoder, as in a U-Net, at each level but the coarsest; empty: no decoder."""
     neighbour_slices: bool = False
     """True: the three input channels are a slice and its neighbours; False: grey repeated, as SAM 2's weights need."""
     neighbour_mm: Annotated[float, Ge(0), Lt(math.inf)] = 0.0
-    """How far away those neighbours are, to the nearest whole slice; never less than one slice."""
+    """Distance to these neighbours; it is rounded to whole slices, and is at least one slice."""
     multimask_output: bool = True
-    """Whether one click gives three candidate masks, the best of which is taken."""
+    """Whether one click gives three candidate masks, of which the one with the highest predicted IoU is taken."""
     standardised_features: bool = False
     """Whether slice features have mean 0 and deviation 1 over the channels of each pixel; needs training."""
     drawn_prompts: bool = False
@@ -152,7 +152,7 @@ class Sam2Config:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """One MedVL-SAM2 model, whole."""
+    """The whole of one MedVL-SAM2 model."""
 
     model_id: str
     """Name of the folder under ``model/``."""

@@ -1,4 +1,4 @@
-"""The host's traps at start, avoided: no process is started by the way, and nothing goes stale for hours."""
+"""Settings of the host that the server needs otherwise than by default, and checks before the host starts."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Final
 from medvlsam2.errors import InvalidConfig
 
 HOST_ENVIRONMENT: Final = {
-    "MONAI_LABEL_AUTO_UPDATE_SCORING": "false",  # each would start a process that builds the app anew
-    "FORWARDED_ALLOW_IPS": "",  # else any program on this machine could pass for another address
-    "MONAI_LABEL_TRACKING_ENABLED": "false",  # the host's file store for MLflow is refused by today's MLflow
-    "MONAI_LABEL_DICOMWEB_CACHE_EXPIRY": "30",  # seconds; by default a new study is unseen for two hours
-    "MONAI_LABEL_DICOMWEB_READ_TIMEOUT": "20",  # seconds of silence; archives on slow disks need more than the 5 s
+    "MONAI_LABEL_AUTO_UPDATE_SCORING": "false",  # else each scoring starts a process that builds the app again
+    "FORWARDED_ALLOW_IPS": "",  # else any program on this machine could claim another address
+    "MONAI_LABEL_TRACKING_ENABLED": "false",  # current MLflow refuses the host's file store
+    "MONAI_LABEL_DICOMWEB_CACHE_EXPIRY": "30",  # seconds; by default a new study stays unseen for two hours
+    "MONAI_LABEL_DICOMWEB_READ_TIMEOUT": "20",  # seconds of silence; archives on slow disks need more than 5
 }
-"""Read by the host when it is imported; a user's own settings win."""
+"""Defaults for the host's variables. The host reads them when it is imported; variables that the user has set stay."""
 
 LOGIN: Final = "MONAI_LABEL_AUTH_ENABLE"
 
@@ -26,7 +26,7 @@ def prepare_environment() -> None:
 
 
 def refuse_login() -> None:
-    """Do not start where an operator believes that a login protects the server.
+    """Refuse to start where an operator believes that a login protects the server.
 
     Raises:
         InvalidConfig: if the host's login is switched on, by an environment variable or a file ``.env``.

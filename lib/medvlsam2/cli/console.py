@@ -1,4 +1,4 @@
-"""What people and programs see: results on stdout, everything else on stderr.
+"""Output for people and programs: results go to stdout, everything else to stderr.
 
 ``rich`` is imported where something is printed with it: help does without.
 """
@@ -19,7 +19,7 @@ _PIPE_WIDTH: Final = 1000
 
 
 def stdout() -> Console:
-    """Results go here; a file or pipe gets whole lines."""
+    """The console for results; in a file or pipe lines are not broken."""
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True)
@@ -29,7 +29,7 @@ def stdout() -> Console:
 
 
 def stderr() -> Console:
-    """Progress, warnings and errors go here."""
+    """The console for progress, warnings and errors."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False, soft_wrap=True)
@@ -41,17 +41,17 @@ def show_json(record: Mapping[str, Any]) -> None:
 
 
 def show_text(text: str) -> None:
-    """Print words of a result as they are."""
+    """Print a text of a result without markup or colours."""
     print(text)
 
 
 def show_notice(*facts: str) -> None:
-    """Print the last line of a result: which model, how long, and that it is research."""
+    """Print the last line of a result, e.g. model and seconds, and that the software is for research only."""
     stdout().print(" · ".join((*facts, NOTICE)), style="dim", markup=False)
 
 
 def show_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    """Print a small table; its texts are shown as they are, square brackets too."""
+    """Print a small table; square brackets in its texts are no markup."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -70,13 +70,13 @@ def warn(sentences: Iterable[str]) -> None:
 
 
 def fail(sentence: str) -> None:
-    """Print why nothing came of it."""
+    """Print why the request failed."""
     stderr().print(f"error: {sentence}", style="red", markup=False)
 
 
 @contextmanager
 def working(what: str) -> Iterator[None]:
-    """A sign of life while work of unknown length goes on, in a terminal only."""
+    """Show that work of unknown length goes on, in a terminal only."""
     console = stderr()
     if not console.is_terminal:
         yield

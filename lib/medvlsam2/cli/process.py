@@ -1,4 +1,4 @@
-"""The installed command: one verb in a process of its own."""
+"""The installed command ``medvlsam2``: it runs one verb in a process of its own."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Final
 from medvlsam2.cli.program import main
 
 COLLECTOR_THRESHOLDS: Final = (50_000, 20, 100)
-"""When Python looks for cycles of dead objects. Its own (700, 10, 10) looks over and over while torch and transformers
-load about a million lasting objects: 4.1 s until a verb begins, 3.5 s with these (two cores, 2026-11-30)."""
+"""Thresholds of Python's garbage collector. torch and transformers load about a million lasting objects; meanwhile
+Python's own thresholds (700, 10, 10) start the collector again and again. A verb begins after 4.1 s with those, and after
+3.5 s with these (two cores, 2026-11-30)."""
 
 
 def command() -> None:
@@ -19,7 +20,7 @@ def command() -> None:
     gc.set_threshold(*COLLECTOR_THRESHOLDS)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal whose encoding lacks a character shows "?"
+            stream.reconfigure(errors="replace")  # where the terminal's encoding lacks a character, "?" is shown
     code = main()
-    gc.freeze()  # Python then does not search all objects once more while it ends: 0.2 s for 1.5 s
+    gc.freeze()  # else Python searches all objects once more at its end: 1.5 s instead of 0.2 s
     sys.exit(code)

@@ -1,7 +1,7 @@
-"""``medvlsam2 VERB …``: which verb, its arguments, and what becomes of errors.
+"""``medvlsam2 VERB …``: find the verb, parse its arguments, and turn errors into exit codes.
 
-Exit codes: 0 done; 2 what was asked for cannot be done, with one sentence on stderr (and as JSON on stdout where
-``--json`` was given); 1 a self-test that failed, or a bug, with its traceback.
+Exit codes: 0, done; 2, the request cannot be done: one sentence on stderr says why (also as JSON on stdout where
+``--json`` was given); 1, a self-test failed, or there is a bug, which shows its traceback.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ VERBS: Final[Mapping[str, str]] = {
     "phantom": "Draw a synthetic CT of which everything is known.",
     "doctor": "Show versions, device, memory and weights, and test the model on a small phantom.",
 }
-"""Each verb and what it does. Its module has its name and is imported when it is asked for, so that help is quick."""
+"""Each verb and what it does. The module of a verb has the verb's name. Only the verb that is asked for is imported, so
+that ``--help`` is quick."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,10 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse(argv: Sequence[str]) -> tuple[Verb, Namespace]:
-    """The verb and its arguments; help and version end the process.
+    """Find the verb and parse its arguments; ``--help`` and ``--version`` end the process.
 
     Raises:
-        InvalidRequest: with the parser's own reason.
+        InvalidRequest: if there is no such verb, or an argument is wrong.
     """
     if not argv:
         raise InvalidRequest(f"No verb given. Allowed: {', '.join(VERBS)}. See '{PROGRAM} --help'.")
@@ -82,7 +83,7 @@ def parse(argv: Sequence[str]) -> tuple[Verb, Namespace]:
 
 
 def _program() -> ArgumentParser:
-    """What is said without a verb."""
+    """Parser of the options before the verb, with the list of verbs as its help."""
     program = ArgumentParser(
         prog=PROGRAM,
         description=f"Segment, report and answer on 3-D CT with one model. {NOTICE}",

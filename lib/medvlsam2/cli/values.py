@@ -19,9 +19,9 @@ Click = tuple[tuple[float, float, float], int]
 """Voxel index, and 1 on the object or 0 beside it."""
 
 LIST_OPTIONS: Final = tuple(f"--{field.name}" for field in fields(TrainConfig) if isinstance(field.default, tuple))
-"""Options of ``train`` that take several numbers."""
+"""Options of ``train`` that take several numbers, with commas between them."""
 SIGNED_OPTIONS: Final = ("--point", "--box")
-"""Options whose value may start with a minus."""
+"""Options whose value may begin with a minus sign."""
 _POINT: Final = "i,j,k,+ or i,j,k,- (voxel indices; + on the object, - beside it), e.g. 120,88,40,+"
 _BOX: Final = "i0,i1,j0,j1,k0,k1 (half-open voxel indices, each pair ascending), e.g. 90,140,60,110,30,52"
 _NUMBERS: Final = re.compile(r"[-+.\deE]+(,[-+.\deE]+)*,?")
@@ -84,7 +84,7 @@ def box(text: str) -> BoxIJK:
 def output_path(
     text: str, option: str, suffixes: Collection[str], *, overwrite: bool = False, inputs: Iterable[Path | str] = ()
 ) -> Path:
-    """A file that can be written and replaces nothing, checked before the long work starts.
+    """Check, before the long work starts, that a file can be written and replaces nothing.
 
     Args:
         text: as given.
@@ -113,7 +113,7 @@ def output_path(
 def output_folder(
     text: str, option: str, *, names: Collection[str] = (), overwrite: bool = False, inputs: Iterable[Path | str] = ()
 ) -> Path:
-    """A folder that can be made or written into, without replacing anything.
+    """Check that a folder can be made or written into without replacing anything.
 
     Args:
         text: as given.
@@ -139,34 +139,34 @@ def output_folder(
 
 
 def _require_no_input(path: Path, what: str, inputs: Iterable[Path | str]) -> None:
-    """Refuse to write over what a command reads, under whatever name."""
+    """Refuse to write over an input of the command, also where its path is spelt in another way."""
     for given in map(Path, inputs):
         if any(_is_same(path, file) for file in _files_of(given)):
             raise InvalidRequest(f"{what} is the input '{given}' or a part of it, which is never replaced.")
 
 
 def _files_of(given: Path) -> Iterator[Path]:
-    """A file and those that belong to it: the voxels of a header, the other slices beside a DICOM file."""
+    """A file and those that belong to it: a header's file of voxels, the other slices of a DICOM series."""
     from medvlsam2.data.reading.dicom_mark import is_dicom_file
     from medvlsam2.data.reading.formats import data_files
 
     yield given
     if given.is_file():
-        with suppress(MedVLSAM2Error):  # the reader will say what is wrong with it
+        with suppress(MedVLSAM2Error):  # reading the scan will say what is wrong with it
             yield from data_files.named_data_files(given)
         if is_dicom_file(given):
             yield from (file for file in given.parent.iterdir() if is_dicom_file(file))
 
 
 def _is_same(one: Path, other: Path) -> bool:
-    """Whether two paths are one file: by links of both kinds, by other spellings, or as they would be resolved."""
+    """Whether two paths mean one file: also by hard or symbolic links, or spelt in another way."""
     if one.exists() and other.exists():
         return one.samefile(other)
     return one.resolve() == other.resolve()
 
 
 def _is_within(path: Path, folder: Path) -> bool:
-    """Whether a path lies in a folder, however both are spelt."""
+    """Whether a path lies in a folder, also where the two are spelt in different ways."""
     return any(parent.exists() and parent.samefile(folder) for parent in (path, *path.resolve().parents))
 
 

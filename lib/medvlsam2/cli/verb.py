@@ -1,6 +1,7 @@
-"""What a verb of the command line is.
+"""The parts that all verbs of the command line share.
 
-A verb's module is imported for its own ``--help``, so it imports what is slow (torch, readers) inside its ``run``.
+``medvlsam2 VERB --help`` imports the verb's module. So the module imports slow packages (torch, the readers) inside
+``run``.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ class Verb:
 
     add_arguments: Callable[[ArgumentParser], None]
     run: Callable[[Namespace], int]
-    """Returns the exit code; errors of the project's family become exit code 2."""
+    """Returns the exit code; an error of the family :class:`MedVLSAM2Error` becomes exit code 2."""
 
 
 class HelpFormatter(DefaultHelpFormatter):
-    """Says a default only where there is one."""
+    """Shows a default only where an option has one."""
 
     def _get_help_string(self, action: Action) -> str:
         if action.default is None or action.default is False or action.default == []:
@@ -33,21 +34,23 @@ class HelpFormatter(DefaultHelpFormatter):
 
 
 def add_json(parser: ArgumentParser) -> None:
-    """``--json``."""
+    """Add ``--json``."""
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
 def add_overwrite(parser: ArgumentParser) -> None:
-    """``--overwrite``."""
-    parser.add_argument("--overwrite", action="store_true", help="replace results that are there; never what is read")
+    """Add ``--overwrite``."""
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace results that exist; inputs are never replaced"
+    )
 
 
 def add_model(parser: ArgumentParser) -> None:
-    """``--model`` and ``--device``."""
+    """Add ``--model`` and ``--device``."""
     parser.add_argument("--model", default=DEFAULT_MODEL, help="id of a model, or path of a model folder")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
 
 
 def add_image(parser: ArgumentParser) -> None:
-    """The scan."""
+    """Add the scan as an argument without a name."""
     parser.add_argument("image", metavar="IMAGE", help="NIfTI, NRRD or MetaImage file, or folder of a DICOM series")

@@ -1,7 +1,7 @@
 """Settings from texts. Precedence: the command line, then ``--conf``, then the environment, then the default.
 
-Every text that is given is checked, also where another way of higher precedence overrules it: a mistake is told at the
-start and not in the week in which somebody drops the option that hid it.
+Every text is checked, also one that a way of higher precedence overrules. So a wrong variable is told at once, and not
+later, when somebody leaves out the option that overruled it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ OTHER_VARIABLES: Final = frozenset(
 )
 """Variables that begin like settings and are none."""
 MEANT_SWITCH: Final = {"yes": "on", "true": "on", "1": "on", "no": "off", "false": "off", "0": "off"}
-"""What people write for on and off; "no" is more like "on" by its letters."""
+"""Other words for on and off. By letters alone the nearest of "no" would be "on"."""
 _WHOLE: Final = re.compile(r"[+-]?[0-9]+")
 _HELP: Final = "'medvlsam2 serve --help' lists all settings."
 
@@ -43,8 +43,8 @@ def read(
         environment: variables of the process; those that do not begin with ``MEDVLSAM2_`` are not looked at.
 
     Raises:
-        InvalidConfig: on an unknown key or a value that is not allowed, as the person wrote it, with the nearest one
-            that is.
+        InvalidConfig: on an unknown key or a value that is not allowed. The message has it as it was written, and the
+            nearest allowed one.
 
     Example:
         >>> read(conf={"tta": "axes", "candidates": "2"}, environment={"MEDVLSAM2_CANDIDATES": "9"}).candidates
@@ -101,7 +101,7 @@ def parse(setting: Setting, text: str, written: str) -> Any:
     Args:
         setting: of which it is.
         text: as given.
-        written: how the person wrote the setting, for messages, e.g. "--conf tta".
+        written: how the setting was written, for messages, e.g. "--conf tta".
 
     Raises:
         InvalidConfig: if it is not allowed.

@@ -1,4 +1,4 @@
-"""``medvlsam2 doctor``: what is installed, where the weights are, and whether the model really runs here."""
+"""``medvlsam2 doctor``: which packages are installed, where the weights are, and whether the model runs here."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ GIB: Final = 2**30
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One thing that was looked at."""
+    """One check and its result."""
 
     name: str
     ok: bool
@@ -56,7 +56,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Look at everything; exit code 1 if something is wrong."""
+    """Run all checks; the exit code is 1 if one fails."""
     with console.working("Looking"):
         checks = [_check("packages", _packages), _check("memory", _memory), *_model_checks(arguments)]
         checks += _studies_checks(Path(arguments.studies)) if arguments.studies else []
@@ -74,7 +74,7 @@ VERB = Verb(add_arguments, run)
 
 
 def _check(name: str, check: Callable[[], str]) -> CheckResult:
-    """Run one check; an error of the project's family is its finding."""
+    """Run one check; an error of the family :class:`MedVLSAM2Error` makes it fail with the error's sentence."""
     try:
         return CheckResult(name, True, check())
     except (MedVLSAM2Error, metadata.PackageNotFoundError) as error:
@@ -94,7 +94,7 @@ def _memory() -> str:
 
 
 def _model_checks(arguments: Namespace) -> list[CheckResult]:
-    """Device, weights and self-test; what follows a failure is not tried."""
+    """Check device, weights and self-test in this order, until one fails."""
     from medvlsam2.tasks.engine.engine import Engine
 
     engines: list[Engine] = []
@@ -116,7 +116,7 @@ def _model_checks(arguments: Namespace) -> list[CheckResult]:
 
 
 def _studies_checks(studies: Path) -> list[CheckResult]:
-    """What a studies folder holds, and a line for each file that is no scan and each fault."""
+    """Count what a studies folder holds; each fault and each file that is no scan gets a line."""
     from medvlsam2.data.studies.upkeep import checkup
 
     try:

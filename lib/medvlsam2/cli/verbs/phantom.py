@@ -1,4 +1,4 @@
-"""``medvlsam2 phantom``: a procedural CT of a patient who never was."""
+"""``medvlsam2 phantom``: draw a synthetic CT whose anatomy and findings are known."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """``medvlsam2 serve``: start the MONAI Label server with our app.
 
-The app lives beside the package in the checkout and knows the host; this verb only checks what was given, says where
-to connect, and lets the app's own start script take this process over, so that signals reach the server.
+The app lies beside the package in the checkout, and only the app knows the host. This verb checks the settings, says
+where to connect, and replaces its process by the app's start script, so that signals reach the server.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Become the server, which gets its settings as environment variables."""
+    """Replace this process by the server, which gets its settings as environment variables."""
     settings = from_arguments(arguments, os.environ)
     _require_no_login()
     script = start_script()
