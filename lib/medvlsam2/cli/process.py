@@ -11,8 +11,8 @@ from medvlsam2.cli.program import main
 
 COLLECTOR_THRESHOLDS: Final = (50_000, 20, 100)
 """Thresholds of Python's garbage collector. torch and transformers load about a million lasting objects; meanwhile
-Python's own thresholds (700, 10, 10) start the collector again and again. A verb begins after 4.1 s with those, and after
-3.5 s with these (two cores, 2026-11-30)."""
+Python's own thresholds (700, 10, 10) start the collector again and again. A verb begins after 4.1 s with those,
+and after 3.5 s with these (two cores, 2026-11-30)."""
 
 
 def command() -> None:
