@@ -26,7 +26,6 @@ from monailabel.interfaces.tasks.train import TrainTask
 from label_tasks.failures import errors_as_http
 from label_tasks.images import CHECKED, known_image
 from label_tasks.infer.base import EngineTask, ScanReader
-from label_tasks.infer.requests import label_tag
 from label_tasks.infer.segmentation import (
     InteractiveTask,
     PromptsTask,
@@ -46,6 +45,7 @@ from label_tasks.store.scan_folder import ScanFolder
 from label_tasks.uploads.sessions import PrivateSessions
 from medvlsam2 import NOTICE, __version__
 from medvlsam2.data import vocabulary
+from medvlsam2.data.reading.plain_names import require_new_tag
 from medvlsam2.data.studies.bounds import OF_MODEL
 from medvlsam2.data.studies.writable import require_writable
 from medvlsam2.errors import InvalidRequest, nearest_hint
@@ -221,4 +221,4 @@ def _result_tag(task: EngineTask, tag: str | None) -> str:
             "label_tag is 'final', the tag of what annotators submitted; results of the model go elsewhere. Leave it "
             "out, or give another, e.g. 'original'."
         )
-    return label_tag(tag if tag is not None else DefaultLabelTag.ORIGINAL.value)
+    return require_new_tag(tag if tag is not None else DefaultLabelTag.ORIGINAL.value)

@@ -7,8 +7,9 @@ import json
 import pytest
 
 from label_tasks.http import checks
-from label_tasks.infer import requests
+from label_tasks.infer import questions, requests
 from medvlsam2.data.label_info import names_of_values
+from medvlsam2.data.reading.plain_names import require_new_tag
 from medvlsam2.errors import DatasetError, InvalidPrompt, InvalidRequest, UnknownStructure
 
 LABELS = {"liver": 1, "spleen": 2, "left kidney": 3, "right kidney": 4}
@@ -171,26 +172,26 @@ class TestClassAndPoints:
 
 class TestQuestion:
     def test_drop_down_lists_mean_their_first_item(self) -> None:
-        asked = requests.question(
+        asked = questions.question(
             {"question": "Which side?", "choices": "left; right", "kind": ["auto", "short", "long"]}
         )
         assert (asked.text, asked.choices, asked.kind) == ("Which side?", ("left", "right"), None)
 
     def test_choices_as_a_list(self) -> None:
-        asked = requests.question({"question": "Which?", "choices": ["a", " b "], "kind": "multiple_choice"})
+        asked = questions.question({"question": "Which?", "choices": ["a", " b "], "kind": "multiple_choice"})
         assert (asked.choices, asked.kind) == (("a", "b"), "multiple_choice")
 
     def test_no_question(self) -> None:
         with pytest.raises(InvalidPrompt, match="'question' is None"):
-            requests.question({})
+            questions.question({})
 
     def test_a_single_choice_is_refused(self) -> None:
         with pytest.raises(InvalidPrompt, match="holds only 'left'"):
-            requests.question({"question": "Which?", "choices": ["left"]})
+            questions.question({"question": "Which?", "choices": ["left"]})
 
     def test_unknown_kind(self) -> None:
         with pytest.raises(InvalidRequest, match="'kind' is 'essay'"):
-            requests.question({"question": "Which?", "kind": "essay"})
+            questions.question({"question": "Which?", "kind": "essay"})
 
 
 class TestResultForm:
@@ -211,7 +212,7 @@ class TestGuards:
     @pytest.mark.parametrize("tag", ["../../outside", "a/b", "", ".hidden", "x" * 65, None, "a b"])
     def test_tags_that_could_leave_the_studies_folder(self, tag: object) -> None:
         with pytest.raises(InvalidRequest, match="label tag"):
-            requests.label_tag(tag)
+            require_new_tag(tag)
 
     @pytest.mark.parametrize("name", ["../escaped", "/etc/passwd", "a\\b", ".hidden", "a\x00b", "..", "x" * 201])
     def test_names_that_are_paths(self, name: str) -> None:

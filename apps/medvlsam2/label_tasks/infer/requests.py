@@ -1,4 +1,4 @@
-"""Turns the dictionaries of clients into typed records.
+"""Turns the dictionaries of clients into the objects that are asked for, and into the form of the result.
 
 Keys of Slicer and OHIF may be null, may be left over from an earlier call, or may hold a whole drop-down list whose
 first item is meant. Each field becomes a part of a record here, or an error that names its value. Nothing here knows
@@ -8,21 +8,18 @@ the scan: ``medvlsam2.tasks`` checks what depends on it, such as a click outside
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, cast, get_args
+from typing import Final
 
 from label_tasks.prompting import fields
 from label_tasks.prompting.fields import Request, shown
 from label_tasks.prompting.target import Target
 from label_tasks.prompting.viewers import viewer_of
 from medvlsam2.data import vocabulary
-from medvlsam2.data.reading.plain_names import require_new_tag
 from medvlsam2.errors import InvalidPrompt, InvalidRequest, UnknownStructure, nearest_hint
 from medvlsam2.tasks.phrases.several import objects_in, require_one
 from medvlsam2.tasks.prompts import ObjectPrompt
-
-QuestionKind = Literal["short", "long", "multiple_choice"]
 
 EXTENSIONS: Final = (".nrrd", ".seg.nrrd", ".nii.gz", ".nii")
 """Allowed values of ``result_extension``."""
@@ -31,15 +28,6 @@ UNNAMED: Final = "object"
 """Name of an object without a name."""
 
 _PLACEHOLDER = re.compile(r"^(segment[ _]?\d*|label[ _]?\d*|background|object|unknown.*)?$", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Question:
-    """A question about a scan."""
-
-    text: str
-    choices: tuple[str, ...]
-    kind: QuestionKind | None
 
 
 @dataclass(frozen=True)
@@ -165,27 +153,6 @@ def class_and_points(request: Request, labels: Mapping[str, int]) -> tuple[Targe
     return (Target(value, prompt),)
 
 
-def question(request: Request) -> Question:
-    """``question``, optional ``choices`` (a list, or one string separated by ``;`` or ``|``) and ``kind``.
-
-    Raises:
-        InvalidPrompt: if there is no question, or fewer than two choices.
-        InvalidRequest: on an unknown kind.
-    """
-    text = fields.text(request, "question")
-    if not text:
-        raise InvalidPrompt(
-            f"The option 'question' is {shown(request.get('question'))}: there is nothing to answer. "
-            "Type one, e.g. 'Is the liver visible?'."
-        )
-    choices = _choices(request.get("choices"))
-    if len(choices) == 1:
-        raise InvalidPrompt(
-            f"The option 'choices' holds only '{choices[0]}'. Give at least two, separated by ';', or none."
-        )
-    return Question(text, choices, _kind(request))
-
-
 def result_form(request: Request, image_path: str) -> ResultForm:
     """The kind of file that the client wants; by default NIfTI for a NIfTI scan, and NRRD for any other.
 
@@ -199,15 +166,6 @@ def result_form(request: Request, image_path: str) -> ResultForm:
             f"result_extension {shown(extension)} cannot be written. Allowed: {', '.join(EXTENSIONS)}."
         )
     return ResultForm(extension, fields.flag(request, "result_compress"))
-
-
-def label_tag(tag: Any) -> str:
-    """A tag that is safe as the name of a folder.
-
-    Raises:
-        InvalidRequest: see :func:`require_new_tag`.
-    """
-    return require_new_tag(tag)
 
 
 def is_placeholder(name: str) -> bool:
@@ -238,23 +196,3 @@ def _published_name(name: str, labels: Mapping[str, int]) -> str:
             "medvlsam2_referring."
         )
     return structure.name
-
-
-def _choices(value: Any) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    items: Iterable[Any] = re.split(r"[;|\n]", value) if isinstance(value, str) else cast("Sequence[Any]", value)
-    if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
-        raise InvalidRequest(
-            f"The option 'choices' is {shown(value)}; give a list of strings, or one with ';' between."
-        )
-    return tuple(item.strip() for item in items if item.strip())
-
-
-def _kind(request: Request) -> QuestionKind | None:
-    kind = fields.choice(request, "kind")
-    if kind in ("", "auto"):
-        return None
-    if kind not in get_args(QuestionKind):
-        raise InvalidRequest(f"The option 'kind' is {shown(kind)}. Allowed: auto, {', '.join(get_args(QuestionKind))}.")
-    return cast(QuestionKind, kind)

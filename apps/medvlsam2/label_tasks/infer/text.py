@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from label_tasks.infer import requests
 from label_tasks.infer.base import EngineTask, ScanReader
 from label_tasks.infer.call import Call
+from label_tasks.infer.questions import question
 from label_tasks.infer.replies import Reply, text_file
 from medvlsam2.data.language.clinical import split_sentences
 from medvlsam2.data.volume import CTVolume
@@ -74,7 +74,7 @@ class AnswerTask(TextTask):
 
     def answer(self, call: Call) -> Reply:
         """Answer a question about a scan."""
-        asked = requests.question(call.options)
+        asked = question(call.options)
         volume = self.scan_of(call)
         with call.watch.lap("infer"):
             answer = converse.answer(self._engine, volume, asked.text, asked.choices, asked.kind)

@@ -6,7 +6,6 @@ from typing import Final
 
 from jsonargparse import ArgumentParser, Namespace
 
-from medvlsam2 import NOTICE
 from medvlsam2.cli import console
 from medvlsam2.cli.verb import Verb, add_image, add_json, add_model
 from medvlsam2.errors import InvalidPrompt
@@ -47,7 +46,7 @@ def run(arguments: Namespace) -> int:
         answer = converse.answer(engine, volume, arguments.question, arguments.choices, arguments.kind)
     if arguments.json:
         record = to_json(answer, model_id=engine.model_id, model_version=engine.version)
-        console.show_json({"image_id": volume.image_id, **record, "notice": NOTICE})
+        console.show_json({"image_id": volume.image_id, **record})
         return 0
     console.warn([warning for warning in answer.warnings if warning not in volume.warnings])
     console.show_text(answer.text)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from jsonargparse import ArgumentParser, Namespace
 
-from medvlsam2 import NOTICE
 from medvlsam2.cli import console
 from medvlsam2.cli.verb import Verb, add_image, add_json, add_model
 from medvlsam2.model.registry import resolve_model
@@ -36,7 +35,7 @@ def run(arguments: Namespace) -> int:
         report = converse.report(engine, volume, max_new_tokens=arguments.max_tokens)
     if arguments.json:
         record = to_json(report, model_id=engine.model_id, model_version=engine.version)
-        console.show_json({"image_id": volume.image_id, **record, "notice": NOTICE})
+        console.show_json({"image_id": volume.image_id, **record})
         return 0
     console.warn([warning for warning in report.warnings if warning not in volume.warnings])
     console.show_text(report.text or "(The model wrote nothing.)")

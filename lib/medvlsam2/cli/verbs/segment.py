@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from jsonargparse import ArgumentParser, Namespace
 
-from medvlsam2 import NOTICE
 from medvlsam2.cli import console, values
 from medvlsam2.cli.values import Click
 from medvlsam2.cli.verb import Verb, add_image, add_json, add_model, add_overwrite
@@ -83,7 +82,7 @@ def run(arguments: Namespace) -> int:
     told = to_json(found, model_id=engine.model_id, model_version=engine.version)
     record = {"image_id": volume.image_id, **told, "mask": _text(mask), "png": _text(png)}
     if arguments.json:
-        console.show_json({**record, "notice": NOTICE})
+        console.show_json(record)
     else:
         _show(record)
     return 0

@@ -76,6 +76,8 @@ class WordsAndGeometry:
         """Masks of every object that has to be searched for, judged."""
         asked = {number: self._worded(number) for number in self.asked.composition.searched}
         found = self._find(asked)
+        # Signs that words and geometry disagree. The value in `doubted` says whether the mask is certainly elsewhere.
+        # If so, any mask of the geometry alone is better. Otherwise the surer of both masks is kept.
         doubted = {
             number: is_elsewhere(one, asked[number].prompt)
             for number, one in found.items()
@@ -86,9 +88,11 @@ class WordsAndGeometry:
         pointed = {number: one for number, one in asked.items() if not doubted.get(number) and number not in boxed}
         apart = self._words_apart(pointed) | boxed.keys()
         doubted |= dict.fromkeys(apart, True)
+        # The second search: without words, or with the name of the structure that the box is drawn round.
         geometry = {number: asked[number].with_text(boxed.get(number)) for number in {**doubted, **short}}
         alone = self._find(geometry) if geometry else {}
         for number, one in alone.items():
+            # Words that certainly mean something else lose even if the geometry alone finds nothing.
             is_seen = sureness(one.masks) > 0
             is_better = doubted.get(number) or sureness(one.masks) > sureness(found[number].masks)
             is_other = number in short and overlap(found[number], one) < MIN_OVERLAP

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
+from medvlsam2 import NOTICE
 from medvlsam2.tasks.answers.results import ObjectResult
 from medvlsam2.tasks.converse import Answer, Report
 from medvlsam2.tasks.measure.places import PlaceRAS
@@ -44,6 +45,7 @@ def to_json(
         **told,
         "warnings": list(result.warnings),
         "latencies": {stage: round(seconds, 4) for stage, seconds in result.latencies_s.items()},
+        "notice": NOTICE,
     }
 
 
