@@ -29,17 +29,17 @@ from medvlsam2.transforms.spatial import GridBox
 from medvlsam2.voxel_box import BoxIJK
 
 FITS: Final = 0.6
-"""From this fit on a structure is what the box is round."""
+"""A structure that fits a box at least so well is taken to be what the box was drawn round."""
 SLICES: Final = 8
 """Slices of a box on which structures are looked for, evenly spaced."""
 BEYOND: Final = 0.15
-"""How far beyond the ends of a box nothing of the structure should be, in lengths of the box …"""
+"""So far beyond each end of a box, in lengths of the box, the structure should not be seen any more …"""
 MIN_BEYOND: Final = 2
-"""… and in slices."""
+"""… and at least so many slices beyond."""
 TOLERANCE_PX: Final = 1.0
-"""Edges so near to those of the box are the same."""
+"""Edges of a structure at most so far from those of the box count as equal."""
 WEIGHT_BEYOND: Final = 0.25
-"""A slice beyond counts as much as this share of the box's slices."""
+"""A pixel on a slice beyond the ends counts as much as a pixel outside the box on this share of the box's slices."""
 AT_ONCE: Final = 4
 """Slices in one lease on the device."""
 
@@ -88,7 +88,7 @@ def _middles_of_shares(box: GridBox) -> list[int]:
 
 
 def _beyond(box: GridBox, num_slices: int) -> list[int]:
-    """A slice beyond each end, where the scan goes on."""
+    """A slice beyond each end of the box, where the scan has one."""
     gap = max(MIN_BEYOND, round(BEYOND * (box.last - box.first + 1)))
     return [number for number in (box.first - gap, box.last + gap) if 0 <= number < num_slices]
 
