@@ -1,1 +1,1 @@
-"""Training, batch inference and scoring: what a request may ask for, and the process that does it."""
+"""Jobs (training, batch inference, scoring): the options of a request, the queue, and the process that runs a job."""

@@ -1,8 +1,9 @@
-"""What the process of one job runs: ``python -I child.py``, told by its standard input what to do.
+"""Program of a job's process: ``python -I child.py`` reads from its standard input which method to call.
 
-Isolated mode reads no ``PYTHON*`` variable, no user's packages and no working folder, so that nothing that a client
-uploads can be imported; the folders of our own code come with the order. The process ends with the server, and when
-it is told to stop: both close its standard input. A training then writes its checkpoint first.
+Python's isolated mode (``-I``) ignores ``PYTHON*`` variables, the user's packages and the working folder, so that
+nothing that a client uploaded can be imported. The order names the folders of the project's own code. The process ends
+when its standard input is closed: the server closes it to stop the job, and the end of the server closes it too. A
+training writes its checkpoint first.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ import time
 from typing import Any, Final
 
 GRACE_S: Final = 30.0
-"""Until a process that does not end by itself is ended: a step on a slow CPU and its checkpoint take some seconds."""
+"""Seconds after which a process that does not end by itself is killed: a training step on a slow CPU and the checkpoint
+take some seconds."""
 
 logger = logging.getLogger("medvlsam2.job")
 
 
 def main() -> int:
-    """Read the order, do it, and say how it ended."""
+    """Read the order from standard input, call the method, and end with an exit code that tells how it went."""
     order: dict[str, Any] = json.loads(sys.stdin.readline())
     sys.path[:0] = order["code"]
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(levelname)s %(name)s: %(message)s")
@@ -53,9 +55,9 @@ def main() -> int:
 
 
 def _end_when_told() -> None:
-    """The server holds the other end of standard input, and closes it, or is gone: the reason for this process is, too.
+    """Wait until the server closes standard input, to stop the job or because the server ends; then end this process.
 
-    SIGTERM ends a process at once, but for a training within its loop, which ends after a step.
+    SIGTERM ends the process at once, except for a training in its loop, which ends after the current step.
     """
     sys.stdin.read()
     os.kill(os.getpid(), signal.SIGTERM)

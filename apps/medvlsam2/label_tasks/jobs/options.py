@@ -1,4 +1,4 @@
-"""What the body of a training, batch or scoring request may say: names, types and ranges; nothing else gets through."""
+"""The options that a training, batch or scoring request may give, with their types and ranges; others are refused."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from medvlsam2.errors import InvalidRequest
 Parse = Callable[[str, Any], Any]
 
 MAX_EPOCHS: Final = 1000
-"""Passes over the submitted scans; the default is 5, and hundreds already forget more than they learn."""
+"""Most epochs (passes over the submitted scans). The default is 5; after hundreds the model forgets more than it
+learns."""
 MAX_TEXT: Final = 2000
-"""Characters of a phrase, a question or a list of names; the longest in the tests' reports has 400."""
+"""Most characters of a phrase, a question or a list of names; the longest in the tests' reports has 400."""
 MAX_IDS: Final = 255
-"""Objects of one label map."""
+"""Most objects in one label map."""
 MAX_IMAGES: Final = 100_000
 
 
@@ -72,7 +73,7 @@ def ids(name: str, value: Any) -> list[int]:
 
 
 def result_tag(name: str, value: Any) -> str:
-    """A tag for results of the model, which never take the place of what annotators submitted."""
+    """A tag for the model's results; the tag of the labels that annotators submitted is refused."""
     tag = require_new_tag(value)
     if tag == FINAL:
         raise InvalidRequest(
@@ -89,7 +90,7 @@ def _gpus(name: str, value: Any) -> str:
 
 
 TRAIN: Final[Mapping[str, Parse]] = {"max_epochs": whole(1, MAX_EPOCHS)}
-"""Options of a training."""
+"""Options of a training request."""
 
 BATCH: Final[Mapping[str, Parse]] = {
     "save_label": flag,
@@ -106,10 +107,10 @@ BATCH: Final[Mapping[str, Parse]] = {
     "result_extension": one_of(*EXTENSIONS),
     "result_compress": flag,
 }
-"""Options of a batch: which images, where the results go, and what is asked of each image."""
+"""Options of a batch request: which images, where the results go, and what the model is asked about each image."""
 
 SCORING: Final[Mapping[str, Parse]] = {}
-"""The app has no scoring method that takes one."""
+"""Options of a scoring request: the app has no scoring method that takes any."""
 
 UNUSED: Final[Mapping[str, Parse]] = {
     "client_id": text,
@@ -121,15 +122,15 @@ UNUSED: Final[Mapping[str, Parse]] = {
     "max_workers": whole(0, 64),
     "result_dtype": text,
 }
-"""What the host's clients send along: checked, and not used, for the server's own settings decide it."""
+"""Options that the host's clients send: they are checked but not used, since the server's settings decide."""
 
 
 def checked(given: Mapping[str, Any], allowed: Mapping[str, Parse]) -> dict[str, Any]:
-    """The options of a request that are used.
+    """Check the options of a request and return those that are used.
 
     Args:
-        given: as the client sent them.
-        allowed: what this kind of request may say.
+        given: the options that the client sent.
+        allowed: the options of this kind of request, each with its check.
 
     Raises:
         InvalidRequest: on a name that is not allowed, or a value of another type or range.
@@ -149,7 +150,7 @@ def checked(given: Mapping[str, Any], allowed: Mapping[str, Parse]) -> dict[str,
 
 
 def not_used(given: Mapping[str, Any], allowed: Mapping[str, Parse]) -> list[str]:
-    """A sentence for each option that is checked and does nothing; who asks is no option.
+    """Return a sentence for each option that is not used; ``client_id`` is no option.
 
     Example:
         >>> not_used({"max_epochs": 3, "name": "mine", "client_id": "ann"}, TRAIN)

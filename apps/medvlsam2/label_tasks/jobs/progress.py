@@ -1,7 +1,7 @@
-"""How far a training is, in a file that the server and the process that trains share, as viewers' bars read it.
+"""Progress of a training, in a file that the server and the training process share; viewers show it as a bar.
 
-3D Slicer and OHIF show ``epoch`` of ``total_epochs``, except that they show 0 where ``total_time`` is set, and take a
-missing ``epoch``, OHIF also 0, for 1. So ``total_time`` is told only while no epoch has ended.
+3D Slicer and OHIF show ``epoch`` of ``total_epochs``. But they show 0 if ``total_time`` is set, and they take a missing
+``epoch`` for 1 (OHIF also an ``epoch`` of 0). So the file has ``total_time`` only until the first epoch has ended.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from medvlsam2.data.studies.index import strict_json
 logger = logging.getLogger(__name__)
 
 NO_TIME: Final = "0:00:00"
-"""What both viewers show as 0 %."""
+"""The record that both viewers show as 0 %."""
 
 _KEPT: Final = ("best_metric",)
-"""What the newest run found holds until the next one has found its own."""
+"""Results of the newest run; they are kept until the next run has results of its own."""
 
 
 class TrainingProgress:
-    """The file beside the scans that tells how far the newest training is."""
+    """The progress file of the newest training, beside the scans."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._start_s = time.monotonic()
 
     def told(self, default_epochs: int) -> dict[str, Any]:
-        """The newest run: not yet one, on its way, ended, or ended before its time.
+        """Return the state of the newest run: none yet, running, ended, or stopped early.
 
         Args:
-            default_epochs: how many a run has that nobody asked for otherwise.
+            default_epochs: epochs of a run whose request gave no number.
         """
         record = self._read()
         epoch, total = record.get("epoch"), record.get("total_epochs")
@@ -52,19 +52,19 @@ class TrainingProgress:
 
     @contextmanager
     def running(self, total_epochs: int) -> Iterator[None]:
-        """A run of this process, for the time of the block."""
+        """Record a run of this process while the block runs."""
         self._start_s = time.monotonic()
         with self._lock():
             self._write(0, total_epochs, {})
             yield
 
     def epoch_done(self, epoch: int, total_epochs: int, loss: float) -> None:
-        """Note that an epoch has ended."""
+        """Record that an epoch has ended."""
         self._write(epoch, total_epochs, {"loss": loss})
         logger.info("epoch %d of %d: loss %.4f after %d s", epoch, total_epochs, loss, self._seconds())
 
     def end(self, total_epochs: int, found: Mapping[str, Any]) -> None:
-        """Note what came of the run."""
+        """Record the results of the run."""
         self._write(total_epochs, total_epochs, found)
 
     def _write(self, epoch: int, total_epochs: int, found: Mapping[str, Any]) -> None:
@@ -85,7 +85,7 @@ class TrainingProgress:
         return {key: value for key, value in known.items() if key != "total_time"}
 
     def _lock(self) -> FileLock:
-        """Held by the process that trains; the system ends it with that process."""
+        """Lock of the training process; the system releases the lock when that process ends."""
         return FileLock(self._path.with_suffix(".lock"), timeout=0)
 
     def _is_running(self) -> bool:

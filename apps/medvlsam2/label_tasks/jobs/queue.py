@@ -1,4 +1,4 @@
-"""Jobs of the server: of each kind one runs at a time, a few wait, and their state can be asked for."""
+"""Queue of the server's jobs of one kind: one job runs at a time, a few wait, and clients can ask for their state."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from medvlsam2.errors import TooMany
 logger = logging.getLogger(__name__)
 
 MAX_WAITING: Final = 4
-"""Jobs of one kind that wait; a training takes minutes to hours, so nobody waits for more than a few."""
+"""Most jobs of one kind that wait. A training takes minutes to hours, so a longer queue would help nobody."""
 KEPT: Final = 50
-"""Jobs whose state is remembered."""
+"""Number of jobs whose state is kept; older jobs are forgotten."""
 KEPT_LINES: Final = 20
-"""Last lines of a job's output that its state tells, as the host does."""
+"""Number of the last output lines in a job's state, as in the host's own server."""
 MAX_LINE: Final = 500
-"""Characters of such a line."""
+"""Most characters of such a line."""
 KILL_AFTER_S: Final = 5.0
 """After the time in which a process ends by itself, for one that hangs so that it cannot even do that."""
 
@@ -41,7 +41,7 @@ def _now() -> str:
 
 @dataclass
 class Job:
-    """One job and how far it is."""
+    """One job and its progress."""
 
     request: dict[str, Any]
     id: str = field(default_factory=lambda: secrets.token_hex(16))
@@ -51,7 +51,7 @@ class Job:
     details: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
 
     def told(self) -> dict[str, Any]:
-        """As the host's clients read it."""
+        """Return the state in the form that the host's clients read."""
         record = {"id": self.id, "status": self.status, "request": self.request, "start_ts": self.start_ts}
         return {**record, **({"end_ts": self.end_ts} if self.end_ts else {}), "details": list(self.details)}
 
@@ -60,9 +60,9 @@ class JobQueue:
     """Jobs of one kind.
 
     Args:
-        method: of the app, that a job calls.
-        what: such a job, in a message.
-        start: starts the process of a job.
+        method: name of the app's method that a job calls.
+        what: name of such a job in messages.
+        start: function that starts the process of a job.
     """
 
     def __init__(self, method: str, what: str, start: Start) -> None:
@@ -81,11 +81,11 @@ class JobQueue:
         """Start a job, or let it wait.
 
         Args:
-            request: what the app's method is given; checked before.
-            may_wait: whether it may wait for one that runs.
+            request: arguments for the app's method; they were checked before.
+            may_wait: whether the job may wait for one that runs.
 
         Raises:
-            TooMany: if one runs and this may not wait, or enough wait.
+            TooMany: if a job runs and this one may not wait, or if MAX_WAITING jobs wait already.
         """
         with self._changed:
             if (self._running or self._waiting) and not may_wait:
@@ -104,17 +104,17 @@ class JobQueue:
             return job.told()
 
     def running(self) -> dict[str, Any] | None:
-        """The job that runs."""
+        """State of the job that runs; None if none runs."""
         with self._changed:
             return self._running.told() if self._running else None
 
     def all(self) -> list[dict[str, Any]]:
-        """The last jobs, oldest first."""
+        """States of the last jobs, oldest first."""
         with self._changed:
             return [job.told() for job in self._jobs]
 
     def stop(self) -> dict[str, Any] | None:
-        """End the job that runs, with all processes that it has started; those that wait come next.
+        """End the job that runs, with all processes that it has started; then the next waiting job starts.
 
         A training ends after the step that it is in, and its checkpoint; what has not ended in time is killed.
         """
@@ -128,7 +128,7 @@ class JobQueue:
         return job.told()
 
     def stop_all(self) -> None:
-        """End the job that runs, and forget those that wait."""
+        """End the job that runs, and drop the jobs that wait."""
         with self._changed:
             for job in self._waiting:
                 job.status, job.end_ts = "STOPPED", _now()
@@ -175,11 +175,11 @@ class JobQueue:
             if self._killer is not None:
                 self._killer.cancel()
                 self._killer = None
-                _kill(process)  # what it may have left behind
+                _kill(process)  # processes that the job may have left behind
         return succeeded
 
     def _end(self, process: subprocess.Popen[str]) -> None:
-        """Close the input of a process, which tells it to end, and kill it where it does not."""
+        """Close the standard input of a process, which tells it to end; kill the process if it does not end in time."""
         with self._changed:
             if self._killer is not None or process.poll() is not None:
                 return

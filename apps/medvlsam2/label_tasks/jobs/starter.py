@@ -20,7 +20,7 @@ KEPT: Final = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"}
 )
 KEPT_STARTS: Final = ("MONAI_LABEL_", "MEDVLSAM2_", "OMP_", "MKL_", "CUDA_", "NVIDIA_", "PYTORCH_", "XDG_CACHE_")
-"""Variables of the server that its processes get: where programs, the home folder and libraries are, and settings."""
+"""The server's environment variables that a job's process gets: paths of programs, home and libraries, and settings."""
 
 
 def start(method: str, request: dict[str, Any]) -> subprocess.Popen[str]:
@@ -28,7 +28,7 @@ def start(method: str, request: dict[str, Any]) -> subprocess.Popen[str]:
 
     Args:
         method: "train", "batch_infer" or "scoring".
-        request: what the method is given; checked before.
+        request: arguments of the method; they were checked before.
     """
     process = subprocess.Popen(
         [sys.executable, "-I", str(SCRIPT)],
@@ -55,6 +55,6 @@ def start(method: str, request: dict[str, Any]) -> subprocess.Popen[str]:
 
 
 def environment() -> dict[str, str]:
-    """The variables of a job's process; the studies are read as they are at its start."""
+    """Return the environment variables of a job's process; the address of the studies is the one at the job's start."""
     kept = {name: value for name, value in os.environ.items() if name in KEPT or name.startswith(KEPT_STARTS)}
     return {**kept, "MONAI_LABEL_DATASTORE_AUTO_RELOAD": "false"}

@@ -1,4 +1,4 @@
-"""Absolute paths of any kind are cut to their last part before a log is shown."""
+"""Shortens every absolute path in a log to its last part before the log is shown."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Final
 _QUOTED: Final = re.compile(r"(['\"])(?:file://)?(?:[A-Za-z]:)?[/\\][^'\"\n]*\1")
 _WINDOWS: Final = re.compile(r"(?<![A-Za-z0-9_])[A-Za-z]:[/\\](?!/)[^\n'\"<>|:;,()]*[/\\]")
 _BARE: Final = re.compile(r"(?:file://|(?<![\w./:…-])|(?<=:)(?!//))/(?!/)(?:[^/\n'\"<>|:;,()]*/)*(?=[^/\s]|$|\s)")
-"""Up to the last slash before a mark that ends a path: folders may hold spaces, and two paths in a row become one. An
-address such as http://host/path is none, for its slashes follow a colon, a slash or a name."""
+"""A path up to the last slash before a mark that ends it. Folder names may hold spaces, so two paths in a row count as
+one. An address such as http://host/path is not matched: its slashes follow a colon, a slash or a name."""
 
 
 def without_any_path(text: str) -> str:
-    """The same text, every absolute path cut to its last part.
+    """Return the text with every absolute path shortened to its last part.
 
     Example:
         >>> without_any_path("Read /srv/Mrs Smith/scan 1.nii.gz from http://127.0.0.1:8042/dicom-web/studies.")

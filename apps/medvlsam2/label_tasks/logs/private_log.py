@@ -1,7 +1,7 @@
-"""The log of one server: in a folder that only the server's user can open, and shared with no other server.
+"""The log of one server, in a folder of its own that only the server's user can open.
 
-A running server holds a lock in its folder. Folders of servers that are gone are removed some weeks after their last
-line.
+A running server holds a lock in its folder. The folder of a server that has ended is removed some weeks after the last
+line of its log.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from typing import BinaryIO, Final
 from label_tasks.logs.short_ids import AnonymousFormatter
 
 LOG: Final = "MEDVLSAM2_LOG"
-"""Environment variable with the log of this server, as ``serve.py`` has chosen it."""
+"""Environment variable with the path of this server's log; ``serve.py`` sets it."""
 NAME: Final = "app.log"
 LOCK: Final = "in-use"
-"""A file that the server holds a lock on; the system ends the lock with the server, however that ends."""
+"""The file that a running server locks; the system releases the lock when the server ends, also when it is killed."""
 KEPT_DAYS: Final = 30
-"""So long a log is kept after its last line, once its server is gone."""
+"""Days that the log of a server that has ended is kept after its last line."""
 _OWN: Final = re.compile(r"[0-9a-f]{16}")
 _PLACE: Final = "${LOGFILE}"
 _WRITERS: Final = "logging.handlers.RotatingFileHandler"
 
 
 class PrivateLog(logging.handlers.RotatingFileHandler):
-    """A log file that only the server's user can read, after a rollover as well."""
+    """A log file that only the server's user can read; the files of earlier rollovers too."""
 
     def _open(self) -> TextIOWrapper:
         stream = super()._open()
@@ -43,13 +43,13 @@ class PrivateLog(logging.handlers.RotatingFileHandler):
 
 
 class ServerLog:
-    """The log of the server of these studies at this address; the same after a restart.
+    """Return the log of the server of these studies at this address; after a restart the path is the same.
 
     Args:
-        folder: of all logs.
-        studies: folder, or address of a DICOMweb server.
-        host: address that it listens on.
-        port: of it.
+        folder: folder of all logs.
+        studies: studies folder, or address of a DICOMweb server.
+        host: address that the server listens on.
+        port: port that the server listens on.
     """
 
     def __init__(self, folder: Path, studies: str, host: str, port: int) -> None:
@@ -63,12 +63,12 @@ class ServerLog:
         _remove_old(folder)
 
     def close(self) -> None:
-        """Say that no server writes it any more."""
+        """Release the lock: this server does not write the log any more."""
         self._lock.close()
 
 
 def _shared_lock(folder: Path) -> BinaryIO:
-    """Shared, for a server may start at an address while the one before is still ending."""
+    """The lock is shared: a server may start at an address while the previous server there is still ending."""
     lock = (folder / LOCK).open("ab")
     os.fchmod(lock.fileno(), stat.S_IRUSR | stat.S_IWUSR)
     fcntl.flock(lock, fcntl.LOCK_SH)
@@ -85,13 +85,13 @@ def _remove_old(folder: Path) -> None:
         with (own / LOCK).open("ab") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:  # its server runs, and had nothing to say
+            except BlockingIOError:  # the server of this log runs but has not written for long
                 continue
             shutil.rmtree(own, ignore_errors=True)
 
 
 def log_config(host_config: Path, log: Path) -> str:
-    """The host's settings of logging as JSON, with this log as the one file, and nothing of a patient in any line."""
+    """Return the host's logging settings as JSON: this log is the only file, and no line holds data of a patient."""
     text = host_config.read_text(encoding="utf-8")
     config = json.loads(text.replace(_PLACE, json.dumps(str(log))[1:-1]))
     for formatter in config["formatters"].values():
@@ -103,5 +103,5 @@ def log_config(host_config: Path, log: Path) -> str:
 
 
 def own_log() -> Path | None:
-    """The log of this server; None where it was not started by ``serve.py``."""
+    """Return the log of this server; None if ``serve.py`` did not start the server."""
     return Path(found) if (found := os.environ.get(LOG)) else None

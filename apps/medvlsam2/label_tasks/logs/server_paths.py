@@ -1,4 +1,4 @@
-"""Hides where the server keeps its files: in texts for clients, its paths are cut to their last part."""
+"""Hides where the server keeps its files: texts for clients hold only the last part of the server's own paths."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _REST: Final = r"(?P<rest>(?:/[^/\s'\"<>|:;,()]+)*)/?"
 
 
 def without_paths(text: str) -> str:
-    """The same text with the folders left out of every path that lies in one of the server's own.
+    """Return the text without the folders of every path below one of the server's own folders.
 
-    Paths that a client names itself stay, so that it sees what was refused.
+    Other paths stay: a client sees the path that it gave and that was refused.
 
     Example:
         >>> import tempfile

@@ -1,7 +1,7 @@
-"""What a log says of an image instead of its id, which may be a patient's name or lead to one.
+"""Short ids for logs. A log never holds the id of an image, which may be a patient's name or lead to the patient.
 
-Lines of our own name an image by :func:`short_id`. What other code writes, and the sentences of errors in tracebacks,
-pass through :class:`AnonymousFormatter`.
+The project's own log lines name an image by :func:`short_id`. Lines of other code, and error texts in tracebacks, pass
+through :class:`AnonymousFormatter`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any, Final
 
 _BYTES: Final = 4
-"""Of 10,000 images two have the same short id with a chance of one in a hundred."""
+"""Bytes of a short id: among 10,000 images the chance that two have the same short id is 1 %."""
 
 _SHORT: Final = re.compile(r"#[0-9a-f]{8}")
 _UID: Final = re.compile(r"(?<![\w.])\d+(?:\.\d+){4,}(?!\w)")
@@ -50,7 +50,7 @@ _HEAD: Final = 2000
 
 
 def short_id(name: str) -> str:
-    """The same short text for the same name during the life of this process; nobody can tell the name from it.
+    """Return a short text for a name: always the same one in this process; the name cannot be found from it.
 
     Example:
         >>> short_id("DOE_JOHN_1950") == short_id("DOE_JOHN_1950") != short_id("DOE_JANE_1951"), len(short_id("a"))
@@ -61,7 +61,7 @@ def short_id(name: str) -> str:
 
 
 def anonymous(text: str, *names: str) -> str:
-    """A text with short ids in place of UIDs, of what it names in quotes as images, and of the names given.
+    """Return the text with short ids in place of UIDs, of images named in quotes, and of the given names.
 
     Example:
         >>> told = anonymous("Image 'DOE_JOHN_1950' on 127.0.0.1: HTTP 503 (Doe)", "Doe")
@@ -77,17 +77,17 @@ def anonymous(text: str, *names: str) -> str:
 
 
 class AnonymousFormatter(logging.Formatter):
-    """Formats as usual, tracebacks too, and leaves nothing of a patient in it."""
+    """Formats log records as usual, with tracebacks, and removes data of patients."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The entry of a log, of a bounded length."""
+        """Return the log entry, cut to a bounded length."""
         text = super().format(record)
         if len(text) > MAX_CHARACTERS:
             text = f"{text[:_HEAD]} … {text[_HEAD - MAX_CHARACTERS :]}"
         return anonymous(text)
 
     def formatException(self, ei: Any) -> str:
-        """A traceback without the paths that its error names: a scan's file has its id."""
+        """Return the traceback without the paths in its error text: the file name of a scan is the image's id."""
         return _QUOTED_PATH.sub("…", super().formatException(ei))
 
 
@@ -98,5 +98,5 @@ def _shortened(found: re.Match[str]) -> str:
 
 @cache
 def _key() -> bytes:
-    """Drawn once for each process: without it nobody can try names until one fits."""
+    """Return the secret of this process. Without a secret, anybody could hash names until one gives the short id."""
     return secrets.token_bytes(16)

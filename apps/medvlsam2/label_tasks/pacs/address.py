@@ -1,4 +1,4 @@
-"""Where the PACS is and how the server may speak to it: the host's settings, read once."""
+"""Address and login of the PACS, from the host's settings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ USER: Final = "MONAI_LABEL_DICOMWEB_USERNAME"
 PASSWORD: Final = "MONAI_LABEL_DICOMWEB_PASSWORD"
 
 CONNECT_S: Final = 5.0
-"""A PACS in the same network accepts a connection within milliseconds; 5 s is a PACS that is away."""
+"""Seconds to connect. A PACS in the same network accepts a connection within milliseconds; after 5 s it is down."""
 
 _GOOGLE: Final = "googleapis.com"
 _GOOGLE_SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
@@ -26,7 +26,7 @@ _GOOGLE_SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
 
 @dataclass(frozen=True)
 class PacsAddress:
-    """A DICOMweb server and the settings of the host that concern it."""
+    """A DICOMweb server and the host's settings for it."""
 
     url: str
     """Root of its DICOMweb, without a slash at the end."""
@@ -34,12 +34,12 @@ class PacsAddress:
     """Paths below the root by service: "qido", "wado", "stow"; absent ones are the root itself."""
     auth: httpx.Auth | None = None
     read_s: float = 20.0
-    """Longest silence of the PACS in the middle of an answer."""
+    """Longest pause of the PACS in the middle of an answer, in seconds."""
     search: dict[str, Any] = field(default_factory=lambda: {"Modality": "CT"})
-    """Which series are images, as attributes of a search."""
+    """Attributes of a search for the series that are images."""
 
     def path(self, service: str, path: str) -> str:
-        """Address of a path of one service.
+        """Return the address of a path of one service.
 
         Example:
             >>> PacsAddress("http://pacs/dicom-web", {"qido": "q"}).path("qido", "series")
@@ -49,12 +49,12 @@ class PacsAddress:
 
     @property
     def timeouts(self) -> httpx.Timeout:
-        """Limits of one request; waiting for a free connection counts as waiting for the PACS."""
+        """Time limits of one request; waiting for a free connection counts as waiting for the PACS."""
         return httpx.Timeout(self.read_s, connect=CONNECT_S, pool=CONNECT_S)
 
 
 def address_of(studies: str, settings: Settings) -> PacsAddress:
-    """The PACS that the server was started with.
+    """Return the PACS that the server was started with.
 
     Raises:
         InvalidConfig: if the address holds a user or a password.
@@ -75,7 +75,7 @@ def address_of(studies: str, settings: Settings) -> PacsAddress:
 
 
 def keep_addresses_out_of_the_log() -> None:
-    """Silence the client's line for each request: a viewer's search holds the patient's name."""
+    """Turn off the HTTP client's log line for each request: the search of a viewer holds the patient's name."""
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
@@ -83,7 +83,7 @@ def require_plain_address(studies: str) -> None:
     """Refuse an address with a login in it: addresses are shown on pages, in replies and in logs.
 
     Raises:
-        InvalidConfig: without the address.
+        InvalidConfig: the text does not repeat the address.
     """
     if "@" in urlsplit(studies.strip()).netloc:
         raise InvalidConfig(
@@ -93,7 +93,7 @@ def require_plain_address(studies: str) -> None:
 
 
 def login_refused(status: int) -> PacsUnavailable:
-    """What is said where the PACS does not take the login, or is given none."""
+    """Return the error text for a PACS that refuses the login, or that needs one."""
     return PacsUnavailable(
         f"The PACS refused the login of this server (HTTP {status}). Start the server with {USER} and {PASSWORD} of an "
         "account that may read and store there."
@@ -109,7 +109,7 @@ def _auth(studies: str, settings: Settings) -> httpx.Auth | None:
 
 
 class GoogleAuth(httpx.Auth):
-    """The machine's Google credentials, renewed when they have run out."""
+    """The Google credentials of this machine, renewed when they have expired."""
 
     def __init__(self) -> None:
         self._credentials: Any = None
@@ -120,7 +120,7 @@ class GoogleAuth(httpx.Auth):
         yield request
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """Sign a request of the event loop, beside it."""
+        """Sign a request of the event loop, in a thread."""
         request.headers["Authorization"] = f"Bearer {await anyio.to_thread.run_sync(self._token)}"
         yield request
 

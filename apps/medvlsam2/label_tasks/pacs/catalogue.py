@@ -1,8 +1,8 @@
-"""What the PACS holds, as it was last seen: series that are images, and DICOM SEGs that refer to them.
+"""Lists of the series in the PACS: those that are images, and DICOM SEGs that refer to images.
 
-The lists are asked for in the background. Whoever reads them gets them at once, so that no route of the server waits
-for the PACS; only a request for an image that is not in the list asks again and waits (:meth:`Catalogue.refresh`).
-The last lists are kept on disk: a server that starts while the PACS is away still knows its images.
+A thread renews the lists in the background. Readers get the last lists at once, so no route of the server waits for the
+PACS; only a request for an image that is not listed asks the PACS again and waits (:meth:`Catalogue.refresh`). The last
+lists are kept on the disk: a server that starts while the PACS is down still knows its images.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _FACTS: Final = {
     "StudyInstanceUID": STUDY_UID,
     "SeriesInstanceUID": SERIES_UID,
 }
-"""What clients are told of an image; OHIF opens the study by it."""
+"""Attributes of an image that clients get; OHIF opens the study by them."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class SegSeries:
 
 @dataclass(frozen=True)
 class Lists:
-    """The PACS as it was seen at one moment."""
+    """The lists of one moment."""
 
     images: dict[str, Image] = field(default_factory=dict)
     segs: dict[str, SegSeries] = field(default_factory=dict)
@@ -77,25 +77,25 @@ class Catalogue:
 
     @property
     def lists(self) -> Lists:
-        """The lists as they were last seen."""
+        """The last lists."""
         return self._lists
 
     @property
     def seen(self) -> bool:
-        """Whether this process has seen the PACS."""
+        """Whether the PACS has answered this process at least once."""
         return self._seen_s is not None
 
     def state(self) -> dict[str, str]:
-        """Whether the PACS answered last time, for people."""
+        """A sentence that says whether the PACS answered last time."""
         if self._trouble:
             return {"state": "away", "reason": self._trouble}
         return {"state": "reachable" if self.seen else "not asked yet"}
 
     def require(self, image_id: str) -> Image:
-        """An image of the lists.
+        """Return an image of the lists.
 
         Raises:
-            PacsUnavailable: if it is in none, and the PACS did not answer when it was last asked, or was not asked yet.
+            PacsUnavailable: if it is not listed, and the PACS did not answer the last time or was not asked yet.
             UnknownImage: if the PACS does not have it.
         """
         image = self._lists.images.get(image_id)
@@ -122,7 +122,7 @@ class Catalogue:
                 self._renew()
 
     def keep_renewing(self, then: Callable[[], None]) -> None:
-        """Renew the lists from now on in a thread of its own; call ``then`` after each time that the PACS answered."""
+        """Start the thread that renews the lists; it calls ``then`` each time that the PACS has answered."""
         thread = threading.Thread(target=self._run, args=(then,), name="pacs-catalogue", daemon=True)
         thread.start()
 
@@ -131,7 +131,7 @@ class Catalogue:
         self._stopped.set()
 
     def wait_for_first_try(self, limit_s: float) -> None:
-        """Give the first answer some time, so that a server that has started knows its images."""
+        """Wait some time for the first answer, so that a server that has started knows its images."""
         self._first_try_over.wait(limit_s)
 
     def _run(self, then: Callable[[], None]) -> None:
@@ -171,14 +171,14 @@ class Catalogue:
 
 
 def _of(modality: Any, entries: Iterable[Attributes]) -> list[Attributes]:
-    """Those of a modality, where they tell it: some servers take no notice of what is searched for."""
+    """Return the series of a modality, if they tell it: some servers ignore the attributes of a search."""
     if not isinstance(modality, str) or not modality.isalnum():
         return list(entries)
     return [entry for entry in entries if value(entry, _FACTS["Modality"]) in {"", modality}]
 
 
 def _is_named(*uids: str) -> bool:
-    """Whether these can be parts of an address and names of folders: a PACS is not trusted to send UIDs alone."""
+    """Return whether these can be parts of an address and names of folders: a PACS may send other texts than UIDs."""
     return all(UID.fullmatch(uid) for uid in uids)
 
 
@@ -197,7 +197,7 @@ def _count(entry: Attributes) -> int | None:
 
 
 def _read(path: Path) -> Lists:
-    """What a server before this one has seen; nothing where that cannot be read."""
+    """Return the lists that an earlier server kept; empty ones if the file cannot be read."""
     try:
         record: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         images = {uid: Image(**image) for uid, image in record["images"].items()}

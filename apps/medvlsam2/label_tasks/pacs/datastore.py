@@ -1,8 +1,8 @@
-"""Scans in a PACS as the host sees them: images and labels of its interface ``Datastore``.
+"""Datastore of a PACS: the host's interface ``Datastore`` over the series of a PACS and local labels.
 
-Takes the place of the host's ``DICOMWebDatastore``. Images are series of the PACS, fetched when they are first used and
-read as any folder of DICOM files. Labels are stored here first, with every version, as those of a local folder are; the
-final ones go to the PACS as DICOM SEG as soon as it answers. Lists never wait for the PACS.
+It replaces the host's ``DICOMWebDatastore``. Images are series of the PACS; a series is fetched at its first use and
+read like any folder of DICOM files. Labels are first stored on this machine, with every version, like those of a local
+folder; final labels are sent to the PACS as DICOM SEG as soon as it answers. Lists never wait for the PACS.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ from medvlsam2.settings.record import ServerSettings
 logger = logging.getLogger(__name__)
 
 ModelOf = Callable[[str], tuple[str, str] | None]
-"""Id and version of the model behind a name that clients use; None for a name that is not ours."""
+"""Returns id and version of the model behind a name that clients use; None for a name of no model here."""
 
 SEND_WAIT_S: Final = 10.0
-"""So long a submission waits for its SEG to be in the PACS, where the PACS answers; making one takes some seconds."""
+"""Seconds that a submission waits until its SEG is in the PACS, if the PACS answers; making a SEG takes a few."""
 
 START_WAIT_S: Final = 5.0
-"""So long the start waits for the first list of images."""
+"""Seconds that the start waits for the first list of images."""
 
 TAKE_WAIT_S: Final = 60.0
-"""So long a request for a label waits for another server that takes the same label from the PACS."""
+"""Seconds that a request for a label waits for another server that fetches the same label from the PACS."""
 
 _SERIES: Final = "series"
 _UNPACKED: Final = ".nii.gz"
@@ -85,7 +85,7 @@ class PacsDatastore(ScanFolder):
             self._sender.take_labels_as_they_are()
 
     def start(self) -> None:
-        """Look at the PACS and send labels to it from now on; only the server does, not the processes that train."""
+        """Start to watch the PACS and to send labels to it; only the server does that, not the training processes."""
         self._cache.clear_unfinished()
         budget.remove_left(self.folder.root, ".seg-*", "sent/.partial-*")
         self._cache.limit(self._limit_bytes, self._sender.waiting)
@@ -99,11 +99,11 @@ class PacsDatastore(ScanFolder):
         self._sender.stop()
 
     def left_out(self) -> Mapping[str, str]:
-        """Nothing: a PACS is asked for its CT series alone."""
+        """Do nothing: the PACS is asked for CT series only."""
         return {}
 
     def why_refused(self, image_id: str) -> str | None:
-        """Nothing: scans come from the PACS, and nobody uploads one here."""
+        """Do nothing: scans come from the PACS and are not uploaded here."""
         return None
 
     def name(self) -> str:
@@ -111,7 +111,7 @@ class PacsDatastore(ScanFolder):
         return self._address.url
 
     def get_labeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
-        """Ids of the images with a final label here, or with a SEG in the PACS that can be one; each once."""
+        """Ids of the images with a final label here, or with a SEG in the PACS that can be one; each id once."""
         return [image_id for image_id in self._seen().objects if self._has_final(image_id)]
 
     def get_unlabeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
@@ -123,7 +123,7 @@ class PacsDatastore(ScanFolder):
 
         Raises:
             PacsUnavailable: if it is not here and the PACS does not give it.
-            UnknownImage: if it is known for its labels alone: the PACS does not have it, and neither has the cache.
+            UnknownImage: if only its labels are known: neither the PACS nor the cache has the series.
             UnreadableVolume: if an instance is damaged.
         """
         known = image_id in self._catalogue.lists.images or image_id in self._seen().objects
@@ -134,7 +134,7 @@ class PacsDatastore(ScanFolder):
         return self._cache.whole_folder(image_id)
 
     def get_image_info(self, image_id: str) -> dict[str, Any]:
-        """What is told about an image, its study among it; the PACS is not asked."""
+        """Information on an image, with its study; the PACS is not asked."""
         try:
             info = trusted_image_info(self.folder.require(image_id).image.info)
         except UnknownImage:
@@ -144,7 +144,7 @@ class PacsDatastore(ScanFolder):
         return {**info, **(image.facts if image else {}), **({"warnings": warnings} if warnings else {})}
 
     def download_name(self, image_id: str) -> str:
-        """Always NIfTI: a viewer cannot load a series from one file."""
+        """File name of the download: always NIfTI, since a viewer cannot load a series from one file."""
         return f"{image_id}.nii.gz"
 
     def add_image(self, image_id: str, image_filename: str, image_info: Mapping[str, Any]) -> str:
@@ -164,7 +164,7 @@ class PacsDatastore(ScanFolder):
         self.add_image(image_id, str(arrived), info)
 
     def remove_image(self, image_id: str) -> None:
-        """Refuse: scans are the PACS's.
+        """Refuse: scans are removed in the PACS.
 
         Raises:
             InvalidRequest: always.
@@ -172,13 +172,13 @@ class PacsDatastore(ScanFolder):
         raise InvalidRequest("The scans of this server are its PACS's. Remove the scan there.")
 
     def get_label_uri(self, label_id: str, label_tag: str) -> str:
-        """Path of a label; a SEG of the PACS that is the final label is fetched. Empty if there is none."""
+        """Path of a label; empty if there is none. If a SEG in the PACS is the final label, that SEG is fetched."""
         if plain_tag(label_tag) == FINAL:
             self._take_from_pacs(label_id)
         return super().get_label_uri(label_id, label_tag)
 
     def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
-        """What is told about a label: also what became of it at the PACS, and SEGs there that must not be trusted."""
+        """Information on a label, with its state at the PACS and warnings about SEGs there that must not be trusted."""
         info = super().get_label_info(label_id, label_tag)
         if plain_tag(label_tag) != FINAL:
             return info
@@ -188,15 +188,15 @@ class PacsDatastore(ScanFolder):
         return {**info, "warnings": warnings} if warnings else info
 
     def get_labels_by_image_id(self, image_id: str) -> dict[str, str]:
-        """Label id by tag; a label has the id of its image."""
+        """Label ids by tag; a label has the id of its image."""
         labels = super().get_labels_by_image_id(image_id)
         return {**labels, FINAL: image_id} if self._in_pacs_alone(image_id) else labels
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: Mapping[str, Any]) -> str:
-        """Store a label here; a final one goes to the PACS now, or when it answers again.
+        """Store a label here; a final label is also sent to the PACS, now or when the PACS answers again.
 
         Raises:
-            MedVLSAM2Error: if a final label is not good for its scan. Nothing was changed.
+            MedVLSAM2Error: if a final label does not pass the check. Nothing was changed.
         """
         if plain_tag(label_tag) == FINAL:
             self.store_checked(image_id, Path(label_filename), FINAL, label_info or {})
@@ -204,25 +204,25 @@ class PacsDatastore(ScanFolder):
         return super().save_label(image_id, label_filename, label_tag, label_info)
 
     def update_label_info(self, label_id: str, label_tag: str, info: Mapping[str, Any]) -> None:
-        """Change what is told about a label; the PACS gets a final one with its new names."""
+        """Change the information on a label; a final label is sent to the PACS again with its new names."""
         super().update_label_info(label_id, label_tag, info)
         self._sender.wake(label_id)
 
     def restore_label(self, label_id: str, label_tag: str, number: int) -> None:
-        """Make an earlier version the label again; the PACS gets a final one."""
+        """Make an earlier version the label again; a final label is sent to the PACS again."""
         super().restore_label(label_id, label_tag, number)
         self._sender.wake(label_id)
 
     def expect_image(self, image_id: str, why: PacsUnavailable | UnknownImage) -> None:
-        """Take a label of a series that is not listed: the PACS cannot be asked, or has lost what is still here.
+        """Accept a label of a series that is not listed: the PACS cannot be asked, or lost a series that is still here.
 
         Args:
-            image_id: the series.
-            why: it is not listed.
+            image_id: identifier of the series.
+            why: the error that says why the series is not listed.
 
         Raises:
             PacsUnavailable: if the id is no UID.
-            UnknownImage: if the PACS does not have it, and neither has the cache.
+            UnknownImage: if neither the PACS nor the cache has the series.
         """
         if not unseen.may_be_in_pacs(image_id, why) and self._cache.whole_folder(image_id) is None:
             raise why
@@ -230,20 +230,20 @@ class PacsDatastore(ScanFolder):
         self.folder.refresh()
 
     def submit_label(self, image_id: str, submitted: Path, tag: str, info: Mapping[str, Any]) -> dict[str, Any]:
-        """Check what an annotator submitted, and store it, also for an image that is only expected."""
+        """Check a submitted label and store it, also for an image that is only expected."""
         try:
             return super().submit_label(image_id, submitted, tag, info)
         finally:
             self._expected.discard(image_id)
 
     def store_checked(self, image_id: str, submitted: Path, tag: str, info: Mapping[str, Any]) -> dict[str, Any]:
-        """Store what an annotator submitted, and send a final label to the PACS now or when it answers again.
+        """Store a submitted label; send a final label to the PACS, now or when the PACS answers again.
 
         Returns:
-            Warnings, and what became of a final label at the PACS.
+            Warnings, and the state of a final label at the PACS.
 
         Raises:
-            MedVLSAM2Error: if it is not good for its scan; where the scan cannot be had now, if it is no label at all.
+            MedVLSAM2Error: if it does not fit its scan; if the scan is not available now, if it is no label at all.
         """
         told = {**info, SUBMISSION: secrets.token_hex(8)}
         if (known := self._model_of(str(info.get("model") or ""))) is not None:
@@ -260,7 +260,7 @@ class PacsDatastore(ScanFolder):
         return {"pacs": self._sender.told(image_id), **({"warnings": warnings} if warnings else {})}
 
     def refresh(self) -> None:
-        """Look at the PACS now.
+        """Ask the PACS for its lists now.
 
         Raises:
             PacsUnavailable: if it does not answer.
@@ -269,7 +269,7 @@ class PacsDatastore(ScanFolder):
         self.folder.refresh()
 
     def status(self) -> dict[str, Any]:
-        """How many images there are and how many have a final label, and how it is with the PACS; it is not asked."""
+        """Number of images, number of images with a final label, and state of the PACS, which is not asked."""
         told = super().status()
         waiting = len(self._sender.waiting())
         return {
@@ -279,7 +279,7 @@ class PacsDatastore(ScanFolder):
         }
 
     def json(self) -> dict[str, Any]:
-        """The whole index, with what became of each final label at the PACS."""
+        """The whole index, with the state of each final label at the PACS."""
         index = super().json()
         for image_id, item in index["objects"].items():
             if FINAL in item["labels"]:
@@ -290,7 +290,7 @@ class PacsDatastore(ScanFolder):
         return index
 
     def prepare_export(self) -> None:
-        """Fetch every labelled image, and every label that only the PACS has; what cannot be had is told in the log."""
+        """Fetch every labelled image, and every label that only the PACS has; the log tells what is not available."""
         for image_id in self.get_labeled_images():
             try:
                 self.get_image_uri(image_id)
@@ -299,7 +299,7 @@ class PacsDatastore(ScanFolder):
                 logger.warning("Not exported: %s", anonymous(str(error), image_id))
 
     def archive(self, limit_cases: int | None) -> Iterator[bytes]:
-        """The labelled images as a ZIP, block by block; they stay here until it is at its end.
+        """Yield a ZIP of the labelled images, block by block; until its end the images stay in the cache.
 
         Raises:
             InvalidRequest: if the limit is below 1.
@@ -310,18 +310,18 @@ class PacsDatastore(ScanFolder):
             return budget.held_until_the_end(super().archive(limit_cases), holds.pop_all())
 
     def _seen(self) -> StudiesIndex:
-        """The index as it is known: the catalogue's thread looks at the PACS, not the request."""
+        """The index as it is known: the catalogue's thread asks the PACS, not the request."""
         return self.folder.index()
 
     def _known_scans(self, _: Path) -> ScanList:
-        """Images of the catalogue, and those with labels here though the PACS may have lost them, or not be there."""
+        """Images of the catalogue, and images with labels here that the PACS may have lost, or while it is down."""
         images = dict.fromkeys((*self._catalogue.lists.images, *self._expected))
         for tag in self._shelf.tags():
             images.update(dict.fromkeys(self._shelf.files(tag)))
         return ScanList({image_id: FoundScan(f"{_SERIES}/{image_id}", "") for image_id in images})
 
     def _renewed(self) -> None:
-        """The PACS has answered: take up its images and SEGs, and send what waits."""
+        """Called when the PACS has answered: update images and SEGs, and send the labels that wait."""
         self.folder.refresh()
         before = self._segs.uids()
         self._segs.renew(self._catalogue.lists.segs)
@@ -336,7 +336,7 @@ class PacsDatastore(ScanFolder):
         return self._cache.folder(image.study_uid, image.series_uid, image.instances)
 
     def _checked(self, image_id: str, submitted: Path, tag: str, info: Mapping[str, Any]) -> CheckedFile:
-        """The file to store; where the scan cannot be had now, its place is compared when it is sent."""
+        """Return the file to store. If the scan is not available now, the place is compared when the label is sent."""
         try:
             scan = Path(self.get_image_uri(image_id))
         except PacsUnavailable as error:
@@ -348,7 +348,7 @@ class PacsDatastore(ScanFolder):
         return (item is not None and FINAL in item.labels) or self._in_pacs_alone(image_id) is not None
 
     def _in_pacs_alone(self, image_id: str) -> KnownSeg | None:
-        """The SEG that is an image's final label, where there is none here and none was ever sent from here."""
+        """Return the SEG that is an image's final label, if no final label is here and none was ever sent from here."""
         item = self.folder.index().objects.get(image_id)
         seg = self._segs.label_of(image_id)
         if seg is None or item is None or FINAL in item.labels or seg.uid in self._states.of(image_id).uids:
@@ -356,7 +356,7 @@ class PacsDatastore(ScanFolder):
         return seg
 
     def _take_from_pacs(self, image_id: str) -> None:
-        """Store the SEG that is an image's final label as one, where there is none here; else do nothing."""
+        """Store the SEG that is an image's final label as a label file, unless a final label is here."""
         if self._in_pacs_alone(image_id) is None:
             return
         with self._states.changing(image_id, TAKE_WAIT_S), self.folder.incoming(f"label{_UNPACKED}") as label:

@@ -1,8 +1,8 @@
-"""What the server asks of a PACS over DICOMweb: lists of series and instances, one instance as a file, storing one.
+"""DICOMweb client: lists series and instances, fetches an instance as a file, and stores an instance.
 
-Every request has a limit in time, and so few may wait at once that a PACS that hangs never holds all threads of the
-server. After a request without an answer, requests of people are refused at once for some seconds instead of waiting
-as long again; those in the background go on asking.
+Every request has a time limit, and few requests may wait at once, so a PACS that hangs never blocks all threads of the
+server. After a request without an answer, requests that a person waits for are refused at once for some seconds instead
+of waiting as long again; requests in the background continue.
 """
 
 from __future__ import annotations
@@ -33,35 +33,35 @@ STUDY_UID: Final = "0020000D"
 SERIES_UID: Final = "0020000E"
 INSTANCE_UID: Final = "00080018"
 UID: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z.\-]{0,63}")
-"""What is taken for a UID: more than DICOM allows, for some programs use names, and never a path."""
+"""Accepted UIDs: more than DICOM allows, since some programs use names, but never a path."""
 INSTANCE_COUNT: Final = "00201209"
-"""NumberOfSeriesRelatedInstances: servers need not tell it."""
+"""NumberOfSeriesRelatedInstances, which a server may leave out."""
 
 WAITING: Final = 6
-"""So many requests of people may wait for the PACS at once: fewer than share the model (8), so that scans that are
-already here are answered meanwhile."""
+"""Most requests of people that wait for the PACS at once: fewer than share the model (8), so that requests about scans
+that are already here are answered meanwhile."""
 
 REFUSED_FOR_S: Final = 5.0
-"""After a request without an answer others are refused for so long: short enough that a PACS that is back is seen."""
+"""Seconds for which others are refused after a request without an answer: short, so that a PACS is soon used again."""
 
 ANSWER_LIMIT_S: Final = 300.0
-"""Longest time for one whole answer, however steadily it trickles: an instance of 2 GB at 7 MB/s."""
+"""Longest time for one whole answer, even if data keep arriving: an instance of 2 GB at 7 MB/s."""
 
 _LIST_LIMIT_BYTES: Final = 256 * 2**20
-"""A list of 100,000 series is about 100 MB of JSON."""
+"""Most bytes of a list: 100,000 series are about 100 MB of JSON."""
 
 _PAGES: Final = 1000
 _WHOLE_INSTANCE: Final = (
     'multipart/related; type="application/dicom"; transfer-syntax=*',
     'multipart/related; type="application/dicom"',
 )
-"""As it is stored; some servers do not know the star."""
+"""Accepted transfer syntaxes: as the instance is stored; some servers do not know the star."""
 
 _JSON: Final = {"Accept": "application/dicom+json"}
 
 
 class PacsSilent(PacsUnavailable):
-    """A PACS that takes requests and does not answer in time."""
+    """A PACS that accepts requests and does not answer in time."""
 
 
 class DicomWeb:
@@ -77,10 +77,10 @@ class DicomWeb:
 
     @contextmanager
     def for_people(self) -> Iterator[None]:
-        """Requests in this block are some person's: at most a few at once, and none right after one without an answer.
+        """A person waits for the requests in this block: few run at once, and none right after one without an answer.
 
         Raises:
-            PacsUnavailable: if it cannot be asked now.
+            PacsUnavailable: if the PACS cannot be asked now.
         """
         if time.monotonic() < self._refused_until_s:
             raise PacsUnavailable(f"The PACS has just not answered. Try again in {REFUSED_FOR_S:.0f} seconds.")
@@ -92,15 +92,15 @@ class DicomWeb:
             self._slots.release()
 
     def series(self, **attributes: Any) -> list[Attributes]:
-        """Series with these attributes, of all pages."""
+        """Return the series with these attributes, of all pages."""
         return self._search("series", attributes)
 
     def instances(self, study_uid: str, series_uid: str) -> list[Attributes]:
-        """Instances of one series, of all pages."""
+        """Return the instances of one series, of all pages."""
         return self._search(f"studies/{study_uid}/series/{series_uid}/instances", {})
 
     def metadata(self, study_uid: str, series_uid: str) -> list[Attributes]:
-        """Headers of all instances of a series."""
+        """Return the headers of all instances of a series."""
         path = f"studies/{study_uid}/series/{series_uid}/metadata"
         return self._asked(lambda: self._list("wado", path, {}))
 
@@ -125,10 +125,10 @@ class DicomWeb:
         return self._asked(fetched)
 
     def store(self, header: Mapping[str, str], instance: bytes) -> None:
-        """Store one DICOM file; one that the PACS already has is stored.
+        """Store one DICOM file; an instance that the PACS already has counts as stored.
 
-        An answer that does not name the instance as stored proves nothing: a login page also comes with HTTP 200. Then
-        the PACS is asked for its list of the series.
+        An answer that does not name the instance as stored proves nothing: a login page also has HTTP status 200. Then
+        the client asks the PACS for its list of the series.
 
         Args:
             header: UIDs of its study, its series and itself, by keyword.
@@ -163,7 +163,7 @@ class DicomWeb:
             )
 
     def _search(self, path: str, attributes: Mapping[str, Any]) -> list[Attributes]:
-        """All pages: servers may end a list early, so it is asked on until a page brings nothing new."""
+        """Return all pages: servers may cut a list, so the client asks until a page brings nothing new."""
 
         def searched() -> list[Attributes]:
             found: dict[str, Attributes] = {}
@@ -191,7 +191,7 @@ class DicomWeb:
         return found
 
     def _asked(self, request: Callable[[], T]) -> T:
-        """What a request gives; whatever keeps it from an answer is one kind of error."""
+        """Return the result of a request; every cause of a missing answer becomes ``PacsUnavailable``."""
         try:
             answer = request()
         except httpx.TimeoutException as error:
@@ -210,7 +210,7 @@ class DicomWeb:
 
 
 def value(entry: Mapping[str, Any], tag: str) -> str:
-    """First value of an attribute as text, "" where there is none.
+    """Return the first value of an attribute as text; empty if there is none.
 
     Example:
         >>> value({"0020000E": {"vr": "UI", "Value": ["1.2.3"]}}, "0020000E")
@@ -222,7 +222,7 @@ def value(entry: Mapping[str, Any], tag: str) -> str:
 
 
 def uids(entry: Mapping[str, Any]) -> dict[str, str]:
-    """What identifies a study, a series or an instance."""
+    """Attributes that identify a study, a series or an instance."""
     return {tag: value(entry, tag) for tag in (STUDY_UID, SERIES_UID, INSTANCE_UID)}
 
 
@@ -234,7 +234,7 @@ def _require_success(reply: httpx.Response) -> None:
 
 
 def _in_time(reply: httpx.Response) -> Iterator[bytes]:
-    """The body as it arrives, within the limit for the whole of it."""
+    """Yield the body as it arrives, within the time limit for the whole answer."""
     end_s = time.monotonic() + ANSWER_LIMIT_S
     for chunk in reply.iter_bytes():
         if time.monotonic() > end_s:

@@ -1,4 +1,4 @@
-"""A final label of this server as a DICOM SEG, and a SEG of the PACS as a final label."""
+"""Conversion of a final label to a DICOM SEG, and of a SEG in the PACS to a final label."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from medvlsam2.errors import DatasetError, GeometryMismatch, MedVLSAM2Error
 ORIGINAL: Final = "original"
 
 UNUSABLE: Final = (DatasetError, GeometryMismatch)
-"""What :func:`label_of_seg` raises where a SEG can be no label of its image, whoever asks."""
+"""Errors of :func:`label_of_seg` for a SEG that cannot be a label of its image."""
 
 _ALGORITHM_KEYS: Final = ("algorithm", "SegmentAlgorithmType")
 _BY_HAND: Final = ("points", "foreground", "background", "roi")
-"""Params with which a person points at an object."""
+"""Parameters of a request with which a person points at an object."""
 
 _UNKNOWN_VERSION: Final = "unknown"
 
@@ -40,11 +40,11 @@ _UNKNOWN_VERSION: Final = "unknown"
 def make_seg(
     folder: StudiesFolder, image_id: str, scan: Path, replaces: Mapping[str, str] | None
 ) -> tuple[FileDataset, Mapping[str, Any]]:
-    """The SEG of an image's final label, and the info of the label that it was made of.
+    """Return the SEG of an image's final label, and the information on the label that it was made of.
 
     Args:
-        folder: the labels.
-        image_id: the image.
+        folder: the studies folder with the labels.
+        image_id: id of the image.
         scan: folder of its DICOM series.
         replaces: header of the SEG that this one replaces.
 
@@ -72,14 +72,14 @@ def make_seg(
 
 
 def seg_of_result(file: Path, scan: Path, image_id: str, told: Mapping[str, Any], asked: Mapping[str, Any]) -> bytes:
-    """A result of the model as the content of a DICOM SEG file.
+    """Return a result of the model as the content of a DICOM SEG file.
 
     Args:
         file: the result, a label map.
         scan: folder of the scan's DICOM series.
-        image_id: for messages.
-        told: what the model told with it: names of the values, and which model it is.
-        asked: params of the request; its ``label_info`` can give other names.
+        image_id: id of the scan in error texts.
+        told: what the model returned with it: names of the values, and its own name.
+        asked: parameters of the request; its ``label_info`` can give other names.
 
     Raises:
         DatasetError: if nothing was found, or the names do not fit the values.
@@ -94,7 +94,7 @@ def seg_of_result(file: Path, scan: Path, image_id: str, told: Mapping[str, Any]
 
 
 def as_bytes(seg: FileDataset) -> bytes:
-    """A SEG as the content of its file."""
+    """Return a SEG as the content of its file."""
     buffer = BytesIO()
     pydicom.dcmwrite(buffer, seg, write_like_original=False)
     return buffer.getvalue()
@@ -128,7 +128,7 @@ def label_of_seg(seg: Path, scan: Path, image_id: str, target: Path) -> list[dic
 
 
 def _require_same_frame(seg: Path, scan: Path, image_id: str) -> None:
-    """Positions of two frames of reference mean different places, however well they fit."""
+    """Refuse a SEG of another frame of reference: its positions mean other places, even if they fit the scan."""
     own = _frame_of(seg)
     scans = {frame for frame in map(_frame_of, sorted(scan.rglob("*.dcm"))) if frame}
     if own and scans and own not in scans:
@@ -149,11 +149,11 @@ def _frame_of(path: Path) -> str:
 def _origins(
     folder: StudiesFolder, image_id: str, scan: Path, checked: CheckedLabel, info: Mapping[str, Any]
 ) -> dict[int, Origin]:
-    """How each label came to be, as far as it is known.
+    """Return how each segment was made, as far as it is known.
 
-    What the client says of a segment holds. Else a segment that is voxel by voxel the model's stored result of that
-    name is AUTOMATIC; one that a model had a part in, as the client says (``model``) or as a stored result shows,
-    is SEMIAUTOMATIC; all others are MANUAL.
+    The type that the client gives for a segment counts. Else a segment that equals the model's stored result of that
+    name in every voxel is AUTOMATIC. A segment in which a model had a part, as the client says (``model``) or as a
+    stored result shows, is SEMIAUTOMATIC. All others are MANUAL.
     """
     result, made_by = _stored_result(folder, image_id, scan)
     said = _said(info)
@@ -178,7 +178,7 @@ def _origin(kind: str, model: str, version: str) -> Origin:
 
 
 def _said(info: Mapping[str, Any]) -> dict[str, str]:
-    """The algorithm type of each name that the client tells one of."""
+    """Return the algorithm types that the client gives, by name of the segment."""
     said = {}
     for item in info.get("label_info") or ():
         told = next((_text(item.get(key)).upper() for key in _ALGORITHM_KEYS if item.get(key)), "")
@@ -190,7 +190,7 @@ def _said(info: Mapping[str, Any]) -> dict[str, str]:
 def _stored_result(
     folder: StudiesFolder, image_id: str, scan: Path
 ) -> tuple[dict[str, Bool[np.ndarray, "i j k"]], tuple[str, str]]:
-    """Masks by name of the model's result that is stored for an image, and which model made it."""
+    """Return the masks, by name, of the model's result that is stored for an image, and the name of that model."""
     try:
         label: LabelFile = folder.label(image_id, ORIGINAL)
         info = dict(label.version.info) if label.version else {}

@@ -1,11 +1,11 @@
-"""Which final labels the PACS has, and which wait for it: one small file for each image, so that nothing is forgotten.
+"""State of each final label at the PACS (sent, or waiting), in one small file for each image.
 
 There is no separate queue that could disagree with the labels: a label waits for the PACS as long as its fingerprint
-is not that of the label that was sent last. So a label that was submitted, restored or renamed is sent, whatever moment
-the server was killed at.
+differs from that of the label that was sent last. So every label that was submitted, restored or renamed is sent, also
+if the server was killed in between.
 
-Several servers may share the folder. What another one wrote is read again before it is used, and who sends a label or
-takes one from the PACS holds a lock of that label: it goes to the PACS once.
+Several servers may share the folder. A server reads a state again before it uses it. It holds the lock of a label while
+it sends that label to the PACS or takes it from there: so each label reaches the PACS once.
 """
 
 from __future__ import annotations
@@ -27,43 +27,43 @@ from medvlsam2.errors import FolderBusy, StorageFull
 logger = logging.getLogger(__name__)
 
 SUBMISSION: Final = "submission"
-"""Key of a label's info with an id of its own for each submission."""
+"""Key of a label's information for the random id of its submission."""
 
 _COUNTED: Final = (
     SUBMISSION, "ts", "restored_from", "label_info", "model", "user", "client_id",
 )  # fmt: skip
-"""What of a label's info reaches its SEG, or changes with its voxels; a reviewer's remark does neither."""
+"""Keys of a label's information that are written into its SEG or change with its voxels; remarks are not among them."""
 
 
 _Stamp = tuple[int, int, int] | None
-"""Changes with every state that is renamed into place; None where there is none."""
+"""Value that changes whenever the state's file is replaced; None if there is no file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelState:
-    """What became of the final label of one image at the PACS."""
+    """State of the final label of one image at the PACS."""
 
     fingerprint: str = ""
-    """Of the label that was sent last."""
+    """Fingerprint of the label that was sent last."""
     sent: str = ""
-    """When, in UTC, as ISO 8601; empty where it came here in another way."""
+    """Time at which it was sent, in UTC, as ISO 8601; empty if the label came from the PACS."""
     seg: Mapping[str, str] | None = None
-    """Header of the SEG that holds it, which the next one will replace."""
+    """Header of the SEG with that label; the next SEG will replace it."""
     gone: bool = False
-    """Whether the PACS had that SEG and does not list it any more."""
+    """Whether the PACS listed that SEG and does not list it any more."""
     uids: tuple[str, ...] = ()
     """SOPInstanceUIDs of all SEGs of this image that went from here to the PACS, or came from it."""
     prepared: str = ""
-    """Fingerprint of the label whose SEG lies ready."""
+    """Fingerprint of the label whose SEG is prepared."""
     prepared_seg: Mapping[str, str] | None = None
     attempts: int = 0
-    """How often the label that waits was tried."""
+    """Number of attempts to send the label that waits."""
     reason: str = ""
-    """Why the last try failed."""
+    """Why the last attempt failed."""
 
 
 class LabelStates:
-    """The states of all images, in a folder."""
+    """The states of all images, in one folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -72,7 +72,7 @@ class LabelStates:
         self._states: dict[str, tuple[_Stamp, LabelState]] = {}
 
     def of(self, image_id: str) -> LabelState:
-        """The state of an image's final label, as any server that shares the folder left it."""
+        """Return the state of an image's final label, with the changes of other servers that share the folder."""
         path = self._path(image_id)
         stamp = _stamp(path)
         known = self._states.get(image_id)
@@ -82,10 +82,10 @@ class LabelStates:
 
     @contextmanager
     def changing(self, image_id: str, wait_s: float) -> Iterator[None]:
-        """Keep other threads and servers from sending this image's label, or taking one from the PACS, meanwhile.
+        """While the block runs, no other thread or server sends this image's label or takes one from the PACS.
 
         Raises:
-            FolderBusy: if another one does so for longer than ``wait_s``.
+            FolderBusy: if another one holds the lock for longer than ``wait_s``.
         """
         try:
             with atomic_files.no_room_as_error("the lock of a label"):
@@ -98,7 +98,7 @@ class LabelStates:
             yield
 
     def change(self, image_id: str, **changes: Any) -> LabelState:
-        """Change and keep a state.
+        """Change a state and write it to the disk.
 
         Raises:
             StorageFull: if there is no room. Nothing was changed.
@@ -110,7 +110,7 @@ class LabelStates:
         return state
 
     def failed(self, image_id: str, reason: str) -> LabelState:
-        """Count a try that failed; on a full disk in memory alone."""
+        """Count a failed attempt; if the disk is full, in memory only."""
         state = replace(self.of(image_id), attempts=self.of(image_id).attempts + 1, reason=reason)
         self._states[image_id] = (_stamp(self._path(image_id)), state)
         try:
@@ -120,7 +120,7 @@ class LabelStates:
         return state
 
     def seg_file(self, image_id: str) -> Path:
-        """Where the SEG of an image lies while it waits."""
+        """Return the path of an image's SEG while it waits for the PACS."""
         return self._folder / f"{image_id}.dcm"
 
     def _path(self, image_id: str) -> Path:
@@ -128,7 +128,7 @@ class LabelStates:
 
 
 def fingerprint(ext: str, info: Mapping[str, Any]) -> str:
-    """What identifies a label as it is told of in the index."""
+    """Return a text that identifies a label by its entry in the index."""
     counted = {key: info.get(key) for key in _COUNTED}
     return hashlib.sha256(json.dumps([ext, counted], sort_keys=True, default=str).encode()).hexdigest()
 

@@ -1,7 +1,7 @@
-"""The two multipart messages of DICOMweb: one instance that comes, and one that goes.
+"""The two multipart messages of DICOMweb: an instance that the PACS sends, and an instance to store there.
 
-An instance is written to disk while it arrives, byte by byte as the PACS sent it: a scan from a PACS and the same scan
-in a folder are then the same files. A message that ends early is an error, never a shorter file.
+An instance is written to the disk while it arrives, byte for byte as the PACS sent it: a scan from a PACS and the same
+scan in a folder are then equal files. A message that ends early raises an error and never gives a shorter file.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import BinaryIO, Final
 from medvlsam2.errors import PacsUnavailable
 
 _PART_HEAD_LIMIT_BYTES: Final = 16_384
-"""The headers of a part are some lines; without an end after so many bytes it is no multipart message."""
+"""Most bytes of the headers of a part, which are some lines; a message with more is no multipart message."""
 
 _SINGLE: Final = frozenset(("application/dicom", "application/octet-stream", "binary/octet-stream", ""))
-"""Types of an answer that is the instance itself."""
+"""Content types of an answer that is the instance itself."""
 
 _BOUNDARY = re.compile(r'boundary="?([^";,]+)"?', re.IGNORECASE)
 
@@ -28,8 +28,8 @@ def write_only_part(content_type: str, chunks: Iterable[bytes], file: BinaryIO) 
 
     Args:
         content_type: header of the answer.
-        chunks: its body as it arrives.
-        file: where the instance goes.
+        chunks: body of the answer as it arrives.
+        file: the file to write the instance to.
 
     Returns:
         Number of bytes of the instance.
@@ -65,13 +65,13 @@ def write_only_part(content_type: str, chunks: Iterable[bytes], file: BinaryIO) 
         held += chunk
     for _ in islice(
         incoming, 4
-    ):  # what follows is an epilogue; read, it leaves the connection fit for the next request
+    ):  # the rest is an epilogue; after it is read, the connection can serve the next request
         pass
     return written + file.write(held[:end])
 
 
 def _skip_part_head(incoming: Iterator[bytes], delimiter: bytes) -> bytes:
-    """Read up to the first byte of the part; what has been read beyond it comes back."""
+    """Read up to the first byte of the part, and return the bytes that were read beyond it."""
     held = b"\r\n"
     for chunk in incoming:
         held += chunk
@@ -85,7 +85,7 @@ def _skip_part_head(incoming: Iterator[bytes], delimiter: bytes) -> bytes:
 
 
 def message_of(instance: bytes) -> tuple[str, bytes]:
-    """A DICOM file as a message to store: its content type and its body."""
+    """Return the message that stores a DICOM file: its content type and its body."""
     boundary = secrets.token_hex(16)
     head = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
     content_type = f'multipart/related; type="application/dicom"; boundary={boundary}'

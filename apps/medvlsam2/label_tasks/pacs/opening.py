@@ -1,4 +1,4 @@
-"""The datastore of a PACS, made from the host's settings."""
+"""Opens the datastore of a PACS by the host's settings."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ logger = logging.getLogger(__name__)
 
 
 def open_pacs(studies: str, settings: Settings, model_of: ModelOf, cache_gib: int) -> PacsDatastore:
-    """The datastore of the PACS that the host's settings describe.
+    """Open the datastore of the PACS that the host's settings describe.
 
     Args:
-        studies: address of its DICOMweb.
-        settings: the host's.
-        model_of: tells which model a client's name stands for.
-        cache_gib: disk that fetched series may take.
+        studies: address of its DICOMweb service.
+        settings: the host's settings.
+        model_of: returns the model for a name that a client gives.
+        cache_gib: GiB of the disk that fetched series may take.
     """
     if settings.MONAI_LABEL_DICOMWEB_FETCH_BY_FRAME:
         logger.warning("MONAI_LABEL_DICOMWEB_FETCH_BY_FRAME has no effect: whole instances are fetched")

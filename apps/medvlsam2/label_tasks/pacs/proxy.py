@@ -1,8 +1,8 @@
-"""A viewer's way to the PACS: requests of OHIF are passed on, and answers pass through as they arrive.
+"""Proxy between a viewer and the PACS: OHIF's requests are passed on, and answers are passed back as they arrive.
 
-No thread waits for the PACS, only tasks of the event loop; so many at once, each with a limit in time. A viewer that
-leaves ends its request. Of headers only those pass that DICOMweb needs, and only types of DICOMweb: what a PACS sends
-comes from the server's own address in the browser, so a page or a cookie from it must not.
+Tasks of the event loop wait for the PACS, not threads; their number and their time are limited. When a viewer
+disconnects, its request to the PACS ends. Only headers and media types of DICOMweb are passed: for the browser the
+answers come from the server's own address, so a page or a cookie of the PACS must not get through.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from medvlsam2.errors import PacsUnavailable, TooLarge
 logger = logging.getLogger(__name__)
 
 AT_ONCE: Final = 32
-"""Requests that the PACS works on at once for all viewers: a browser opens six, so five viewers at full speed."""
+"""Most requests to the PACS at once for all viewers: a browser opens six, so five viewers run at full speed."""
 
 QUEUE_S: Final = 10.0
-"""Longest wait for one of them to end."""
+"""Longest wait in seconds for a free place among them."""
 
 BODY_LIMIT_BYTES: Final = 512 * 2**20
-"""Longest request: a DICOM SEG of 500 slices of 512 x 512 pixels with 30 segments has 490 MB."""
+"""Most bytes of a request: a DICOM SEG of 500 slices of 512 x 512 pixels with 30 segments has 490 MB."""
 
 _PASSED_ON: Final = ("accept", "accept-encoding", "accept-language", "content-type", "content-length", "range")
 _PASSED_BACK: Final = ("content-encoding", "content-length", "content-range", "etag", "last-modified", "warning")
@@ -43,7 +43,7 @@ _ALLOWED_TYPES: Final = frozenset((
 
 
 class Proxy:
-    """The way to one PACS for all viewers."""
+    """The proxy of one PACS for all viewers."""
 
     def __init__(self, address: PacsAddress, at_once: int = AT_ONCE, queue_s: float = QUEUE_S) -> None:
         keep_addresses_out_of_the_log()
@@ -54,7 +54,7 @@ class Proxy:
         self._http = httpx.AsyncClient(auth=address.auth, timeout=address.timeouts, limits=limits)
 
     async def forward(self, request: Request, service: str, path: str) -> Response:
-        """Pass a request on to a path of one of the PACS's services, and its answer back.
+        """Pass a request on to a path of one of the PACS's services, and pass the answer back.
 
         Raises:
             TooLarge: if the request is longer than the limit.
@@ -78,13 +78,13 @@ class Proxy:
                 raise PacsUnavailable(
                     f"The PACS answered with HTTP {reply.status_code}, another address. Start the server with that one."
                 )
-            if reply.status_code == httpx.codes.UNAUTHORIZED:  # a browser would take it for a login of this server
+            if reply.status_code == httpx.codes.UNAUTHORIZED:  # a browser would show it as a login of this server
                 raise login_refused(reply.status_code)
             kept = unless_answered.pop_all()
         return StreamingResponse(_streamed(reply, kept), reply.status_code, _passed_back(reply.headers))
 
     async def _answer(self, request: Request, sent: httpx.Request, received: anyio.Event) -> httpx.Response:
-        """The answer's head; a viewer that leaves meanwhile ends the request."""
+        """Return status and headers of the answer; if the viewer disconnects meanwhile, the request ends."""
         answers: list[httpx.Response] = []
         failed: list[PacsUnavailable | TooLarge] = []
         async with anyio.create_task_group() as tasks:
@@ -127,7 +127,7 @@ class Proxy:
 
 
 async def _streamed(reply: httpx.Response, kept: AsyncExitStack) -> AsyncIterator[bytes]:
-    """The answer as it arrives; at its end, or when the viewer leaves, the PACS's connection is free again."""
+    """Yield the answer as it arrives; at its end, or if the viewer disconnects, release the connection."""
     try:
         async for chunk in reply.aiter_raw():
             yield chunk
@@ -151,7 +151,7 @@ def _require_length(request: Request) -> None:
 
 
 async def _body(request: Request, received: anyio.Event) -> AsyncIterator[bytes]:
-    """The request's body as it arrives; afterwards only the viewer's leaving can arrive."""
+    """Yield the body of the request as it arrives; after it only the disconnection of the viewer can arrive."""
     total = 0
     async for chunk in request.stream():
         total += len(chunk)

@@ -1,8 +1,9 @@
-"""The DICOM SEGs of the PACS: which image each belongs to, who made it, and whether it can be a label.
+"""Index of the DICOM SEGs in the PACS: the image of each SEG, who made it, and whether it can be a label.
 
-Headers are asked for in the background, once for each SEG; what they said is kept on disk. Nothing is ever taken out of
-a PACS, so of several SEGs of one image the newest counts that no other one replaces. No label are: SEGs that the host's
-own export wrote, whose names may stand on wrong organs; and those of other programs that no person had a part in.
+The headers are requested in the background, once for each SEG, and kept on the disk. Nothing is ever removed from a
+PACS, so of several SEGs of one image the newest counts that no other SEG replaces. Two kinds of SEGs are never labels:
+SEGs of the host's own export, whose names may be on wrong organs, and SEGs of other programs that no person helped to
+make.
 """
 
 from __future__ import annotations
@@ -27,33 +28,33 @@ from medvlsam2.errors import PacsUnavailable
 logger = logging.getLogger(__name__)
 
 _PER_FRAME: Final = ("52009229", "52009230")
-"""Functional groups of all frames: most of a SEG's header, and not needed here."""
+"""Functional groups of all frames; they are most of a SEG's header and are not needed here."""
 
 _HEADER: Final = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesDescription", "SeriesNumber",
     "SeriesDate", "SeriesTime", "InstanceNumber",
 )  # fmt: skip
-"""What a SEG that replaces another one must know of it."""
+"""Attributes of a SEG that the SEG which replaces it must repeat."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class KnownSeg:
-    """One SEG instance of the PACS."""
+    """A SEG instance in the PACS."""
 
     header: dict[str, str]
     image_uid: str
-    """SeriesInstanceUID of the scan that it belongs to."""
+    """SeriesInstanceUID of its scan."""
     made: str
-    """When its content was made, as text that sorts by time."""
+    """Time at which its content was made, as a text that sorts by time."""
     ours: bool
     label: str
-    """DICOM's Content Label: of ours the tag, in capital letters."""
+    """DICOM's Content Label; in this server's SEGs it is the tag in capital letters."""
     replaces: str
-    """SOPInstanceUID of the SEG that it replaces; empty where there is none."""
+    """SOPInstanceUID of the SEG that it replaces; empty if it replaces none."""
     by_person: bool
-    """Whether all its segments were drawn by hand or with a person's help."""
+    """Whether all its segments were made by a person, or with the help of one."""
     warning: str = ""
-    """Why it cannot be trusted."""
+    """Why it cannot be trusted; empty if it can."""
 
     @property
     def uid(self) -> str:
@@ -72,7 +73,7 @@ class KnownSeg:
 
 
 class SegIndex:
-    """What is known of the SEGs of the PACS."""
+    """The known SEGs of the PACS."""
 
     def __init__(self, pacs: DicomWeb, kept: Path) -> None:
         self._pacs = pacs
@@ -82,7 +83,7 @@ class SegIndex:
         self._told: set[str] = set()
 
     def renew(self, listed: Mapping[str, SegSeries]) -> None:
-        """Ask for the headers of series that are new or have grown; forget those that are gone."""
+        """Ask the PACS for the headers of series that are new or have grown; drop series that are gone."""
         known = {uid: self._known[uid] for uid in listed if uid in self._known}
         for uid, series in listed.items():
             if uid in known and known[uid][0] == series.instances:
@@ -91,14 +92,14 @@ class SegIndex:
                 entries = self._pacs.metadata(series.study_uid, uid)
             except PacsUnavailable as error:
                 logger.warning("A SEG series could not be looked at: %s", anonymous(str(error)))
-                continue  # what was known of it holds until it can be
+                continue  # the known headers stay until the PACS gives new ones
             known[uid] = (series.instances, [seg for entry in entries if (seg := _known_seg(entry)) is not None])
         if known != self._known:
             self._keep(known)
         self._tell()
 
     def distrust(self, uid: str, why: str) -> None:
-        """Take a SEG for no label from now on, and tell why as a warning of its image."""
+        """Mark a SEG as no label, and give the reason as a warning of its image."""
         self._keep(
             {
                 series: (count, [replace(seg, warning=why) if seg.uid == uid else seg for seg in segs])
@@ -119,7 +120,7 @@ class SegIndex:
         return self._labels.get(image_uid)
 
     def warnings(self, image_uid: str) -> list[str]:
-        """Sentences about SEGs of an image that must not be trusted and that nothing newer of ours has replaced."""
+        """Warnings about SEGs of an image that must not be trusted and that no newer SEG of this server replaces."""
         segs = self.of_image(image_uid)
         newest_of_ours = max((seg.order for seg in segs if seg.ours), default=("", 0))
         return sorted({seg.warning for seg in segs if seg.warning and seg.order > newest_of_ours})
@@ -144,12 +145,12 @@ class SegIndex:
 
 
 def header_of(seg: Dataset) -> dict[str, str]:
-    """What a later SEG must know of this one."""
+    """Return the attributes of this SEG that a later SEG must repeat."""
     return {name: str(seg.get(name)) for name in _HEADER if seg.get(name) not in {None, ""}}
 
 
 def dataset_of(header: Mapping[str, str]) -> Dataset:
-    """The same as a data set."""
+    """Return the same as a data set."""
     seg = Dataset()
     for name, text in header.items():
         setattr(seg, name, text)
@@ -157,14 +158,14 @@ def dataset_of(header: Mapping[str, str]) -> Dataset:
 
 
 def _newest_labels(segs: Iterable[KnownSeg]) -> dict[str, KnownSeg]:
-    """By image, the newest SEG that can be its label; one that was replaced is none, whatever its clock said."""
+    """Return, by image, the newest SEG that can be its label; a replaced SEG is none, whatever its time says."""
     known = sorted(segs, key=lambda seg: seg.order)
     replaced = {seg.replaces for seg in known}
     return {seg.image_uid: seg for seg in known if seg.is_label and seg.uid not in replaced}
 
 
 def _known_seg(entry: Attributes) -> KnownSeg | None:
-    """A SEG by its header in the DICOM JSON model; None where it does not say which scan it belongs to."""
+    """Return a SEG by its header in the DICOM JSON model; None if the header does not name its scan."""
     try:
         seg = Dataset.from_json({tag: attribute for tag, attribute in entry.items() if tag not in _PER_FRAME})
         references = list(seg.get("ReferencedSeriesSequence") or ())

@@ -1,7 +1,7 @@
-"""Sends final labels to the PACS: one after another, beside the requests, for as long as it takes.
+"""Sends final labels to the PACS in a thread of its own, one after another, until each is stored.
 
-A try that fails is repeated after a wait that doubles each time; when the PACS is seen to answer again, at once. The
-SEG of a label is made once and kept until it is stored, so that a repeated try stores the same instance again.
+A failed attempt is repeated after a wait that doubles each time, and at once when the PACS answers again. The SEG of a
+label is made once and kept until the PACS has stored it, so a repeated attempt stores the same instance.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ logger = logging.getLogger(__name__)
 FIRST_WAIT_S: Final = 2.0
 LONGEST_WAIT_S: Final = 300.0
 POLL_S: Final = 5.0
-"""Labels that other processes store, or that are restored, are seen within this time."""
+"""Seconds within which labels are found that other processes stored or restored."""
 
 OTHERS_S: Final = 1.0
-"""So long the next label waits while another server sends this one; then this one is looked at again."""
+"""Seconds to wait while another server sends a label, before its state is read again."""
 
 
 GONE: Final = "not in the PACS any more"
-"""Somebody took it out there; it is kept here, and not sent again unless it is submitted or restored."""
+"""Sentence for a label whose SEG was removed from the PACS: the label stays here and is not sent again by itself."""
 
 
 class Sender:
-    """The labels that wait, and the thread that sends them."""
+    """The labels that wait for the PACS, and the thread that sends them."""
 
     def __init__(
         self,
@@ -67,12 +67,12 @@ class Sender:
         return [image_id for image_id in self._folder.index().objects if self.waits(image_id)]
 
     def waits(self, image_id: str) -> bool:
-        """Whether the PACS does not have the final label of an image yet."""
+        """Return whether the PACS does not have the final label of an image yet."""
         wanted = self._wanted(image_id)
         return wanted is not None and wanted != self._states.of(image_id).fingerprint
 
     def told(self, image_id: str) -> dict[str, Any]:
-        """What became of an image's final label at the PACS, for people."""
+        """Return the state of an image's final label at the PACS, in words for people."""
         state = self._states.of(image_id)
         if self.waits(image_id):
             told: dict[str, Any] = {"state": "waiting for the PACS", "attempts": state.attempts}
@@ -83,15 +83,15 @@ class Sender:
         return {"state": GONE if state.gone else "in the PACS", **uids, **({"sent": state.sent} if state.sent else {})}
 
     def take_labels_as_they_are(self) -> None:
-        """Say of all labels that were here before this sender that they are not to be sent."""
+        """Mark all labels that were here before this sender as not to be sent."""
         for image_id in self.waiting():
             self._states.change(image_id, fingerprint=self._wanted(image_id) or "")
 
     def compare(self, before: Collection[str]) -> None:
-        """Note which labels that were sent the PACS does not list any more, and which it lists again.
+        """Record which of the sent labels the PACS does not list any more, and which it lists again.
 
         Args:
-            before: SOPInstanceUIDs of the SEGs that it listed the time before.
+            before: SOPInstanceUIDs of the SEGs that the PACS listed the previous time.
         """
         now_there = self._segs.uids()
         for image_id in self._folder.index().objects:
@@ -102,17 +102,17 @@ class Sender:
                 self._states.change(image_id, gone=gone)
 
     def start(self) -> None:
-        """Send in a thread of its own from now on."""
+        """Start the thread that sends."""
         self._running = True
         threading.Thread(target=self._run, name="pacs-sender", daemon=True).start()
 
     def stop(self) -> None:
-        """End the thread after what it is doing."""
+        """End the thread after its current label."""
         self._stopped = True
         self._woken.set()
 
     def wake(self, image_id: str | None = None) -> None:
-        """Try now: the label of one image, or all that wait."""
+        """Try now to send the label of one image, or all labels that wait."""
         if image_id is None:
             self._next_s.clear()
         else:
@@ -120,7 +120,7 @@ class Sender:
         self._woken.set()
 
     def wait_for(self, image_id: str, limit_s: float) -> None:
-        """Wait until the label of an image was sent or a try has failed; not at all where nobody sends."""
+        """Wait until the label of an image was sent or an attempt has failed; return at once if no thread sends."""
         attempts = self._states.of(image_id).attempts
         with self._tried:
             self._tried.wait_for(
@@ -149,7 +149,7 @@ class Sender:
     def _try(self, image_id: str) -> None:
         try:
             with self._states.changing(image_id, OTHERS_S):
-                if self.waits(image_id):  # else another server has sent it meanwhile
+                if self.waits(image_id):  # otherwise another server has sent it meanwhile
                     self._send(image_id)
             self._next_s.pop(image_id, None)
         except FolderBusy:
@@ -182,7 +182,7 @@ class Sender:
         logger.info("The label of image %s is in the PACS", short_id(image_id))
 
     def _prepared(self, image_id: str) -> LabelState:
-        """The state of a label whose SEG lies ready: the one that was made before, or a new one."""
+        """Return the state of a label with a prepared SEG: the SEG that was made before, or a new one."""
         state = self._states.of(image_id)
         if state.prepared and state.prepared == self._wanted(image_id) and self._states.seg_file(image_id).is_file():
             return state
@@ -192,7 +192,7 @@ class Sender:
         return self._states.change(image_id, prepared=made_of, prepared_seg=header_of(seg))
 
     def _before(self, image_id: str) -> dict[str, str] | None:
-        """Header of the SEG that the next one replaces: the newest of ours, or else one that must not be trusted."""
+        """Return the header of the SEG to replace: this server's newest, or else one that must not be trusted."""
         seg = self._states.of(image_id).seg
         known = self._segs.of_image(image_id)
         ours = [one for one in known if one.ours and one.label == "FINAL"]
@@ -202,7 +202,7 @@ class Sender:
         return old[-1].header if old else None
 
     def _wanted(self, image_id: str) -> str | None:
-        """Fingerprint of the final label as the index tells of it; None where there is no label map."""
+        """Return the fingerprint of the final label by its entry in the index; None if there is no label map."""
         item = self._folder.index().objects.get(image_id)
         label = item.labels.get(FINAL) if item else None
         return None if label is None or label.ext.lower() == ".json" else fingerprint(label.ext, label.info)

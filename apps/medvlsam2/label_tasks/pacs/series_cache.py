@@ -1,9 +1,9 @@
-"""Series of the PACS as folders of DICOM files: whole, or not there.
+"""Cache of the series of a PACS as folders of DICOM files; a series is complete or not there.
 
-A series is fetched beside its place and renamed into it when every instance that the PACS lists has arrived. A small
-file tells names and sizes of all, and is compared with the folder before every use. So a server that was killed while
-it fetched, a file that was removed, or a disk that ran full never leads to an answer from fewer slices. After each
-fetch those that were not used for longest go where all together take too much of the disk (``kept.budget``).
+A series is fetched into a temporary folder, which is renamed when every instance that the PACS lists has arrived. A
+manifest holds names and sizes of all files and is compared with the folder before every use. So a killed server, a
+removed file or a full disk never leads to an answer from fewer slices. After each fetch, the series that were used
+longest ago are removed if all series together exceed their disk budget (``kept.budget``).
 
 The folder is private (mode 0700): it holds scans of patients. Its readers are those of any folder of DICOM files.
 """
@@ -33,10 +33,10 @@ from medvlsam2.errors import PacsUnavailable, UnknownImage, UnreadableVolume
 logger = logging.getLogger(__name__)
 
 CONNECTIONS: Final = 4
-"""Instances fetched at once: enough to hide the way to a PACS, few enough for it to serve others."""
+"""Instances fetched at once: enough to hide the network delay, few enough for the PACS to serve others."""
 
 WAIT_S: Final = 600.0
-"""Longest wait for somebody else who fetches the same series."""
+"""Longest wait in seconds for another process that fetches the same series."""
 
 _TRIES: Final = 3
 _BESIDE: Final = ".fetching-"
@@ -44,14 +44,14 @@ _BESIDE: Final = ".fetching-"
 
 @dataclass(frozen=True)
 class Instance:
-    """One file of a cached series."""
+    """A file of a cached series."""
 
     name: str
     size_bytes: int
 
 
 class SeriesCache:
-    """The series that this server has fetched."""
+    """The series that were fetched."""
 
     def __init__(self, folder: Path, pacs: DicomWeb) -> None:
         self._folder = folder
@@ -64,34 +64,34 @@ class SeriesCache:
         self._holding = False
 
     def limit(self, limit_bytes: int, waiting: Callable[[], Collection[str]]) -> None:
-        """Keep within a budget from now on; only the server does.
+        """Keep the cache within a budget from now on; only the server does that.
 
-        A process that trains does not: it lists its scans first and reads them for hours, so that from its first
-        scan on all stay here until it ends.
+        A training process does not: it lists its scans first and reads them for hours, so all series stay from its
+        first scan until it ends.
 
         Args:
-            limit_bytes: that all series together may take.
-            waiting: series with a label that waits for the PACS: they stay.
+            limit_bytes: most bytes of all series together.
+            waiting: returns the series with a label that waits for the PACS; these stay.
         """
         self._holds.close()
         self._limit_bytes, self._waiting = limit_bytes, waiting
         self._make_room()
 
     def held(self) -> AbstractContextManager[None]:
-        """Keep every series here during a block."""
+        """Keep every series while the block runs."""
         return self._shelf.held()
 
     def folder(self, study_uid: str, series_uid: str, expected: int | None = None) -> Path:
-        """The folder with all instances of a series, fetched if it is not here or not whole.
+        """Return the folder with all instances of a series; fetch the series if it is not here or not complete.
 
         Args:
-            study_uid: its study.
-            series_uid: its identifier, which the folder is named by.
-            expected: number of instances that the PACS was last seen to hold, where it is known; a series that has
-                grown since is fetched anew.
+            study_uid: identifier of its study.
+            series_uid: identifier of the series, which is also the name of the folder.
+            expected: number of instances in the PACS at the last listing, if it is known; a series that has grown
+                since is fetched again.
 
         Raises:
-            PacsUnavailable: if the PACS does not give it whole.
+            PacsUnavailable: if the PACS does not give all of it.
             UnknownImage: if the PACS holds no instance of it.
             UnreadableVolume: if an instance is not what the PACS says it is.
         """
@@ -111,11 +111,11 @@ class SeriesCache:
         return place
 
     def whole_folder(self, series_uid: str, *, use: bool = False) -> Path | None:
-        """The folder of a series that is here and whole; the PACS is not asked.
+        """Return the folder of a series if it is here and complete; the PACS is not asked.
 
         Args:
-            series_uid: its identifier.
-            use: whether it is to be read for a person, and so stays here for some time.
+            series_uid: identifier of the series.
+            use: whether a request reads the series, so that it stays for some time.
         """
         if not UID.fullmatch(series_uid):
             return None
@@ -124,7 +124,7 @@ class SeriesCache:
         return self._folder / series_uid if self._is_whole(series_uid, None) else None
 
     def clear_unfinished(self) -> None:
-        """Remove what a killed process left; what another one is fetching now stays."""
+        """Remove the remains of killed processes; a series that another process fetches now stays."""
         self._shelf.clear_remains()
         for left in self._folder.glob(f"{_BESIDE}*"):
             try:
@@ -173,7 +173,7 @@ class SeriesCache:
         logger.info("Fetched a series of %d instances from the PACS", len(record))
 
     def _listed(self, study_uid: str, series_uid: str, expected: int | None) -> list[str]:
-        """UIDs of all instances that the PACS lists; fewer than it says to hold are a series on its way there."""
+        """Return the UIDs of all instances that the PACS lists; refuse a series that has not fully arrived there."""
         found = [value(entry, INSTANCE_UID) for entry in self._pacs.instances(study_uid, series_uid)]
         if not found:
             raise UnknownImage(f"Image '{series_uid}' has no instances in the PACS. Was it removed there?")
@@ -221,7 +221,7 @@ def _private(folder: Path) -> None:
 
 
 def require_uid(uid: str) -> None:
-    """Refuse an identifier that is no UID, and so no safe name of a file.
+    """Refuse an identifier that is no UID and therefore no safe file name.
 
     Raises:
         UnknownImage: naming it.
@@ -236,7 +236,7 @@ def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def _require_identity(path: Path, series_uid: str, instance_uid: str) -> None:
-    """Refuse a file that is damaged, or another one than was asked for."""
+    """Refuse a file that is damaged or holds another instance than the requested one."""
     try:
         header = pydicom.dcmread(path, specific_tags=["SOPInstanceUID", "SeriesInstanceUID"], stop_before_pixels=True)
         found = (str(header.get("SeriesInstanceUID", "")), str(header.get("SOPInstanceUID", "")))

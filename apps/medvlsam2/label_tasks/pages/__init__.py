@@ -1,4 +1,4 @@
-"""What a browser sees of the server: the start page, the API's page, the log, and small pictures of the studies.
+"""Pages of the server for a browser: start page, description of the API, log, and small pictures of the studies.
 
-Everything comes from files of ours or of installed packages; no page asks any other address.
+All files of a page come from this project or from installed packages; no page loads anything from another address.
 """

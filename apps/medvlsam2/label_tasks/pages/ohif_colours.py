@@ -1,7 +1,7 @@
-"""The colours of OHIF's panel: our table instead of the one that is compiled into its script.
+"""Colours of OHIF's panel: the project's table replaces the one that is compiled into the panel's script.
 
-The panel colours a segment by its label alone: a table of its own names, else a number made of the label's letters.
-Neither ``/info/`` nor a reply of ours can say a colour, so that its script is changed on its way to the browser.
+The panel chooses the colour of a segment by its label alone: from its own table, else from a number made of the label's
+letters. Neither ``/info/`` nor a reply can set a colour, so the server changes the script on its way to the browser.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from medvlsam2.data.colours import colors_of
 from medvlsam2.data.vocabulary import STRUCTURES
 
 PANEL_SCRIPT: Final = "3933.bundle.92d0a0e9bc7e6861b7c9.js"
-"""The wheel's file that holds the panel; a test says so when a new wheel has another one."""
+"""File of the host's wheel with the panel; a test fails if a new wheel has another file name."""
 OWN_TABLE: Final = re.compile(r"(?<=const GenericAnatomyColors = )\[[^\]]*\](?=;)")
 
 
 def our_table(_: re.Match[str]) -> str:
-    """The table in JavaScript: the labels in small letters, as the panel compares them, and their colours.
+    """Return the table in JavaScript: labels in lower case, as the panel compares them, and their colours.
 
-    Segments of phrases name no structure; they are coloured together, so that each differs from the others.
+    Segments of phrases name no structure; their colours are chosen together, so that all differ.
     """
     colors = {structure.name: structure.color_rgb for structure in STRUCTURES.values()}
     colors |= dict(zip(SEGMENTS, colors_of([*SEGMENTS]), strict=True))

@@ -1,4 +1,4 @@
-"""The host's OHIF without what it asks of foreign addresses, and a page of ours where OHIF has nothing to read."""
+"""The host's OHIF without requests to foreign addresses, and a page that explains OHIF for a local studies folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OHIF_CSP: Final = (
     "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; worker-src 'self' blob:; "
     "base-uri 'self'; frame-ancestors 'none'"
 )
-"""What OHIF does with its own files, and nothing from elsewhere; it has scripts inside its page, and WebAssembly."""
+"""Content-Security-Policy for OHIF: its own files, scripts inside its page and WebAssembly, but no other address."""
 
 _EDITS: Final[dict[str, tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]]] = {
     "index.html": (re.compile(r"<link\b[^>]*\bhref=\"https?://[^>]*>"), ""),
@@ -25,16 +25,16 @@ _EDITS: Final[dict[str, tuple[re.Pattern[str], str | Callable[[re.Match[str]], s
     "app-config.js": (re.compile(r"(?<=friendlyName: ')[^']*"), "PACS"),
     ohif_colours.PANEL_SCRIPT: (ohif_colours.OWN_TABLE, ohif_colours.our_table),
 }
-"""What is changed in its files: fonts of a foreign address, a product's name that stands for any PACS, and colours.
-What the panel does with answers is changed by :mod:`label_tasks.prompting.ohif_panel`."""
+"""Texts that are replaced in OHIF's files: fonts of a foreign address, a product's name that stands for any PACS, and
+colours. The module :mod:`label_tasks.prompting.ohif_panel` changes what the panel does with answers."""
 
 
 def answer(file: FileResponse, *, is_remote: bool) -> Response:
-    """A file of OHIF as the server sends it; for studies in a local folder its page is a sentence what to do instead.
+    """Return a file of OHIF as the server sends it. For a local studies folder the page says what to do instead.
 
     Args:
         file: the host's answer.
-        is_remote: whether the studies are in a PACS, which is all that OHIF can read.
+        is_remote: whether the studies are in a PACS; OHIF reads no other source.
     """
     path = Path(file.path)
     if path.suffix == ".html" and not is_remote:

@@ -1,7 +1,7 @@
-"""Small pictures of the studies: drawn one at a time beside the event loop, and kept in memory.
+"""Small pictures of the studies: a thread draws one at a time, and they are kept in memory.
 
-Nothing of a patient is left on disk, and a scan is drawn anew when its file has changed. A request that would wait
-behind too many others is refused; the page shows a sentence in the picture's place.
+No picture of a patient is written to the disk. A picture is drawn again when the scan's file has changed. A request is
+refused if too many others wait; the page then shows a sentence in place of the picture.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ from medvlsam2.errors import MedVLSAM2Error, UnknownImage
 from medvlsam2.tasks.thumbnail import thumbnail_png
 
 KEPT: Final = 2000
-"""So many pictures of about 50 kB are kept: 100 MB at most."""
+"""Number of pictures in memory: at about 50 kB each they take 100 MB at most."""
 MAX_WAITING: Final = 60
-"""Pictures of two pages of studies may wait to be drawn, which takes about a second each."""
+"""Most requests that wait for a picture: those of two pages of studies. Drawing one takes about a second."""
 
 WAIT_S: Final = 1.0
-"""Longest time that the start page waits to know which scan can be read; a scan that cannot is told within 0.1 s."""
+"""Longest time that the start page waits to find a readable scan; an unreadable one is found within 0.1 s."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture, or why there is none."""
+    """A picture, or the reason why there is none."""
 
     version: str
-    """Changes with the scan's file."""
+    """Text that changes when the scan's file changes."""
     png: bytes = b""
     problem: str = ""
 
     @property
     def is_unreadable(self) -> bool:
-        """Whether the scan was looked at and cannot be read, rather than that its picture is made later."""
+        """Whether reading the scan was tried and failed, in contrast to a picture that is made later."""
         return self.version != "" and self.problem != ""
 
 
@@ -59,10 +59,10 @@ class Pictures:
         self._finding = anyio.CapacityLimiter(4)
         self._pictures: LRUCache[str, Picture] = LRUCache(kept)
         self._begun: set[asyncio.Future[Picture]] = set()
-        """Held here, or they might be collected before they end."""
+        """Running tasks; without this reference the garbage collector could end them early."""
 
     async def of(self, image_id: str, datastore: Datastore) -> Picture:
-        """The picture of a scan of the datastore."""
+        """Return the picture of a scan of the datastore."""
         path, version = await anyio.to_thread.run_sync(_found, image_id, datastore, limiter=self._finding)
         if path is None:
             return Picture(version, problem="The picture is made once the study was fetched from the PACS.")
@@ -80,10 +80,10 @@ class Pictures:
         return made
 
     async def first_readable(self, image_ids: Sequence[str], datastore: Datastore) -> str:
-        """The first of some scans that can be read, as far as that is found out within ``WAIT_S``.
+        """Return the first of some scans that can be read, if one is found within ``WAIT_S``.
 
         Returns:
-            The scan that is being read when the time is over; empty where none can be read.
+            Its id; the id of the scan that is being read if the time is over; empty if none can be read.
         """
         end_s = time.monotonic() + WAIT_S
         for image_id in image_ids:
@@ -101,13 +101,13 @@ class Pictures:
             logger.info("A picture was not made", exc_info=making.exception())
 
     def problem(self, image_id: str) -> str:
-        """Why a scan that was looked at before has no picture; empty where it has one or was not looked at."""
+        """Return why a scan has no picture; empty if it has one, or if no picture was asked for yet."""
         known = self._pictures.get(image_id)
         return known.problem if known is not None else ""
 
 
 def _found(image_id: str, datastore: Datastore) -> tuple[Path | None, str]:
-    """Path of a scan that is on this machine, and what changes with its content; no path: it is in the PACS alone.
+    """Return the path of a scan and a text that changes with its content; no path if the scan is only in the PACS.
 
     Raises:
         UnknownImage: if the datastore does not hold it.

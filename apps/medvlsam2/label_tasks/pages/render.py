@@ -1,6 +1,6 @@
-"""Templates as answers, with headers that let a page load nothing but files of this server.
+"""Renders templates, with headers that let a page load files of this server only.
 
-Names come from files and from a PACS: the templates escape them, and no page runs a script that stands in it.
+Names in a page come from files and from a PACS: the templates escape them, and no page runs inline scripts.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ STRICT_CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-"""Only files of this server, and nothing that stands inside a page."""
+"""Content-Security-Policy: files of this server only, no inline scripts or styles."""
 
 SWAGGER_CSP: Final = STRICT_CSP.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'").replace(
     "img-src 'self'", "img-src 'self' data:"
 )
-"""Swagger UI sets styles by attribute and holds its icons as data."""
+"""Content-Security-Policy of Swagger UI, which sets inline styles and holds its icons as data addresses."""
 
 _TEMPLATES: Final = jinja2.Environment(
     loader=jinja2.FileSystemLoader(FOLDER / "templates"),
@@ -37,20 +37,20 @@ _TEMPLATES.globals["notice"] = NOTICE
 
 
 def page(template: str, *, status: int = 200, csp: str = STRICT_CSP, **facts: Any) -> HTMLResponse:
-    """A page of ours.
+    """Render a template as a page.
 
     Args:
         template: file name under ``templates``.
         status: HTTP status.
-        csp: what the page may load.
-        facts: what the template shows; text is escaped.
+        csp: Content-Security-Policy of the page.
+        facts: values for the template, which escapes texts.
     """
     text = _TEMPLATES.get_template(template).render(facts)
     return HTMLResponse(text, status, headers=headers(csp))
 
 
 def headers(csp: str = STRICT_CSP) -> dict[str, str]:
-    """Headers of every page and picture: what it may load, and that it is not to be guessed at, framed or kept."""
+    """Headers of every page and picture: what it may load; no guessing of its type, no frames, no caching."""
     return {
         "Content-Security-Policy": csp,
         "X-Content-Type-Options": "nosniff",

@@ -1,4 +1,4 @@
-"""Routes of the pages. They stand before the host's own ones for the same addresses."""
+"""Routes of the pages. They are added before the host's routes of the same addresses, so they take precedence."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ ASSETS: Final = {
     "swagger-ui.css": _SWAGGER_UI,
     "swagger-ui-bundle.js": _SWAGGER_UI,
 }
-"""Package and folder of each file that a page may load."""
+"""Package and folder of each file that a page may load, by file name."""
 _KINDS: Final = {".css": "text/css", ".js": "text/javascript"}
 
 MAX_LOG_LINES: Final = 5000
 MAX_LOG_BYTES: Final = 2**20
-"""More than anybody reads in a browser; the whole log is a file that only the server's user can read."""
+"""Most bytes of the log on its page; the whole log is a file that only the server's user can read."""
 
 router = APIRouter(include_in_schema=False)
 _studies = Studies(lambda: listing_of(app_instance().datastore()))
@@ -76,13 +76,13 @@ async def picture(request: Request, image: str) -> Response:
 
 @router.get("/docs")
 async def docs() -> Response:
-    """The API, to read and to try, with the files of an installed package."""
+    """Description of the API, in which requests can be tried; its files come from an installed package."""
     return render.page("docs.html", csp=render.SWAGGER_CSP)
 
 
 @router.get("/redoc")
 async def redoc() -> Response:
-    """The same page: one description of the API is enough."""
+    """The same page as ``/docs``."""
     return RedirectResponse("/docs")
 
 
@@ -98,7 +98,7 @@ async def log(lines: int = 300, html: bool = True, text: bool = False) -> Respon
 
 @router.get("/pages/{name}")
 async def asset(name: str) -> Response:
-    """A file that a page needs, of ours or of the installed Swagger UI.
+    """A file that a page needs, from this project or from the installed Swagger UI.
 
     Raises:
         UnknownImage: if no page needs such a file.
@@ -111,7 +111,7 @@ async def asset(name: str) -> Response:
 
 
 def _tail(path: Path | None, count: int) -> str:
-    """The last lines of this server's log, of which at most ``MAX_LOG_BYTES`` are read."""
+    """Return the last lines of this server's log, at most ``MAX_LOG_BYTES``."""
     if path is None:
         return "This server writes no log of its own. Start it with medvlsam2 serve."
     try:

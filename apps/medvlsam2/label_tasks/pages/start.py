@@ -1,4 +1,4 @@
-"""What the start page tells, gathered for one visitor."""
+"""Content of the start page for one visitor."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from medvlsam2.model import version_folders
 from medvlsam2.tasks.engine.engine import Engine
 
 PER_PAGE: Final = 24
-"""Studies on one page: their pictures are drawn within half a minute."""
+"""Number of studies on one page: their pictures are drawn within half a minute."""
 LISTED: Final = 10
-"""Files that are no study and are named on the page; 'medvlsam2 doctor' names all."""
+"""Number of files that the page names as no study; 'medvlsam2 doctor' names all of them."""
 _KINDS_OF_JOBS: Final = {"train": "training", "batch": "batch", "scoring": "scoring"}
 
 
 class Jobs(Protocol):
-    """What the page needs of the jobs of one kind."""
+    """The part of a job queue that the page uses."""
 
     def all(self) -> Sequence[Mapping[str, Any]]:
         """The last jobs, oldest first."""
 
 
 class App(Protocol):
-    """What the page needs of the app."""
+    """The part of the app that the page uses."""
 
     engine: Engine
     studies: str
@@ -38,10 +38,10 @@ class App(Protocol):
 
 @dataclass(frozen=True)
 class StudyFilter:
-    """Which studies a visitor wants to see."""
+    """The studies that a visitor wants to see."""
 
     q: str = ""
-    """Part of a name."""
+    """Part of the names of the studies."""
     state: str = ""
     """One of STATES; any other means all."""
     page: int = 1
@@ -53,15 +53,15 @@ class StudyRow:
 
     study: Study
     problem: str
-    """Why it has no picture, if that is known already."""
+    """Why the study has no picture, if that is known already."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What ``start.html`` shows."""
+    """Values for the template ``start.html``."""
 
     address: str
-    """Of this server, as the visitor reached it; without a slash at its end."""
+    """Address of this server as the visitor reached it, without a slash at its end."""
     model: str
     version: str
     device: str
@@ -76,7 +76,7 @@ class Facts:
     page: int
     pages: int
     example: str
-    """Name of a study for commands to try; empty where there is none."""
+    """Id of a study for the example commands; empty if there is none."""
     left_out: tuple[str, ...]
     """Why files of the studies folder are no study."""
     states: tuple[str, ...] = STATES
@@ -89,21 +89,21 @@ def is_remote(app: App) -> bool:
 
 
 def studies_on_page(listing: StudyList, asked: StudyFilter) -> list[Study]:
-    """The studies of the page that is asked for, or of the last one."""
+    """Return the studies of the requested page, or of the last page if there are fewer pages."""
     return _chosen(listing, asked)[(_page(listing, asked) - 1) * PER_PAGE :][:PER_PAGE]
 
 
 def facts(
     app: App, listing: StudyList, asked: StudyFilter, base_url: str, *, problem_of: Callable[[str], str], example: str
 ) -> Facts:
-    """Gather the facts; nothing here waits for a disk of scans or a PACS.
+    """Collect the values for the page, without waiting for the scans' disk or a PACS.
 
     Args:
         app: the running app.
         listing: the studies.
-        asked: which of them are wanted.
+        asked: the studies that the visitor wants to see.
         base_url: address of the server as the visitor reached it.
-        problem_of: why a study has no picture, if that is known.
+        problem_of: returns why a study has no picture, if that is known.
         example: name of a study for commands to try; empty where there is none.
     """
     in_a_pacs, counts = is_remote(app), Counter(study.state for study in listing.studies)

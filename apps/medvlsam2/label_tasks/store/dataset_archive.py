@@ -1,7 +1,7 @@
-"""The labelled images as one ZIP, made while it is sent: no file is left behind, whatever becomes of the request.
+"""Archive of the labelled images: a ZIP that is made while it is sent, so no file is left if the request breaks off.
 
-It holds what the host's own archive holds: ``image/``, ``label/`` and ``metadata.json``. A label that cannot be read is
-left out and listed there.
+The ZIP has the layout of the host's own archive: ``image/``, ``label/`` and ``metadata.json``. A label that cannot be
+read is left out and listed in ``metadata.json``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BLOCK_BYTES: Final = 1 << 20
 
 @dataclass(frozen=True)
 class ArchivedCase:
-    """One image with its final label."""
+    """An image with its final label."""
 
     image_id: str
     image: list[Path]
@@ -32,11 +32,11 @@ class ArchivedCase:
 
 
 def write_archive(folder: StudiesFolder, limit_cases: int | None) -> Iterator[bytes]:
-    """The blocks of the archive.
+    """Yield the bytes of the archive, block by block.
 
     Args:
-        folder: the studies.
-        limit_cases: so many images at most.
+        folder: the studies folder.
+        limit_cases: most images in the archive; None for all.
 
     Raises:
         InvalidRequest: if the limit is below 1.
@@ -95,7 +95,7 @@ def _member(archive: zipfile.ZipFile, sink: _Sink, file: Path, name: str) -> Ite
 
 
 class _Sink(io.RawIOBase):
-    """What a ZIP is written to: it forgets what was taken from it, and cannot be rewound."""
+    """The stream that the ZIP is written to; its bytes are dropped once they were taken, so it cannot seek."""
 
     def __init__(self) -> None:
         self._blocks: list[bytes] = []
@@ -108,6 +108,6 @@ class _Sink(io.RawIOBase):
         return len(data)
 
     def taken(self) -> bytes:
-        """What was written since the last call."""
+        """Return the bytes that were written since the last call."""
         taken, self._blocks = b"".join(self._blocks), []
         return taken

@@ -1,4 +1,4 @@
-"""What clients may tell about an image or a label: types that the server can use later, in a bounded size."""
+"""Checks of the information that clients give on an image or a label: its types and its size."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from medvlsam2.errors import DatasetError
 _OF_THE_SERVER: Final = frozenset(
     {"name", "path", "ts", "checksum", "pacs", "warnings", "submission", "restored_from", OF_MODEL}
 )
-"""What the server tells about a file itself. A client may send it back; it changes nothing."""
+"""Keys that the server sets itself. A client may send them back; they are ignored."""
 
 _OF_REPLIES: Final = frozenset({"id", "image", "label"})
-"""What names the image in a reply that the info is joined to."""
+"""Keys that name the image in a reply, to which the information is added."""
 
 _TEXTS: Final = ("model", "model_id", "model_version", "client_id", "user", "annotator")
-"""Who and what made a label: shown on the page of studies, and written into the PACS."""
+"""Keys for who and what made a label; they are shown on the start page and written into the PACS."""
 
 MAX_KEYS: Final = 100
 MAX_STRATEGIES: Final = 20
-"""An app has a handful of strategies."""
+"""Most entries for strategies; an app has a few strategies."""
 
 
 def checked_image_info(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """What may be told about an image.
+    """Check the information that a client gives on an image, and return it without the server's own keys.
 
     Raises:
         DatasetError: on a wrong type of what the server reads, on a name of its own, or on too many keys.
@@ -48,7 +48,7 @@ def checked_image_info(changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def checked_label_info(image_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """What may be told about a label, with its file or later; whether names fit its values is checked with its file.
+    """Check the information on a label, given with its file or later. The names are checked with the file.
 
     Raises:
         DatasetError: on a wrong type of what the server reads, on a name of its own, or on too many keys.
@@ -66,7 +66,7 @@ def checked_label_info(image_id: str, changes: Mapping[str, Any]) -> dict[str, A
 
 
 def trusted_image_info(info: Mapping[str, Any]) -> dict[str, Any]:
-    """An image's info as the server can use it, whatever an older one let in.
+    """Return the information on an image without entries of a wrong type, which an older server may have accepted.
 
     Example:
         >>> trusted_image_info({"strategy": "soon", "id": "other", "note": 1})
@@ -80,7 +80,7 @@ def trusted_image_info(info: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_offer(offer: Any) -> bool:
-    """Whether this says when an image was offered to whom.
+    """Return whether an entry tells when an image was offered and to whom.
 
     Example:
         >>> is_offer({"ts": 1700000000, "client_id": "ann"}), is_offer({"ts": "soon"})

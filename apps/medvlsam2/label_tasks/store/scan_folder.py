@@ -1,6 +1,6 @@
-"""A studies folder as the host sees it: its interface ``Datastore`` over our ``StudiesFolder``.
+"""Datastore of a local studies folder: the host's interface ``Datastore`` over the project's ``StudiesFolder``.
 
-Not a subclass of the host's ``LocalDatastore``, which writes its index and its labels in place.
+The class does not inherit from the host's ``LocalDatastore``, which overwrites its index and its labels in place.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ logger = logging.getLogger(__name__)
 
 
 REFRESH_S: Final = 5.0
-"""Files laid into the folder are seen within this time, in a folder of some hundred scans."""
+"""Seconds within which files that were put into the folder are found, in a folder of some hundred scans."""
 
 KEPT_REASONS: Final = 100
 MAX_REASON: Final = 500
-"""So many reasons of refused uploads are remembered, each with so many characters."""
+"""Number of refused uploads whose reasons are kept, and most characters of each reason."""
 
 SHARE_OF_REFRESHES: Final = 20
-"""In a large folder a look takes long: they take at most one part in so many of the time."""
+"""Searches of the folder take at most one part in 20 of the time: in a large folder a search takes long."""
 
 
 class ScanFolder(Datastore):  # type: ignore[misc]
@@ -68,7 +68,7 @@ class ScanFolder(Datastore):  # type: ignore[misc]
 
     @property
     def data_dir(self) -> Path:
-        """Where files beside the scans go."""
+        """Path of the studies folder, in which the host puts other files too."""
         return self.folder.root
 
     def name(self) -> str:
@@ -92,7 +92,7 @@ class ScanFolder(Datastore):  # type: ignore[misc]
         return list(self._seen().objects)
 
     def get_labeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
-        """Ids of the images with a final label; the host passes a tag and names, and means this all the same."""
+        """Ids of the images with a final label; the tag and the names that the host passes do not change the result."""
         return [image_id for image_id, item in self._seen().objects.items() if FINAL in item.labels]
 
     def get_unlabeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
@@ -107,7 +107,7 @@ class ScanFolder(Datastore):  # type: ignore[misc]
         ]
 
     def labelled_files(self) -> list[dict[str, str]]:
-        """The same as paths below the folder, for clients; nothing is fetched or resolved for it."""
+        """The same with paths relative to the folder, for clients; no scan is fetched for it."""
         files = []
         for image_id in self.get_labeled_images():
             label = self.folder.shelf.place(image_id, FINAL).current()
@@ -129,7 +129,7 @@ class ScanFolder(Datastore):  # type: ignore[misc]
             return ""
 
     def get_image_info(self, image_id: str) -> dict[str, Any]:
-        """What is told about an image; of wrong types that an older server let in, nothing."""
+        """Information on an image, without entries of a wrong type that an older server accepted."""
         try:
             info = trusted_image_info(self.folder.require(image_id).image.info)
         except UnknownImage:
@@ -137,7 +137,7 @@ class ScanFolder(Datastore):  # type: ignore[misc]
         return {**info, "path": self.get_image_uri(image_id)}
 
     def told_to_viewers(self, image_id: str) -> dict[str, Any]:
-        """What is told about an image, with the name under which its download loads; nothing of where it lies here.
+        """Information on an image for clients: with the file name of its download, and without paths of the server.
 
         3D Slicer chooses its reader by that name's ending: a folder of DICOM slices is sent as NIfTI.
         """
@@ -150,11 +150,11 @@ class ScanFolder(Datastore):  # type: ignore[misc]
         return download_name(self.folder.image_path(image_id), image_id)
 
     def update_image_info(self, image_id: str, info: Mapping[str, Any]) -> None:
-        """Change what is told about an image."""
+        """Change the information on an image."""
         self.folder.update_image_info(image_id, info)
 
     def add_image(self, image_id: str, image_filename: str, image_info: Mapping[str, Any]) -> str:
-        """Take up a copy of a scan; an id that is taken is refused."""
+        """Add a copy of a scan; an id that an image has already is refused."""
         source = Path(image_filename)
         ext = label_suffix(source.name)
         image_id = image_id or source.name.removesuffix(ext)
@@ -186,14 +186,14 @@ class ScanFolder(Datastore):  # type: ignore[misc]
         self.folder.add_image(image_id, arrived, label_suffix(arrived.name), info)
 
     def why_refused(self, image_id: str) -> str | None:
-        """Why the newest upload under an id was refused; None where there was none, or many since.
+        """Return why the newest upload under an id was refused; None if it was not, or if many others were since then.
 
-        A client that did not look at that refusal gets its reason when it asks for the image.
+        A client that ignored the refusal gets the reason when it asks for the image.
         """
         return self._refused.get(image_id)
 
     def remove_image(self, image_id: str) -> None:
-        """Take an image and its labels away; they are kept aside."""
+        """Remove an image and its labels from the datastore; the files are kept in another folder."""
         self.folder.remove_image(image_id)
 
     def get_label(self, label_id: str, label_tag: str, params: Any = None) -> Any:
@@ -209,14 +209,14 @@ class ScanFolder(Datastore):  # type: ignore[misc]
             return ""
 
     def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
-        """What is told about a label; empty if there is none."""
+        """Information on a label; empty if there is no such label."""
         try:
             return self.folder.label_info(label_id, plain_tag(label_tag))
         except (UnknownLabel, InvalidRequest):
             return {}
 
     def get_labels_by_image_id(self, image_id: str) -> dict[str, str]:
-        """Label id by tag; a label has the id of its image."""
+        """Label ids by tag; a label has the id of its image."""
         item = self.folder.index().objects.get(image_id)
         return dict.fromkeys(item.labels, image_id) if item else {}
 
@@ -225,7 +225,7 @@ class ScanFolder(Datastore):  # type: ignore[misc]
         return self.get_labels_by_image_id(image_id).get(plain_tag(tag), "")
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: Mapping[str, Any]) -> str:
-        """Store a copy of a label; the one before stays among its versions."""
+        """Store a copy of a label; the previous label becomes an earlier version."""
         source = Path(label_filename)
         self.folder.put_label(
             image_id, plain_tag(label_tag), source, label_suffix(source.name).lower(), label_info or {}
@@ -233,29 +233,29 @@ class ScanFolder(Datastore):  # type: ignore[misc]
         return image_id
 
     def expect_image(self, image_id: str, why: PacsUnavailable | UnknownImage) -> None:
-        """Take a label of an image that is not listed though it may exist; of a local folder there is none.
+        """Handle a label of an image that is not listed but may exist. A local folder has no such image and refuses.
 
         Args:
-            image_id: the image.
-            why: it is not listed.
+            image_id: id of the image.
+            why: the error that says why the image is not listed.
 
         Raises:
-            PacsUnavailable: as it is.
-            UnknownImage: as it is.
+            PacsUnavailable: if ``why`` is one.
+            UnknownImage: if ``why`` is one.
         """
         raise why
 
     def submit_label(self, image_id: str, submitted: Path, tag: str, info: Mapping[str, Any]) -> dict[str, Any]:
-        """Check what an annotator submitted, and store it. What is refused is kept aside.
+        """Check a submitted label and store it. A refused label is kept in another folder.
 
         Args:
             image_id: of a known image.
             submitted: its file, in a folder where files may be written beside it.
-            tag: its kind.
-            info: what was told with it.
+            tag: tag of the label.
+            info: information that the client sent with it.
 
         Returns:
-            What the reply tells besides the label's id.
+            Fields of the reply beside the label's id.
 
         Raises:
             UnreadableVolume: if it is damaged, or no label map.
@@ -270,16 +270,16 @@ class ScanFolder(Datastore):  # type: ignore[misc]
             raise type(error)(f"{error} The label was not stored; the server keeps what was sent aside.") from error
 
     def store_checked(self, image_id: str, submitted: Path, tag: str, info: Mapping[str, Any]) -> dict[str, Any]:
-        """Store a label that is good for its scan; see :meth:`submit_label`."""
+        """Store a label that passed the checks of :meth:`submit_label`."""
         checked = checked_file(submitted, image_id, tag, info, Path(self.get_image_uri(image_id)))
         self.folder.put_label(image_id, tag, checked.path, checked.ext, info, sent=checked.sent)
         return {"warnings": list(checked.warnings)} if checked.warnings else {}
 
     def change_label_info(self, image_id: str, tag: str, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """Change what is told about a label, where the names are certain for its values.
+        """Change the information on a label, if its names stay certain for its values.
 
         Returns:
-            What the reply tells: warnings about names of a final label.
+            Fields of the reply: warnings about the names of a final label.
 
         Raises:
             UnknownLabel: if there is no such label.
@@ -302,26 +302,26 @@ class ScanFolder(Datastore):  # type: ignore[misc]
     ) -> None:
         told = {"image": image_id, "tag": tag, "reason": str(error), "info": dict(info)}
         self.folder.keep_refused(submitted, told)
-        # The id may hold a patient's name, and the error's sentence holds the id: both are told in the kept file.
+        # The id may hold a patient's name, and the error text holds the id: only the kept file has both.
         logger.warning("A label under tag '%s' was refused and kept aside (%s)", tag, type(error).__name__)
 
     def remove_label(self, label_id: str, label_tag: str) -> None:
-        """Take a label away; its versions stay."""
+        """Remove a label; its versions are kept."""
         self.folder.remove_label(label_id, plain_tag(label_tag))
 
     def update_label_info(self, label_id: str, label_tag: str, info: Mapping[str, Any]) -> None:
-        """Change what is told about a label; what was told before stays among its versions."""
+        """Change the information on a label; the previous information is kept with its versions."""
         self.folder.update_label_info(label_id, plain_tag(label_tag), info)
 
     def get_dataset_archive(self, limit_cases: int | None) -> str:
-        """Path of a new ZIP file of the labelled images, which the caller removes. Our route streams it instead."""
+        """Return the path of a new ZIP file of the labelled images, which the caller removes; the route streams."""
         with tempfile.NamedTemporaryFile(suffix=".zip", delete=False) as file:
             for block in self.archive(limit_cases):
                 file.write(block)
             return file.name
 
     def archive(self, limit_cases: int | None) -> Iterator[bytes]:
-        """The labelled images as a ZIP, block by block.
+        """Yield a ZIP of the labelled images, block by block.
 
         Raises:
             InvalidRequest: if the limit is below 1.
@@ -331,17 +331,17 @@ class ScanFolder(Datastore):  # type: ignore[misc]
         return write_archive(self.folder, limit_cases)
 
     def prepare_export(self) -> None:
-        """Bring here what an export needs: of a local folder all is there."""
+        """Fetch the scans that an export needs; a local folder has them all."""
 
     def refresh(self) -> None:
-        """Take up files that were laid into the folder or taken from it."""
+        """Update the index after files were put into the folder or removed from it."""
         start_s = time.monotonic()
         self.folder.refresh()
         end_s = time.monotonic()
         self._next_refresh_s = end_s + max(REFRESH_S, SHARE_OF_REFRESHES * (end_s - start_s))
 
     def status(self) -> dict[str, Any]:
-        """How many images there are, and how many have a final label."""
+        """Number of images, and number of images with a final label."""
         tags: dict[str, int] = {}
         for item in self._seen().objects.values():
             for tag in item.labels:
@@ -349,7 +349,7 @@ class ScanFolder(Datastore):  # type: ignore[misc]
         return {"total": len(self.list_images()), "completed": tags.get(FINAL, 0), "label_tags": tags}
 
     def left_out(self) -> Mapping[str, str]:
-        """Why files of the folder are no scans: by name, the end of a sentence that starts with the name."""
+        """Why files of the folder are no scans: by file name, the rest of a sentence that starts with the name."""
         return self._scans.left_out
 
     def json(self) -> dict[str, Any]:
@@ -366,5 +366,5 @@ class ScanFolder(Datastore):  # type: ignore[misc]
 
 
 def plain_tag(tag: str) -> str:
-    """A tag as text; the host passes its enumeration."""
+    """Return a tag as text; the host passes a member of its enumeration."""
     return str(tag.value) if isinstance(tag, DefaultLabelTag) else tag

@@ -1,4 +1,4 @@
-"""The file that a viewer gets of a scan, and the checksum by which it knows it again."""
+"""The file of a scan that a viewer downloads, and the checksum by which the viewer recognises it in its cache."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from medvlsam2 import atomic_files
 from medvlsam2.data.scan_download import as_one_file, loads_as_it_is
 
 CONVERTED: Final = ".converted"
-"""Folder of scans that no viewer loads as they are, as NIfTI."""
+"""Folder of the NIfTI files that are made of scans which no viewer loads as they are."""
 
 
 def sent_file(store: ScanFolder, source: Path, image: str) -> Path:
-    """The scan as one file that a viewer loads; of those made here only the newest of an image is kept.
+    """Return a scan as one file that viewers load. Of the files made here only the newest of each image is kept.
 
     Args:
         store: the datastore.
         source: the scan's file or folder.
-        image: its id.
+        image: id of the scan.
 
     Raises:
         UnreadableVolume: if the scan cannot be read.
@@ -37,9 +37,9 @@ def sent_file(store: ScanFolder, source: Path, image: str) -> Path:
 
 
 def checksum(path: Path) -> str:
-    """As 3D Slicer compares it: it takes a file of its cache by the name alone, unless a reply tells another checksum.
+    """Return the checksum that 3D Slicer compares. Without one Slicer takes any file of that name from its cache.
 
-    Of two scans with one name, in two studies folders or before and after a change, it would show the first twice.
+    Then it would show the first of two scans with one name, e.g. of two studies folders, or before and after a change.
     """
     with path.open("rb") as stream:
         return f"SHA256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"

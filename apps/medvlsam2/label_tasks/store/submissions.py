@@ -1,4 +1,4 @@
-"""A label on its way into a studies folder: checked while the annotator is still there, and kept whatever is wrong."""
+"""Check of a submitted label before it is stored: the annotator is told at once, and a refused file is kept."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ logger = logging.getLogger(__name__)
 TEXT_SUFFIX: Final = ".json"
 
 SUBMITTED: Final = (*LABEL_SUFFIXES, RAW_SUFFIX)
-"""What a submitted label's name may end in."""
+"""Suffixes that a submitted label may have."""
 
 
 @dataclass(frozen=True)
 class CheckedFile:
-    """A submitted label that is good, as it is to be stored."""
+    """A submitted label that passed the check, in the form in which it is stored."""
 
     path: Path
     ext: str
     warnings: tuple[str, ...]
     sent: Path | None = None
-    """The file that came, where ``path`` is that written anew."""
+    """The file as it was sent, if ``path`` is a rewritten file; else None."""
 
 
 def submitted_suffix(name: str) -> str:
-    """The suffix of an uploaded label, in small letters.
+    """Return the suffix of an uploaded label in lower case.
 
     Raises:
         InvalidRequest: if it is none of SUBMITTED.
@@ -51,14 +51,14 @@ def submitted_suffix(name: str) -> str:
 
 
 def checked_file(path: Path, image_id: str, tag: str, info: Mapping[str, Any], scan: Path) -> CheckedFile:
-    """Check a label as its later readers do: the export and fine-tuning for "final", viewers for the others.
+    """Check a label as its later readers will: export and fine-tuning read "final" labels, viewers read the others.
 
     Args:
-        path: what was submitted, in a folder where files may be written beside it.
-        image_id: of the scan that it belongs to.
-        tag: under which it is to be stored.
-        info: what was told with it.
-        scan: the scan's file or folder.
+        path: the submitted file, in a folder where files may be written beside it.
+        image_id: id of its scan.
+        tag: tag under which the label is to be stored.
+        info: information that the client sent with it.
+        scan: file or folder of the scan.
 
     Raises:
         UnreadableVolume: if it is damaged, or no label map.
@@ -75,16 +75,16 @@ def checked_file(path: Path, image_id: str, tag: str, info: Mapping[str, Any], s
 
 
 def file_to_store(path: Path, label: LabelMap | CheckedLabel, grid: ScanGeometry) -> CheckedFile:
-    """The file as it came where every program reads from it what was checked; else the checked label, written anew.
+    """Return the file as it was sent if every program reads the checked label from it; else a rewritten file.
 
     Args:
-        path: what was submitted, in a folder where files may be written beside it.
-        label: what the check made of it.
-        grid: of its scan.
+        path: the submitted file, in a folder where files may be written beside it.
+        label: the label that the check read.
+        grid: grid of the scan.
     """
     ext = submitted_suffix(path.name)
     warnings = label.warnings if isinstance(label, CheckedLabel) else ()
-    is_raw = ext == RAW_SUFFIX  # raw voxels say nothing of their place: the scan does
+    is_raw = ext == RAW_SUFFIX  # voxels without a header lie on the grid of the scan
     if not is_raw and is_plain(path, grid):
         return CheckedFile(path, ext, warnings)
     ext = ext if ext in WRITABLE_SUFFIXES else ".nii.gz"

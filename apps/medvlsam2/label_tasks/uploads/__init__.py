@@ -1,1 +1,1 @@
-"""What clients send: kept privately, unpacked within limits, removed afterwards."""
+"""Files that clients send: they are kept in private folders, unpacked within limits, and removed afterwards."""

@@ -1,4 +1,4 @@
-"""Zip archives of scans: unpacked within limits that a scan never meets and a trap does."""
+"""Unpacking of zip archives within limits. A scan stays below the limits; a zip bomb does not."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from typing import IO, Final
 from medvlsam2.errors import InvalidRequest, TooLarge
 
 MAX_MEMBERS: Final = 10_000
-"""Files of one archive; the longest CT has a few thousand slices."""
+"""Most files in one archive; the longest CT has a few thousand slices."""
 MAX_BYTES: Final = 4 * 2**30
-"""Bytes of all files together: 2^31 voxels of two bytes, the largest volume that the readers take."""
+"""Most bytes of all unpacked files together: 2^31 voxels of two bytes, the largest volume that the readers take."""
 MAX_RATIO: Final = 100
-"""Unpacked over packed size; slices of a CT come to 2 to 20."""
+"""Largest ratio of unpacked to packed size; CT slices have 2 to 20."""
 FREE_BYTES: Final = 64 * 2**20
-"""Size up to which the ratio is not looked at: an empty mask or a phantom without noise packs to nothing."""
+"""Unpacked size up to which the ratio is not checked: an empty mask packs to almost nothing."""
 
 _END: Final = b"PK\x05\x06"
 _TAIL_BYTES: Final = 22 + 65_535
-"""An archive ends with a record of 22 bytes and a comment of up to 65,535."""
+"""Bytes at the end of an archive: a record of 22 bytes and a comment of up to 65,535 bytes."""
 _ENTRY_BYTES: Final = 46 + 400
-"""Bytes of one member in the table of contents: 46, and a name with its extra fields."""
+"""Bytes of one file in the table of contents: 46 bytes, its name and its extra fields."""
 _BLOCK_BYTES: Final = 1 << 20
 
 Place = Callable[[str], Path | None]
-"""Where a member of that name goes; None leaves it out."""
+"""Returns the path for a file of that name in the archive, or None to leave the file out."""
 
 
 def unpack(archive: Path, place: Place) -> None:
@@ -38,7 +38,7 @@ def unpack(archive: Path, place: Place) -> None:
 
     Args:
         archive: the file.
-        place: tells the path for a member's name, or None for what is left out.
+        place: returns the path for the name of a file in the archive, or None to leave the file out.
 
     Raises:
         InvalidRequest: if it is no zip archive, is encrypted or damaged, or holds a link or a name outside of it.
@@ -61,7 +61,7 @@ def unpack(archive: Path, place: Place) -> None:
 
 
 def _check_contents(archive: Path) -> None:
-    """Look at the size of the table of contents before all of it is read."""
+    """Check the size of the table of contents before the whole table is read."""
     with archive.open("rb") as stream:
         size_bytes = stream.seek(0, io.SEEK_END)
         stream.seek(max(0, size_bytes - _TAIL_BYTES))

@@ -1,4 +1,4 @@
-"""Files of patients that are kept for a short time: in folders that only the server's user can open, and removed."""
+"""Temporary files of patients: in folders that only the server's user can open, and removed after use."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from typing import BinaryIO, Final
 logger = logging.getLogger(__name__)
 
 PREFIX: Final = "medvlsam2-"
-"""How the names of private folders begin."""
+"""Start of the names of private folders."""
 SERVER_PREFIX: Final = f"{PREFIX}serve-"
 LOCK: Final = "in-use"
-"""A file that a running server holds a lock on; the system ends the lock with the server, however that ends."""
+"""The file that a running server locks; the system releases the lock when the server ends, also when it is killed."""
 
 _COPY_BYTES: Final = 1 << 20
 
 
 class ServerTemp:
-    """The one temporary folder of a running server, for itself, the host and its processes.
+    """The temporary folder of a running server, which the host's code and the server's processes use too.
 
-    A server that was killed leaves its folder behind; the next one removes it.
+    A server that was killed leaves its folder behind; the next server removes that folder.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class ServerTemp:
         fcntl.flock(self._lock, fcntl.LOCK_EX)
 
     def use(self) -> None:
-        """Let every temporary file of this process and of those that it starts lie there."""
+        """Use this folder for all temporary files of this process and of the processes that it starts."""
         tempfile.tempdir = os.environ["TMPDIR"] = str(self.folder)
 
     def remove(self) -> None:
@@ -47,7 +47,7 @@ class ServerTemp:
 
 @contextmanager
 def private_folder() -> Iterator[Path]:
-    """A folder that only the server's user can open, for the time of the block."""
+    """Make a folder that only the server's user can open, and remove it when the block ends."""
     folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     try:
         yield folder
@@ -56,7 +56,7 @@ def private_folder() -> Iterator[Path]:
 
 
 def write_private(source: BinaryIO, path: Path) -> int:
-    """Copy a stream into a new file that only the server's user can read; returns the number of bytes."""
+    """Copy a stream into a new file that only the server's user can read, and return the number of bytes."""
     size_bytes = 0
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
         while block := source.read(_COPY_BYTES):

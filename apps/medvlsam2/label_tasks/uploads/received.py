@@ -1,4 +1,4 @@
-"""Uploaded files, under names of our own, and the scan that they hold."""
+"""Uploaded files under names that the server chooses, and the scan in them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from medvlsam2.data.reading.scan_kinds import only_scan
 from medvlsam2.errors import InvalidRequest
 
 SCANS: Final = (*NIFTI_SUFFIXES, ".nrrd", ".nhdr", *META_SUFFIXES)
-"""Files that are a scan, or the header of one."""
+"""Suffixes of files that are a scan or the header of a scan."""
 SLICES: Final = (".dcm", ".ima", ".dicom")
 DATA: Final = (".raw.gz", ".raw", ".zraw", ".img", ".dat", ".gz", ".bin")
-"""Files that the header of a scan may name."""
+"""Suffixes of data files that the header of a scan may name."""
 DETACHED: Final = (".mhd", ".nhdr")
-"""Headers that name the file of their voxels: only then names are kept."""
+"""Suffixes of headers that name their data file: only with such a header uploads keep their names."""
 
 _JUNK: Final = frozenset({"thumbs.db", "desktop.ini", "dicomdir"})
 _MAX_NAME_BYTES: Final = 200
@@ -29,9 +29,9 @@ _MAX_NAME_BYTES: Final = 200
 
 @dataclass
 class Received:
-    """A new private folder that files are put into.
+    """A new private folder for uploaded files.
 
-    No file gets an ending that Python or a loader of libraries looks for, whatever it was called.
+    No file gets a suffix that Python or a library loader searches for, whatever its name in the upload.
     """
 
     folder: Path
@@ -41,7 +41,7 @@ class Received:
         self.folder.mkdir(mode=0o700)
 
     def add(self, name: str, source: BinaryIO, *, with_names: bool) -> None:
-        """Put one uploaded file there; a zip archive is unpacked, and what systems add to folders is left out.
+        """Write one uploaded file into the folder; unpack a zip archive without the files that systems add to folders.
 
         Raises:
             InvalidRequest: if an archive comes after other files, cannot be unpacked, or two data files have one name.
@@ -60,7 +60,7 @@ class Received:
             write_private(source, path)
 
     def scan(self) -> Path:
-        """The file or folder to read: one scan, or a folder of slices. What is beside slices is removed.
+        """Return the file or folder to read: one scan, or a folder of slices. Other files beside slices are removed.
 
         Raises:
             UnreadableVolume: if there is no scan, or more than one.
@@ -92,12 +92,12 @@ class Received:
 
 
 def holds_detached_header(names: Iterable[str]) -> bool:
-    """Whether one of the files is a header that names another."""
+    """Return whether one of the files is a header that names a data file."""
     return any(ending(name, DETACHED) for name in names)
 
 
 def ending(name: str, known: tuple[str, ...]) -> str:
-    """Which known ending a file name has, whatever the case of its letters; empty for none.
+    """Return the known suffix of a file name, in lower case; empty if it has none of them.
 
     Example:
         >>> ending("SCAN.NII.GZ", SCANS)

@@ -1,7 +1,7 @@
-"""Sessions: scans of a client's own, in a private folder, under ids that nobody guesses, for their owner alone.
+"""Sessions: scans that a client uploads for itself, in private folders with random ids, usable by their owner alone.
 
-How many there may be, and how large all of them, is bounded, of one client and of all together: nobody has to log in,
-and what is uploaded must not fill the disk.
+The number and the total size of sessions are limited, for each client and for all clients together: the server has no
+login, and uploads must not fill the disk.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ from medvlsam2.errors import TooMany
 logger = logging.getLogger(__name__)
 
 OWNERS: Final = "owners"
-"""Where a session's own record says who may use it."""
+"""Key of a session's record for the owners, who may use the session."""
 
 MAX_OF_ONE: Final = 64
 MAX_OF_ALL: Final = 512
-"""Open sessions of one client, and of all. A session ends an hour after its last use, and a viewer has one per scan."""
+"""Most open sessions of one client, and of all. A session ends an hour after its last use; a viewer has one a scan."""
 MAX_BYTES_OF_ONE: Final = 16 * 2**30
 MAX_BYTES_OF_ALL: Final = 64 * 2**30
-"""Their scans together; a large CT has half a GiB, and the largest that is taken 4 GiB."""
+"""Most bytes of their scans together. A large CT has half a GiB, and the largest upload is 4 GiB."""
 
 _BYTES: Final = "bytes"
-"""Where a session's own record says how large its scan is."""
+"""Key of a session's record for the size of its scan in bytes."""
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _OURS: Final = re.compile(r"[0-9a-f-]{32,36}")
-"""Folders of sessions; those with dashes are of the host's."""
+"""Names of session folders; names with dashes come from the host's own server."""
 
 
 class PrivateSessions(Sessions):  # type: ignore[misc]
-    """The host's sessions, with random ids and folders that only the server's user can open."""
+    """The host's session store with random ids and folders that only the server's user can open."""
 
     def __init__(self, store_path: str, expiry: int) -> None:
         super().__init__(store_path, expiry)
@@ -50,14 +50,14 @@ class PrivateSessions(Sessions):  # type: ignore[misc]
         self._adding = threading.Lock()
 
     def require_room(self, owners: list[str], more_bytes: int = 0) -> None:
-        """Refuse one more session where its client, or all together, have as much as they may.
+        """Refuse one more session if its client, or all clients together, have reached a limit.
 
         Args:
-            owners: who will use it.
-            more_bytes: size of its scan, once that is known.
+            owners: owners of the new session.
+            more_bytes: size of its scan, if that is known already.
 
         Raises:
-            TooMany: with what there is and what is allowed.
+            TooMany: the text gives the current number or size and the limit.
         """
         self.remove_expired()
         others = [info for info in map(self._read, self._folders()) if info is not None]
@@ -76,10 +76,10 @@ class PrivateSessions(Sessions):  # type: ignore[misc]
         """Keep an uploaded scan.
 
         Args:
-            received: folder of what was uploaded; it is moved.
-            scan: the scan in it, or the folder itself.
-            owners: who may use it.
-            expiry_s: seconds without use after which it is removed.
+            received: folder of the uploaded files; it is moved into the session.
+            scan: the scan in that folder, or the folder itself.
+            owners: owners of the session.
+            expiry_s: seconds without use after which the session is removed.
 
         Raises:
             TooMany: see :meth:`require_room`.
@@ -114,14 +114,14 @@ class PrivateSessions(Sessions):  # type: ignore[misc]
     def add_session(
         self, data_file: str, expiry: int = 0, uncompress: bool = False, session_id: str | None = None
     ) -> tuple[str, SessionInfo]:
-        """As the host's own server adds one: with an id of ours."""
+        """Add a session through the host's interface, but with a random id."""
         session_id = session_id or secrets.token_hex(16)
         _make_private(Path(self.store_path) / session_id)
         added: tuple[str, SessionInfo] = super().add_session(data_file, expiry, uncompress, session_id)
         return added
 
     def get_session(self, session_id: str, update_ts: bool = True, fetch_cache: bool = True) -> SessionInfo | None:
-        """A session that is there; None for any other name, also for one that no session can have."""
+        """Return the session of that id; None if there is none, also for a text that is no session id."""
         if not _ID.fullmatch(session_id):
             return None
         info = self.get(session_id) if fetch_cache else None
@@ -139,7 +139,7 @@ class PrivateSessions(Sessions):  # type: ignore[misc]
         return info
 
     def owned(self, session_id: str, owners: set[str]) -> SessionInfo | None:
-        """A session that one of these may use."""
+        """Return a session if one of these owners may use it; else None."""
         info = self.get_session(session_id, update_ts=False)
         if info is None or not owners & set(info.meta.get(OWNERS, ())):
             return None
@@ -151,7 +151,7 @@ class PrivateSessions(Sessions):  # type: ignore[misc]
             super().remove_session(session_id)
 
     def remove_expired(self) -> int:
-        """Remove sessions that nobody has used for too long, and folders that are none."""
+        """Remove sessions that were not used for longer than their expiry, and damaged session folders."""
         count, now_s = 0, time.time()
         for folder in self._folders():
             info = self._read(folder)
@@ -181,7 +181,7 @@ class PrivateSessions(Sessions):  # type: ignore[misc]
 
 
 def public_info(info: SessionInfo) -> dict[str, Any]:
-    """What a client is told of its session: no path of the server."""
+    """Return the information on a session that its client gets: without paths of the server."""
     return {
         "name": info.name,
         "create_ts": info.create_ts,
@@ -191,7 +191,7 @@ def public_info(info: SessionInfo) -> dict[str, Any]:
 
 
 def _has_expired(info: SessionInfo) -> bool:
-    """Both times are whole seconds, so that a session lives for its expiry at least."""
+    """Both times are whole seconds, so a session lives at least as long as its expiry."""
     return bool(info.last_access_ts + info.expiry < int(time.time()))
 
 

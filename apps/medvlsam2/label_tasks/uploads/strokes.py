@@ -1,4 +1,4 @@
-"""A label map that comes with a request: strokes and what segments hold so far."""
+"""The label map in a request: strokes, and the voxels that the segments hold so far."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidRequest
 
 BARE: Final = ".bin"
-"""Bare voxels, as OHIF sends them: one byte each, i fastest, on the grid of the scan."""
+"""Suffix of voxels without a header, as OHIF sends them: one byte each, i fastest, on the grid of the scan."""
 ENDINGS: Final = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii", BARE)
 
 
@@ -22,12 +22,12 @@ def write_label_file(name: str, source: BinaryIO, folder: Path) -> Path:
     """Write an uploaded label map.
 
     Args:
-        name: that the client gave the file; only its ending is used.
-        source: what it holds.
-        folder: a private one.
+        name: file name that the client gave; only its suffix is used.
+        source: content of the file.
+        folder: a private folder for the file.
 
     Raises:
-        InvalidRequest: if the ending is none of ``ENDINGS``.
+        InvalidRequest: if the suffix is none of ``ENDINGS``.
     """
     found = ending(name, ENDINGS)
     if not found:
@@ -38,10 +38,10 @@ def write_label_file(name: str, source: BinaryIO, folder: Path) -> Path:
 
 
 def label_map_at(path: Path | str, volume: CTVolume) -> LabelMap:
-    """Read such a file; bare voxels take their grid from the scan.
+    """Read an uploaded label map; voxels without a header lie on the grid of the scan.
 
     Raises:
-        InvalidRequest: if bare voxels are not one byte for each voxel of the scan.
+        InvalidRequest: if voxels without a header are not one byte for each voxel of the scan.
         UnreadableVolume: see :func:`read_label_map`.
     """
     if Path(path).suffix != BARE:

@@ -1,1 +1,1 @@
-"""What a PACS answers, read without trust."""
+"""Parsers of the answers of a PACS, which do not trust their content."""

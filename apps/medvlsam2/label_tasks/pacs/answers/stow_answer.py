@@ -1,4 +1,4 @@
-"""What a PACS says of an instance that it was to store (PS3.18 10.5.3, as DICOM JSON)."""
+"""Parser of a PACS's answer to a request to store an instance (PS3.18 10.5.3, as DICOM JSON)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _IS_THERE: Final = str(0x0111)
 
 
 def refused(answer: bytes) -> bool:
-    """Whether an answer lists an instance that was not stored, for another reason than being there."""
+    """Return whether the answer lists an instance that was not stored, unless it was there already."""
     return any(_first(item, _FAILURE_REASON) != _IS_THERE for item in _items(answer, _FAILED))
 
 
 def confirmed(answer: bytes, uid: str) -> bool:
-    """Whether an answer says of an instance that it is there.
+    """Return whether the answer says that an instance is in the PACS.
 
     Args:
         answer: body of the answer.

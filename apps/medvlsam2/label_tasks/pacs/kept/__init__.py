@@ -1,1 +1,1 @@
-"""What of the PACS is kept on this machine's disk, and for how long."""
+"""Files of a PACS on this machine's disk: which series stay for how long, and labels without their scan."""

@@ -1,7 +1,7 @@
-"""How much of the disk the fetched series may take; beyond that the least recently used ones go.
+"""Disk budget of the fetched series: above it, the series that were used longest ago are removed.
 
-A series stays, whatever the budget, while a label of it waits for the PACS, for some time after each use, and while a
-training or an export holds the cache. Its labels are kept apart and never go.
+Whatever the budget is, a series stays while one of its labels waits for the PACS, for some time after each use, and
+while a training or an export holds the cache. Labels are stored in another folder and are never removed.
 """
 
 from __future__ import annotations
@@ -25,59 +25,59 @@ from medvlsam2 import atomic_files
 logger = logging.getLogger(__name__)
 
 IN_USE_S: Final = 1800.0
-"""A series stays for so long after it was last asked for: longer than a request waits for the model and reads."""
+"""Seconds that a series stays after its last use: longer than a request waits for the model and reads the scan."""
 
 SPARE_BYTES: Final = 2 * 2**30
-"""So much of the disk stays free for the next series and for labels, also where the budget allows more."""
+"""Bytes of the disk that stay free for the next series and for labels, also if the budget allows more."""
 
 FORGOTTEN_S: Final = 3600.0
-"""A temporary file of this age is of a process that was killed: no series takes so long."""
+"""Age in seconds at which a temporary file belongs to a killed process: no series takes so long to fetch."""
 
 _HELD: Final = ".held"
 
 
 @dataclass(frozen=True)
 class KeptSeries:
-    """One series on the disk."""
+    """A series on the disk."""
 
     uid: str
     size_bytes: int
     used: float
-    """When it was last asked for, as a Unix time."""
+    """Time of the last use, as a Unix time."""
 
 
 class Shelf:
-    """The folder of fetched series: for each a folder of files, a manifest beside it, and a lock.
+    """The folder of the fetched series. Each series has a folder of files, a manifest beside it, and a lock.
 
     Args:
-        folder: where they lie.
+        folder: folder of all series.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def manifest(self, series_uid: str) -> Path:
-        """Tells names and sizes of a series; its time is that of the last use."""
+        """Return the manifest of a series: it holds names and sizes of the files; its file time is the last use."""
         return self.folder / f"{series_uid}.json"
 
     def lock(self, series_uid: str, timeout_s: float) -> FileLock:
-        """Held by who fetches or removes a series."""
+        """Return the lock of a series; whoever fetches or removes the series holds it."""
         return FileLock(self.folder / f"{series_uid}.lock", timeout=timeout_s)
 
     def use(self, series_uid: str) -> None:
-        """Note that a series is asked for now; call it before its manifest is read."""
+        """Record that a series is used now; to be called before its manifest is read."""
         with suppress(OSError):
             os.utime(self.manifest(series_uid))
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep every series on the disk during a block; any number of threads and processes may hold at once."""
+        """Keep every series on the disk while the block runs; any number of threads and processes may do so at once."""
         with (self.folder / _HELD).open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_SH)
             yield
 
     def series(self) -> list[KeptSeries]:
-        """All series, the least recently used first."""
+        """Return all series; the one that was used longest ago comes first."""
         found = []
         for manifest in self.folder.glob("*.json"):
             with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -86,11 +86,11 @@ class Shelf:
         return sorted(found, key=lambda one: one.used)
 
     def make_room(self, limit_bytes: int, waiting: Callable[[], Collection[str]]) -> int:
-        """Remove series until the others fit into the budget, and leave some of the disk free.
+        """Remove series until the others fit into the budget and SPARE_BYTES of the disk are free.
 
         Args:
             limit_bytes: the budget.
-            waiting: series with a label that waits for the PACS; asked for only when something must go.
+            waiting: returns the series with a label that waits for the PACS; called only if a series must go.
 
         Returns:
             Number of series removed.
@@ -117,7 +117,7 @@ class Shelf:
         return removed
 
     def clear_remains(self) -> None:
-        """Remove what killed processes left: folders without a manifest, temporary files."""
+        """Remove the remains of killed processes: folders without a manifest, and temporary files."""
         for path in self.folder.iterdir():
             if path.name.startswith(atomic_files.PARTIAL_PREFIX):
                 remove_forgotten(path)
@@ -131,7 +131,7 @@ class Shelf:
         return max(sum(one.size_bytes for one in kept) - limit_bytes, SPARE_BYTES - free_bytes)
 
     def _removed(self, series_uid: str) -> bool:
-        """Remove a series that nobody uses. Whoever asks for it meanwhile has touched its manifest, and keeps it."""
+        """Remove a series that nobody uses. If a reader touches the manifest meanwhile, the series stays."""
         manifest, aside = self.manifest(series_uid), self.folder / f".removing-{series_uid}"
         try:
             with self.lock(series_uid, 0):
@@ -149,20 +149,20 @@ class Shelf:
 
 
 def held_until_the_end(blocks: Iterator[bytes], holds: ExitStack) -> Iterator[bytes]:
-    """The same blocks; what is held is given back after the last."""
+    """Yield the same blocks, and release what is held after the last one."""
     with holds:
         yield from blocks
 
 
 def remove_left(root: Path, *patterns: str) -> None:
-    """Remove what killed servers, also of earlier versions, left in a cache folder."""
+    """Remove the remains of killed servers, also of earlier versions, from a cache folder."""
     for pattern in patterns:
         for path in root.glob(pattern):
             remove_forgotten(path)
 
 
 def remove_forgotten(path: Path) -> None:
-    """Remove a temporary file or folder of a process that was killed; one that may still be in use stays."""
+    """Remove a temporary file or folder of a killed process; one that may still be in use stays."""
     with suppress(OSError):
         if time.time() - path.lstat().st_mtime > FORGOTTEN_S:
             shutil.rmtree(path) if path.is_dir() else path.unlink()

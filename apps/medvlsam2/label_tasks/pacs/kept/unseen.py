@@ -1,4 +1,4 @@
-"""Labels of scans that cannot be had now: kept all the same, and compared with their scan when they are sent."""
+"""Labels of scans that the PACS does not give now: they are kept, and compared with their scan when they are sent."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from medvlsam2.errors import PacsUnavailable, UnknownImage
 
 _UID: Final = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
 _UID_LENGTH: Final = 64
-"""What a DICOM UID is (PS3.5 9.1)."""
+"""Form of a DICOM UID (PS3.5 9.1)."""
 _NOT_COMPARED: Final = "The label was not compared with its scan: the PACS does not give it now."
 
 
 def may_be_in_pacs(image_id: str, why: PacsUnavailable | UnknownImage) -> bool:
-    """Whether an image that is not listed may still be one of the PACS.
+    """Return whether an image that is not listed may still exist in the PACS.
 
     Args:
-        image_id: the image.
-        why: it is not listed.
+        image_id: id of the image.
+        why: the error that says why the image is not listed.
     """
     return isinstance(why, PacsUnavailable) and len(image_id) <= _UID_LENGTH and _UID.fullmatch(image_id) is not None
 
@@ -34,17 +34,17 @@ def may_be_in_pacs(image_id: str, why: PacsUnavailable | UnknownImage) -> bool:
 def checked_alone(
     submitted: Path, image_id: str, tag: str, info: Mapping[str, Any], why: PacsUnavailable
 ) -> CheckedFile:
-    """The file to store, checked on its own grid; a cut segmentation keeps the header that tells its place.
+    """Check a label on its own grid and return the file to store; a cropped one keeps the header with its place.
 
     Args:
-        submitted: what came.
-        image_id: of the scan that it belongs to.
-        tag: under which it is to be stored.
-        info: what was told with it.
-        why: the scan cannot be had.
+        submitted: the submitted file.
+        image_id: id of its scan.
+        tag: tag under which the label is to be stored.
+        info: information that the client sent with it.
+        why: the error that says why the scan is not available.
 
     Raises:
-        PacsUnavailable: for raw voxels: without its scan nobody can tell where such a label lies.
+        PacsUnavailable: for voxels without a header: without the scan nobody can tell where such a label lies.
         UnreadableVolume: if it is no label map.
         DatasetError: if a value of a final label has no certain name.
     """
