@@ -80,7 +80,8 @@ settings: $(READY)  ## write the table of the server's settings into the app's R
 	$(BIN)/python -m medvlsam2.settings.table apps/medvlsam2/README.md
 
 docs: $(READY)  ## build the documentation site into build/site; warnings are errors
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --site-dir build/site
+# Not --quiet: MkDocs then counts no warning, and --strict refuses nothing.
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --site-dir build/site
 	@echo "The site is in build/site; 'python -m http.server --directory build/site' shows it."
 
 pictures: $(READY)  ## draw the pictures of the documents from the code

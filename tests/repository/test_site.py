@@ -21,11 +21,21 @@ EXAMPLES = ("segment_by_words", "click_and_correct", "batch_over_a_folder")
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stdout + done.stderr
     return folder
+
+
+def test_make_refuses_warnings() -> None:
+    """With --quiet MkDocs counts no warning, and --strict has no effect."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    build = [line for line in makefile.splitlines() if "mkdocs build" in line]
+    assert len(build) == 1
+    assert "--strict" in build[0]
+    assert "--quiet" not in build[0]
 
 
 def test_no_page_loads_anything_from_another_address(site: Path) -> None:
