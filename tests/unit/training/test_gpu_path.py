@@ -12,7 +12,7 @@ import pytest
 
 from medvlsam2.training.data.cases import Case
 
-LANGUAGE = ("model.py", "masking_utils.py")
+LANGUAGE = ("model.py", "reader.py", "masking_utils.py")
 """Where the language model and transformers still count tokens on the device."""
 
 
