@@ -40,7 +40,7 @@ from medvlsam2.training.steps.turns import request_tokens
 ABSENT_SHARE = 0.15
 """Share of objects that are asked for and are not in the scan, where it is known what is not in it."""
 NEAR_SHARE = 0.3
-"""Share of samples that look nearer, as the second look at small structures does."""
+"""Share of samples in a nearer view, as small structures are segmented in."""
 TEXT_CORRECTED_SHARE = 0.4
 """Share of objects asked for in words, on slices that show them, whose answer is then corrected by clicks."""
 
