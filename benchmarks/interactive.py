@@ -40,7 +40,7 @@ from medvlsam2.data.volume_files import write_volume
 from medvlsam2.model import builders, checkpoint
 from medvlsam2.model.propagation import batch
 from medvlsam2.tasks.engine.engine import Engine
-from medvlsam2.tasks.masks import search
+from medvlsam2.tasks.masks import parts
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import segment
 
@@ -76,7 +76,7 @@ def main() -> None:
     options = _options()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    looked = patch.object(search, "SMALL_PX", 0) if options.one_view else nullcontext()
+    looked = patch.object(parts, "SMALL_PX", 0) if options.one_view else nullcontext()
     clicks = range(1, CLICKS + 1) if options.every_click else (1, 2, CLICKS)
     with tempfile.TemporaryDirectory() as folder, without_early_end(), looked:
         scan = noise_scan(Path(folder), options.slices, options.side)

@@ -28,7 +28,7 @@ from medvlsam2.evaluation.measurement import Measurement, rows
 from medvlsam2.evaluation.measures.words import find_by_name, large_enough
 from medvlsam2.evaluation.scans import read_scan
 from medvlsam2.tasks.engine.engine import Engine
-from medvlsam2.tasks.masks import search
+from medvlsam2.tasks.masks import parts
 from medvlsam2.transforms import guided
 
 WAYS: Final = ("whole slices", "and nearer", "and edges", "and coronal")
@@ -69,7 +69,7 @@ def _measure(options: argparse.Namespace, way: str) -> list[Measurement]:
 def _without(ways: tuple[str, ...]) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         if "and nearer" in ways:
-            stack.enter_context(patch.object(search, "SMALL_PX", 0))
+            stack.enter_context(patch.object(parts, "SMALL_PX", 0))
         if "and edges" in ways:
             stack.enter_context(patch.object(guided, "MOST", 0.0))
         yield

@@ -149,7 +149,7 @@ def is_inside(index: float, size: int) -> bool:
         >>> [is_inside(place, 4) for place in (-0.6, -0.5, 3.5, 3.6)]
         [False, True, True, False]
     """
-    return index_at(0) <= index <= index_at(size)
+    return bool(index_at(0) <= index <= index_at(size))  # a NumPy number would give NumPy's own bool
 
 
 def is_strictly_inside(index: Places, size: int) -> Places:

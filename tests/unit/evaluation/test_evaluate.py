@@ -78,7 +78,7 @@ def test_processes_share_the_scans_and_give_the_same_numbers(tiny_model_dir, dat
     [
         (["--tasks", "segment,poem"], "'segment,poem' given; allowed are segment"),
         (["--phantoms", "0"], "nothing to look at"),
-        (["--data", "nowhere"], "'nowhere' is no folder"),
+        (["--data", "nowhere"], "'nowhere' is neither a folder nor a manifest"),
         (["--limit", "0"], "limit of 0"),
         (["--workers", "0"], "--workers 0 given"),
     ],

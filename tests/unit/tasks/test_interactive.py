@@ -17,7 +17,7 @@ from medvlsam2.model.pixel_decoder.volume_sam2 import SliceMasks, VolumeSAM2
 from medvlsam2.model.propagation import batch
 from medvlsam2.model.propagation.batch import PATIENCE_SLICES
 from medvlsam2.tasks.engine.engine import Engine
-from medvlsam2.tasks.masks import search
+from medvlsam2.tasks.masks import parts
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import segment
 
@@ -64,7 +64,7 @@ def test_propagation_ends_where_the_object_does(
 
     path = [clicked, *(clicked + n for n in range(1, 2 * PATIENCE_SLICES + 2)), *(clicked - n for n in range(1, 99))]
     monkeypatch.setattr(batch, "CPU_SCORES", 1)
-    monkeypatch.setattr(search, "SMALL_PX", 0)
+    monkeypatch.setattr(parts, "SMALL_PX", 0)
     monkeypatch.setattr(VolumeSAM2, "predict", without_object)
     prompt = ObjectPrompt(points_ijk=(point,), point_labels=(1,), name="liver")
     segment(engine, small_phantom.volume, [prompt], shown=lambda _, number: seen.append(number))

@@ -25,7 +25,7 @@ def warnings(names: Mapping[int, str]) -> list[str]:
         names: of every value that occurs.
 
     Example:
-        >>> told({1: "liver", 2: "spleen", 3: "Hepar"})
+        >>> warnings({1: "liver", 2: "spleen", 3: "Hepar"})
         ["The values 1 ('liver') and 3 ('Hepar') are named for one structure, ..."]
     """
     by_meaning: dict[str, list[int]] = {}

@@ -53,7 +53,7 @@ def warnings(names: Mapping[int, str]) -> list[str]:
     """A sentence for each segment that is the whole of other segments of the same label map.
 
     Example:
-        >>> told({1: "kidneys", 2: "left kidney"})
+        >>> warnings({1: "kidneys", 2: "left kidney"})
         ["'kidneys' and its part 'left kidney' are both segments: ..."]
     """
     by_key = {known.key: name for name in names.values() if (known := vocabulary.lookup(name)) is not None}
