@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from medvlsam2.data.label_maps import write_label_map
 from medvlsam2.data.readers import read_volume
@@ -34,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--beside", type=voxel, required=True, metavar="I,J,K", help="a voxel that is not the object's")
     parser.add_argument("--model", default="nano", help="name or folder of a model")
     given = parser.parse_args(arguments)
+    if Path(given.mask).exists():
+        parser.error(f"'{given.mask}' exists already. Choose another name for the mask.")
 
     volume = read_volume(given.scan)
     engine = Engine(resolve_model(given.model), device="auto")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from medvlsam2.data.label_maps import write_label_map
 from medvlsam2.data.readers import read_volume
@@ -26,6 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("names", nargs="+", help="structures or phrases, e.g. 'left kidney'")
     parser.add_argument("--model", default="nano", help="name or folder of a model")
     given = parser.parse_args(arguments)
+    if Path(given.mask).exists():
+        parser.error(f"'{given.mask}' exists already. Choose another name for the mask.")
 
     volume = read_volume(given.scan)
     engine = Engine(resolve_model(given.model), device="auto")

@@ -57,6 +57,17 @@ def test_words_give_one_label_map_on_the_grid_of_the_scan(run: Run, scan: Path, 
     assert [line.split(":")[0] for line in told] == ["1 liver", "2 left kidney"]
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("segment_by_words", ["liver"]), ("click_and_correct", ["--on", "1,1,1", "--beside", "2,2,2"])],
+)
+def test_no_file_is_overwritten_least_of_all_the_scan(run: Run, scan: Path, name: str, options: list[str]) -> None:
+    before = scan.read_bytes()
+    with pytest.raises(SystemExit, match="2"):
+        run(name, scan, scan, *options)
+    assert scan.read_bytes() == before
+
+
 def test_the_second_click_is_heeded(run: Run, scan: Path, tmp_path: Path, small_phantom: Any, capsys: Any) -> None:
     liver = next(value for value, key in small_phantom.labels.items() if key == "liver")
     inside = np.argwhere(small_phantom.label_map == liver)

@@ -89,6 +89,11 @@ class JobQueue:
         """
         with self._changed:
             if (self._running or self._waiting) and not may_wait:
+                if self._running is not None and self._running.status == "STOPPED" and not self._waiting:
+                    raise TooMany(
+                        f"The {self._what} that was stopped finishes its step. Try again in some seconds, or let this "
+                        "one wait with enqueue=true."
+                    )
                 raise TooMany(
                     f"A {self._what} is already running. Wait until it has ended, stop it with DELETE, or let this "
                     "one wait with enqueue=true."

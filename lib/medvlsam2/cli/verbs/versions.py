@@ -41,7 +41,12 @@ def run(arguments: Namespace) -> int:
         for item in found
     ]
     console.show_table(("", "version", "created", "from", "hold-out Dice before → after"), rows)
-    console.warn(f"{item['version']} was refused: {'; '.join(item['refused'])}" for item in found if item["refused"])
+    console.warn(
+        f"{item['version']} was not published{', but was chosen and answers' if item['current'] else ''}: "
+        f"{'; '.join(item['refused'])}"
+        for item in found
+        if item["refused"]
+    )
     return 0
 
 

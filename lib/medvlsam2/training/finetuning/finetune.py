@@ -31,7 +31,7 @@ from medvlsam2.model import checkpoint, version_folders
 from medvlsam2.model.checkpoint import LoadedModel
 from medvlsam2.model.device import memory_limit
 from medvlsam2.training.finetuning import hold_out, steps
-from medvlsam2.training.finetuning.gate import Measured, Scores, falls, mean_dice
+from medvlsam2.training.finetuning.gate import Measured, Scores, Sizes, falls, mean_dice
 from medvlsam2.training.finetuning.scans import FinetuningScans
 from medvlsam2.training.loop import run_stages
 from medvlsam2.training.parts import set_trainable_for_finetuning
@@ -137,7 +137,8 @@ def _train_and_publish(
     # Also a run that had only its hold-out left to do, so that its loop had no stage to begin.
     set_trainable_for_finetuning(loaded.model)
     tensors = checkpoint.trainable_tensors(loaded.model)
-    refused = _refused(tensors, after, [before, *hold_out.recorded(model_dir)])
+    known = [before, *hold_out.recorded(model_dir)]
+    refused = _refused(tensors, after, known, hold_out.sizes(scans.held_out))
     metrics = {
         "epoch": float(config.epochs),
         "total_epochs": float(config.epochs),
@@ -220,11 +221,11 @@ def _fit(
     return [json.loads(line)["losses"]["loss"] for line in lines]
 
 
-def _refused(tensors: dict[str, Tensor], after: Scores, known: Sequence[Measured]) -> list[str]:
+def _refused(tensors: dict[str, Tensor], after: Scores, known: Sequence[Measured], sizes: Sizes) -> list[str]:
     """Why a candidate is not published; empty where it is."""
     if not all(bool(tensor.half().isfinite().all()) for tensor in tensors.values()):
         return [NOT_FINITE]
-    return [fall.sentence() for fall in falls(after, known)]
+    return [fall.sentence() for fall in falls(after, known, sizes)]
 
 
 def _run_name(model_dir: Path, version: str, scans: FinetuningScans, config: FinetuneConfig) -> str:

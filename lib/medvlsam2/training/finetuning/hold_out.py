@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerBase
 from medvlsam2.model import version_folders
 from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.training.data.cases import Case
-from medvlsam2.training.finetuning.gate import Measured, Scores
+from medvlsam2.training.finetuning.gate import Measured, Scores, Sizes
 from medvlsam2.training.validate import MAX_STRUCTURES, text_dice
 
 KEY: Final = "hold_out"
@@ -41,6 +41,15 @@ def measure(model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, cases: Sequenc
         scan_key(case): text_dice(model, tokenizer, [case], MAX_STRUCTURES if case.is_phantom else len(case.keys))
         for case in cases
     }
+
+
+def sizes(cases: Sequence[Case]) -> Sizes:
+    """Pixels of each structure on each scan of the hold-out, on the model's mask grid."""
+    found: dict[str, dict[str, int]] = {}
+    for case in cases:
+        masks = {key: case.structure_mask(key) for key in case.present_keys}
+        found[scan_key(case)] = {key: int(mask.sum()) for key, mask in masks.items() if mask is not None}
+    return found
 
 
 def scan_key(case: Case) -> str:

@@ -152,6 +152,7 @@ class TestTheGate:
         def run(before: dict[str, float], after: dict[str, float]) -> PublishedVersion:
             scores = iter([{"scan": before}, {"scan": after}])
             monkeypatch.setattr(hold_out, "measure", lambda *_: next(scores))
+            monkeypatch.setattr(hold_out, "sizes", lambda _: {"scan": dict.fromkeys(before, 4000)})
             monkeypatch.setattr(finetuning, "run_stages", no_steps)
             return finetune(model_dir, [submitted], FinetuneConfig(epochs=1, steps_per_scan=1), work=work)
 

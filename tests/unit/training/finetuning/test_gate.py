@@ -6,9 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medvlsam2.training.finetuning.gate import TOLERANCE, Measured, Scores, falls, mean_dice
+from medvlsam2.training.finetuning.gate import TOLERANCE, Fall, Measured, Scores, mean_dice
+from medvlsam2.training.finetuning.gate import falls as falls_of_sizes
 
 BEST = Measured("v0003", {"a": {"liver": 0.90, "spleen": 0.80}, "b": {"liver": 0.70}})
+
+LARGE = {scan: dict.fromkeys(("liver", "spleen", "aorta"), 4000) for scan in "abc"}
+"""Sizes at which one pixel is worth less than the tolerance."""
+
+
+def falls(candidate: Scores, known: list[Measured]) -> list[Fall]:
+    return falls_of_sizes(candidate, known, LARGE)
 
 
 @pytest.mark.parametrize(
@@ -73,3 +81,12 @@ def test_however_many_are_published_none_is_far_below_the_best(chain: list[Score
 def test_every_structure_counts_alike_in_the_mean() -> None:
     assert mean_dice({"a": {"liver": 0.9, "spleen": 0.3}, "b": {"liver": 0.7}}) == pytest.approx((0.8 + 0.3) / 2)
     assert mean_dice({}) == 0.0
+
+
+@pytest.mark.parametrize(("loss", "refused"), [(0.03, []), (0.04, ["gallbladder"])])
+def test_a_structure_of_few_pixels_may_lose_one_of_them(loss: float, refused: list[str]) -> None:
+    """Two scans with 16 pixels each: one pixel of one scan is worth 1/16, and half of it in the mean."""
+    best = Measured("base", {"a": {"gallbladder": 0.8}, "b": {"gallbladder": 0.8}})
+    candidate = {"a": {"gallbladder": 0.8 - 2 * loss}, "b": {"gallbladder": 0.8}}
+    sizes = {"a": {"gallbladder": 16}, "b": {"gallbladder": 16}}
+    assert [fall.structure for fall in falls_of_sizes(candidate, [best], sizes)] == refused
