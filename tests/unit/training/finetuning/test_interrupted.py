@@ -27,6 +27,7 @@ CONFIG = FinetuneConfig(epochs=3, steps_per_scan=1)
 def _equal_scores(monkeypatch: pytest.MonkeyPatch) -> None:
     """The gate lets everything through."""
     monkeypatch.setattr(hold_out, "measure", lambda *_: {"scan": {"liver": 0.5}})
+    monkeypatch.setattr(hold_out, "sizes", lambda _: {"scan": {"liver": 4000}})
 
 
 Run = Callable[..., tuple[PublishedVersion, list[int]]]
