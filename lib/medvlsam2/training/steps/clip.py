@@ -10,22 +10,19 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
 from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.model.pixel_decoder.slice_memory import SliceMemory
 from medvlsam2.model.pixel_decoder.text_similarity import Pointing
 from medvlsam2.model.pixel_decoder.volume_sam2 import SliceFeatures, SliceMasks, SlicePrompts, VolumeSAM2
 from medvlsam2.training.data.simulated_prompts import draw_prompt_kind
-from medvlsam2.training.steps.base import Source, Step, StepResult
+from medvlsam2.training.steps.base import Source
 from medvlsam2.training.steps.losses import MaskLoss
 from medvlsam2.training.steps.masks import (
-    MaskSample,
+    ObjectStep,
     mask_sample,
     masks_loss,
     sample_prompts,
-    sample_tokens,
-    with_language,
 )
 
 _FIRST: Final = 64
@@ -35,11 +32,8 @@ The memory knows only distances between slices, so any number does that is not l
 
 
 @dataclass(frozen=True)
-class ClipStep(Step):
+class ClipStep(ObjectStep):
     """Objects along neighbouring slices, prompted on the first slice and remembered on the others."""
-
-    samples: tuple[MaskSample, ...]
-    """All with as many slices and objects."""
 
     @classmethod
     def draw(cls, source: Source, rng: np.random.Generator) -> ClipStep:
@@ -54,17 +48,16 @@ class ClipStep(Step):
         )
         return cls((sample,))
 
-    def run(self, model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, rng: np.random.Generator) -> StepResult:
-        """Mask losses of all slices, plus the language loss of the requests."""
-        tokens, language_loss = sample_tokens(model, tokenizer, self.samples)
-        features = model.sam2.encode_slices(torch.cat([sample.slices for sample in self.samples]))
-        truth = torch.stack([sample.masks for sample in self.samples])  # b k n m m
-        return with_language(_clip_losses(model, features, tokens, truth, rng), language_loss)
-
-    @property
-    def num_samples(self) -> int:
-        """Scans."""
-        return len(self.samples)
+    def losses(
+        self,
+        model: MedVLSAM2,
+        features: SliceFeatures,
+        tokens: Float[Tensor, "b k c"],
+        truth: Bool[Tensor, "b k n m m"],
+        rng: np.random.Generator,
+    ) -> MaskLoss:
+        """Of all slices of the clips."""
+        return _clip_losses(model, features, tokens, truth, rng)
 
 
 def _clip_losses(

@@ -6,6 +6,7 @@ clicks correct the answer, up to three times, and the loss is over all answers. 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -58,13 +59,50 @@ class MaskSample:
 
 
 @dataclass(frozen=True)
-class MaskStep(Step):
+class ObjectStep(Step):
+    """Objects that are asked for on slices; a kind says how their masks are prompted and compared."""
+
+    samples: tuple[MaskSample, ...]
+    """All with as many slices and objects."""
+
+    def run(self, model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, rng: np.random.Generator) -> StepResult:
+        """Mask losses of all answers, plus the language loss of the requests."""
+        tokens, language_loss = sample_tokens(model, tokenizer, self.samples)
+        features = model.sam2.encode_slices(torch.cat([sample.slices for sample in self.samples]))
+        truth = torch.stack([sample.masks for sample in self.samples])  # b k n m m
+        return with_language(self.losses(model, features, tokens, truth, rng), language_loss)
+
+    @property
+    def num_samples(self) -> int:
+        """Scans."""
+        return len(self.samples)
+
+    @abstractmethod
+    def losses(
+        self,
+        model: MedVLSAM2,
+        features: SliceFeatures,
+        tokens: Float[Tensor, "b k c"],
+        truth: Bool[Tensor, "b k n m m"],
+        rng: np.random.Generator,
+    ) -> MaskLoss:
+        """Compare the masks of objects on slices with the truth.
+
+        Args:
+            model: the model that is trained.
+            features: of all scans' slices.
+            tokens: prompt token of each object.
+            truth: of object k on slice n of scan b.
+            rng: source of every choice.
+        """
+
+
+@dataclass(frozen=True)
+class MaskStep(ObjectStep):
     """Some scans, each with some objects on any slices.
 
     The samples' masks stay in the host's memory, where prompts are drawn from them; targets follow to the device.
     """
-
-    samples: tuple[MaskSample, ...]
 
     @classmethod
     def draw(cls, source: Source, rng: np.random.Generator) -> MaskStep:
@@ -84,17 +122,16 @@ class MaskStep(Step):
             )
         )
 
-    def run(self, model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, rng: np.random.Generator) -> StepResult:
-        """Mask losses of all answers, plus the language loss of the requests."""
-        tokens, language_loss = sample_tokens(model, tokenizer, self.samples)
-        features = model.sam2.encode_slices(torch.cat([sample.slices for sample in self.samples]))
-        truth = torch.stack([sample.masks for sample in self.samples])  # b k n m m
-        return with_language(_slice_losses(model, features, tokens, truth, rng), language_loss)
-
-    @property
-    def num_samples(self) -> int:
-        """Scans."""
-        return len(self.samples)
+    def losses(
+        self,
+        model: MedVLSAM2,
+        features: SliceFeatures,
+        tokens: Float[Tensor, "b k c"],
+        truth: Bool[Tensor, "b k n m m"],
+        rng: np.random.Generator,
+    ) -> MaskLoss:
+        """Of all answers on all slices."""
+        return _slice_losses(model, features, tokens, truth, rng)
 
 
 def mask_sample(
