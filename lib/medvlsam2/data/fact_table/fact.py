@@ -107,11 +107,14 @@ class Fact:
 
     def to_json(self) -> dict[str, Any]:
         """Return a plain dictionary with rounded numbers; fields that are None, empty or False are left out."""
-        told: dict[str, Any] = {}
-        for name, value in asdict(self).items():
-            if value is None or value is False or value in ("", ()):
-                continue
-            if isinstance(value, tuple):
-                value = [round(part, 1) if isinstance(part, float) else part for part in value]
-            told[name] = round(value, _DECIMALS[name]) if name in _DECIMALS else value
-        return told
+        return {
+            name: _rounded(name, value)
+            for name, value in asdict(self).items()
+            if value is not None and value is not False and value not in ("", ())
+        }
+
+
+def _rounded(name: str, value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [round(part, 1) if isinstance(part, float) else part for part in value]
+    return round(value, _DECIMALS[name]) if name in _DECIMALS else value
