@@ -70,6 +70,9 @@ class LanguageConfig:
 
     architecture: Literal["qwen2", "llama"] = "qwen2"
     """Class of the transformers library; weights of InternLM2 are converted to llama."""
+    base: str = ""
+    """A pretrained base that an installed package brings, e.g. "smollm2-135m-instruct"; it stays frozen and is no part
+    of the model folder. Empty: the folder holds all weights."""
     vocab_size: Positive = 151674
     """Rows of the embedding, special tokens included."""
     hidden_size: Positive = 896
@@ -84,6 +87,8 @@ class LanguageConfig:
     """Number of key-value heads."""
     max_position_embeddings: Positive = 8192
     """Length of the longest sequence, in tokens."""
+    rope_theta: Annotated[float, Ge(1), Lt(math.inf)] = 1_000_000.0
+    """Base of the rotary embedding; Qwen2.5 and InternLM2.5 use the default."""
     tie_word_embeddings: bool = True
     """Whether the output layer shares the embedding's weights."""
     lora_rank: Positive = 64

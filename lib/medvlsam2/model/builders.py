@@ -1,11 +1,14 @@
 """The one place with sizes: named presets, and assembly of a model from its configuration.
 
-``tiny_random`` for tests (seconds on a CPU, from a seed), ``nano`` (shipped; learns from scratch on a CPU), ``base``
-(M3D-CLIP, InternVL2.5-1B's language model, SAM 2.1-tiny at 512 as MedSAM2 has it) and ``large`` (InternVL2.5-8B's
-language model, SAM 2.1-large at 1024). ``base`` and ``large`` start from their parents' weights.
+``tiny_random`` for tests (seconds on a CPU, from a seed), ``nano`` (shipped; learns from scratch on a CPU), ``small``
+(``nano`` with SmolLM2-135M as its language model), ``base`` (M3D-CLIP, InternVL2.5-1B's language model, SAM 2.1-tiny at
+512 as MedSAM2 has it) and ``large`` (InternVL2.5-8B's language model, SAM 2.1-large at 1024). ``base`` and ``large``
+start from their parents' weights.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -112,6 +115,28 @@ NANO = ModelConfig(
     ),
 )
 
+SMALL = replace(
+    NANO,
+    model_id="medvlsam2-small",
+    language=LanguageConfig(
+        architecture="llama",
+        base="smollm2-135m-instruct",
+        # SmolLM2's own 49,152 and <img>, </img>, <IMG_CONTEXT> and [SEG].
+        vocab_size=49_156,
+        hidden_size=576,
+        intermediate_size=1536,
+        num_layers=30,
+        num_heads=9,
+        num_kv_heads=3,
+        max_position_embeddings=8192,
+        rope_theta=100_000.0,
+        # 3.7 million parameters, 7.3 MB in half precision: with the rest of the model under the folder's 25 MB.
+        lora_rank=12,
+        lora_alpha=24,
+        lora_dropout=0.0,
+    ),
+)
+
 BASE = ModelConfig(model_id="medvlsam2-base", sam2=Sam2Config(image_size=512))
 
 LARGE = ModelConfig(
@@ -138,7 +163,13 @@ LARGE = ModelConfig(
     ),
 )
 
-PRESETS: dict[str, ModelConfig] = {"tiny_random": TINY_RANDOM, "nano": NANO, "base": BASE, "large": LARGE}
+PRESETS: dict[str, ModelConfig] = {
+    "tiny_random": TINY_RANDOM,
+    "nano": NANO,
+    "small": SMALL,
+    "base": BASE,
+    "large": LARGE,
+}
 
 
 def preset(name: str) -> ModelConfig:

@@ -26,6 +26,7 @@ from medvlsam2.data.language import chat
 from medvlsam2.data.language import tokenizer as tokenizers
 from medvlsam2.errors import CheckpointMismatch
 from medvlsam2.model.builders import build
+from medvlsam2.model.language.decoder import is_adapter
 from medvlsam2.model.language.special_tokens import SpecialTokens
 from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.model.version_folders import (
@@ -42,6 +43,9 @@ from medvlsam2.model.version_folders import (
 from medvlsam2.strict_reading import OnceLoader, read_strictly
 
 _SHOWN_KEYS: Final = 10
+_DECODER: Final = "language.decoder."
+_TRAINED_NEW: Final = (chat.IMAGE_START, chat.IMAGE_END)
+"""New tokens besides [SEG] that get an offset; image tokens replace the embedding of ``<IMG_CONTEXT>``."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,8 @@ def special_tokens(tokenizer: PreTrainedTokenizerBase) -> SpecialTokens:
         seg=ids[chat.SEG],
         eos=ids[chat.TURN_END],
         pad=ids[chat.END_OF_TEXT],
+        # A parent's tokenizer lacks them: they were added behind its own tokens.
+        new=tuple(ids[token] for token in _TRAINED_NEW if ids[token] >= tokenizer.vocab_size),
     )
 
 
@@ -98,7 +104,7 @@ def load(folder: Path, device: str = "cpu") -> LoadedModel:
         tensors |= changed
         metadata |= _read_record(version_folder(folder, version) / METADATA)
     load_tensors(model, tensors, str(folder / WEIGHTS))
-    return LoadedModel(model.to(device).eval(), tokenizer, config, metadata, version)
+    return LoadedModel(model.place(torch.device(device)).eval(), tokenizer, config, metadata, version)
 
 
 def load_tensors(model: MedVLSAM2, tensors: dict[str, Tensor], source: str) -> None:
@@ -180,10 +186,12 @@ def _require_code(metadata: dict[str, Any], name: str) -> None:
 
 
 def _own_tensors(model: MedVLSAM2) -> dict[str, Tensor]:
-    """The state dict without second names of shared tensors."""
+    """The state dict without second names of shared tensors, and without a base that a package brings."""
     own: dict[str, Tensor] = {}
     seen: set[int] = set()
     for key, tensor in model.state_dict().items():
+        if model.config.language.base and key.startswith(_DECODER) and not is_adapter(key):
+            continue
         if tensor.data_ptr() not in seen or not tensor.numel():
             seen.add(tensor.data_ptr())
             own[key] = tensor

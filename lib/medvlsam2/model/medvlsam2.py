@@ -6,10 +6,12 @@ Parts are given in; nothing here chooses an implementation or a size.
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from medvlsam2.config import ModelConfig
+from medvlsam2.model.device.precision import has_bfloat16
 from medvlsam2.model.language.model import LanguageModel
 from medvlsam2.model.language.prefix_cache import PrefixCache
 from medvlsam2.model.pixel_decoder.volume_sam2 import VolumeSAM2
@@ -51,6 +53,11 @@ class MedVLSAM2(nn.Module):
             if isinstance(layer, nn.Linear):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
 
+    def place(self, device: torch.device) -> MedVLSAM2:
+        """Put the model on a device; a pretrained base is held in the type in which the device computes."""
+        self.language.hold_base_in(torch.bfloat16 if has_bfloat16(device) else torch.float32)
+        return self.to(device)
+
     def encode_volume(self, volume: Float[Tensor, "b 1 d h w"]) -> Float[Tensor, "b tokens hidden"]:
         """Image tokens for the language model."""
         tokens: Tensor = self.projector(self.vit(volume))
@@ -70,5 +77,6 @@ class MedVLSAM2(nn.Module):
 
     def text_tokens(self, hidden: Float[Tensor, "b s hidden"], input_ids: Int[Tensor, "b s"]) -> Float[Tensor, "n c"]:
         """Prompt tokens for SAM 2: the projected states at every [SEG], in order."""
-        tokens: Tensor = self.seg_projector(self.language.seg_hidden(hidden, input_ids))
+        # A pretrained base computes in bfloat16; autocast, where it is on, does the same with what follows.
+        tokens: Tensor = self.seg_projector(self.language.seg_hidden(hidden, input_ids).float())
         return tokens

@@ -196,7 +196,7 @@ def _place(run: Run) -> None:
     settle(run.device)
     if run.device.type == "cuda":
         torch.cuda.set_device(run.device)
-    run.model.to(run.device)
+    run.model.place(run.device)
     encoder = run.model.sam2.image_encoder
     if run.config.channels_last:
         encoder.to(memory_format=torch.channels_last)

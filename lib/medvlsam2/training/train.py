@@ -24,6 +24,7 @@ from medvlsam2.data.language.corpus import sentences
 from medvlsam2.data.language.findings.finding_keys import finding_key
 from medvlsam2.errors import DatasetError
 from medvlsam2.model import builders, checkpoint
+from medvlsam2.model.language.pretrained_base import base_tokenizer
 from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.training.config import TrainConfig
 from medvlsam2.training.data.caching import cache_scans
@@ -138,9 +139,11 @@ def _phantoms(seeds: Iterable[int], model_config: ModelConfig, cache: Path, work
 
 
 def _tokenizer(model_config: ModelConfig, seed: int, run: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of the run, learnt once from the corpus."""
+    """The tokenizer of the run: the pretrained base's, or one that is learnt once from the corpus."""
     folder = run / "tokenizer"
-    if not (folder / "tokenizer.json").is_file():
+    if model_config.language.base and not (folder / "tokenizer.json").is_file():
+        tokenizers.save(base_tokenizer(model_config.language.base), folder)
+    elif not (folder / "tokenizer.json").is_file():
         texts = islice(sentences(seed, TOKENIZER_TEXTS), TOKENIZER_TEXTS)
         tokenizers.save(tokenizers.train_tokenizer(texts, model_config.language.vocab_size), folder)
     return tokenizers.load(folder)

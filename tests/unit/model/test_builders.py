@@ -26,7 +26,7 @@ def test_nano_fits_into_twelve_million_parameters() -> None:
     assert 5_000_000 < count <= 12_000_000
 
 
-@pytest.mark.parametrize("name", ["tiny_random", "nano", "base", "large"])
+@pytest.mark.parametrize("name", ["tiny_random", "nano", "small", "base", "large"])
 def test_presets_survive_yaml(name: str) -> None:
     config = builders.preset(name)
     assert read_strictly(ModelConfig, to_dict(config), "'config.yaml'") == config
@@ -49,7 +49,7 @@ def test_full_sizes_are_the_papers() -> None:
 
 
 def test_an_unknown_preset_names_the_nearest() -> None:
-    with pytest.raises(InvalidConfig, match=r"'nanno'.*Did you mean nano.*tiny_random, nano, base, large"):
+    with pytest.raises(InvalidConfig, match=r"'nanno'.*Did you mean nano.*tiny_random, nano, small, base, large"):
         builders.preset("nanno")
 
 

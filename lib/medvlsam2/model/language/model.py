@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from medvlsam2.config import LanguageConfig
 from medvlsam2.errors import InvalidRequest
+from medvlsam2.model.language.decoder import is_adapter
 from medvlsam2.model.language.prefix_cache import PrefixCache
 from medvlsam2.model.language.reader import LanguageReader
 from medvlsam2.model.language.special_tokens import SpecialTokens
@@ -39,13 +40,21 @@ class LanguageModel(LanguageReader):
         """Choose which parameters are trained.
 
         Args:
-            base: the language model itself (stage 0 of a model without a parent).
+            base: the language model itself (stage 0 of a model without a parent). A pretrained base that lies outside
+                the model folder stays frozen, because the folder could not keep what it learns.
             lora: the adapter.
             new_tokens: the offsets of [SEG] and the other new tokens.
         """
         for name, parameter in self.decoder.named_parameters():
-            parameter.requires_grad_(lora if ".lora_" in name else base)
+            parameter.requires_grad_(lora if is_adapter(name) else base and not self.config.base)
         self.new_tokens.requires_grad_(new_tokens)
+
+    def hold_base_in(self, dtype: torch.dtype) -> None:
+        """Hold a pretrained base in a type of numbers; the adapter and other models' weights stay as they are."""
+        if self.config.base:
+            for name, parameter in self.decoder.named_parameters():
+                if not is_adapter(name):
+                    parameter.data = parameter.data.to(dtype)
 
     def seg_hidden(
         self, hidden: Float[Tensor, "b s hidden"], input_ids: Int[Tensor, "b s"]
@@ -139,7 +148,7 @@ class LanguageModel(LanguageReader):
         own = {
             key.removeprefix("base_model.model.").replace(".base_layer.", "."): value
             for key, value in self.decoder.state_dict().items()
-            if ".lora_" not in key
+            if not is_adapter(key)
         }
         weights = fit_base_weights(state_dict, {name: tuple(value.shape) for name, value in own.items()}, self.config)
         with torch.no_grad():
