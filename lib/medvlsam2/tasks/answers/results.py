@@ -89,9 +89,13 @@ def result_of(prompt: ObjectPrompt, found: Found, voxels: Voxels, values: Sequen
         slice_to_fix=(record.source_slice(min(open_to_doubt, key=lambda d: float(sure[d]))) if open_to_doubt else None),
     )
     told = voxels.measured(told, values)
-    absence = float(1 - masks.object_score_logits.float().sigmoid().max())
     sure_of_it = sureness(masks)
-    return replace(told, confidence=sure_of_it if told.present and holds else absence, sureness=sure_of_it)
+    return replace(told, confidence=sure_of_it if told.present and holds else absence_of(found), sureness=sure_of_it)
+
+
+def absence_of(found: Found) -> float:
+    """How sure the model's own scores are that an object is absent, 0..1; not calibrated."""
+    return float(1 - found.masks.object_score_logits.float().sigmoid().max())
 
 
 def unsure(result: ObjectResult, voxels: Voxels) -> ObjectResult:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from medvlsam2.data import vocabulary
-from medvlsam2.data.facts import ScanFacts
+from medvlsam2.data.facts import Region, ScanFacts
 from medvlsam2.data.language.measurements import measured_text
 from medvlsam2.data.structures.table import Window
 from medvlsam2.data.volume import CTVolume
@@ -28,6 +28,7 @@ from medvlsam2.tasks.features.feature_store import (
 )
 from medvlsam2.tasks.features.view import View
 from medvlsam2.tasks.measure.box_names import structure_in_box
+from medvlsam2.tasks.measure.fact_source import Facts
 from medvlsam2.tasks.measure.findings import MaskGrid, measure_findings, strengths
 from medvlsam2.tasks.measure.places import PlaceRAS, centres_ras, place_of
 from medvlsam2.tasks.measure.structures import Measured, measurable, measure_structures
@@ -64,6 +65,7 @@ class VolumeSession:
         self._facts: tuple[ScanFacts | None] | None = None
         self._centres: dict[str, PlaceRAS] = {}
         self._measured_prefix: PrefixCache | None = None
+        self.known: Facts | None = None
 
     @property
     def prepared(self) -> PreparedVolume:
@@ -126,6 +128,19 @@ class VolumeSession:
         if self._facts is None:
             self._facts = (self._measure_facts(give_way),)
         return self._facts[0]
+
+    def region(self, give_way: GiveWay = stay) -> Region | None:
+        """The part of the body that the scan shows, from quick masks of its structures; None if none is seen.
+
+        Args:
+            give_way: as for :meth:`facts`.
+        """
+        if self._facts is not None:
+            known = self._facts[0]
+        else:
+            measured = self._measured(give_way)
+            known = None if measured is None else measured.facts
+        return None if known is None else known.region
 
     def place_of(self, sentence: str, give_way: GiveWay = stay) -> PlaceRAS | None:
         """The place that a sentence is about, in RAS mm; None if nothing that the sentence names is seen.

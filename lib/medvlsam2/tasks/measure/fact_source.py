@@ -1,0 +1,278 @@
+"""The door to the facts of one scan: ask for a structure, a finding, a rule, or everything.
+
+All is measured when it is first asked for, and once. The masks come from a
+:class:`~medvlsam2.tasks.measure.mask_source.MaskSource`; of a model they are those that ``segment`` gives for a name
+alone. :func:`medvlsam2.tasks.facts.facts_of` gives the facts of a scan as the current model sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+from jaxtyping import Bool
+
+from medvlsam2.data import vocabulary
+from medvlsam2.data.fact_table import Fact, FactTable
+from medvlsam2.data.facts import Region
+from medvlsam2.data.volume import CTVolume
+from medvlsam2.errors import InvalidRequest
+from medvlsam2.tasks.measure.kept_mask import KeptMask
+from medvlsam2.tasks.measure.lesions import lesions_of
+from medvlsam2.tasks.measure.mask_measures import measure
+from medvlsam2.tasks.measure.mask_source import MaskSource, Seen
+from medvlsam2.tasks.measure.rules.table import judge, load_rules, load_table
+from medvlsam2.tasks.measure.whereabouts import out_of_view
+from medvlsam2.tasks.measure.whole_masks import is_joined, joined
+
+SURE: Final = 0.5
+"""What is right less often than this is not stated: its state becomes "not assessed"."""
+
+
+@dataclass
+class Facts:
+    """Facts of one scan. Threads may share it: at worst a thing is measured twice, with the same result.
+
+    Whoever asks must not hold the device: a model's masks are found in leases of their own, one for each step, and
+    ``Cancelled`` is raised at the next step of work that is no longer wanted.
+
+    Args:
+        source: of the masks.
+    """
+
+    source: MaskSource
+    _seen: dict[str, Seen] = field(default_factory=dict, repr=False)
+    _facts: dict[str, tuple[Fact, ...]] = field(default_factory=dict, repr=False)
+    _rules: dict[str, Fact] = field(default_factory=dict, repr=False)
+    _masks: dict[str, KeptMask] = field(default_factory=dict, repr=False)
+
+    @property
+    def volume(self) -> CTVolume:
+        """The scan."""
+        return self.source.volume
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """Keys of all rules, in the order of their table."""
+        return tuple(load_rules())
+
+    def structure(self, key: str) -> Fact:
+        """The fact of one structure; its id is its key."""
+        return self.structures((key,))[0]
+
+    def structures(self, keys: Sequence[str]) -> tuple[Fact, ...]:
+        """The facts of some structures, looked for together.
+
+        Raises:
+            InvalidRequest: if a key is none of the vocabulary's, or a finding's.
+            Cancelled: if the work is no longer wanted.
+        """
+        for key in keys:
+            _require(key, is_finding=False)
+        self.look_for(keys)
+        return tuple(self._structure(key) for key in keys)
+
+    def finding(self, key: str) -> tuple[Fact, ...]:
+        """The facts of one kind of finding: one for each lesion, the largest first.
+
+        If none is present there is one fact, with the key as its id, that says so. A finding with sides
+        ("kidney_cyst") has the lesions of its left and right key. What a rule measures (splenomegaly) is what the rule
+        says; where the rule cannot say anything, what the source marked is told.
+
+        Raises:
+            InvalidRequest: if the key is none of the vocabulary's findings.
+            Cancelled: if the work is no longer wanted.
+        """
+        _require(key, is_finding=True)
+        if key in load_rules():
+            judged = self.rule(key)
+            if judged.is_known or not self.source.knows(key):
+                return (judged,)
+        self.look_for((key,))
+        return self._finding(key)
+
+    def rule(self, key: str) -> Fact:
+        """What a rule of ``finding_rules.yaml`` says: present (passed), absent (not passed), or not assessed, and why.
+
+        Raises:
+            InvalidRequest: if there is no such rule.
+            Cancelled: if the work is no longer wanted.
+        """
+        rule = load_rules().get(key)
+        if rule is None:
+            raise InvalidRequest(f"There is no rule '{key[:80]}'. Rules are {', '.join(load_rules())}.")
+        if key not in self._rules:
+            fact, measured = judge(rule, self)
+            self._rules[key] = self._with_mask(fact, None if measured is None else measured.mask)
+        return self._rules[key]
+
+    def everything(self) -> FactTable:
+        """All that can be told reliably of the scan, for a report: structures, findings, rules.
+
+        What the scan cannot show is left out.
+        """
+        region = self.region()
+        structures = [key for key in self.source.structures if region is None or not out_of_view(key, region, far=True)]
+        findings = [
+            key
+            for key in self.source.findings
+            if key not in load_rules() and (region is None or not out_of_view(key, region))
+        ]
+        self.look_for([*structures, *findings])
+        facts = [self._structure(key) for key in structures]
+        for key in findings:
+            parts = vocabulary.STRUCTURES[key].parts
+            for one in parts if self._is_joined(key) else (key,):
+                facts += self._finding(one)
+        facts += [self.rule(key) for key in self.rules]
+        return FactTable(tuple(facts))
+
+    def known(self) -> FactTable:
+        """The facts that were measured so far."""
+        measured = [fact for facts in list(self._facts.values()) for fact in facts]
+        return FactTable((*measured, *list(self._rules.values())))
+
+    def region(self) -> Region | None:
+        """The part of the body that the scan shows; None if nothing tells it."""
+        return self.source.region()
+
+    def mask(self, fact: Fact | str) -> Bool[np.ndarray, "i j k"]:
+        """The mask of a fact or of a mask's id, on the scan's grid; empty where the fact has none.
+
+        Raises:
+            InvalidRequest: if nothing with this id was measured.
+        """
+        kept = self.kept_mask(fact)
+        return np.zeros(self.volume.shape_ijk, dtype=bool) if kept is None else kept.whole()
+
+    def kept_mask(self, fact: Fact | str) -> KeptMask | None:
+        """The same mask as it is kept, in its box; None where it is empty."""
+        if isinstance(fact, Fact):
+            return None if fact.mask is None else self._masks[fact.mask]
+        if fact not in self._masks and fact not in self._seen:
+            raise InvalidRequest(f"No mask '{fact[:80]}' was measured in this scan. Ask for its structure first.")
+        return self._masks.get(fact)
+
+    def look_for(self, keys: Iterable[str]) -> None:
+        """Find the masks of structures and findings together, so that what follows needs no search of its own."""
+        wanted: dict[str, None] = {}
+        for key in keys:
+            self._add_wanted(key, wanted)
+        if wanted:
+            self._seen.update(self.source.see(list(wanted)))
+
+    def _add_wanted(self, key: str, wanted: dict[str, None]) -> None:
+        if key in self._seen:
+            return
+        if self._is_joined(key):
+            for part in vocabulary.STRUCTURES[key].parts:
+                self._add_wanted(part, wanted)
+        elif self.source.knows(key):
+            wanted[key] = None
+        else:
+            self._seen[key] = Seen("not assessed", reason=f"The model does not know the {_name(key)}.")
+
+    def _is_joined(self, key: str) -> bool:
+        return is_joined(key, self.source)
+
+    def _structure(self, key: str) -> Fact:
+        if key not in self._facts:
+            self._facts[key] = (self._fact_of(key, self._seen_of(key)),)
+        return self._facts[key][0]
+
+    def _fact_of(self, key: str, seen: Seen) -> Fact:
+        known = vocabulary.STRUCTURES[key]
+        fact = Fact(
+            id=key,
+            key=key,
+            kind="finding" if known.is_finding else "structure",
+            name=known.name,
+            code=known.snomed,
+            state=seen.state,
+            reason=seen.reason,
+            structure=known.site,
+            side=known.side,
+            confidence=seen.confidence,
+        )
+        return self._measured(fact, seen.mask)
+
+    def _measured(self, fact: Fact, mask: KeptMask | None) -> Fact:
+        if mask is None:
+            return fact
+        self._masks[fact.id] = mask
+        fields = {**vars(fact), **measure(mask, self.volume).fields(), "mask": fact.id}
+        if fields["cut"] and fact.kind == "structure" and not fact.reason:
+            fields["reason"] = f"The scan ends within the {fact.name}, so its volume and lengths are not whole."
+        return Fact(**fields)
+
+    def _finding(self, key: str) -> tuple[Fact, ...]:
+        if key not in self._facts:
+            self._facts[key] = self._found(key)
+        return self._facts[key]
+
+    def _found(self, key: str) -> tuple[Fact, ...]:
+        if self._is_joined(key):
+            parts = [fact for part in vocabulary.STRUCTURES[key].parts for fact in self._finding(part)]
+            present = sorted((fact for fact in parts if fact.is_present), key=lambda fact: -(fact.volume_ml or 0.0))
+            return tuple(present) or (self._fact_of(key, self._seen_of(key)),)
+        seen = self._seen_of(key)
+        whole = self._fact_of(key, seen)
+        proof = load_table().proofs.get(key.removesuffix(f"_{whole.side}"))
+        lesions = [self._measured(fact, mask) for fact, mask in lesions_of(whole, seen, self)]
+        proved = [fact if proof is None else proof.apply(fact) for fact in lesions]
+        return tuple(fact for fact in proved if fact.is_present) or tuple(_as_whole(proved[:1], key)) or (whole,)
+
+    def _seen_of(self, key: str) -> Seen:
+        """What was seen of a name; of a whole, what was seen of its parts together."""
+        if key not in self._seen:
+            self._seen[key] = joined(key, {part: self._seen_of(part) for part in vocabulary.STRUCTURES[key].parts})
+        return self._believed(key, self._seen[key])
+
+    def _believed(self, key: str, seen: Seen) -> Seen:
+        """Not absent where the scan does not show the place, and nothing that is right less often than wrong."""
+        if seen.state == "absent":
+            region = self.region()
+            reason = None if region is None else out_of_view(key, region, volume=self.volume)
+            if reason is not None:
+                return Seen("outside the field of view", reason=reason)
+        if seen.state in ("present", "absent") and seen.confidence is not None and seen.confidence < SURE:
+            said = "there" if seen.state == "present" else "absent"
+            reason = f"Whether the {_name(key)} is {said} is unsure: right in {seen.confidence:.0%} of such cases."
+            return Seen("not assessed", seen.mask, seen.confidence, reason, seen.pieces)
+        return seen
+
+    def _with_mask(self, fact: Fact, own: KeptMask | None) -> Fact:
+        """The fact of a rule with what its mask measures: a mask of its own, such as a stone's, or its structure's."""
+        if own is not None:
+            return self._measured(fact, own)
+        base = self._facts.get(fact.structure or "", ())
+        if fact.state != "present" or not base or base[0].mask is None:
+            return fact
+        return replace(base[0], **{name: getattr(fact, name) for name in _OF_RULES})
+
+
+_OF_RULES: Final = (
+    *("id", "key", "kind", "name", "code", "state", "reason", "structure", "side", "confidence"),
+    *("value", "unit", "threshold", "label", "source", "evidence"),
+)
+"""Fields of a rule's fact that are its own; all others are those of the structure that it measured."""
+
+
+def _as_whole(disproved: Sequence[Fact], key: str) -> list[Fact]:
+    """What was marked and measures something else, as the one fact of its finding."""
+    return [replace(fact, id=key) for fact in disproved]
+
+
+def _require(key: str, *, is_finding: bool) -> None:
+    known = vocabulary.STRUCTURES.get(key)
+    if known is None:
+        raise InvalidRequest(f"'{key[:80]}' is no key of the vocabulary. Look the name up first (vocabulary.find).")
+    if known.is_finding != is_finding:
+        door = "finding" if known.is_finding else "structure"
+        raise InvalidRequest(f"'{key}' is a {door}. Ask for it with Facts.{door}.")
+
+
+def _name(key: str) -> str:
+    return vocabulary.STRUCTURES[key].name

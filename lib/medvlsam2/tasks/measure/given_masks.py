@@ -1,0 +1,151 @@
+"""Masks that are given: the label map of a phantom, or the labels of a real scan.
+
+Facts of given masks are measured by the same code as those of a model's masks. So the rules are tested apart from the
+model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+from jaxtyping import Bool, Integer
+
+from medvlsam2 import geometry
+from medvlsam2.data import vocabulary
+from medvlsam2.data.facts import Region, ScanFacts
+from medvlsam2.data.language import anatomy
+from medvlsam2.data.language.findings.finding_keys import finding_key
+from medvlsam2.data.volume import CTVolume
+from medvlsam2.tasks.measure.kept_mask import KeptMask
+from medvlsam2.tasks.measure.mask_source import Seen
+from medvlsam2.tasks.measure.structures import likeliest_region
+
+NOT_CONTOURED: Final = "The labels of this scan do not contain it, so nothing is known of it."
+
+
+@dataclass(frozen=True, eq=False)
+class GivenMasks:
+    """Masks by vocabulary key, on the scan's grid. A key without a mask is not contoured, which is not absent.
+
+    Args:
+        volume: the scan.
+        masks: of structures.
+        lesions: of findings, each lesion by itself; an empty tuple says that there is none.
+        absent: structures that are known to be absent.
+        known_region: part of the body; None: the likeliest one by what is labelled.
+        every_finding_is_given: whether findings without an entry in ``lesions`` are absent (phantoms).
+    """
+
+    volume: CTVolume
+    masks: Mapping[str, KeptMask]
+    lesions: Mapping[str, tuple[KeptMask, ...]] = field(default_factory=dict)
+    absent: frozenset[str] = frozenset()
+    known_region: Region | None = None
+    every_finding_is_given: bool = False
+
+    @classmethod
+    def of_labels(
+        cls,
+        volume: CTVolume,
+        label_map: Integer[np.ndarray, "i j k"],
+        labels: Mapping[int, str],
+        **known: Any,
+    ) -> GivenMasks:
+        """From a label map.
+
+        Args:
+            volume: the scan.
+            label_map: on the scan's grid.
+            labels: vocabulary key of each value.
+            known: other arguments of the class.
+        """
+        masks = {key: KeptMask.of(label_map == value) for value, key in labels.items()}
+        return cls(volume, {key: mask for key, mask in masks.items() if mask is not None}, **known)
+
+    @classmethod
+    def of_phantom(
+        cls,
+        volume: CTVolume,
+        label_map: Integer[np.ndarray, "i j k"],
+        labels: Mapping[int, str],
+        lesion_map: Integer[np.ndarray, "i j k"],
+        facts: ScanFacts,
+    ) -> GivenMasks:
+        """From all that is known of a phantom (the fields of :class:`medvlsam2.data.phantom.Phantom`)."""
+        lesions: dict[str, list[KeptMask]] = {}
+        for lesion in facts.lesions:
+            mask = KeptMask.of(lesion_map == lesion.label_value)
+            key = finding_key(lesion)
+            if key is not None and mask is not None:
+                lesions.setdefault(sided(key, lesion.side), []).append(mask)
+        return cls.of_labels(
+            volume,
+            label_map,
+            labels,
+            lesions={key: tuple(masks) for key, masks in lesions.items()},
+            absent=frozenset(facts.absent),
+            known_region=facts.region,
+            every_finding_is_given=facts.lesions_known,
+        )
+
+    @property
+    def structures(self) -> Sequence[str]:
+        """All structures that are labelled, or known to be absent."""
+        return [key for key in vocabulary.STRUCTURES if key in self.masks or key in self.absent]
+
+    @property
+    def findings(self) -> Sequence[str]:
+        """All findings whose lesions are given."""
+        return list(self.lesions)
+
+    def knows(self, key: str) -> bool:
+        """Whether there is a mask of a name, or its absence is known."""
+        if vocabulary.STRUCTURES[key].is_finding:
+            return self.every_finding_is_given or key in self.lesions
+        return key in self.masks or key in self.absent
+
+    def see(self, keys: Sequence[str]) -> Mapping[str, Seen]:
+        """What is given of some names."""
+        return {key: self._see(key) for key in keys}
+
+    def region(self) -> Region | None:
+        """The region that is known, or the likeliest one by what is labelled."""
+        return self.known_region or self._likeliest_region
+
+    @cached_property
+    def _likeliest_region(self) -> Region | None:
+        voxel_ml = geometry.voxel_volume_ml(self.volume.affine)
+        single = {key: mask.voxels * voxel_ml for key, mask in self.masks.items() if key in anatomy.single_structures()}
+        return likeliest_region(single) if single else None
+
+    def _see(self, key: str) -> Seen:
+        lesions = self.lesions.get(key)
+        if lesions:
+            return Seen("present", lesions[0].union(*lesions[1:]), 1.0, pieces=lesions)
+        mask = self.masks.get(key)
+        if mask is not None:
+            return Seen("present", mask, 1.0)
+        if self.knows(key):
+            return Seen("absent", confidence=1.0)
+        return Seen("not assessed", reason=NOT_CONTOURED)
+
+
+def sided(key: str, side: vocabulary.Side | None) -> str:
+    """The key of a finding on one side; the key itself where the vocabulary has no such key.
+
+    Example:
+        >>> sided("kidney_cyst", "left"), sided("liver_cyst", "right"), sided("ascites", None)
+        ('kidney_cyst_left', 'liver_cyst', 'ascites')
+    """
+    on_side = f"{key}_{side}"
+    return on_side if on_side in vocabulary.STRUCTURES else key
+
+
+def given(masks: Mapping[str, Bool[np.ndarray, "i j k"]]) -> dict[str, KeptMask]:
+    """Keep arrays as masks; empty ones are left out."""
+    kept = {key: KeptMask.of(mask) for key, mask in masks.items()}
+    return {key: mask for key, mask in kept.items() if mask is not None}

@@ -1,0 +1,49 @@
+"""What kind of scan it is: its contrast phase and the part of the body that it shows."""
+
+from __future__ import annotations
+
+from medvlsam2.data.language import anatomy
+from medvlsam2.tasks.measure.rules.needs import need
+from medvlsam2.tasks.measure.rules.rule import Known, Measured, NotAssessed, Rule
+
+
+def contrast_phase(rule: Rule, facts: Known) -> Measured:
+    """The contrast phase, from the mean HU of the aorta, or of the heart where the aorta is not seen.
+
+    The blood has the density of tissue without contrast, is brightest in the arterial phase, and then fades. The
+    limits stand in the table.
+    """
+    refused: NotAssessed | None = None
+    for key in rule.of:
+        try:
+            blood = need(key, rule, facts, whole=False)
+        except NotAssessed as reason:
+            refused = refused or reason
+            continue
+        assert blood.mean_hu is not None
+        return Measured(
+            value=blood.mean_hu,
+            evidence=(blood.id,),
+            label=_phase(blood.mean_hu, rule),
+            structure=blood.key,
+            is_true=True,
+        )
+    assert refused is not None
+    raise refused
+
+
+def _phase(blood_hu: float, rule: Rule) -> str:
+    limits = rule.limits
+    if blood_hu < limits["enhanced_from_hu"]:
+        return "non-contrast"
+    if blood_hu >= limits["arterial_from_hu"]:
+        return "arterial"
+    return "portal venous" if blood_hu >= limits["portal_venous_from_hu"] else "delayed"
+
+
+def body_region(_: Rule, facts: Known) -> Measured:
+    """The part of the body, which is the one that explains best which structures are seen."""
+    region = facts.region()
+    if region is None:
+        raise NotAssessed("No structure is seen that tells which part of the body this is.")
+    return Measured(value=None, evidence=(), label=anatomy.REGION_NAMES[region], is_true=True)

@@ -1,0 +1,70 @@
+"""What a rule needs before it says anything: anatomy that is seen, sure and whole; a contrast phase; thin slices."""
+
+from __future__ import annotations
+
+from medvlsam2.data.fact_table import Fact
+from medvlsam2.tasks.measure.kept_mask import KeptMask
+from medvlsam2.tasks.measure.mask_measures import slice_axis
+from medvlsam2.tasks.measure.rules.rule import Known, NotAssessed, Rule
+
+
+def need(key: str, rule: Rule, facts: Known, *, whole: bool | None = None) -> Fact:
+    """The fact of a structure that is present, sure, and not cut where the rule wants it whole.
+
+    Args:
+        key: of the structure.
+        rule: the rule that measures it.
+        facts: of the scan.
+        whole: whether it must lie in the scan as a whole; None: as the rule says.
+
+    Raises:
+        NotAssessed: if it is not.
+    """
+    fact = facts.structure(key)
+    if fact.state != "present" or fact.mask is None:
+        raise NotAssessed(fact.reason or f"The {fact.name} is not seen.")
+    if fact.confidence is not None and fact.confidence < rule.min_confidence:
+        raise NotAssessed(f"The mask of the {fact.name} is not sure enough to be measured.")
+    if fact.cut and (rule.whole if whole is None else whole):
+        raise NotAssessed(f"The scan does not show the whole {fact.name}.")
+    return fact
+
+
+def need_mask(fact: Fact, facts: Known) -> KeptMask:
+    """The mask of a fact that is present."""
+    kept = facts.kept_mask(fact)
+    assert kept is not None, f"{fact.id} is present without a mask"
+    return kept
+
+
+def need_phase(rule: Rule, facts: Known) -> None:
+    """Go on only in a contrast phase in which the rule holds.
+
+    Raises:
+        NotAssessed: in other phases, and where the phase is not known.
+    """
+    if not rule.phases:
+        return
+    phase = facts.rule("phase")
+    if phase.state != "present":
+        raise NotAssessed(f"It needs a scan that is {_any_of(rule.phases)}, and the contrast phase is not known.")
+    if phase.label not in rule.phases:
+        raise NotAssessed(f"It needs a scan that is {_any_of(rule.phases)}; this one is {phase.label}.")
+
+
+def need_thin_slices(rule: Rule, facts: Known) -> None:
+    """Go on only with slices that are near enough to each other.
+
+    Raises:
+        NotAssessed: if they are not.
+    """
+    axis = slice_axis(facts.volume.affine)
+    apart_mm = facts.volume.spacing_mm[axis]
+    if rule.max_slice_mm is not None and apart_mm > rule.max_slice_mm + 0.01:
+        raise NotAssessed(
+            f"The slices are {apart_mm:.1f} mm apart; it needs at most {rule.max_slice_mm:.1f} mm to be measured."
+        )
+
+
+def _any_of(phases: tuple[str, ...]) -> str:
+    return " or ".join(phases)

@@ -1,0 +1,58 @@
+"""Whether a scan shows the place where a structure or finding would lie: what it does not show is not absent."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from medvlsam2.data import vocabulary
+from medvlsam2.data.facts import Region
+from medvlsam2.data.language import anatomy
+from medvlsam2.data.volume import CTVolume
+from medvlsam2.tasks.measure.mask_measures import slice_axis
+
+MIN_HEIGHT_MM: Final = 150.0
+"""A lower scan shows only a part of its region: of TS_dicom20 (40 mm) both kidneys lie below its last slice. The
+lowest phantom of a whole region has 170 mm."""
+PLEURAL: Final = ("pleural_effusion", "pneumothorax")
+
+
+def out_of_view(key: str, region: Region, *, volume: CTVolume | None = None, far: bool = False) -> str | None:
+    """Why a scan may not show a structure or the site of a finding; None if it shows all of it.
+
+    Args:
+        key: of the vocabulary.
+        region: part of the body that the scan shows.
+        volume: the scan, where its height matters too.
+        far: whether only what the scan cannot show at all counts, and not what its ends may show.
+    """
+    name = vocabulary.STRUCTURES[key].name
+    places = sites(key)
+    shown = [place for place in places if _is_shown(place, region, far=far)]
+    if places and not shown:
+        return f"The scan shows the {anatomy.REGION_NAMES[region]}, and that is not where the whole {name} would lie."
+    if volume is None:
+        return None
+    if anatomy.is_numbered(key):
+        return f"The {name} is not seen; it may lie beyond the ends of the scan."
+    axis = slice_axis(volume.affine)
+    height_mm = volume.shape_ijk[axis] * volume.spacing_mm[axis]
+    if height_mm < MIN_HEIGHT_MM:
+        return f"The scan is only {height_mm:.0f} mm high, so the {name} may lie beyond its ends."
+    return None
+
+
+def sites(key: str) -> tuple[str, ...]:
+    """The single structures of a structure, or those in which a finding lies; none where it may lie anywhere."""
+    known = vocabulary.STRUCTURES[key]
+    single = anatomy.single_structures()
+    if not known.is_finding:
+        return tuple(leaf for leaf in anatomy.leaves(key) if leaf in single)
+    if key.startswith(PLEURAL):
+        return ("lung_left", "lung_right") if known.side is None else (f"lung_{known.side}",)
+    if key == "ascites":
+        return ("liver", "urinary_bladder")
+    return () if known.site is None else sites(known.site)
+
+
+def _is_shown(place: str, region: Region, *, far: bool) -> bool:
+    return place not in anatomy.outside(region) if far else anatomy.is_covered(place, region)
