@@ -8,13 +8,15 @@ version or the new one, never a half-written one. Versions are never changed onc
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 import yaml
+from jaxtyping import Int
 from packaging.version import Version
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -26,7 +28,11 @@ from medvlsam2.data.language import chat
 from medvlsam2.data.language import tokenizer as tokenizers
 from medvlsam2.errors import CheckpointMismatch
 from medvlsam2.model.builders import build
+from medvlsam2.model.language import constrained
+from medvlsam2.model.language.constrained import Written
 from medvlsam2.model.language.decoder import is_adapter
+from medvlsam2.model.language.grammars import Grammars
+from medvlsam2.model.language.prefix_cache import PrefixCache
 from medvlsam2.model.language.special_tokens import SpecialTokens
 from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.model.version_folders import (
@@ -57,6 +63,31 @@ class LoadedModel:
     config: ModelConfig
     metadata: dict[str, Any]
     version: str
+
+    @cached_property
+    def grammars(self) -> Grammars:
+        """Grammars for this tokenizer, compiled on first use."""
+        return Grammars(self.tokenizer, self.config.language.vocab_size)
+
+    def write(
+        self,
+        prefix_cache: PrefixCache,
+        turn_ids: Int[Tensor, " t"],
+        grammar: str,
+        *,
+        max_new_tokens: int,
+        between: Callable[[], None] | None = None,
+    ) -> Written:
+        """Continue a turn under a grammar: :func:`medvlsam2.model.language.constrained.write` says how."""
+        return constrained.write(
+            self.model.language,
+            prefix_cache,
+            turn_ids,
+            self.grammars,
+            grammar,
+            max_new_tokens=max_new_tokens,
+            between=between,
+        )
 
 
 def special_tokens(tokenizer: PreTrainedTokenizerBase) -> SpecialTokens:

@@ -46,3 +46,12 @@ class NewTokens(nn.Module):
         # -> [*n, new]
         offsets = hidden @ rows.T.to(hidden.dtype)
         return logits.index_add_(-1, self.token_ids, offsets.to(logits.dtype))
+
+    def add_to_output_rows(
+        self, rows: Float[Tensor, "n hidden"], token_ids: Int[Tensor, " n"]
+    ) -> Float[Tensor, "n hidden"]:
+        """Shift the output rows of new tokens among others."""
+        offsets = self.embedding if self.output is None else self.output
+        # -> [n, new]
+        is_token = token_ids[:, None].eq(self.token_ids).to(rows.dtype)
+        return rows + is_token @ offsets.to(rows.dtype)

@@ -6,6 +6,7 @@ Prompts are token ids and image tokens here; texts, chat templates and vocabular
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from jaxtyping import Float, Int
@@ -20,6 +21,9 @@ from medvlsam2.model.language.decoder import Base, build_decoder
 from medvlsam2.model.language.new_tokens import NewTokens
 from medvlsam2.model.language.prefix_cache import PrefixCache
 from medvlsam2.model.language.special_tokens import SpecialTokens
+
+FEW_TOKENS: Final = 8
+"""Up to one in so many tokens, their rows of the output layer are gathered; more than that are slower than all rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,6 +217,14 @@ class LanguageReader(nn.Module):
     def logits(self, hidden: Float[Tensor, "*n hidden"]) -> Float[Tensor, "*n vocab"]:
         """Next-token logits of last-layer states."""
         return self.new_tokens.add_to_logits(self.base.lm_head(hidden), hidden)
+
+    def logits_among(self, hidden: Float[Tensor, " hidden"], token_ids: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """Next-token logits of a few tokens after one state; where the vocabulary is wide, the others cost most."""
+        if FEW_TOKENS * len(token_ids) > self.config.vocab_size:
+            return self.logits(hidden)[token_ids].float()
+        # -> [n, hidden]
+        rows = self.new_tokens.add_to_output_rows(self.base.lm_head.weight[token_ids], token_ids)
+        return (rows @ hidden.to(rows.dtype)).float()
 
     def _output(self, hidden: Float[Tensor, "b s hidden"], labels: Int[Tensor, "b s"] | None) -> LanguageOutput:
         if labels is None:
