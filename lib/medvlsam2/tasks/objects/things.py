@@ -1,0 +1,234 @@
+"""The single objects that a name can mean: lesions of a finding, the two of a pair, members of a series, or one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Final
+
+from medvlsam2.data import vocabulary
+from medvlsam2.data.fact_table import Fact, FactState
+from medvlsam2.data.language.anatomy import is_numbered, is_pair, leaves
+from medvlsam2.data.language.findings.finding_keys import FINDING_KEYS
+from medvlsam2.data.language.findings.lesions import GENERIC_LESIONS
+from medvlsam2.data.structures.table import Side
+from medvlsam2.data.volume import CTVolume
+from medvlsam2.geometry import voxel_volume_ml
+from medvlsam2.tasks.measure.fact_source import Facts
+from medvlsam2.tasks.measure.kept_mask import KeptMask
+from medvlsam2.tasks.measure.lesions import MIN_ML
+from medvlsam2.tasks.measure.mask_measures import Measures, measure, pieces_of
+from medvlsam2.tasks.measure.whereabouts import sites
+from medvlsam2.tasks.objects.shapes import Shape
+from medvlsam2.tasks.phrases.wholes import held_by
+
+_ALSO: Final = {"lesion": GENERIC_LESIONS | {"stone", "fracture"}, "mass": frozenset({"tumor", "mass"})}
+"""Kinds of findings that a general word means as well."""
+_COUNTED: Final = frozenset({"lymph_node"})
+"""Structures without parts of which a scan shows many."""
+
+
+@dataclass(frozen=True, eq=False)
+class Thing:
+    """One object with its mask.
+
+    Args:
+        key: vocabulary key of its name, as exact as it is known: "kidney_left" for one of the kidneys.
+        kept: its mask.
+        volume: the scan.
+        fact: the fact of the whole object; None for a part of one.
+        side: of the patient; None if it is not known by name or host.
+        host: vocabulary key of the structure that holds a lesion.
+        is_sure: False where its name is not assessed, though there is a mask.
+        limits: one sentence: what limits what is known of it.
+    """
+
+    key: str
+    kept: KeptMask
+    volume: CTVolume
+    fact: Fact | None = None
+    side: Side | None = None
+    host: str | None = None
+    is_sure: bool = True
+    limits: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name that people read."""
+        return vocabulary.STRUCTURES[self.key].name
+
+    @cached_property
+    def shape(self) -> Shape:
+        """Where it lies."""
+        return Shape(self.kept, self.volume.affine)
+
+    @cached_property
+    def measures(self) -> Measures:
+        """What it measures."""
+        return measure(self.kept, self.volume)
+
+    @property
+    def longest_mm(self) -> float:
+        """Longest diameter on one slice."""
+        told = None if self.fact is None else self.fact.longest_mm
+        return self.measures.longest_mm if told is None else told
+
+    @property
+    def mean_hu(self) -> float:
+        """Mean HU."""
+        told = None if self.fact is None else self.fact.mean_hu
+        return self.measures.mean_hu if told is None else told
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the scan ends within it."""
+        return self.fact is not None and self.fact.cut
+
+    def cut_to(self, kept: KeptMask) -> Thing:
+        """A part of it."""
+        return replace(self, kept=kept, fact=None)
+
+    def unsure(self) -> Thing:
+        """The same object, not surely the one that is meant."""
+        return replace(self, is_sure=False)
+
+
+@dataclass(frozen=True)
+class Things:
+    """The objects of a name, or why there are none.
+
+    Args:
+        key: the name.
+        each: the objects.
+        state: "present" with objects; what is known without any.
+        reason: one sentence: why there are none.
+        are_many: whether the name can mean several objects.
+        notes: sentences about members that are not seen.
+    """
+
+    key: str
+    each: tuple[Thing, ...]
+    state: FactState
+    reason: str
+    are_many: bool
+    notes: tuple[str, ...] = ()
+
+
+def things_of(key: str, facts: Facts, *, place: str | None = None, one_by_one: bool = False) -> Things:
+    """Look for the objects of a name.
+
+    Args:
+        key: vocabulary key.
+        facts: of the scan.
+        place: vocabulary key of the structure in which a finding is asked for.
+        one_by_one: whether the members of a whole must be known.
+
+    Raises:
+        Cancelled: if the work is no longer wanted.
+    """
+    if vocabulary.STRUCTURES[key].is_finding:
+        keys = _kinds(key, facts, place)
+        facts.look_for(keys)
+        return _gathered(key, [fact for one in keys for fact in facts.finding(one)], facts, are_many=True)
+    members = members_of(key)
+    known = [member for member in members if facts.source.knows(member)]
+    if known and (one_by_one or len(known) == len(members)):
+        return _gathered(key, facts.structures(known), facts, are_many=True)
+    if members and one_by_one:
+        reason = f"The single members of the {vocabulary.STRUCTURES[key].name} are not known, only all together."
+        return Things(key, (), "not assessed", reason, are_many=True)
+    return _gathered(key, facts.structures((key,)), facts, are_many=False)
+
+
+def members_of(key: str) -> tuple[str, ...]:
+    """The single objects of a name: each vertebra or rib of a series, the two of a pair; none of other names.
+
+    Example:
+        >>> members_of("kidneys"), len(members_of("ribs")), members_of("lung_left")
+        (('kidney_left', 'kidney_right'), 24, ())
+    """
+    if is_series(key):
+        held = held_by(key)
+        return tuple(one for one in vocabulary.STRUCTURES if one in held and is_numbered(one) and one[-1].isdigit())
+    return vocabulary.STRUCTURES[key].parts if is_pair(key) else ()
+
+
+def is_series(key: str) -> bool:
+    """Whether a name means several vertebrae or ribs.
+
+    Example:
+        >>> is_series("vertebrae"), is_series("lumbar_spine"), is_series("ribs_left"), is_series("rib_left_3")
+        (True, True, True, False)
+    """
+    return key in ("vertebrae", "ribs", "ribs_left", "ribs_right", "spine") or key.endswith("_spine")
+
+
+def _kinds(key: str, facts: Facts, place: str | None) -> tuple[str, ...]:
+    """The findings that a name means: itself, or the special kinds that a general word such as "cyst" stands for."""
+    known = vocabulary.STRUCTURES[key]
+    base = key.removesuffix(f"_{known.side}")
+    if key in facts.source.findings or base in FINDING_KEYS.values():
+        return (key,)
+    word = base.rpartition("_")[2]
+    kinds = {word} | _ALSO.get(word, frozenset())
+    special = dict.fromkeys(name for (kind, _), name in FINDING_KEYS.items() if kind in kinds)
+    where = place or known.site
+    fitting = [one for one in special if facts.source.knows(one) and (where is None or _may_lie_in(one, where))]
+    return tuple(fitting) or (key,)
+
+
+def _may_lie_in(finding: str, place: str) -> bool:
+    """Whether a place is, holds, or is a part of a structure in which a finding lies."""
+    hosts = {leaf for site in sites(finding) for leaf in leaves(site)}
+    return not hosts or not hosts.isdisjoint(leaves(place)) or bool(hosts & held_by(place))
+
+
+def _gathered(key: str, told: Iterable[Fact], facts: Facts, *, are_many: bool) -> Things:
+    everything = list(told)
+    each = [thing for fact in everything for thing in _of_fact(fact, facts)]
+    if each:
+        return Things(key, tuple(each), "present", "", are_many, _missing(everything))
+    state, reason = _nothing(key, everything)
+    return Things(key, (), state, reason, are_many)
+
+
+def _of_fact(fact: Fact, facts: Facts) -> Sequence[Thing]:
+    kept = facts.kept_mask(fact)
+    if kept is None or fact.state not in ("present", "not assessed"):  # the mask of what measuring disproved is kept
+        return ()
+    is_sure = fact.state == "present"
+    whole = Thing(fact.key, kept, facts.volume, fact, fact.side, fact.structure, is_sure, fact.reason)
+    if fact.key not in _COUNTED:
+        return (whole,)
+    first, *others = pieces_of(kept)
+    least = MIN_ML / voxel_volume_ml(facts.volume.affine)
+    return [whole.cut_to(piece) for piece in (first, *(one for one in others if one.voxels >= least))]
+
+
+def _missing(told: Sequence[Fact]) -> tuple[str, ...]:
+    """Of a pair a sentence for the one that is not seen; ribs and vertebrae beyond the scan's ends are no news."""
+    missing = [fact for fact in told if fact.mask is None]
+    if len(told) != 2 or len(missing) != 1 or missing[0].kind == "finding":
+        return ()
+    fact = missing[0]
+    return (f"Of both only one is seen: the {fact.name} is {fact.state}.",)
+
+
+def _nothing(key: str, told: Sequence[Fact]) -> tuple[FactState, str]:
+    """What is known of a name without a mask: the most cautious of what is known of its members."""
+    name = vocabulary.STRUCTURES[key].name
+    states: tuple[FactState, ...] = ("not assessed", "outside the field of view", "absent")
+    for state in states:
+        fitting = [fact for fact in told if fact.state == state]
+        if fitting:
+            return state, next((fact.reason for fact in fitting if fact.reason), _default(name, state))
+    return "not assessed", _default(name, "not assessed")
+
+
+def _default(name: str, state: FactState) -> str:
+    if state == "absent":
+        return f"No {name} is seen in this scan."
+    if state == "not assessed":
+        return f"Nothing is known of the {name} in this scan."
+    return f"The {name} lies outside of this scan."
