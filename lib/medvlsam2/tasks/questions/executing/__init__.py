@@ -1,1 +1,0 @@
-"""Execution of queries: facts and masks of a scan in, typed results out."""

@@ -1,1 +1,0 @@
-"""Words of answers: sentences, short answers, choices, and how a question was understood."""
