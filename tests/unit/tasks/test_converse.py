@@ -48,7 +48,7 @@ def test_findings_name_their_structures(
     engine: Engine, small_phantom: Phantom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = "Findings: There is a 12 mm cyst in the left kidney. The liver and spleen are normal."
-    monkeypatch.setattr(converse, "_generate", lambda *_: words)
+    monkeypatch.setattr(converse, "generate", lambda *_: words)
     found = report(engine, small_phantom.volume)
     assert [item.structures for item in found.findings][:2] == [("kidney_left",), ("liver", "spleen")]
     assert found.findings[0].sentence == "There is a 12 mm cyst in the left kidney."

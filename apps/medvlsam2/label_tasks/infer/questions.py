@@ -21,10 +21,12 @@ class Question:
     text: str
     choices: tuple[str, ...]
     kind: QuestionKind | None
+    previous: str | None
+    """The query of the question before, in the query language; None where the client sends none."""
 
 
 def question(request: Request) -> Question:
-    """``question``, optional ``choices`` (a list, or one string separated by ``;`` or ``|``) and ``kind``.
+    """``question``, optional ``choices`` (a list, or one string separated by ``;`` or ``|``) ``kind`` and ``previous``.
 
     Raises:
         InvalidPrompt: if there is no question, or fewer than two choices.
@@ -41,7 +43,7 @@ def question(request: Request) -> Question:
         raise InvalidPrompt(
             f"The option 'choices' holds only '{choices[0]}'. Give at least two, separated by ';', or none."
         )
-    return Question(text, choices, _kind(request))
+    return Question(text, choices, _kind(request), fields.text(request, "previous") or None)
 
 
 def _choices(value: Any) -> tuple[str, ...]:

@@ -69,7 +69,12 @@ class AnswerTask(TextTask):
             kind="segmentation",
             labels=(),
             description="Answers 'question'; with 'choices' (';' between them) it is multiple choice",
-            options={"question": "", "choices": "", "kind": ["auto", "short", "long", "multiple_choice"]},
+            options={
+                "question": "",
+                "choices": "",
+                "kind": ["auto", "short", "long", "multiple_choice"],
+                "previous": "",
+            },
         )
 
     def answer(self, call: Call) -> Reply:
@@ -77,7 +82,15 @@ class AnswerTask(TextTask):
         asked = question(call.options)
         volume = self.scan_of(call)
         with call.watch.lap("infer"):
-            answer = converse.answer(self._engine, volume, asked.text, asked.choices, asked.kind)
+            answer = converse.answer(
+                self._engine,
+                volume,
+                asked.text,
+                asked.choices,
+                asked.kind,
+                previous=asked.previous,
+                client=call.client_id,
+            )
         said = f"{asked.text} {answer.text}"
         places_ras = dict.fromkeys(split_sentences(said), answer.place_ras)
         return Reply(text_file(said, "Answer", volume, places_ras), answer)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +36,8 @@ from medvlsam2.tasks.scheduling.claims import Claims, Requests
 from medvlsam2.tasks.scheduling.device_lock import DeviceLock
 
 KEPT_SESSIONS: Final = 4
+KEPT_QUERIES: Final = 256
+"""Last questions that are remembered, one for each client and scan, so that the next one may refer to it."""
 CACHE_SHARE: Final = 0.25
 """Share of the machine's memory that slice features may take by default."""
 UNKNOWN_MEMORY_BYTES: Final = 16 * 2**30
@@ -81,6 +83,7 @@ class Engine:
         self._loaded: LoadedModel | None = None
         self._encoder = ""
         self._sessions: LRUCache[str, VolumeSession] = LRUCache(KEPT_SESSIONS)
+        self.last_queries: LRUCache[tuple[Hashable, str], str] = LRUCache(KEPT_QUERIES)
 
     @property
     def model_id(self) -> str:

@@ -13,6 +13,7 @@ from importlib import resources
 from typing import Any
 
 from medvlsam2 import NOTICE
+from medvlsam2.data.fact_table import Fact
 from medvlsam2.tasks.answers.results import ObjectResult
 from medvlsam2.tasks.converse import Answer, Report
 from medvlsam2.tasks.measure.places import PlaceRAS
@@ -97,6 +98,23 @@ def _answer(result: Answer) -> dict[str, Any]:
         "choices": list(result.choices),
         "choice_index": result.choice_index,
         "place_ras_mm": _place(result.place_ras),
+        "value": result.value,
+        "unit": result.unit,
+        "query": result.query,
+        "understood_as": result.understood_as,
+        "evidence": [_evidence(fact) for fact in result.evidence],
+        "grounded": result.grounded,
+    }
+
+
+def _evidence(fact: Fact) -> dict[str, Any]:
+    """A fact that an answer was computed from: which, where, and the mask that shows it."""
+    return {
+        "fact": fact.id,
+        "name": fact.name,
+        "state": fact.state,
+        "slices": None if fact.slices is None else list(fact.slices),
+        "mask": fact.mask,
     }
 
 

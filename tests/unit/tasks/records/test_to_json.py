@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from jsonschema import Draft7Validator, ValidationError
 
+from medvlsam2.data.fact_table import Fact
 from medvlsam2.tasks.answers.results import ObjectResult
 from medvlsam2.tasks.converse import Answer, Report, ReportSentence
 from medvlsam2.tasks.records.to_json import Result, schema, to_json
@@ -29,6 +31,21 @@ REPORT = Report(
 )
 CHOSEN = Answer("B. no", 1, (), TOOK_S, (1.0, 2.0, 3.0), "Is it visible?", ("yes", "no"))
 OPEN = Answer("Yes.", None, (), TOOK_S, None, "Is it visible?")
+LIVER = Fact(id="liver", key="liver", kind="structure", name="liver", state="present", slices=(3, 40), mask="liver")
+COMPUTED = Answer(
+    "The volume of the liver is 1.12 L.",
+    None,
+    (),
+    TOOK_S,
+    question="How large is the liver in litres?",
+    grounded=True,
+    value=1.121348,
+    unit="L",
+    query="volume of liver, L",
+    understood_as="the volume of the liver in L",
+    evidence=(LIVER,),
+)
+VALUES = (True, 3, 0.5, "left", ["spleen"], [3, 40], None)
 
 
 def record_of(result: Result, **values: Any) -> dict[str, Any]:
@@ -40,7 +57,8 @@ def test_the_schema_is_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("result", "kind"), [(FOUND, "segmentation"), (REPORT, "report"), (CHOSEN, "answer"), (OPEN, "answer")]
+    ("result", "kind"),
+    [(FOUND, "segmentation"), (REPORT, "report"), (CHOSEN, "answer"), (OPEN, "answer"), (COMPUTED, "answer")],
 )
 def test_every_answer_is_as_the_schema_says(result: Result, kind: str) -> None:
     record = record_of(result)
@@ -79,6 +97,20 @@ def test_objects_are_told_in_the_values_of_the_file_and_left_out_where_the_file_
 def test_the_place_of_a_sentence_is_in_whole_tenths_of_a_millimetre() -> None:
     record = record_of(REPORT)
     assert [one["place_ras_mm"] for one in record["findings"]] == [[-20.0, 1.0, 2.1], None]
+
+
+def test_an_answer_tells_what_proves_it() -> None:
+    record = record_of(COMPUTED)
+    assert record["evidence"] == [
+        {"fact": "liver", "name": "liver", "state": "present", "slices": [3, 40], "mask": "liver"}
+    ]
+    assert (record["value"], record["unit"], record["grounded"]) == (1.121348, "L", True)
+    assert (record_of(OPEN)["value"], record_of(OPEN)["query"], record_of(OPEN)["grounded"]) == (None, "", False)
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_a_value_of_every_kind_is_as_the_schema_says(value: Any) -> None:
+    Draft7Validator(schema()).validate(record_of(replace(COMPUTED, value=value)))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,192 @@
+"""Questions that refer to the query before: "and the right one?", "in cm?", "where is it?"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+
+from medvlsam2.data import vocabulary
+from medvlsam2.data.language import anatomy
+from medvlsam2.data.language.grammar import pick
+from medvlsam2.data.language.querying import drawing
+from medvlsam2.data.language.querying.naming import single
+from medvlsam2.data.language.querying.patterns import Split, content, expanded, patterns, words
+from medvlsam2.data.language.querying.phrasing import spoken
+from medvlsam2.data.language.querying.questions import random_question
+from medvlsam2.data.language.querying.slots import UNITS_OF, unit_word
+from medvlsam2.data.query.objects import Condition, Item, ObjectExpression, OnSide, Place, Where
+from medvlsam2.data.query.queries import (
+    AskDifference,
+    AskMeasure,
+    AskMore,
+    AskObject,
+    AskState,
+    Measure,
+    Query,
+)
+
+_Target = AskObject | AskMeasure | AskState
+_ASKED_OF_IT: Final[tuple[tuple[str, Any], ...]] = (
+    *(("where", "location"), ("where", "location"), ("count", "count"), ("side", "side"), ("level", "level")),
+    *(("slices", "slices"), ("description", "description"), ("presence", "presence")),
+)
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """A query, the one before, and a wording that can only be understood with it."""
+
+    query: Query
+    text: str
+    before: Query
+
+
+def random_followup(rng: np.random.Generator, split: Split) -> FollowUp:
+    """Return a random question that refers to the one before."""
+    makers: Sequence[Callable[[np.random.Generator, Split], FollowUp]] = (
+        *(_other_side, _other_side, _other_side, _other_object, _other_object, _other_object, _other_unit),
+        *(_other_measure, _asked_of_it, _asked_of_it, _size_of_it, _state_of_it, _picked, _compared),
+    )
+    return pick(rng, makers)(rng, split)
+
+
+def mirrored(expression: ObjectExpression) -> ObjectExpression:
+    """Return an expression with left and right exchanged; the same one if it has no side."""
+    return ObjectExpression(tuple(map(_mirrored, expression.items)), tuple(map(_mirrored, expression.without)))
+
+
+def _mirrored(item: Item) -> Item:
+    return replace(item, key=vocabulary.mirror(item.key), conditions=tuple(map(_mirrored_condition, item.conditions)))
+
+
+def _mirrored_condition(condition: Condition) -> Condition:
+    match condition:
+        case OnSide(side=side):
+            return OnSide("right" if side == "left" else "left")
+        case Where(place=place):
+            return replace(condition, place=Place(vocabulary.mirror(place.key), place.pick))
+        case _:
+            return condition
+
+
+def _before(rng: np.random.Generator, split: Split) -> _Target:
+    """A query about one object."""
+    while True:
+        query = random_question(rng, split).query
+        if isinstance(query, AskObject | AskMeasure | AskState) and len(query.target.items) == 1:
+            return query
+
+
+def _with_target(query: _Target, target: ObjectExpression) -> _Target:
+    return replace(query, target=target)
+
+
+def _said(group: str, rng: np.random.Generator, split: Split, **slots: str) -> str:
+    return expanded(pick(rng, patterns(f"then {group}", split)), rng).format(**slots)
+
+
+def _other_side(rng: np.random.Generator, split: Split) -> FollowUp:
+    while True:
+        before = _before(rng, split)
+        if rng.random() < 0.6:
+            pair = pick(rng, drawing.pairs())
+            before = _with_target(before, drawing.one(Item(pick(rng, vocabulary.STRUCTURES[pair].parts))))
+        target = mirrored(before.target)
+        if target != before.target:
+            break
+    side = _side(target)
+    group = "other_side" if rng.random() < 0.7 else "other_side_unnamed"
+    item = target.items[0]
+    pair_key = anatomy.pair(item.key)
+    one = single(pair_key, rng, split) if pair_key in drawing.pairs() and pair_key is not None else "one"
+    return FollowUp(_with_target(before, target), _said(group, rng, split, side=side, single=one), before)
+
+
+def _side(target: ObjectExpression) -> str:
+    """The first side in an expression."""
+    return next(word for word in str(target).split() if word in ("left", "right"))
+
+
+def _other_object(rng: np.random.Generator, split: Split) -> FollowUp:
+    before = _before(rng, split)
+    finding = drawing.is_finding(before.target)
+    target = drawing.finding(rng) if finding and rng.random() < 0.7 else drawing.structure(rng)
+    if isinstance(before, AskState):
+        target = drawing.structure(rng)
+    phrase = spoken(target, rng, split)
+    text = _said("other_object", rng, split, the=phrase.the, x=phrase.one)
+    return FollowUp(_with_target(before, target), text, before)
+
+
+def _measured(rng: np.random.Generator, split: Split) -> AskMeasure:
+    while True:
+        query = _before(rng, split)
+        if isinstance(query, AskMeasure):
+            return query
+
+
+def _other_unit(rng: np.random.Generator, split: Split) -> FollowUp:
+    before = _measured(rng, split)
+    while before.measure == "density":
+        before = _measured(rng, split)
+    unit = pick(rng, [unit for unit in UNITS_OF[before.measure] if unit != before.unit])
+    text = _said("other_unit", rng, split, unit=unit_word(unit, rng))
+    return FollowUp(replace(before, unit=unit), text, before)
+
+
+def _other_measure(rng: np.random.Generator, split: Split) -> FollowUp:
+    before = _before(rng, split)
+    kind: Measure = pick(rng, ("volume", "length", "density", "density", "short axis"))
+    word = pick(rng, words(content("measure_words")["measures"][kind]))
+    return FollowUp(AskMeasure(kind, before.target), _said("other_measure", rng, split, measure=word), before)
+
+
+def _asked_of_it(rng: np.random.Generator, split: Split) -> FollowUp:
+    before = _before(rng, split)
+    group, what = pick(rng, _ASKED_OF_IT)
+    return FollowUp(AskObject(what, before.target), _said(group, rng, split), before)
+
+
+def _size_of_it(rng: np.random.Generator, split: Split) -> FollowUp:
+    """Ask "how big is it?": the length of a finding, the volume of a structure."""
+    before = _before(rng, split)
+    finding = drawing.is_finding(before.target)
+    text = _said("size_length" if finding else "size_volume", rng, split)
+    query = AskMeasure("length" if finding else "volume", before.target)
+    if "mL" in text:
+        query = replace(query, unit="mL")
+    elif "mm" in text or "millimetres" in text:
+        query = replace(query, unit="mm")
+    return FollowUp(query, text, before)
+
+
+def _state_of_it(rng: np.random.Generator, split: Split) -> FollowUp:
+    before = _with_target(_before(rng, split), drawing.structure(rng))
+    state: Any = pick(rng, ("normal", "normal", "enlarged"))
+    return FollowUp(AskState(before.target, state), _said(state, rng, split), before)
+
+
+def _picked(rng: np.random.Generator, split: Split) -> FollowUp:
+    """Ask "and the largest one?" of several findings."""
+    before = _with_target(_before(rng, split), drawing.finding(rng))
+    if isinstance(before, AskState) or (isinstance(before, AskObject) and before.what in ("presence", "count")):
+        before = AskMeasure("length", before.target)
+    group: Any = pick(rng, ("largest", "smallest"))
+    item = replace(before.target.items[0], pick=group)
+    plain = _with_target(before, drawing.one(replace(item, pick=None)))
+    return FollowUp(_with_target(before, drawing.one(item)), _said(group, rng, split), plain)
+
+
+def _compared(rng: np.random.Generator, split: Split) -> FollowUp:
+    before = _measured(rng, split)
+    second = drawing.structure(rng)
+    more = pick(rng, words(content("measure_words")["more"][before.measure]))
+    the = spoken(second, rng, split).the
+    if rng.random() < 0.5:
+        query: Query = AskMore(before.measure, before.target, "more", second)
+        return FollowUp(query, _said("more", rng, split, the=the, more=more), before)
+    query = AskDifference(before.measure, before.target, second, before.unit)
+    return FollowUp(query, _said("compared", rng, split, the=the), before)

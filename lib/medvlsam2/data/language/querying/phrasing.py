@@ -1,0 +1,142 @@
+"""Object expressions as noun phrases: "largest cyst in the left kidney", "both lungs without the left lower lobe"."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from medvlsam2.data import vocabulary
+from medvlsam2.data.language.grammar import join, pick
+from medvlsam2.data.language.querying.naming import Spoken, has_members, members, noun, single
+from medvlsam2.data.language.querying.patterns import Split, content, expanded, words
+from medvlsam2.data.query.objects import Condition, Item, ObjectExpression, OfSize, OnSide, Place, Where
+
+_ADJECTIVE_PARTS = ("aorta", "esophagus", "spine", "ureters", "colon")
+"""Structures with parts that have names: "abdominal aorta"; "upper liver" is not said."""
+_OF_FINDINGS = ("fracture", "aneurysm", "calcification", "thrombus")
+_SERIES = ("vertebrae", "ribs", "ribs_left", "ribs_right")
+_SMALLEST_CM = 10
+"""Shorter lengths than these millimetres are not given in centimetres."""
+
+
+def spoken(expression: ObjectExpression, rng: np.random.Generator, split: Split) -> Spoken:
+    """Return random words for an object expression."""
+    kept = _union([_item(item, rng, split) for item in expression.items], rng)
+    if not expression.without:
+        return kept
+    left_out = _union([_item(item, rng, split) for item in expression.without], rng)
+    without = pick(rng, words(_table()["without"]))
+    return kept.with_words("", f"{without} {left_out.the if rng.random() < 0.8 else left_out.one}")
+
+
+def order(phrase: Spoken, rng: np.random.Generator) -> str:
+    """Return the phrase as an annotator types it: alone, or as an order such as "show me the liver"."""
+    bare = rng.random() < 0.6
+    pattern = "{it}" if bare else pick(rng, tuple(_table()["orders"].splitlines()))
+    noun_phrase = phrase.one if phrase.one == phrase.many or rng.random() < 0.6 else phrase.many
+    the = phrase.the if noun_phrase == phrase.one else f"the {noun_phrase}"
+    return expanded(pattern, rng).format(it=noun_phrase, the=the)
+
+
+def _union(parts: Sequence[Spoken], rng: np.random.Generator) -> Spoken:
+    if len(parts) == 1:
+        return parts[0]
+    last = pick(rng, ("and", "and", "and", "plus", "&", "as well as", "together with"))
+    text = join([parts[0].one, *(each.the if rng.random() < 0.5 else each.one for each in parts[1:])], last)
+    return Spoken(text, text, takes_are=True, bare=parts[0].bare)
+
+
+def _item(item: Item, rng: np.random.Generator, split: Split) -> Spoken:
+    head = _head(item, rng, split)
+    for condition in item.conditions:
+        head = _with_condition(head, condition, rng, split)
+    return head
+
+
+def _head(item: Item, rng: np.random.Generator, split: Split) -> Spoken:
+    """The name with its part and its pick."""
+    whole = _picked_noun(item, rng, split)
+    if item.part is not None:
+        whole = _part(item, whole, rng)
+    if item.pick is None:
+        return whole
+    return _picked(item, whole, rng)
+
+
+def _picked_noun(item: Item, rng: np.random.Generator, split: Split) -> Spoken:
+    """One member if one of several is picked, or if the place in a series is told."""
+    relations = [each.relation for each in item.conditions if isinstance(each, Where)]
+    series = any(relation.startswith("next") for relation in relations)
+    if item.key in _SERIES and {"above", "below"} & set(relations):
+        several = members(item.key, rng)
+        return Spoken(several, several, takes_are=True)
+    if (series or item.pick is not None) and item.part is None and has_members(item.key):
+        one = single(item.key, rng, split)
+        return Spoken(one, one, counted=True)
+    return noun(item.key, rng, split)
+
+
+def _picked(item: Item, whole: Spoken, rng: np.random.Generator) -> Spoken:
+    two = has_members(item.key) and len(vocabulary.STRUCTURES[item.key].parts) == 2
+    finding = vocabulary.STRUCTURES[item.key].is_finding
+    picks = _table()["picks"]
+    usual = f"{item.pick}_of_two" if (two or (finding and rng.random() < 0.2)) else str(item.pick)
+    word = pick(rng, words(picks.get(usual, picks[str(item.pick)])))
+    if finding and whole.many != whole.one and not whole.many.isupper() and rng.random() < 0.1:
+        text = f"{word} of the {whole.many}"
+        return Spoken(text, text)
+    text = f"{word} {whole.one}"
+    return Spoken(text, text)
+
+
+def _part(item: Item, whole: Spoken, rng: np.random.Generator) -> Spoken:
+    adjectives = _table()["part_adjectives"].get(str(item.part))
+    if adjectives and item.key.startswith(_ADJECTIVE_PARTS) and rng.random() < 0.6:
+        text = f"{pick(rng, words(adjectives))} {whole.one}"
+    else:
+        part = pick(rng, words(_table()["parts"][str(item.part)]))
+        text = f"{part} of {whole.the if rng.random() < 0.8 else whole.one}"
+    return Spoken(text, text)
+
+
+def _with_condition(head: Spoken, condition: Condition, rng: np.random.Generator, split: Split) -> Spoken:
+    match condition:
+        case OnSide(side=side):
+            return _on_side(head, side, rng)
+        case OfSize():
+            limit = pick(rng, words(_table()["sizes"][condition.size]))
+            return head.with_words("", f"{limit} {_length(condition.diameter_mm, rng)}")
+        case Where(relation=relation, place=place):
+            word = pick(rng, words(_table()["relations"][relation]))
+            if relation == "in" and any(word_ in head.one for word_ in _OF_FINDINGS):
+                word = pick(rng, ("of", "in"))
+            there = _place(place, rng, split)
+            return head.with_words("", f"{word} {there.the if rng.random() < 0.85 else there.one}")
+
+
+def _on_side(head: Spoken, side: str, rng: np.random.Generator) -> Spoken:
+    if rng.random() < 0.4 and not head.bare:
+        before = pick(rng, (f"{side}-sided", f"{side} sided", side, f"{side}-sided"))
+        return head.with_words(before, "")
+    text = pick(rng, tuple(_table()["sides"])).format(side=side)
+    glued = text.startswith(",")
+    one, many = (f"{noun_}{'' if glued else ' '}{text}" for noun_ in (head.one, head.many))
+    return Spoken(one, many, head.takes_are, head.bare, head.counted)
+
+
+def _place(place: Place, rng: np.random.Generator, split: Split) -> Spoken:
+    return _head(Item(place.key, place.pick), rng, split)
+
+
+def _length(diameter_mm: float, rng: np.random.Generator) -> str:
+    """A length in mm or cm, with its unit in any notation."""
+    units = content("measure_words")["units"]
+    if diameter_mm >= _SMALLEST_CM and rng.random() < 0.45:
+        return f"{diameter_mm / 10:g}{pick(rng, (' ', ' ', ''))}{pick(rng, words(units['cm']))}"
+    return f"{diameter_mm:g}{pick(rng, (' ', ' ', ''))}{pick(rng, words(units['mm']))}"
+
+
+def _table() -> dict[str, Any]:
+    return dict(content("object_words"))

@@ -1,0 +1,135 @@
+"""Texts for the slots of a question's pattern: the object, its number, the measure, the unit, the order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from medvlsam2.data import vocabulary
+from medvlsam2.data.language import anatomy
+from medvlsam2.data.language.grammar import pick
+from medvlsam2.data.language.querying import drawing
+from medvlsam2.data.language.querying.naming import Spoken
+from medvlsam2.data.language.querying.patterns import Split, content, words
+from medvlsam2.data.language.querying.phrasing import spoken
+from medvlsam2.data.language.wording import ON_SCAN
+from medvlsam2.data.query.objects import Item, ObjectExpression
+from medvlsam2.data.query.queries import (
+    Measure,
+    Query,
+    Unit,
+)
+
+
+@dataclass(frozen=True)
+class Question:
+    """A query and one wording of it, tidy; ``noise.typed`` makes it look typed."""
+
+    query: Query
+    text: str
+
+
+UNITS_OF: Final[dict[Measure, tuple[Unit, ...]]] = {
+    "volume": ("mL", "mL", "mL", "L"),
+    "length": ("mm", "cm"),
+    "short axis": ("mm", "cm"),
+    "density": ("HU",),
+}
+
+
+_VESSEL = ("aorta", "artery", "vein", "vena", "trunk", "bile_duct", "ureter", "trachea", "appendix", "esophagus")
+
+
+def unit_word(unit: Unit, rng: np.random.Generator) -> str:
+    """A unit in one of its notations."""
+    return pick(rng, words(content("measure_words")["units"][unit]))
+
+
+def object_slots(target: ObjectExpression, rng: np.random.Generator, split: Split) -> dict[str, str]:
+    """Return the texts of the slots about the object of a question."""
+    phrase = spoken(target, rng, split)
+    return {
+        "the": phrase.the if rng.random() < 0.85 else phrase.one,
+        "x": phrase.one,
+        "xs": phrase.many,
+        "a": phrase.a,
+        "any": pick(rng, (phrase.a, f"any {phrase.many}", f"any {phrase.one}")),
+        "is": phrase.be,
+        "adj": _adjective(target, phrase),
+    }
+
+
+def second_slots(target: ObjectExpression, rng: np.random.Generator, split: Split) -> dict[str, str]:
+    """Return the texts of the slots about a second object."""
+    phrase = spoken(target, rng, split)
+    return {"the2": phrase.the if rng.random() < 0.85 else phrase.one, "x2": phrase.one}
+
+
+def _adjective(target: ObjectExpression, phrase: Spoken) -> str:
+    """Return "hepatic" for the liver alone; else the noun itself: "sternum length"."""
+    item = target.items[0]
+    adjective = anatomy.adjective(item.key)
+    plain = str(target) == vocabulary.STRUCTURES[item.key].name
+    return adjective if adjective is not None and plain else phrase.one
+
+
+def unit_slots(pattern: str, units: Sequence[Unit], rng: np.random.Generator) -> tuple[Unit | None, dict[str, str]]:
+    """The unit that a pattern asks for, and the texts of its slots for units."""
+    unit: Unit = pick(rng, units)
+    word = unit_word(unit, rng)
+    asked = "{unit}" in pattern or "{length_unit}" in pattern
+    told = asked or ("{in_unit}" in pattern and rng.random() < 0.4)
+    place = pick(rng, (f" in {word}", f" in {word}", f" [{word}]", f" ({word})", f", in {word}"))
+    slots = {"unit": word, "length_unit": word, "in_unit": place if told else ""}
+    return unit if told else None, slots
+
+
+def order_slots(kind: Measure, order: str, rng: np.random.Generator) -> dict[str, str]:
+    """Return the texts of the slots that compare; ``order`` is "more" or "less"."""
+    table = content("measure_words")
+    most = "most" if order == "more" else "least"
+    high = order == "more"
+    return {
+        "more": pick(rng, words(table[order][kind])),
+        "most": pick(rng, words(table[most][kind])),
+        "greater": pick(rng, ("greater", "larger", "higher", "bigger") if high else ("smaller", "less", "lower")),
+        "greatest": pick(
+            rng, ("greatest", "largest", "highest", "biggest") if high else ("smallest", "lowest", "least")
+        ),
+        "measure": measure_word(kind, rng),
+    }
+
+
+def measure_word(kind: Measure, rng: np.random.Generator) -> str:
+    """Return a word for a measure."""
+    return pick(rng, words(content("measure_words")["measures"][kind]))
+
+
+def measured_object(kind: Measure, rng: np.random.Generator) -> ObjectExpression:
+    """Return a random object that is measured in this way."""
+    chance = rng.random()
+    if kind == "short axis":
+        if chance < 0.45:
+            vessels = [
+                key
+                for key in vocabulary.STRUCTURES
+                if any(word in key for word in _VESSEL) and key != "aortic_aneurysm"
+            ]
+            return drawing.one(Item(pick(rng, ("aorta", "aorta", *vessels))))
+        return drawing.part(rng) if chance < 0.6 else drawing.finding(rng)
+    if chance < 0.5:
+        return drawing.structure(rng)
+    return drawing.finding(rng) if chance < 0.75 else drawing.random_object(rng)
+
+
+def is_vessel(target: ObjectExpression) -> bool:
+    """Return whether the object is a vessel or another tube, whose diameter is its short axis."""
+    return not drawing.is_finding(target) and any(word in target.items[0].key for word in _VESSEL)
+
+
+def tail(rng: np.random.Generator) -> str:
+    """Return the end of a question about the scan, e.g. " on this CT"; mostly nothing."""
+    return "" if rng.random() < 0.5 else pick(rng, ON_SCAN)

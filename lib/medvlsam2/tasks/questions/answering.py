@@ -1,0 +1,146 @@
+"""From a query to an answer: execute it, word the result, and take the choice that agrees with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from medvlsam2.data.language import chat
+from medvlsam2.data.language.chat import AnswerKind
+from medvlsam2.data.language.clinical import parse_findings, structures_in
+from medvlsam2.data.query.objects import Item, ObjectExpression
+from medvlsam2.data.query.queries import AskList, AskObject, Decline, Query
+from medvlsam2.tasks.questions.executing.execute import execute
+from medvlsam2.tasks.questions.executing.outcome import Outcome
+from medvlsam2.tasks.questions.executing.scene import Scene
+from medvlsam2.tasks.questions.reading.checks import DECLINED
+from medvlsam2.tasks.questions.replying.choices import Choice, asks_for_seen, chosen, keys_of
+from medvlsam2.tasks.questions.replying.polar import polar_answer
+from medvlsam2.tasks.questions.replying.sentences import full_sentence, short_answer
+
+NOT_MEASURED: Final = (
+    "Not answered: the question asks for nothing that is measured. Ask e.g. for the presence, size, number or place of "
+    "a structure or finding."
+)
+"""The answer where the model's own words would state something that nobody measured."""
+_STATES: Final = re.compile(r"\d|\b(?:yes|no|not|normal|absent|present|left|right|both)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Told:
+    """An answer in words, with what it was computed from."""
+
+    text: str
+    query: Query
+    outcome: Outcome | None = None
+    """None: nothing was computed, e.g. for a question that is declined."""
+    choice_index: int | None = None
+    grounded: bool = True
+    """Whether text and choice follow from the outcome."""
+    notes: tuple[str, ...] = ()
+    """Sentences for the annotator."""
+
+
+def told(
+    question: str,
+    query: Query,
+    scene: Scene,
+    *,
+    choices: Sequence[str] = (),
+    kind: AnswerKind | None = None,
+    guess: Callable[[], int],
+) -> Told:
+    """Return the answer to a question that was read as a query.
+
+    Args:
+        question: as it was asked.
+        query: any but ``AskPicture`` and ``Decline``.
+        scene: of the scan.
+        choices: to choose from; none for an open question.
+        kind: style of the answer: a few words for "short", else a sentence.
+        guess: the model's own choice, for where the result tells none.
+
+    Raises:
+        Cancelled: if the work is no longer wanted.
+    """
+    if choices:
+        return _choice(question, query, scene, choices, guess)
+    outcome = execute(query, scene)
+    polar = polar_answer(question, outcome)
+    text = short_answer(outcome, polar) if kind == "short" else full_sentence(outcome, polar)
+    return Told(text, query, outcome)
+
+
+def decline(query: Decline, choices: Sequence[str] = ()) -> Told:
+    """Return the answer to a question that is declined, also where choices are given."""
+    del choices
+    return Told(DECLINED[query.why], query)
+
+
+def free_text(text: str) -> str:
+    """Return the model's own words, unless they state a number, a side, a structure or its state.
+
+    Nothing proves such words, and they may contradict a mask.
+
+    Example:
+        >>> free_text("It was made on a scanner.")
+        'It was made on a scanner.'
+        >>> free_text("The liver measures 18 mm.") == NOT_MEASURED
+        True
+    """
+    is_statement = _STATES.search(text) is not None or bool(structures_in(text)) or bool(parse_findings(text))
+    return NOT_MEASURED if is_statement or not text.strip() else text
+
+
+def _choice(question: str, query: Query, scene: Scene, choices: Sequence[str], guess: Callable[[], int]) -> Told:
+    seen = asks_for_seen(question, query)
+    keys = keys_of(choices) if seen is not None and isinstance(query, AskList) and query.place is None else None
+    if keys is not None and seen is not None:
+        return _of_seen(query, scene, choices, keys, guess, wants_seen=seen)
+    outcome = execute(query, scene)
+    polar = polar_answer(question, outcome)
+    found = chosen(choices, outcome, polar)
+    sentence = full_sentence(outcome, polar)
+    if found is None:
+        note = f"None of the choices tells what was computed ({sentence.rstrip('.')}); the model chose."
+        return _taken(query, outcome, choices, Choice(guess(), agrees=False), note)
+    note = (
+        ""
+        if found.agrees
+        else f"No choice agrees with what was computed ({sentence.rstrip('.')}); this is the nearest."
+    )
+    return _taken(query, outcome, choices, found, note)
+
+
+def _of_seen(
+    query: Query,
+    scene: Scene,
+    choices: Sequence[str],
+    keys: Sequence[str],
+    guess: Callable[[], int],
+    *,
+    wants_seen: bool,
+) -> Told:
+    """Which of some structures is, or is not, seen: each choice is looked for."""
+    scene.facts.look_for(keys)
+    asked = [AskObject("presence", ObjectExpression((Item(key),))) for key in keys]
+    outcomes = [execute(one, scene) for one in asked]
+    fitting = [number for number, outcome in enumerate(outcomes) if outcome.value is wants_seen]
+    evidence = tuple(fact for outcome in outcomes for fact in outcome.evidence)
+    names = tuple(choices[number] for number in fitting)
+    outcome = replace(outcomes[fitting[0] if fitting else 0], query=query, value=names, evidence=evidence)
+    if len(fitting) == 1:
+        return _taken(query, outcome, choices, Choice(fitting[0], agrees=True), "")
+    number = fitting[0] if fitting else guess()
+    seen = "is seen" if wants_seen else "is not seen"
+    note = (
+        f"{'More than one' if fitting else 'None'} of the choices {seen} according to the masks; the first was taken."
+    )
+    return _taken(query, outcome, choices, Choice(number, agrees=False), note)
+
+
+def _taken(query: Query, outcome: Outcome, choices: Sequence[str], choice: Choice, note: str) -> Told:
+    text = chat.choice_answer(choices, choice.index)
+    return Told(text, query, outcome, choice.index, choice.agrees, (note,) if note else ())

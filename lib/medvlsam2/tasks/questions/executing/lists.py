@@ -1,0 +1,152 @@
+"""Lists of what is seen: findings, or structures of a category, in the whole scan or in one structure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from medvlsam2.data import vocabulary
+from medvlsam2.data.fact_table import Fact
+from medvlsam2.data.language import anatomy
+from medvlsam2.data.query.objects import Item, ObjectExpression
+from medvlsam2.data.query.queries import AskList, AskScan, Category
+from medvlsam2.tasks.measure.rules.table import load_rules
+from medvlsam2.tasks.measure.whereabouts import sites
+from medvlsam2.tasks.questions.executing.measures import unknown
+from medvlsam2.tasks.questions.executing.outcome import Outcome, Things
+from medvlsam2.tasks.questions.executing.scene import Scene
+
+ORGANS: Final = frozenset(
+    {
+        *("spleen", "kidney_left", "kidney_right", "gallbladder", "liver", "stomach", "pancreas", "adrenal_gland_left"),
+        *("adrenal_gland_right", "esophagus", "thyroid_gland", "small_bowel", "duodenum", "colon", "rectum"),
+        *("appendix", "urinary_bladder", "prostate", "uterus", "ovary_left", "ovary_right", "heart", "lung_left"),
+        *("lung_right", "trachea", "brain", "parotid_gland_left", "parotid_gland_right", "larynx"),
+        *("submandibular_gland_left", "submandibular_gland_right", "eyeball_left", "eyeball_right"),
+    }
+)
+_VESSEL: Final = re.compile("aorta|arter|vena|vein|trunk")
+_MUSCLE: Final = re.compile("gluteus|iliopsoas|autochthon|muscle|diaphragm")
+IN_PLACE: Final = 0.5
+"""A structure lies in another if at least this share of its voxels does."""
+
+
+def listed(query: AskList, scene: Scene) -> Outcome:
+    """What is seen of a category."""
+    place = None
+    if query.place is not None and query.place.key != "body":
+        expression = ObjectExpression((Item(query.place.key, query.place.pick),))
+        place = scene.things(expression)
+        if not place.is_present:
+            return unknown(query, place)
+    seen = findings(scene, place) if query.category == "findings" else _structures(query.category, scene, place)
+    if query.category == "findings":
+        return _of_findings(query, seen, place)
+    return Outcome(
+        query=query,
+        value=tuple(dict.fromkeys(fact.name for fact in seen)),
+        state="present" if seen else "absent",
+        things=() if place is None else (place,),
+        evidence=tuple(seen),
+    )
+
+
+def impression(query: AskScan, scene: Scene) -> Outcome:
+    """The findings that are present, the most striking first: what a rule proves, then the largest."""
+    return _of_findings(query, findings(scene, None), None)
+
+
+def findings(scene: Scene, place: Things | None) -> list[Fact]:
+    """Return the findings and the passed rules that are present; in a place, those that it holds."""
+    facts = scene.facts
+    keys = [key for key in facts.source.findings if place is None or _may_lie_in(key, place)]
+    facts.look_for(keys)
+    found = [fact for key in keys if key not in facts.rules for fact in facts.finding(key)]
+    ruled = [facts.rule(key) for key in finding_rules() if place is None or _rule_is_about(key, place)]
+    present = [fact for fact in (*ruled, *found) if fact.is_present]
+    present = [fact for fact in present if place is None or _is_in(fact, place, scene)]
+    each_once = {fact.id: fact for fact in present}.values()
+    return sorted(each_once, key=lambda fact: (fact.kind != "rule", -(fact.longest_mm or 0.0)))
+
+
+def finding_rules() -> tuple[str, ...]:
+    """Return the keys of the rules that prove a finding; those of the scan itself (phase, region) prove none."""
+    return tuple(key for key, rule in load_rules().items() if rule.threshold is not None or _is_finding(key))
+
+
+def _is_finding(key: str) -> bool:
+    return key in vocabulary.STRUCTURES and vocabulary.STRUCTURES[key].is_finding
+
+
+def of_category(key: str, category: Category) -> bool:
+    """Return whether a structure belongs to a category.
+
+    Example:
+        >>> [of_category("aorta", one) for one in ("vessels", "organs", "structures")]
+        [True, False, True]
+    """
+    if category == "organs":
+        return key in ORGANS
+    if category == "vertebrae":
+        return key.startswith("vertebrae_")
+    if category == "ribs":
+        return key.startswith("rib_")
+    if category == "bones":
+        return key in anatomy.leaves("skeleton") or key in ("skull", "mandible", "sternum")
+    if category == "vessels":
+        return _VESSEL.search(key) is not None
+    if category == "muscles":
+        return _MUSCLE.search(key) is not None
+    return category == "structures"
+
+
+def _of_findings(query: AskList | AskScan, seen: Sequence[Fact], place: Things | None) -> Outcome:
+    return Outcome(
+        query=query,
+        value=tuple(dict.fromkeys(fact.name for fact in seen)),
+        state="present" if seen else "absent",
+        things=() if place is None else (place,),
+        evidence=tuple(seen),
+    )
+
+
+def _structures(category: Category, scene: Scene, place: Things | None) -> list[Fact]:
+    keys = [key for key in scene.facts.source.structures if of_category(key, category) and _is_single(key)]
+    seen = [fact for fact in scene.facts.structures(keys) if fact.is_present]
+    return seen if place is None else [fact for fact in seen if _is_in(fact, place, scene)]
+
+
+def _is_single(key: str) -> bool:
+    return key in anatomy.single_structures()
+
+
+def _own_keys(place: Things) -> frozenset[str]:
+    return frozenset().union(*(anatomy.leaves(key) for key in place.expression.keys))
+
+
+def _may_lie_in(key: str, place: Things) -> bool:
+    """Whether a finding may lie in a place: its sites overlap it, or are not known."""
+    own, lies_in = _own_keys(place), sites(key)
+    return not lies_in or any(own & anatomy.leaves(site) or site in own for site in lies_in)
+
+
+def _rule_is_about(key: str, place: Things) -> bool:
+    own = _own_keys(place)
+    return any(own & anatomy.leaves(each) for each in load_rules()[key].of)
+
+
+def _is_in(fact: Fact, place: Things, scene: Scene) -> bool:
+    own = _own_keys(place)
+    if fact.structure is not None:
+        return bool(anatomy.leaves(fact.structure) & own)
+    if fact.kind == "rule" or place.whole is None or fact.mask is None:
+        return fact.kind == "rule"
+    if fact.key in own:
+        return fact.key not in place.expression.keys
+    mask = scene.mask(fact)
+    return any(scene.mask(one).overlap(mask) >= IN_PLACE * mask.voxels for one in _masked(place))
+
+
+def _masked(place: Things) -> Iterator[Fact]:
+    return (fact for fact in place.each if fact.mask is not None)

@@ -1,0 +1,139 @@
+"""Questions about one object: whether it is there, how many there are, on which side, at which level, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from medvlsam2.data import vocabulary
+from medvlsam2.data.language import anatomy
+from medvlsam2.data.language.grammar import join
+from medvlsam2.data.query.queries import AskObject, ObjectQuestion
+from medvlsam2.tasks.questions.executing import neighbours
+from medvlsam2.tasks.questions.executing.measures import unknown
+from medvlsam2.tasks.questions.executing.outcome import Outcome, Things
+from medvlsam2.tasks.questions.executing.scene import Scene, all_plain, single_parts
+from medvlsam2.tasks.questions.executing.sides import side_of
+
+
+def about(query: AskObject, scene: Scene) -> Outcome:
+    """What a query asks of one object."""
+    things = scene.things(query.target)
+    if query.what == "presence":
+        return _presence(query, things, scene)
+    if query.what == "count" and things.state == "absent":
+        return Outcome(query=query, value=0, state="absent", reason=things.reason, things=(things,))
+    if not things.is_present:
+        return unknown(query, things)
+    return _ANSWERS[query.what](query, things, scene)
+
+
+def _presence(query: AskObject, things: Things, scene: Scene) -> Outcome:
+    """True if all items of the expression are seen; what lies outside the field of view is not seen either."""
+    single = [scene.things(type(query.target)((item,))) for item in query.target.items]
+    several = len(single) > 1 and not query.target.without
+    states = {each.state for each in single} if several else {things.state}
+    is_finding = any(vocabulary.STRUCTURES[item.key].is_finding for item in query.target.items)
+    if "not assessed" in states or (is_finding and "outside the field of view" in states):
+        return unknown(query, things)
+    return Outcome(
+        query=query,
+        value=states == {"present"},
+        state=things.state,
+        reason="" if several else things.reason,
+        things=tuple(single) if several else (things,),
+        evidence=things.facts,
+    )
+
+
+def _count(query: AskObject, things: Things, scene: Scene) -> Outcome:
+    """The number of things that are seen; what is not assessed of a series is told."""
+    parts = [part for key in query.target.keys for part in single_parts(key)] if all_plain(query.target) else []
+    unsure = [fact.name for fact in scene.facts.structures(parts) if fact.state == "not assessed"]
+    reason = f"Not assessed: {join(unsure)}." if unsure else ""
+    return Outcome(query=query, value=len(things.each), reason=reason, things=(things,), evidence=things.facts)
+
+
+def _side(query: AskObject, things: Things, scene: Scene) -> Outcome:
+    sides = {side_of(fact, scene) for fact in things.each}
+    value = sides.pop() if len(sides) == 1 else "both" if {"left", "right"} <= sides else "middle"
+    return Outcome(query=query, value=value, things=(things,), evidence=things.facts)
+
+
+def _level(query: AskObject, things: Things, scene: Scene) -> Outcome:
+    assert things.whole is not None
+    found = neighbours.level_of(things.whole, scene)
+    if found is None:
+        reason = "No vertebra is seen beside it, so its level is not known."
+        return Outcome(query=query, state="not assessed", reason=reason, things=(things,))
+    return Outcome(
+        query=query,
+        value=vocabulary.STRUCTURES[found.key].name.removesuffix(" vertebra"),
+        things=(things,),
+        evidence=(*things.facts, found),
+    )
+
+
+def _slices(query: AskObject, things: Things, scene: Scene) -> Outcome:
+    assert things.whole is not None
+    return Outcome(query=query, value=things.whole.slices, things=(things,), evidence=things.facts)
+
+
+def _location(query: AskObject, things: Things, scene: Scene) -> Outcome:
+    """The structure that holds the largest of the things, or else the nearest structure, with the side."""
+    largest = things.each[0]
+    if largest.kind == "finding" and largest.structure is not None:
+        held = sorted({fact.structure for fact in things.each if fact.structure is not None})
+        if len(held) == 1 or all(fact.structure is None for fact in things.each):
+            return Outcome(
+                query=query,
+                value=anatomy.name(largest.structure),
+                things=(things,),
+                evidence=things.facts,
+                details=(("inside", 1.0),),
+            )
+        names = tuple(anatomy.name(key) for key in held)
+        return Outcome(query=query, value=names, things=(things,), evidence=things.facts, details=(("inside", 1.0),))
+    near = neighbours.nearest_structure(largest, scene)
+    if near is None:
+        reason = "No structure beside it is known."
+        return Outcome(query=query, state="not assessed", reason=reason, things=(things,))
+    structure, share, distance_mm = near
+    inside = share >= neighbours.HELD_SHARE
+    return Outcome(
+        query=query,
+        value=structure.name,
+        things=(things,),
+        evidence=(*things.facts, structure),
+        details=(("inside", float(inside)), ("distance_mm", distance_mm)),
+    )
+
+
+def _description(query: AskObject, things: Things, scene: Scene) -> Outcome:
+    """Everything that is measured of it; the value is the volume of everything together."""
+    assert things.whole is not None
+    details = {
+        "count": float(len(things.each)),
+        "longest": max(fact.longest_mm or 0.0 for fact in things.each),
+        "hu": things.whole.mean_hu,
+        "sd": things.whole.sd_hu,
+    }
+    return Outcome(
+        query=query,
+        value=things.whole.volume_ml,
+        unit="mL",
+        reason=things.reason,
+        things=(things,),
+        evidence=things.facts,
+        details=tuple((name, value) for name, value in details.items() if value is not None),
+    )
+
+
+_ANSWERS: Final[dict[ObjectQuestion, Callable[[AskObject, Things, Scene], Outcome]]] = {
+    "count": _count,
+    "side": _side,
+    "level": _level,
+    "slices": _slices,
+    "location": _location,
+    "description": _description,
+}

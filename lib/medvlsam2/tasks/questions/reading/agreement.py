@@ -1,0 +1,106 @@
+"""Whether a query says what its question says: sides and numbers must be those of the question.
+
+A model that writes under a grammar can still choose a wrong word. A wrong side or a number that nobody gave would make
+the answer true of something that was not asked, so such a query is not executed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from medvlsam2.data import vocabulary
+from medvlsam2.data.language.grammar import count_word
+from medvlsam2.data.query.objects import ObjectExpression, OfSize
+from medvlsam2.data.query.queries import AskMore, AskWhich, Query, objects_of
+from medvlsam2.data.structures.table import Side
+
+_SIDES: Final[dict[Side, re.Pattern[str]]] = {
+    "left": re.compile(r"\b(?:left\w*|lt|l\.?|sinister)\b", re.IGNORECASE),
+    "right": re.compile(r"\b(?:right\w*|rt|r\.?|dexter)\b", re.IGNORECASE),
+}
+_BOTH: Final = re.compile(
+    r"\b(?:both|other|opposite|contralateral|bilateral\w*|each|either|which|side|same|pair|two|than|compare\w*)\b",
+    re.IGNORECASE,
+)
+"""Words with which a question may mean sides that it does not name."""
+
+
+def fitting_keys(question: str, keys: Sequence[str], before: Query | None) -> tuple[str, ...]:
+    """Return the names that a question can mean: with one side in its words, no name of the other side alone.
+
+    Args:
+        question: as it was asked.
+        keys: vocabulary keys of names that its words may mean.
+        before: the query of the question before, to which this one refers.
+    """
+    wanted = list(keys)
+    if before is not None:
+        earlier = [key for expression in objects_of(before) for key in expression.keys]
+        wanted += [other for key in earlier for other in (key, vocabulary.mirror(key))]
+    sides = sides_in(question)
+    if len(sides) == 1 and _BOTH.search(question) is None:
+        (side,) = sides
+        wanted = [key for key in wanted if vocabulary.STRUCTURES[key].side in (None, side)]
+    return tuple(dict.fromkeys(wanted))
+
+
+def sides_in(text: str) -> frozenset[Side]:
+    """Return the sides that a text names.
+
+    Example:
+        >>> sorted(sides_in("Compare the left kidney with the right one.")), sides_in("lt. lung") == {"left"}
+        (['left', 'right'], True)
+    """
+    return frozenset(side for side, pattern in _SIDES.items() if pattern.search(text) is not None)
+
+
+def disagreement(question: str, query: Query, before: Query | None) -> str | None:
+    """Return one sentence that says what of a query its question does not say; None if they agree.
+
+    Args:
+        question: as it was asked.
+        query: that it was read as.
+        before: the query of the question before, to which this one refers.
+    """
+    written, asked = sides_in(str(query)), sides_in(question)
+    if before is not None:
+        asked = asked | (sides_in(str(before)) if not asked else frozenset())
+    strange = written - asked
+    if asked and strange and _BOTH.search(question) is None and not isinstance(query, AskWhich):
+        return f"It was read as '{query}', which names the {' and '.join(sorted(strange))} side."
+    if asked and not written and not _tells_side(query):
+        return f"It was read as '{query}', which leaves out the {' and '.join(sorted(asked))} side."
+    numbers = [f"{number:g}" for number in _numbers(query)]
+    strange_number = next((number for number in numbers if not _is_said(number, question)), None)
+    if strange_number is not None:
+        return f"It was read as '{query}', with the number {strange_number} that the question does not hold."
+    return None
+
+
+def _tells_side(query: Query) -> bool:
+    """Whether a query without a side may answer a question that names one: "Is the cyst on the left?"."""
+    return str(query).startswith(("side of", "location of", "list of", "picture", "decline", "count of"))
+
+
+def _numbers(query: Query) -> Iterable[float]:
+    if isinstance(query, AskMore) and isinstance(query.second, tuple):
+        yield query.second[0]
+    for expression in objects_of(query):
+        yield from _sizes(expression)
+
+
+def _sizes(expression: ObjectExpression) -> Iterable[float]:
+    for item in (*expression.items, *expression.without):
+        yield from (one.diameter_mm for one in item.conditions if isinstance(one, OfSize))
+
+
+def _is_said(number: str, question: str) -> bool:
+    """Whether a question holds a number, also in centimetres for millimetres, or as a word."""
+    given = {float(each.replace(",", "")) for each in re.findall(r"\d[\d,]*(?:\.\d+)?", question)}
+    value = float(number)
+    as_words = {float(n) for n in range(11) if re.search(rf"\b{count_word(n)}\b", question, re.IGNORECASE)}
+    return any(
+        abs(value - scale * each) < 1e-6 for each in given | as_words for scale in (1.0, 10.0, 0.1, 1000.0, 0.001)
+    )

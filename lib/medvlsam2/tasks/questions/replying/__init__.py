@@ -1,0 +1,1 @@
+"""Words of answers: sentences, short answers, choices, and how a question was understood."""

@@ -1,0 +1,94 @@
+"""Training pairs of the text tasks: every target can be read, every kind of query occurs, held-out wordings are new."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from medvlsam2.data.language.querying.noise import typed
+from medvlsam2.data.language.querying.pairs import Pair, pairs
+from medvlsam2.data.language.querying.patterns import expanded, groups, patterns
+from medvlsam2.data.query import objects, queries
+from medvlsam2.data.query.reading import read_object, read_query
+
+COMMON = (
+    *("presence_of_structure", "presence_of_finding", "count", "side", "level", "location", "measure", "distance"),
+    *("ratio", "which"),
+)
+
+
+@pytest.fixture(scope="module")
+def drawn() -> list[Pair]:
+    return list(itertools.islice(pairs(7), 3000))
+
+
+def test_every_target_reads_back(drawn: list[Pair]) -> None:
+    for pair in drawn:
+        read = read_query if pair.task == "query" else read_object
+        assert str(read(pair.target)) == pair.target
+        assert pair.before is None or str(read_query(pair.before)) == pair.before
+        assert pair.text.strip()
+        assert not set("{}|") & set(pair.text), pair.text
+
+
+def test_every_kind_of_query_and_every_word_of_the_language_occurs(drawn: list[Pair]) -> None:
+    read = [read_query(pair.target) for pair in drawn if pair.task == "query"]
+    assert {type(query) for query in read} == set(get_args(queries.Query))
+    targets = "\n".join(pair.target for pair in drawn)
+    for type_ in (queries.Measure, queries.State, queries.Category, queries.ObjectQuestion, queries.ScanQuestion):
+        assert [word for word in get_args(type_) if word not in targets] == []
+    for type_ in (queries.Refusal, queries.Unit, objects.Pick, objects.Part, objects.Relation, objects.Size):
+        assert [word for word in get_args(type_) if word not in targets] == []
+
+
+def test_pairs_depend_on_the_seed_alone(drawn: list[Pair]) -> None:
+    assert list(itertools.islice(pairs(7), 50)) == drawn[:50]
+    assert list(itertools.islice(pairs(8), 50)) != drawn[:50]
+
+
+def test_texts_hardly_repeat_and_some_refer_to_the_question_before(drawn: list[Pair]) -> None:
+    assert len({(pair.text, pair.before) for pair in drawn}) > 0.85 * len(drawn)
+    before = Counter(pair.before is not None for pair in drawn)
+    assert 0.08 < before[True] / len(drawn) < 0.3
+
+
+@pytest.mark.parametrize("group", COMMON)
+def test_common_kinds_have_forty_wordings(group: str) -> None:
+    assert len(groups()[group]) >= 40
+
+
+def test_sides_of_texts_and_targets_agree(drawn: list[Pair]) -> None:
+    """A text that tells one side alone never gets a target of the other side alone."""
+    for pair in drawn:
+        words = pair.text.lower().replace("-", " ").split()
+        told = {side for side in ("left", "right") if side in words}
+        meant = {side for side in ("left", "right") if side in pair.target.split()}
+        if len(told) == len(meant) == 1 and pair.before is None:
+            assert told == meant, pair
+
+
+def test_held_out_wordings_are_never_trained_on() -> None:
+    for group in groups():
+        held, trained = set(patterns(group, "held out")), set(patterns(group, "train"))
+        assert held
+        assert trained
+        assert not held & trained
+        assert held | trained == set(groups()[group])
+    for pair in itertools.islice(pairs(3, "held out"), 200):
+        (read_query if pair.task == "query" else read_object)(pair.target)
+
+
+def test_alternatives_are_expanded_inside_out() -> None:
+    rng = np.random.default_rng(0)
+    assert {expanded("(a (b|c)|d) (mm)", rng) for _ in range(60)} == {"a b (mm)", "a c (mm)", "d (mm)"}
+
+
+def test_typing_keeps_numbers_and_short_words() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        text = typed("segment T12 and L5 of 12 mm", rng, phrase=True).lower()
+        assert "t12 and l5 of 12 mm" in text
