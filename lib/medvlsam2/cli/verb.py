@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
-from medvlsam2.model.registry import DEFAULT_MODEL
+from medvlsam2.model.registry import AUTO
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,11 @@ def add_overwrite(parser: ArgumentParser) -> None:
 
 def add_model(parser: ArgumentParser) -> None:
     """Add ``--model`` and ``--device``."""
-    parser.add_argument("--model", default=DEFAULT_MODEL, help="id of a model, or path of a model folder")
+    parser.add_argument(
+        "--model",
+        default=AUTO,
+        help="id of a model, or path of a model folder; auto takes small where its language model is there, else nano",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
 
 

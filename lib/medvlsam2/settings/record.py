@@ -82,9 +82,9 @@ class ServerSettings:
         at_start=True,
     )
     model: str = _setting(
-        "nano",
-        "Model that answers.",
-        words="name of a folder among the models, or path of a model folder",
+        "auto",
+        "Model that answers; auto takes small where its language model is installed, else nano.",
+        words="auto, name of a folder among the models, or path of a model folder",
         metavar="MODEL",
     )
     models: str | None = _setting(

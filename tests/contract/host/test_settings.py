@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,20 @@ def test_models_is_not_taken_for_the_model(build: Callable[..., Any]) -> None:
     """The host's sample apps choose their models with ``--conf models``."""
     with pytest.raises(MissingCheckpoint, match=r"'models' is 'nano', which is no folder.*the setting 'model'"):
         build(models="nano", model="nano")
+
+
+def test_the_log_says_why_nano_answers(
+    build: Callable[..., Any], tmp_path: Path, model_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, config in (("nano", ""), ("small", "language:\n  base: no-such-base\n")):
+        folder = shutil.copytree(model_dir, tmp_path / "models" / f"medvlsam2-{name}")
+        (folder / "config.yaml").write_text(config, encoding="utf-8")
+        (folder / "model.safetensors").touch()
+    app = build(model="auto", models=str(tmp_path / "models"))
+    assert app.engine.model_id == "medvlsam2-nano"
+    assert "Model 'nano' is used instead of 'small'. 'language.base' is 'no-such-base'" in caplog.text
+    with pytest.raises(InvalidConfig, match="'no-such-base', which is no known base"):
+        build(model="small", models=str(tmp_path / "models"))
 
 
 def test_the_host_gets_the_start_as_its_own_options(start: Any, studies: Path) -> None:

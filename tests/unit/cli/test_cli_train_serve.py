@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from medvlsam2.cli.verbs import serve
+from medvlsam2.model.language.base_file import BASES
 from medvlsam2.settings.reading import read
 from medvlsam2.settings.record import ServerSettings
 from medvlsam2.training.interrupt import Stopped
@@ -145,3 +148,37 @@ def test_serve_refuses_before_it_starts(run, executed, arguments, words):
     assert code == 2
     assert words in err
     assert executed == []
+
+
+@pytest.fixture
+def two_models(tmp_path: Path, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with ``nano``, and with a ``small`` whose language model is in a package that is not installed."""
+    monkeypatch.setitem(BASES, "absent", replace(BASES["smollm2-135m-instruct"], module="no_such_package"))
+    folder = tmp_path / "models"
+    for name in ("medvlsam2-nano", "medvlsam2-small"):
+        shutil.copytree(tiny_model_dir, folder / name)
+    config = folder / "medvlsam2-small" / "config.yaml"
+    record = yaml.safe_load(config.read_text(encoding="utf-8"))
+    record["language"]["base"] = "absent"
+    config.write_text(yaml.safe_dump(record), encoding="utf-8")
+    return folder
+
+
+def test_serve_says_why_it_serves_nano(run, executed, tmp_path, two_models, free_port):
+    code, out, err = run("serve", "--studies", tmp_path, "--port", free_port, "--models", two_models)
+    assert code == 0
+    assert "warning: Model 'nano' is used instead of 'small'. " in err
+    assert "no_such_package: no such package" in err
+    assert "Serving" in out
+    # The app chooses as well, and its log says why.
+    assert read(environment=executed[0][1]).model == "auto"
+
+
+def test_serve_refuses_a_named_model_without_its_language_model(run, executed, tmp_path, two_models, free_port):
+    started = ("serve", "--studies", tmp_path, "--port", free_port, "--models", two_models)
+    code, _, err = run(*started, "--model", "small")
+    assert code == 2
+    assert "SmolLM2-135M-Instruct is not installed" in err
+    assert executed == []
+    assert run(*started, "--model", "nano")[0] == 0
+    assert Path(read(environment=executed[0][1]).model).name == "medvlsam2-nano"

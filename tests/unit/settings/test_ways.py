@@ -96,7 +96,7 @@ def test_an_option_overrules_conf_and_conf_the_environment(setting: Setting) -> 
         ("cache_gb", "inf", "allowed: number of GB from 0 upwards"),
         ("scan_mib", "²", "allowed: whole number of MiB from 1 upwards"),
         ("device", "tpu", "allowed: auto, cpu, cuda or cuda:N"),
-        ("model", " ", "allowed: name of a folder"),
+        ("model", " ", "allowed: auto, name of a folder"),
     ],
 )
 def test_a_wrong_value_is_refused_as_it_was_written(way: str, name: str, text: str, allowed: str) -> None:

@@ -19,7 +19,7 @@ from medvlsam2.cli import console
 from medvlsam2.cli.verb import Verb
 from medvlsam2.data.studies.writable import require_writable
 from medvlsam2.errors import InvalidConfig
-from medvlsam2.model.registry import checkout, resolve_model
+from medvlsam2.model.registry import AUTO, checkout, choose_model
 from medvlsam2.settings.command_line import add_options, from_arguments
 from medvlsam2.settings.reading import variables
 
@@ -41,10 +41,14 @@ def run(arguments: Namespace) -> int:
     script = start_script()
     is_remote = settings.studies.startswith(("http://", "https://"))
     studies = settings.studies if is_remote else str(_studies_folder(settings.studies))
-    model = str(resolve_model(settings.model, settings.models))
+    model = choose_model(settings.model, settings.models)
     _require_free(settings.host, settings.port)
     _say_where(settings.host, settings.port, studies, is_remote=is_remote)
-    checked = variables(replace(settings, studies=studies, model=model))
+    if model.passed_over:
+        console.warn([model.passed_over])
+    # Where no model is named the app chooses again, so that its log says why.
+    named = AUTO if settings.model == AUTO else str(model.folder)
+    checked = variables(replace(settings, studies=studies, model=named))
     os.execve(sys.executable, [sys.executable, str(script)], {**os.environ, **checked})
     return 0
 
