@@ -36,7 +36,7 @@ _PLURALS = {
     "emboli": "embolus",
 }
 _SINGULAR_IN_S = frozenset({"pancreas", "psoas", "iliopsoas", "atlas"})
-_ALIASES = {
+ALIASES = {
     "l": "left",
     "lt": "left",
     "sinister": "left",
@@ -121,7 +121,7 @@ def _word(word: str) -> str:
     word = _singular(word)
     for pattern, replacement in _BRITISH:
         word = pattern.sub(replacement, word)
-    return _ALIASES.get(word, word)
+    return ALIASES.get(word, word)
 
 
 def _singular(word: str) -> str:

@@ -193,4 +193,4 @@ def _plural(text: str) -> str:
         if found:
             return f"{plural(head)}{preposition}{rest}"
     last = text.rpartition(" ")[2]
-    return text if last in ("left", "right") else plural(text)
+    return text if last in ("left", "right", "fx") else plural(text)
