@@ -83,6 +83,7 @@ def test_the_likeliest_choice_is_taken(engine: Engine, small_phantom: Phantom, m
 def test_a_free_answer_has_no_choice(engine: Engine, small_phantom: Phantom) -> None:
     found = answer(engine, small_phantom.volume, "Is the liver visible?", kind="long")
     assert found.choice_index is None
+    assert (found.grounded, found.query, found.value, found.evidence) == (False, "", None, ())
     assert answer(engine, small_phantom.volume, "Is the liver visible?", kind="long").text == found.text
 
 

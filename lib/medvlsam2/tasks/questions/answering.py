@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from medvlsam2.data import vocabulary
 from medvlsam2.data.language import chat
 from medvlsam2.data.language.chat import AnswerKind
 from medvlsam2.data.language.clinical import parse_findings, structures_in
@@ -16,6 +17,7 @@ from medvlsam2.tasks.questions.executing.execute import execute
 from medvlsam2.tasks.questions.executing.outcome import Outcome
 from medvlsam2.tasks.questions.executing.scene import Scene
 from medvlsam2.tasks.questions.reading.checks import DECLINED
+from medvlsam2.tasks.questions.reading.names import named_in
 from medvlsam2.tasks.questions.replying.choices import Choice, asks_for_seen, chosen, keys_of
 from medvlsam2.tasks.questions.replying.polar import polar_answer
 from medvlsam2.tasks.questions.replying.sentences import full_sentence, short_answer
@@ -67,7 +69,7 @@ def told(
     """
     if choices:
         return _choice(question, query, scene, choices, guess)
-    outcome = execute(query, scene)
+    outcome = _seen_of_named(question, query, scene) or execute(query, scene)
     polar = polar_answer(question, outcome)
     text = short_answer(outcome, polar) if kind == "short" else full_sentence(outcome, polar)
     return Told(text, query, outcome)
@@ -92,6 +94,27 @@ def free_text(text: str) -> str:
     """
     is_statement = _STATES.search(text) is not None or bool(structures_in(text)) or bool(parse_findings(text))
     return NOT_MEASURED if is_statement or not text.strip() else text
+
+
+def _seen_of_named(question: str, query: Query, scene: Scene) -> Outcome | None:
+    """Of structures that an open question names ("the liver, the brain or the tongue?"), those that it asks for."""
+    seen = asks_for_seen(question, query)
+    keys = named_in(question) if seen is not None and isinstance(query, AskList) and query.place is None else ()
+    if seen is None or len(keys) < 2:
+        return None
+    outcomes = _presences(keys, scene)
+    fitting = [outcome for outcome in outcomes if outcome.value is seen]
+    return Outcome(
+        query=query,
+        value=tuple(vocabulary.STRUCTURES[key].name for key, one in zip(keys, outcomes, strict=True) if one in fitting),
+        details=(("seen", float(seen)),),
+        evidence=tuple(fact for outcome in fitting for fact in outcome.evidence),
+    )
+
+
+def _presences(keys: Sequence[str], scene: Scene) -> list[Outcome]:
+    scene.facts.look_for(keys)
+    return [execute(AskObject("presence", ObjectExpression((Item(key),))), scene) for key in keys]
 
 
 def _choice(question: str, query: Query, scene: Scene, choices: Sequence[str], guess: Callable[[], int]) -> Told:
@@ -124,9 +147,7 @@ def _of_seen(
     wants_seen: bool,
 ) -> Told:
     """Which of some structures is, or is not, seen: each choice is looked for."""
-    scene.facts.look_for(keys)
-    asked = [AskObject("presence", ObjectExpression((Item(key),))) for key in keys]
-    outcomes = [execute(one, scene) for one in asked]
+    outcomes = _presences(keys, scene)
     fitting = [number for number, outcome in enumerate(outcomes) if outcome.value is wants_seen]
     evidence = tuple(fact for outcome in outcomes for fact in outcome.evidence)
     names = tuple(choices[number] for number in fitting)

@@ -21,7 +21,6 @@ from medvlsam2.tasks.measure.places import PlaceRAS
 from medvlsam2.tasks.questions.answering import Told, decline, free_text, told
 from medvlsam2.tasks.questions.executing.scene import Scene
 from medvlsam2.tasks.questions.reading.model_writer import ModelWriter, writes_queries
-from medvlsam2.tasks.questions.reading.names import linked
 from medvlsam2.tasks.questions.reading.read import Reading, read, require_askable
 from medvlsam2.tasks.questions.reading.writer import QueryWriter
 from medvlsam2.tasks.questions.replying.understood import understood
@@ -101,7 +100,7 @@ def answer(
         return asked.in_own_words()
     place = None if client is None else (client, volume.content_hash)
     remembered = previous or (None if place is None else engine.last_queries.get(place))
-    reading = read(question, writer or ModelWriter(engine), linked, remembered)
+    reading = read(question, writer or ModelWriter(engine), remembered)
     asked.watch.lap("query")
     if isinstance(reading.query, AskPicture):
         return asked.unread(reading)

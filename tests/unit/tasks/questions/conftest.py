@@ -24,14 +24,15 @@ class Scripted:
     """A writer that tells one text, whatever the question is, and keeps what it was asked."""
 
     text: str
+    names: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     before: Query | None = None
     questions: list[str] = field(default_factory=list)
 
-    def write(self, question: str, keys: Sequence[str], before: Query | None) -> str:
+    def write(self, question: str, names: Sequence[str], keys: Sequence[str], before: Query | None) -> str:
         """Return the text."""
         self.questions.append(question)
-        self.keys, self.before = tuple(keys), before
+        self.names, self.keys, self.before = tuple(names), tuple(keys), before
         return self.text
 
 

@@ -17,8 +17,8 @@ from medvlsam2.data.query.queries import AskMore, AskWhich, Query, objects_of
 from medvlsam2.data.structures.table import Side
 
 _SIDES: Final[dict[Side, re.Pattern[str]]] = {
-    "left": re.compile(r"\b(?:left\w*|lt|l\.?|sinister)\b", re.IGNORECASE),
-    "right": re.compile(r"\b(?:right\w*|rt|r\.?|dexter)\b", re.IGNORECASE),
+    "left": re.compile(r"\b(?:left\w*|lt)\b", re.IGNORECASE),
+    "right": re.compile(r"\b(?:right\w*|rt)\b", re.IGNORECASE),
 }
 _BOTH: Final = re.compile(
     r"\b(?:both|other|opposite|contralateral|bilateral\w*|each|either|which|side|same|pair|two|than|compare\w*)\b",

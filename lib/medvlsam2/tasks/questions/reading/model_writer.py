@@ -31,15 +31,15 @@ class ModelWriter:
         self._engine = engine
 
     @torch.no_grad()
-    def write(self, question: str, keys: Sequence[str], before: Query | None) -> str:
+    def write(self, question: str, names: Sequence[str], keys: Sequence[str], before: Query | None) -> str:
         """Return the text of the likeliest query, token by token.
 
         Raises:
             InvalidPrompt: if the question is empty or holds a special token.
             Cancelled: if the work is no longer wanted.
         """
-        names = [vocabulary.STRUCTURES[key].name for key in keys]
-        prompt = query_prompt(question, names, None if before is None else str(before))
+        told = [vocabulary.STRUCTURES[key].name for key in names]
+        prompt = query_prompt(question, told, None if before is None else str(before))
         with self._engine.requests.one(), self._engine.lease():
             loaded = self._engine.loaded()
             ids = torch.tensor(encode(loaded.tokenizer, prompt), device=self._engine.device)

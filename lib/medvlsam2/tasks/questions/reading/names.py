@@ -1,4 +1,4 @@
-"""Names of structures and findings that the words of a question can mean."""
+"""Structures and findings that a question names with their own names, in order."""
 
 from __future__ import annotations
 
@@ -7,22 +7,19 @@ from collections.abc import Iterator
 from typing import Final
 
 from medvlsam2.data import vocabulary
-from medvlsam2.data.language import anatomy
 
 LONGEST: Final = 6
 """Words of the longest name that is looked up, such as "right middle lobe of the lung"."""
 
 
-def linked(question: str) -> tuple[str, ...]:
-    """Return the vocabulary keys of all names in a question, the longest name first at each place.
-
-    A pair stands for both of its sides too, and a side for its pair.
+def named_in(question: str) -> tuple[str, ...]:
+    """Return the vocabulary keys of the names in a question, each once; at each place the longest name counts.
 
     Example:
-        >>> linked("How large is the left kidney compared with the liver?")
-        ('kidney_left', 'kidneys', 'liver')
+        >>> named_in("Which is visible: the left kidney, the liver or the brain?")
+        ('kidney_left', 'liver', 'brain')
     """
-    return tuple(dict.fromkeys(key for name in _named(question) for key in _with_sides(name)))
+    return tuple(dict.fromkeys(_named(question)))
 
 
 def _named(question: str) -> Iterator[str]:
@@ -35,10 +32,3 @@ def _named(question: str) -> Iterator[str]:
         if known is not None:
             yield known.key
         start += length
-
-
-def _with_sides(key: str) -> tuple[str, ...]:
-    if anatomy.is_pair(key):
-        return (key, *vocabulary.STRUCTURES[key].parts)
-    pair = anatomy.pair(key)
-    return (key,) if pair is None else (key, pair)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from medvlsam2.data.query.queries import AskPicture, Decline, Query, objects_of
+from medvlsam2.data import vocabulary
+from medvlsam2.data.query.linking import allowed_keys, linked_names
+from medvlsam2.data.query.queries import AskList, AskPicture, Decline, Query, objects_of
 from medvlsam2.data.query.reading import read_query
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.tasks.questions.reading.agreement import disagreement, fitting_keys
 from medvlsam2.tasks.questions.reading.checks import declined, require_english, require_short
 from medvlsam2.tasks.questions.reading.writer import QueryWriter
 
-Link = Callable[[str], Sequence[str]]
-"""Gives the vocabulary keys of the names that the words of a question can mean."""
+SHORT_WORDS: Final = 4
+"""A question of at most so many words, such as "the spleen?", may be a rest of the question before."""
 _BACK: Final = re.compile(
     r"^\W*(?:and|what about|how about|also|then)\b|\b(?:it|its|they|them|their|that|those|this one|these|the one|"
     r"one|ones|there|same|other|opposite|former|latter|previous|again)\b",
@@ -46,31 +48,49 @@ def require_askable(question: str) -> Decline | None:
     return declined(question)
 
 
-def read(question: str, writer: QueryWriter, link: Link, previous: str | None = None) -> Reading:
+def read(question: str, writer: QueryWriter, previous: str | None = None) -> Reading:
     """Return the query of a question.
 
     Args:
         question: as it was asked; already checked by :func:`require_askable`.
         writer: writes the query.
-        link: finds names in the question.
         previous: the query of the question before, as text.
 
     Raises:
         InvalidPrompt: if ``previous`` is no query.
         Cancelled: if the work is no longer wanted.
     """
-    named = link(question)
-    before = read_query(previous) if previous and (not named or _BACK.search(question)) else None
-    keys = fitting_keys(question, named, before)
-    text = writer.write(question, keys, before)
+    names = linked_names(question)
+    before = read_query(previous) if previous else None
+    if names and not _refers_back(question):
+        before = None
+    keys = fitting_keys(question, _allowed(question), before)
+    text = writer.write(question, names, keys, before)
     try:
         query = read_query(text)
     except InvalidPrompt:
         return Reading(AskPicture(), "The question was not understood.", text)
     wrong = disagreement(question, query, before)
-    strange = [key for expression in objects_of(query) for key in expression.keys if key not in keys]
     if wrong is not None:
         return Reading(AskPicture(), wrong, text)
-    if strange:
+    if any(key not in keys for key in _keys_of(query)):
         return Reading(AskPicture(), "The question names nothing that can be measured.", text)
     return Reading(query)
+
+
+def _refers_back(question: str) -> bool:
+    """Whether a question may refer to the one before: by its words, or because it is hardly more than a name."""
+    return _BACK.search(question) is not None or len(question.split()) <= SHORT_WORDS
+
+
+def _allowed(question: str) -> tuple[str, ...]:
+    """The names that a question can mean; none where it names nothing."""
+    keys = allowed_keys(question)
+    return () if len(keys) == len(vocabulary.STRUCTURES) else keys
+
+
+def _keys_of(query: Query) -> Iterator[str]:
+    for expression in objects_of(query):
+        yield from expression.keys
+    if isinstance(query, AskList) and query.place is not None:
+        yield query.place.key

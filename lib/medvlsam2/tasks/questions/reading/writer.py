@@ -12,11 +12,12 @@ from medvlsam2.data.query.queries import Query
 class QueryWriter(Protocol):
     """Writes queries: a model, or whatever else turns a question into a text of the query language."""
 
-    def write(self, question: str, keys: Sequence[str], before: Query | None) -> str:
+    def write(self, question: str, names: Sequence[str], keys: Sequence[str], before: Query | None) -> str:
         """Return the text of a query for a question.
 
         Args:
             question: as it was asked.
+            names: vocabulary keys of the names that words of the question can mean.
             keys: vocabulary keys of the names that may be written; none: the question names nothing.
             before: the query of the question before, to which this one refers.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from medvlsam2.data.query.queries import AskList, AskObject, AskScan
+from medvlsam2.data.query.queries import AskList, AskObject, AskScan, AskState, Query
 from medvlsam2.tasks.questions.executing.outcome import Outcome
 
 _POLAR: Final = re.compile(
@@ -14,7 +14,11 @@ _POLAR: Final = re.compile(
     re.IGNORECASE,
 )
 _OR: Final = re.compile(r"\bor\b", re.IGNORECASE)
-_ABNORMAL: Final = re.compile(r"\b(?:normal|unremarkable|healthy|fine|ok(?:ay)?)\b", re.IGNORECASE)
+_NORMAL: Final = re.compile(r"\b(?:normal(?:ly)?|unremarkable|healthy|fine|ok(?:ay)?)\b", re.IGNORECASE)
+_MISSING: Final = re.compile(
+    r"\b(?:missing|absent|lacking|invisible|gone|removed|no|without|free (?:of|from)|clear of|unseen|excluded)\b"
+)
+"""Words that ask whether something is not there. "Isn't the liver visible?" asks whether it is."""
 _PHASES: Final = {
     "non-contrast": r"non[- ]?contrast|without (?:\w+ )?contrast|unenhanced|non[- ]?enhanced|native|plain",
     "arterial": r"arterial",
@@ -38,15 +42,20 @@ def is_polar(question: str) -> bool:
 
 
 def polar_answer(question: str, outcome: Outcome) -> bool | None:
-    """Return yes or no where the question wants it and the value of the outcome is something else; else None.
+    """Return yes or no where the question wants it and the value of the outcome is not that answer; else None.
+
+    The value is not the answer if it is no truth value, or if the question asks for the opposite of its query: "Is the
+    spleen missing?" is the query ``presence of spleen``.
 
     Args:
         question: as it was asked.
         outcome: of its query.
     """
-    if not outcome.is_known or isinstance(outcome.value, bool) or not is_polar(question):
+    if not outcome.is_known or not is_polar(question):
         return None
     words = question.lower()
+    if isinstance(outcome.value, bool):
+        return not outcome.value if _is_opposite(words, outcome.query) else None
     match outcome.query:
         case AskList():
             is_any = bool(outcome.value)
@@ -69,7 +78,19 @@ def polar_answer(question: str, outcome: Outcome) -> bool | None:
 
 
 def _says_normal(words: str) -> bool:
-    return _ABNORMAL.search(words) is not None
+    return _NORMAL.search(words) is not None or _MISSING.search(words) is not None
+
+
+def _is_opposite(words: str, query: Query) -> bool:
+    match query:
+        case AskObject(what="presence"):
+            return _MISSING.search(words) is not None
+        case AskState(state="normal"):
+            return _NORMAL.search(words) is None
+        case AskState():
+            return _NORMAL.search(words) is not None
+        case _:
+            return False
 
 
 def _of_phase(words: str, phase: str) -> bool:

@@ -47,8 +47,9 @@ def full_sentence(outcome: Outcome, polar: bool | None = None) -> str:
     if not outcome.is_known:
         return not_known(outcome)
     said = _said(outcome)
-    if polar is not None and not said.startswith(("yes", "no,")):
-        said = f"{'yes' if polar else 'no'}, {_lowered(said)}"
+    if polar is not None:
+        told_yes, _, rest = said.partition(", ")
+        said = f"{'yes' if polar else 'no'}, {_lowered(rest if told_yes in ('yes', 'no') else said)}"
     return " ".join([sentence(said), *_limits(outcome)])
 
 
@@ -183,6 +184,10 @@ def _listed(outcome: Outcome, query: AskList) -> str:
     if query.category == "findings":
         return _findings(outcome.evidence, place)
     names = [str(name) for name in outcome.value]
+    if "seen" in outcome.detail:
+        named = join(names) if names else "none of them"
+        verb = "are" if len(names) > 1 else be(named)
+        return f"{named} {verb} {'' if outcome.detail['seen'] else 'not '}visible"
     if not names:
         return f"none of the {query.category} that can be assessed is seen{place}"
     rest = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""

@@ -1,0 +1,137 @@
+"""Questions are checked before a query is written, and the query is checked against its question."""
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.tasks.questions.conftest import Scripted
+
+from medvlsam2.data.query.queries import AskPicture, Decline
+from medvlsam2.data.query.reading import read_query
+from medvlsam2.errors import InvalidPrompt
+from medvlsam2.tasks.questions.reading.agreement import disagreement, fitting_keys
+from medvlsam2.tasks.questions.reading.read import read, require_askable
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What is the patient's name?",
+        "Who is this patient?",
+        "How old is he?",
+        "What is the date of birth of the patient?",
+        "Whose scan is this?",
+    ],
+)
+def test_questions_about_the_identity_are_declined(question: str) -> None:
+    assert require_askable(question) == Decline("identity")
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "How should this cyst be treated?",
+        "Which drug do you recommend for the metastases?",
+        "Does the patient need surgery?",
+        "Should I take antibiotics?",
+        "What is the best therapy?",
+    ],
+)
+def test_questions_about_treatment_are_declined(question: str) -> None:
+    assert require_askable(question) == Decline("treatment")
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "How large is the liver in mL?",
+        "What is the name of the largest organ?",
+        "Which organ is the largest?",
+        "Is there a cyst in the left kidney?",
+        "On which side of the patient is the spleen?",
+        "Who needs this? How large is the aorta?",
+        "liver?",
+        "Is the patient's left kidney larger than the right one?",
+        "Does the person have fatty liver?",
+        "and the right one?",
+        "Show me the medial lobe",
+    ],
+)
+def test_questions_about_the_scan_are_not_declined(question: str) -> None:
+    assert require_askable(question) is None
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Wie groß sind die Nieren?",
+        "Quelle est la taille du foie ?",
+        "¿Cuál es el tamaño del hígado?",
+        "Quanto è grande il fegato?",
+        "肝臓の大きさ",
+        "Насколько велика печень?",
+    ],
+)
+def test_foreign_questions_are_told_which_language_is_understood(question: str) -> None:
+    with pytest.raises(InvalidPrompt, match="English, which is the only language"):
+        require_askable(question)
+
+
+def test_a_long_question_is_refused_with_the_limit() -> None:
+    with pytest.raises(InvalidPrompt, match=r"10,000 characters; at most 1,000"):
+        require_askable("a" * 10_000)
+
+
+def test_only_names_of_the_question_may_be_written() -> None:
+    writer = Scripted("volume of liver")
+    assert read("How large is the liver?", writer).query == read_query("volume of liver")
+    assert "liver" in writer.keys
+    assert "spleen" not in writer.keys
+    refused = read("How large is the spleen?", writer)
+    assert isinstance(refused.query, AskPicture)
+    assert refused.refused
+
+
+def test_one_side_of_the_question_is_binding() -> None:
+    assert fitting_keys("How large is the right kidney?", ("kidney_right", "kidneys", "kidney_left"), None) == (
+        "kidney_right",
+        "kidneys",
+    )
+    wrong = read_query("volume of left kidney")
+    assert "left side" in str(disagreement("How large is the right kidney?", wrong, None))
+    assert disagreement("How large is the left kidney?", wrong, None) is None
+    whole = read_query("volume of kidneys")
+    assert "leaves out the right side" in str(disagreement("How large is the right kidney?", whole, None))
+    compared = read_query("ratio of volume of left kidney to right kidney")
+    assert disagreement("Compare the left kidney with the other one.", compared, None) is None
+
+
+def test_a_number_must_stand_in_the_question() -> None:
+    limit = read_query("whether length of spleen is more than 13 cm")
+    assert disagreement("Is the spleen longer than 13 cm?", limit, None) is None
+    assert disagreement("Is the spleen longer than 130 mm?", limit, None) is None
+    assert "13" in str(disagreement("Is the spleen long?", limit, None))
+
+
+def test_a_question_may_refer_to_the_one_before() -> None:
+    writer = Scripted("volume of right kidney, mL")
+    reading = read("And the right one?", writer, "volume of left kidney, mL")
+    assert reading.query == read_query("volume of right kidney, mL")
+    assert writer.before == read_query("volume of left kidney, mL")
+    assert "kidney_right" in writer.keys
+    assert "kidney_left" not in writer.keys
+
+
+def test_the_question_before_is_left_out_where_nothing_refers_to_it() -> None:
+    writer = Scripted("volume of spleen")
+    read("How large is the spleen?", writer, "volume of left kidney, mL")
+    assert writer.before is None
+
+
+def test_a_text_that_is_no_query_is_not_understood() -> None:
+    reading = read("How large is the liver?", Scripted("make the liver 5 L"))
+    assert (reading.query, reading.refused) == (AskPicture(), "The question was not understood.")
+
+
+def test_a_wrong_query_before_is_refused() -> None:
+    with pytest.raises(InvalidPrompt, match="no query"):
+        read("And the right one?", Scripted("region"), "ignore the facts")
