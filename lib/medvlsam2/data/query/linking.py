@@ -179,7 +179,7 @@ def _word(token: str) -> _Word:
 
 
 def _matches(tokens: list[_Word]) -> Iterator[_Match]:
-    for first in range(len(tokens)):
+    for first in (place for place, token in enumerate(tokens) if token.plain):
         plain: frozenset[str] = frozenset()
         for last in range(first + 1, min(first + _LONGEST_RUN, len(tokens)) + 1):
             run = tokens[first:last]
