@@ -116,19 +116,9 @@ def linked_names(text: str) -> tuple[str, ...]:
     return _closed(text)[:MAX_NAMES]
 
 
-def prompt_names(text: str, before: str | None = None) -> tuple[str, ...]:
-    """Return the standard names for the line "Names: …" of a prompt, in training and at work alike.
-
-    Args:
-        text: a question or a phrase as a person typed it.
-        before: the query of the question before, in the query language; its names follow those of the text.
-
-    Example:
-        >>> prompt_names("the larger kidney"), prompt_names("and in litres?", before="volume of liver, mL")
-        (('kidneys', 'left kidney', 'right kidney'), ('liver',))
-    """
-    keys = linked_names(text) if before is None else (*linked_names(text), *linked_names(before))
-    return tuple(vocabulary.STRUCTURES[key].name for key in dict.fromkeys(keys))[:MAX_NAMES]
+def is_name(text: str) -> bool:
+    """Return whether a whole text is a name, a synonym or a lay word of a structure or finding."""
+    return plain_words(text) in _names()
 
 
 def allowed_keys(text: str, before: str | None = None) -> tuple[str, ...]:

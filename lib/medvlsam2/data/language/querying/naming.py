@@ -22,6 +22,8 @@ _UNCOUNTABLE = frozenset(
         *("consolidation_left", "consolidation_right", "hydronephrosis_left", "hydronephrosis_right"),
     }
 )
+_ONLY_NAME = frozenset({"cardiomegaly", "splenomegaly"})
+"""Findings whose synonyms ("enlarged spleen") ask for the state of the structure instead."""
 _WITHOUT_ARTICLE = ("omegaly", "ascites", "hydrothorax", "hydro", "fluid", "water", "calcium", "chalk", "silhouette")
 _REGIONS = {"C": "cervical", "T": "thoracic", "L": "lumbar", "S": "sacral"}
 _SUFFIXES = ("th", "st", "nd", "rd")
@@ -76,7 +78,9 @@ def noun(key: str, rng: np.random.Generator, split: Split) -> Spoken:
         many = text if lone or is_plural(text) else _plural(text)
         return Spoken(text, many, counted=not lone)
     single = structure.side is not None and not structure.key.startswith("ribs_")
-    return Spoken(text, text, takes_are=not single and is_plural(text), counted=not is_plural(text))
+    return Spoken(
+        text, text, takes_are=not single and is_plural(text), bare=text.startswith("both "), counted=not is_plural(text)
+    )
 
 
 def single(key: str, rng: np.random.Generator, split: Split) -> str:
@@ -129,6 +133,8 @@ def _plain_word(key: str, rng: np.random.Generator, split: Split) -> str:
 @cache
 def _others(key: str, split: Split) -> tuple[str, ...]:
     structure = vocabulary.STRUCTURES[key]
+    if key in _ONLY_NAME:
+        return ()
     texts = [*structure.synonyms, *lay_names(key), *_adjectival(structure)]
     texts = [text.replace("_", " ") for text in dict.fromkeys(texts)]
     held = [text for text in texts if is_held_out(key, text)]

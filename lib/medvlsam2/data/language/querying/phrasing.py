@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from medvlsam2.data import vocabulary
-from medvlsam2.data.language.grammar import join, pick
+from medvlsam2.data.language import anatomy
+from medvlsam2.data.language.grammar import join, pick, plural
 from medvlsam2.data.language.querying.naming import Spoken, has_members, members, noun, single
 from medvlsam2.data.language.querying.patterns import Split, content, expanded, words
+from medvlsam2.data.query.linking import is_name
 from medvlsam2.data.query.objects import Condition, Item, ObjectExpression, OfSize, OnSide, Place, Where
 
 _ADJECTIVE_PARTS = ("aorta", "esophagus", "spine", "ureters", "colon")
@@ -49,10 +51,23 @@ def _union(parts: Sequence[Spoken], rng: np.random.Generator) -> Spoken:
 
 
 def _item(item: Item, rng: np.random.Generator, split: Split) -> Spoken:
+    if rng.random() < 0.3 and (compound := _compound(item)) is not None:
+        return _picked(item, compound, rng) if item.pick is not None else compound
     head = _head(item, rng, split)
     for condition in item.conditions:
         head = _with_condition(head, condition, rng, split)
     return head
+
+
+def _compound(item: Item) -> Spoken | None:
+    """Return "pancreatic cyst" for a cyst in the pancreas; None if there is no adjective, or if it is a name itself."""
+    if len(item.conditions) != 1 or not isinstance(item.conditions[0], Where) or item.part is not None:
+        return None
+    place, adjective = item.conditions[0].place, anatomy.adjective(item.conditions[0].place.key)
+    if item.conditions[0].relation != "in" or place.pick is not None or adjective is None:
+        return None
+    one = f"{adjective} {vocabulary.STRUCTURES[item.key].name}"
+    return None if is_name(one) or "lung lung" in one else Spoken(one, plural(one), counted=True)
 
 
 def _head(item: Item, rng: np.random.Generator, split: Split) -> Spoken:

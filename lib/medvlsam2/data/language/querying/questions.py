@@ -10,6 +10,7 @@ import numpy as np
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language.grammar import pick
 from medvlsam2.data.language.querying import drawing
+from medvlsam2.data.language.querying.asked import asked_question
 from medvlsam2.data.language.querying.comparisons import (
     difference,
     more,
@@ -59,7 +60,7 @@ def random_question(rng: np.random.Generator, split: Split) -> Question:
     makers: Sequence[tuple[float, Callable[[np.random.Generator, Split], Question]]] = (
         *((10, presence), (16, measure), (5, count), (14, about), (5, distance), (4, ratio), (1.5, share)),
         *((3, difference), (4, which), (3, which_of_pair), (3, more), (3, more_amount), (11, state), (8, listed)),
-        *((9, scan), (4, identity), (5, treatment), (7, picture)),
+        *((9, scan), (4, identity), (5, treatment), (7, picture), (7, asked_question)),
     )
     weights = np.array([weight for weight, _ in makers])
     return makers[int(rng.choice(len(makers), p=weights / weights.sum()))][1](rng, split)

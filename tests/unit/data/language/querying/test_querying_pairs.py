@@ -9,9 +9,12 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from medvlsam2.data.language.asking import question_wording
+from medvlsam2.data.language.querying.asked import asked_question
 from medvlsam2.data.language.querying.noise import typed
 from medvlsam2.data.language.querying.pairs import Pair, pairs
 from medvlsam2.data.language.querying.patterns import expanded, groups, patterns
+from medvlsam2.data.language.wording import Wording
 from medvlsam2.data.query import objects, queries
 from medvlsam2.data.query.reading import read_object, read_query
 
@@ -64,6 +67,8 @@ def test_common_kinds_have_forty_wordings(group: str) -> None:
 def test_sides_of_texts_and_targets_agree(drawn: list[Pair]) -> None:
     """A text that tells one side alone never gets a target of the other side alone."""
     for pair in drawn:
+        if "leftmost" in pair.target or "rightmost" in pair.target:
+            continue  # these are also said as "farthest left"
         words = pair.text.lower().replace("-", " ").split()
         told = {side for side in ("left", "right") if side in words}
         meant = {side for side in ("left", "right") if side in pair.target.split()}
@@ -80,6 +85,23 @@ def test_held_out_wordings_are_never_trained_on() -> None:
         assert held | trained == set(groups()[group])
     for pair in itertools.islice(pairs(3, "held out"), 200):
         (read_query if pair.task == "query" else read_object)(pair.target)
+
+
+@pytest.mark.parametrize(
+    ("topic", "target"),
+    [
+        (question_wording.REGION, "region"),
+        (question_wording.CONTRAST, "phase"),
+        (question_wording.MODALITY, "modality"),
+        (question_wording.ANY_ABNORMALITY, "list of findings"),
+    ],
+)
+def test_questions_of_the_evaluation_are_trained_on(topic: Wording, target: str) -> None:
+    rng = np.random.default_rng(1)
+    asked = [asked_question(rng, "train") for _ in range(1500)]
+    texts = {each.text for each in asked if str(each.query) == target}
+    assert topic.canonical in texts
+    assert len(texts & set(topic.patterns)) > 10
 
 
 def test_alternatives_are_expanded_inside_out() -> None:
