@@ -106,7 +106,7 @@ def choose_model(named: str = AUTO, models: str | None = None) -> Chosen:
     for name in better:
         folder = models_dir(models) / f"{PREFIX}{name}"
         try:
-            if folder.is_dir():
+            if (folder / CONFIG).is_file():
                 require_files(folder)
                 require_language(folder)
                 return Chosen(folder.resolve(), passed_over)

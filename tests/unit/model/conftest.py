@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from medvlsam2.config import ModelConfig
 
 HIDDEN, MLP, LAYERS, HEADS, KV_HEADS, THETA = 64, 96, 2, 4, 2, 100_000.0
-MERGES = ("l i", "v e", "li ve", "live r", "Ġ liver")
+MERGES = ("l i", "v e", "li ve", "live r", "Ġ liver", "Ġ Ġ")
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 QUANTISED = gguf.GGMLQuantizationType.Q4_1
 

@@ -56,6 +56,15 @@ class LanguageModel(LanguageReader):
                 if not is_adapter(name):
                     parameter.data = parameter.data.to(dtype)
 
+    def merge_adapter(self) -> None:
+        """Add the adapter to a pretrained base's weights: tokens are read sooner, and nothing can be trained any more.
+
+        The sums are rounded as the base itself was. Other models stay as they are: they are small, and their answers
+        must not change in the last digit.
+        """
+        if self.config.base:
+            self.decoder.merge_adapter()
+
     def seg_hidden(
         self, hidden: Float[Tensor, "b s hidden"], input_ids: Int[Tensor, "b s"]
     ) -> Float[Tensor, "n hidden"]:

@@ -117,6 +117,7 @@ class Engine:
             if self._loaded is None or self._loaded.version != self.version:
                 self._sessions.clear()
                 self._loaded = checkpoint.load(self.model_dir, self.device)
+                self._loaded.model.language.merge_adapter()
                 sam2 = self._loaded.model.sam2
                 if self.cuda_graphs:
                     sam2.run_with(CudaGraphs(torch.device(self.device)))

@@ -77,7 +77,7 @@ def test_the_tokenizer_is_the_files_own_with_our_tokens(tiny_base: TinyBase, no_
     tokenizer = base_tokenizer(tiny_base.name)
     known = tiny_base.truth.config.vocab_size
     pieces = tokenizer.convert_ids_to_tokens(tokenizer(f"a liver  12{chat.TURN_END}").input_ids)
-    assert pieces == ["a", "Ġliver", "Ġ", "Ġ", "1", "2", chat.TURN_END]
+    assert pieces == ["a", "Ġliver", "ĠĠ", "1", "2", chat.TURN_END]
     ids = tokenizers.token_ids(tokenizer)
     assert [ids[token] for token in chat.SPECIAL_TOKENS] == [0, 1, 2, known, known + 1, known + 2, known + 3]
     tokens = checkpoint.special_tokens(tokenizer)
@@ -120,6 +120,21 @@ def test_a_fine_tuned_version_changes_the_adapter_alone(tiny_base: TinyBase, tmp
     assert again.version == "v0001"
     name, tensor = next(iter(changed.items()))
     torch.testing.assert_close(again.model.state_dict()[name], tensor.half().float())
+
+
+def test_the_adapter_can_become_part_of_the_base(tiny_base: TinyBase, tmp_path: Path) -> None:
+    saved(tiny_base, tmp_path / "model")
+    loaded, source = checkpoint.load(tmp_path / "model"), cached(tiny_base).read_bytes()
+    language, ids = loaded.model.language, torch.arange(40)[None] + 3
+    with torch.no_grad():
+        before = language(ids, torch.ones_like(ids), None).hidden_states_last.float()
+        with language.decoder.disable_adapter():
+            without = language(ids, torch.ones_like(ids), None).hidden_states_last.float()
+        language.merge_adapter()
+        after = language(ids, torch.ones_like(ids), None).hidden_states_last.float()
+    assert (after - before).norm() < 0.05 * before.norm(), "only the rounding differs"
+    assert (without - before).norm() > 0.2 * before.norm(), "the adapter matters"
+    assert cached(tiny_base).read_bytes() == source, "the weights lie in the cache's file, which stays as it is"
 
 
 # ------------------------------------------------------------------------------------------------- the cache
