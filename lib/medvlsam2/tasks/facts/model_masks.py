@@ -78,6 +78,10 @@ class ModelMasks:
         """Whether the model learned what a name means."""
         return bool(self._learned) and is_learned(vocabulary.STRUCTURES[key].name, self._learned)
 
+    def why_unknown(self, key: str) -> str:
+        """The model did not learn it."""
+        return f"The model does not know the {vocabulary.STRUCTURES[key].name}."
+
     def see(self, keys: Sequence[str]) -> Mapping[str, Seen]:
         """Look for some names."""
         engine, names = self.engine, [vocabulary.STRUCTURES[key].name for key in keys]

@@ -172,7 +172,7 @@ class Facts:
         elif self.source.knows(key):
             wanted[key] = None
         else:
-            self._seen[key] = Seen("not assessed", reason=f"The model does not know the {_name(key)}.")
+            self._seen[key] = Seen("not assessed", reason=self.source.why_unknown(key))
 
     def _is_joined(self, key: str) -> bool:
         return is_joined(key, self.source)
@@ -220,8 +220,9 @@ class Facts:
         seen = self._seen_of(key)
         whole = self._fact_of(key, seen)
         proof = load_table().proofs.get(key.removesuffix(f"_{whole.side}"))
+        phase = self.rule("phase").label if proof is not None and proof.phases and whole.is_present else ""
         lesions = [self._measured(fact, mask) for fact, mask in lesions_of(whole, seen, self)]
-        proved = [fact if proof is None else proof.apply(fact) for fact in lesions]
+        proved = [fact if proof is None else proof.apply(fact, phase) for fact in lesions]
         return tuple(fact for fact in proved if fact.is_present) or tuple(_as_whole(proved[:1], key)) or (whole,)
 
     def _seen_of(self, key: str) -> Seen:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Integer
@@ -24,7 +24,7 @@ from medvlsam2.tasks.measure.kept_mask import KeptMask
 from medvlsam2.tasks.measure.mask_source import Seen
 from medvlsam2.tasks.measure.structures import likeliest_region
 
-NOT_CONTOURED: Final = "The labels of this scan do not contain it, so nothing is known of it."
+NOT_CONTOURED: Final = "The {name} is not among the labels of this scan."
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,48 +48,34 @@ class GivenMasks:
     every_finding_is_given: bool = False
 
     @classmethod
-    def of_labels(
+    def of_truth(
         cls,
         volume: CTVolume,
-        label_map: Integer[np.ndarray, "i j k"],
-        labels: Mapping[int, str],
-        **known: Any,
+        truth: Mapping[str, Bool[np.ndarray, "i j k"]],
+        facts: ScanFacts | None = None,
+        lesion_map: Integer[np.ndarray, "i j k"] | None = None,
     ) -> GivenMasks:
-        """From a label map.
+        """From what is known of a labelled scan or of a phantom (``medvlsam2.evaluation.scans.LabelledScan``).
 
         Args:
             volume: the scan.
-            label_map: on the scan's grid.
-            labels: vocabulary key of each value.
-            known: other arguments of the class.
+            truth: mask of every contoured structure; an empty mask says nothing.
+            facts: what is known beyond the masks.
+            lesion_map: masks of the findings that ``facts`` lists, by their label values.
         """
-        masks = {key: KeptMask.of(label_map == value) for value, key in labels.items()}
-        return cls(volume, {key: mask for key, mask in masks.items() if mask is not None}, **known)
-
-    @classmethod
-    def of_phantom(
-        cls,
-        volume: CTVolume,
-        label_map: Integer[np.ndarray, "i j k"],
-        labels: Mapping[int, str],
-        lesion_map: Integer[np.ndarray, "i j k"],
-        facts: ScanFacts,
-    ) -> GivenMasks:
-        """From all that is known of a phantom (the fields of :class:`medvlsam2.data.phantom.Phantom`)."""
         lesions: dict[str, list[KeptMask]] = {}
-        for lesion in facts.lesions:
-            mask = KeptMask.of(lesion_map == lesion.label_value)
+        for lesion in facts.lesions if facts is not None and lesion_map is not None else ():
+            mask = KeptMask.of(np.asarray(lesion_map == lesion.label_value))
             key = finding_key(lesion)
             if key is not None and mask is not None:
                 lesions.setdefault(sided(key, lesion.side), []).append(mask)
-        return cls.of_labels(
+        return cls(
             volume,
-            label_map,
-            labels,
+            given(truth),
             lesions={key: tuple(masks) for key, masks in lesions.items()},
-            absent=frozenset(facts.absent),
-            known_region=facts.region,
-            every_finding_is_given=facts.lesions_known,
+            absent=frozenset(() if facts is None else facts.absent),
+            known_region=None if facts is None else facts.region,
+            every_finding_is_given=facts is not None and facts.lesions_known and lesion_map is not None,
         )
 
     @property
@@ -107,6 +93,10 @@ class GivenMasks:
         if vocabulary.STRUCTURES[key].is_finding:
             return self.every_finding_is_given or key in self.lesions
         return key in self.masks or key in self.absent
+
+    def why_unknown(self, key: str) -> str:
+        """It is not contoured."""
+        return NOT_CONTOURED.format(name=vocabulary.STRUCTURES[key].name)
 
     def see(self, keys: Sequence[str]) -> Mapping[str, Seen]:
         """What is given of some names."""
@@ -131,7 +121,7 @@ class GivenMasks:
             return Seen("present", mask, 1.0)
         if self.knows(key):
             return Seen("absent", confidence=1.0)
-        return Seen("not assessed", reason=NOT_CONTOURED)
+        return Seen("not assessed", reason=self.why_unknown(key))
 
 
 def sided(key: str, side: vocabulary.Side | None) -> str:

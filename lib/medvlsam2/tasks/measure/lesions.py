@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final, Protocol, runtime_checkable
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.fact_table import Fact
+from medvlsam2.data.language.anatomy import is_pair
 from medvlsam2.data.language.findings.finding_keys import FINDING_KEYS
 from medvlsam2.data.language.findings.lesions import UNCOUNTABLE, WHOLE
 from medvlsam2.data.structures.table import Side
@@ -35,7 +36,7 @@ class Places(Protocol):
     def volume(self) -> CTVolume:
         """The scan."""
 
-    def structures(self, keys: tuple[str, ...]) -> tuple[Fact, ...]:
+    def structures(self, keys: Sequence[str]) -> tuple[Fact, ...]:
         """Facts of structures."""
 
     def kept_mask(self, fact: Fact) -> KeptMask | None:
@@ -78,13 +79,11 @@ def _large(mask: KeptMask, volume: CTVolume) -> list[KeptMask]:
 def _placed(fact: Fact, mask: KeptMask, places: Places) -> Fact:
     """The lesion with the structure that holds it, and with that structure's side."""
     held_by = sites(fact.key)
-    if fact.side is not None or not held_by:
+    if fact.side is not None or len(held_by) == 1:
         return replace(fact, structure=held_by[0] if len(held_by) == 1 else fact.structure)
-    if len(held_by) == 1:
-        return replace(fact, structure=held_by[0])
-    sides = [key for key in held_by if vocabulary.STRUCTURES[key].side is not None]
-    shared = {}
-    for host in places.structures(tuple(sides)) if len(sides) <= _FEW else ():
+    site = vocabulary.STRUCTURES[fact.key].site or ""
+    shared: dict[str, int] = {}
+    for host in places.structures(vocabulary.STRUCTURES[site].parts) if is_pair(site) else ():
         own = places.kept_mask(host)
         shared[host.key] = 0 if own is None else own.overlap(mask)
     best = max(shared, key=lambda key: shared[key], default=None)
@@ -92,7 +91,3 @@ def _placed(fact: Fact, mask: KeptMask, places: Places) -> Fact:
         return fact
     side: Side | None = vocabulary.STRUCTURES[best].side
     return replace(fact, structure=best, side=side)
-
-
-_FEW: Final = 2
-"""A pair of hosts is looked at; all ribs are not."""

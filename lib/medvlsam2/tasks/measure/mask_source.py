@@ -48,6 +48,9 @@ class MaskSource(Protocol):
     def knows(self, key: str) -> bool:
         """Whether the source can have a mask of a name at all."""
 
+    def why_unknown(self, key: str) -> str:
+        """One sentence: why the source knows nothing of a name."""
+
     def see(self, keys: Sequence[str]) -> Mapping[str, Seen]:
         """Look for some names, each as if it was asked for alone. What has no mask is absent, outside or not assessed.
 

@@ -21,6 +21,9 @@ def contrast_phase(rule: Rule, facts: Known) -> Measured:
             refused = refused or reason
             continue
         assert blood.mean_hu is not None
+        if blood.mean_hu < rule.limits["blood_from_hu"]:
+            refused = refused or NotAssessed(f"The mask of the {blood.name} does not hold blood alone.")
+            continue
         return Measured(
             value=blood.mean_hu,
             evidence=(blood.id,),

@@ -28,8 +28,15 @@ class Proof:
     min_ml: float = 0.0
     phases: Sequence[str] = ()
 
-    def apply(self, fact: Fact) -> Fact:
-        """The fact with this source; "not assessed" if its mask measures something else."""
+    def apply(self, fact: Fact, phase: str) -> Fact:
+        """The fact with this source; "not assessed" if its mask measures something else.
+
+        Args:
+            fact: of one lesion.
+            phase: contrast phase of the scan; "" where it is not known.
+        """
+        if self.phases and phase not in self.phases:
+            return fact
         if fact.state != "present" or fact.mean_hu is None or fact.volume_ml is None:
             return fact
         reason = ""

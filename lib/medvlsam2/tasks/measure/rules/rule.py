@@ -48,7 +48,8 @@ class Measured:
     value: float | None
     evidence: tuple[str, ...]
     """Ids of the facts that it was measured on."""
-    label: str = ""
+    label: str | None = None
+    """What the rule says in a word; None: the grade that the value reaches."""
     structure: str | None = None
     side: Side | None = None
     mask: KeptMask | None = None
@@ -68,6 +69,7 @@ class Rule:
         name: that people read.
         measure: the function that measures, by its name.
         of: vocabulary keys of what it needs.
+        beside: vocabulary keys of what it leaves out of account where that is seen.
         passes: whether values above or below the threshold mean that the finding is present.
         threshold: None for rules that say a word (phase, region).
         unit: of value and threshold.
@@ -85,6 +87,7 @@ class Rule:
     name: str
     measure: str
     of: tuple[str, ...]
+    beside: tuple[str, ...] = ()
     passes: Literal["above", "below"] = "above"
     threshold: float | None = None
     unit: str = ""

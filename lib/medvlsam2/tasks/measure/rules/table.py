@@ -76,7 +76,9 @@ def _told(rule: Rule, fact: Fact, measured: Measured) -> Fact:
     is_present = measured.is_true
     if is_present is None:
         is_present = value is not None and rule.is_passed(value)
-    label = measured.label or (rule.grade(value) if value is not None and is_present else "")
+    label = measured.label
+    if label is None:
+        label = rule.grade(value) if value is not None and is_present else ""
     known = {
         "state": "present" if is_present else "absent",
         "value": value,
@@ -92,7 +94,7 @@ def _told(rule: Rule, fact: Fact, measured: Measured) -> Fact:
 def _rule(key: str, row: Mapping[str, Any]) -> Rule:
     given = _with_floats(row)
     given["code"] = code_of(given.get("code"))
-    given["of"] = tuple(given["of"])
+    given["of"], given["beside"] = tuple(given["of"]), tuple(given.get("beside", ()))
     given["phases"] = tuple(given.get("phases", ()))
     given["grades"] = tuple((float(start), label) for start, label in given.get("grades", ()))
     given["limits"] = {name: float(value) for name, value in given.get("limits", {}).items()}

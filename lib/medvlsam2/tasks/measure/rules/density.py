@@ -1,0 +1,184 @@
+"""Densities: of an organ, of the air in the lungs, and of bright spots in an organ (stones, calcium)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy import ndimage
+
+from medvlsam2 import geometry
+from medvlsam2.data.fact_table import Fact
+from medvlsam2.tasks.measure.kept_mask import KeptMask
+from medvlsam2.tasks.measure.mask_measures import slice_axis
+from medvlsam2.tasks.measure.rules.needs import need, need_mask
+from medvlsam2.tasks.measure.rules.rule import Known, Measured, NotAssessed, Rule
+
+SIGMA_OF_MAD: Final = 1.4826
+"""A normal distribution's standard deviation over its median absolute deviation."""
+NOISE: Final = 5.0
+"""A bright voxel stands so many standard deviations of its surroundings above their median: of a million voxels of
+noise alone, fewer than one does."""
+MIN_VOXELS: Final = 3
+"""Bright voxels that touch each other count from this number on."""
+
+
+def mean_density(rule: Rule, facts: Known) -> Measured:
+    """Mean HU of an organ."""
+    organ = need(rule.of[0], rule, facts)
+    return Measured(value=organ.mean_hu, evidence=(organ.id,), structure=organ.key)
+
+
+def air_share(rule: Rule, facts: Known) -> Measured:
+    """Share of the lungs' voxels below a density, in percent, after a mean over 3 x 3 pixels against noise."""
+    lungs = [need(key, rule, facts) for key in rule.of]
+    leak, *_ = facts.finding("pneumothorax")
+    if leak.is_present:
+        raise NotAssessed("The air of a pneumothorax is as thin as emphysema.")
+    below = total = 0
+    for lung in lungs:
+        kept = need_mask(lung, facts)
+        mask = ndimage.binary_erosion(kept.in_box())
+        size = [3, 3, 3]
+        size[slice_axis(facts.volume.affine)] = 1
+        hu = ndimage.uniform_filter(facts.volume.hu[kept.place].astype(np.float32), size)[mask]
+        below, total = below + int((hu < rule.limits["below_hu"]).sum()), total + len(hu)
+    if total == 0:
+        raise NotAssessed("Too little of the lungs is seen.")
+    return Measured(value=100.0 * below / total, evidence=tuple(lung.id for lung in lungs), structure="lungs")
+
+
+def bright_spot(rule: Rule, facts: Known) -> Measured:
+    """Longest side of the largest spot in some organs that is as bright as a stone.
+
+    Raises:
+        NotAssessed: if no stone is seen, and not the whole of every organ.
+    """
+    refused: NotAssessed | None = None
+    spots: list[tuple[KeptMask, Fact]] = []
+    organs: list[str] = []
+    for key in rule.of:
+        try:
+            organ = need(key, rule, facts, whole=False)
+        except NotAssessed as reason:
+            refused = refused or reason
+            continue
+        organs.append(organ.id)
+        if organ.cut and refused is None:
+            refused = NotAssessed(f"The scan does not show the whole {organ.name}.")
+        spots += [(spot, organ) for spot in _spots_in(organ, rule, facts)]
+    if not spots:
+        if refused is not None:
+            raise refused
+        return Measured(value=None, evidence=tuple(organs), is_true=False)
+    spot, organ = max(spots, key=lambda one: one[0].voxels)
+    extent_mm = float(np.max((np.array(spot.box_ijk[1::2]) - spot.box_ijk[0::2]) * facts.volume.spacing_mm))
+    return Measured(value=extent_mm, evidence=(organ.id,), structure=organ.key, side=organ.side, mask=spot)
+
+
+def calcium(rule: Rule, facts: Known) -> Measured:
+    """Volume of calcium in and close around an organ, in cubic millimetres, and the score after Agatston.
+
+    What the rule names beside it is taken out with what lies close to that, such as the spine at the aorta.
+    """
+    organ = need(rule.of[0], rule, facts, whole=False)
+    kept = need_mask(organ, facts)
+    region, place = _grown(kept, facts, rule.limits["around_mm"])
+    for key in rule.beside:
+        other = facts.structure(key)
+        if other.mask is not None:
+            grown, where = _grown(need_mask(other, facts), facts, rule.limits["beside_mm"])
+            whole = np.zeros(facts.volume.shape_ijk, dtype=bool)
+            whole[where] = grown
+            region &= ~whole[place]
+    hu = facts.volume.hu[place].astype(np.float32)
+    bright = region & (hu >= max(rule.limits["min_hu"], _above_noise(hu[region])))
+    labels, count = ndimage.label(bright)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    bright &= (sizes >= MIN_VOXELS)[labels]
+    voxel_mm3 = 1000 * geometry.voxel_volume_ml(facts.volume.affine)
+    volume_mm3 = float(bright.sum() * voxel_mm3)
+    found = KeptMask.of(_on_grid(bright, place, facts)) if bright.any() else None
+    return Measured(
+        value=volume_mm3,
+        evidence=(organ.id,),
+        label=_agatston(hu, bright, rule, facts) if found is not None and rule.is_passed(volume_mm3) else "",
+        structure=organ.key,
+        mask=found if rule.is_passed(volume_mm3) else None,
+    )
+
+
+def _spots_in(organ: Fact, rule: Rule, facts: Known) -> list[KeptMask]:
+    kept = need_mask(organ, facts)
+    mask, hu = kept.in_box(), facts.volume.hu[kept.place].astype(np.float32)
+    if rule.limits.get("rim_voxels"):
+        mask = ndimage.binary_erosion(mask, iterations=int(rule.limits["rim_voxels"]))
+    if not mask.any():
+        return []
+    name = "min_hu" if facts.rule("phase").label == "non-contrast" else "enhanced_min_hu"
+    bright = mask & (hu >= max(rule.limits[name], _above_noise(hu[mask])))
+    labels, _ = ndimage.label(bright, np.ones((3, 3, 3), dtype=bool))
+    spots = []
+    for number, place in enumerate(ndimage.find_objects(labels), start=1):
+        spot = labels[place] == number
+        extent_mm = np.max(np.array(spot.shape) * facts.volume.spacing_mm)
+        if spot.sum() >= MIN_VOXELS and extent_mm >= rule.limits["min_mm"]:
+            edges = [
+                at + first for part, first in zip(place, kept.start_ijk, strict=True) for at in (part.start, part.stop)
+            ]
+            i0, i1, j0, j1, k0, k1 = edges
+            spots.append(KeptMask(kept.shape_ijk, (i0, i1, j0, j1, k0, k1), np.packbits(spot)))
+    return spots
+
+
+def _above_noise(hu: Float[np.ndarray, " n"]) -> float:
+    middle = float(np.median(hu))
+    return middle + NOISE * SIGMA_OF_MAD * float(np.median(np.abs(hu - middle)))
+
+
+def _agatston(hu: Float[np.ndarray, "i j k"], bright: Bool[np.ndarray, "i j k"], rule: Rule, facts: Known) -> str:
+    """The score and its grade in words; nothing where the slices are too thick for it."""
+    axis = slice_axis(facts.volume.affine)
+    spacing = facts.volume.spacing_mm
+    if spacing[axis] > rule.limits["agatston_max_slice_mm"] + 0.01:
+        return ""
+    area_mm2 = float(np.prod([size for other, size in enumerate(spacing) if other != axis]))
+    score = 0.0
+    for slice_hu, slice_bright in zip(np.moveaxis(hu, axis, 0), np.moveaxis(bright, axis, 0), strict=True):
+        labels, count = ndimage.label(slice_bright)
+        for number in range(1, count + 1):
+            spot = labels == number
+            area = spot.sum() * area_mm2
+            if area >= 1.0:
+                score += area * float(np.clip(slice_hu[spot].max() // 100, 1, 4))
+    score *= spacing[axis] / 3.0
+    grade = rule.grade(score)
+    return f"Agatston-like score {score:.0f}{f', {grade}' if grade else ''}"
+
+
+def _grown(kept: KeptMask, facts: Known, by_mm: float) -> tuple[Bool[np.ndarray, "i j k"], tuple[slice, slice, slice]]:
+    """A mask with everything nearer than a distance, in a box that holds it."""
+    spacing = np.array(facts.volume.spacing_mm)
+    margin = np.ceil(by_mm / spacing).astype(int)
+    i, j, k = (
+        slice(max(0, part.start - more), min(size, part.stop + more))
+        for part, more, size in zip(kept.place, margin, kept.shape_ijk, strict=True)
+    )
+    place = (i, j, k)
+    mask = np.zeros(tuple(part.stop - part.start for part in place), dtype=bool)
+    inner = tuple(
+        slice(part.start - outer.start, part.stop - outer.start) for part, outer in zip(kept.place, place, strict=True)
+    )
+    mask[inner] = kept.in_box()
+    if by_mm <= 0:
+        return mask, place
+    return ndimage.distance_transform_edt(~mask, sampling=spacing) <= by_mm, place
+
+
+def _on_grid(
+    mask: Bool[np.ndarray, "x y z"], place: tuple[slice, slice, slice], facts: Known
+) -> Bool[np.ndarray, "i j k"]:
+    whole = np.zeros(facts.volume.shape_ijk, dtype=bool)
+    whole[place] = mask
+    return whole
