@@ -7,8 +7,10 @@ from typing import Final
 
 from medvlsam2.errors import InvalidConfig
 
-STAGE_PARTS: Final = (4.0, 2.0, 8.0, 86.0)
-"""Parts of the whole time for the stages 0 to 3, where one number of minutes is given; masks learn slowest."""
+STAGE_PARTS: Final = (4.0, 2.0, 8.0, 86.0, 100.0)
+"""Parts of the whole time for the stages 0 to 4, where one number of minutes is given; masks learn slowest.
+
+Stage 4 is for a pretrained language model, and mostly a run of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,15 +18,16 @@ class TrainConfig:
     """One training run."""
 
     preset: str = "nano"
-    """Size of the model (tiny_random, nano, base, large)."""
+    """Size of the model (tiny_random, nano, small, base, large)."""
     stages: tuple[int, ...] = (0, 1, 2, 3)
-    """Stages to run, in order: 0 language, 1 projector, 2 vision and LoRA, 3 joint with masks."""
+    """Stages to run, in order: 0 language, 1 projector, 2 vision and LoRA, 3 joint with masks, 4 text tasks and another
+    model's masks."""
     minutes: tuple[float, ...] = (70.0,)
-    """Minutes of all stages together, shared out 4 : 2 : 8 : 86, or of each; preparing scans comes on top."""
+    """Minutes of all stages together, shared out 4 : 2 : 8 : 86 : 100, or of each; preparing scans comes on top."""
     steps: tuple[int, ...] = ()
     """Steps of each of the stages, in place of minutes: the run is then the same on every machine."""
-    learning_rates: tuple[float, ...] = (2e-3, 1e-3, 6e-4, 8e-4)
-    """Highest learning rate of each of the stages 0 to 3."""
+    learning_rates: tuple[float, ...] = (2e-3, 1e-3, 6e-4, 8e-4, 1e-3)
+    """Highest learning rate of each of the stages 0 to 4."""
     num_workers: int | None = None
     """Processes that draw samples, 0 for none; by default none beside a CPU and up to 8 beside a GPU."""
     compile: bool = False
@@ -79,6 +82,14 @@ class TrainConfig:
     """Stage 3: slices of such a clip."""
     real_share: float = 0.5
     """Stage 3: share of real scans among the cases, where there are any; those with more structures come more often."""
+    distil_share: float = 0.35
+    """Stage 4: share of steps in which [SEG] learns to give the prompt tokens of the model named by --teacher."""
+    requests_per_distil: int = 32
+    """Stage 4: requests in such a step, all about one scan."""
+    picture_share: float = 0.05
+    """Stage 4: share of steps that answer short questions about a scan as a whole from its image alone."""
+    tokens_per_step: int = 1400
+    """Stage 4: tokens of the prompts and answers in each of the other steps, those of text tasks."""
     warmup_steps: int = 50
     """Steps until the highest learning rate."""
     weight_decay: float = 0.02
@@ -103,8 +114,8 @@ class TrainConfig:
         return tuple(self.minutes[0] * part / sum(parts) for part in parts)
 
     def __post_init__(self) -> None:
-        if not self.stages or not set(self.stages) <= {0, 1, 2, 3}:
-            raise InvalidConfig(f"stages {self.stages} given; allowed are some of 0, 1, 2, 3.")
+        if not self.stages or not set(self.stages) <= set(range(len(STAGE_PARTS))):
+            raise InvalidConfig(f"stages {self.stages} given; allowed are some of 0, 1, 2, 3, 4.")
         if len(self.minutes) not in (1, len(self.stages)):
             raise InvalidConfig(
                 f"{len(self.minutes)} values of minutes for {len(self.stages)} stages. Give one for all of them "
@@ -117,12 +128,17 @@ class TrainConfig:
                 f"steps {self.steps} given for {len(self.stages)} stages. Give a number of at least 1 for each of "
                 "them, or none to go by minutes."
             )
-        if len(self.learning_rates) != 4:
-            raise InvalidConfig(f"{len(self.learning_rates)} learning rates given; give four, for stages 0 to 3.")
+        if len(self.learning_rates) != len(STAGE_PARTS):
+            raise InvalidConfig(f"{len(self.learning_rates)} learning rates given; give five, for stages 0 to 4.")
         if min(self.copy_share, self.reading_share, 1 - self.copy_share - self.reading_share) < 0:
             raise InvalidConfig(
                 f"copy_share {self.copy_share} and reading_share {self.reading_share} given; each must be 0 or more, "
                 "and both together at most 1: the rest of stage 0 are conversations."
+            )
+        if min(self.distil_share, self.picture_share) < 0 or self.distil_share + self.picture_share > 1:
+            raise InvalidConfig(
+                f"distil_share {self.distil_share} and picture_share {self.picture_share} given; each must be 0 or "
+                "more, and both together at most 1: the rest of stage 4 are text tasks."
             )
         if not 0 <= self.ema_decay < 1:
             raise InvalidConfig(f"ema_decay {self.ema_decay} given; allowed is 0 (none) up to, but not, 1.")

@@ -32,6 +32,7 @@ from medvlsam2.training.stage import Run, Stage, StagePlan, Validate
 from medvlsam2.training.steps.base import Source
 from medvlsam2.training.steps.mix import mix
 from medvlsam2.training.steps.stream import StepStream
+from medvlsam2.training.teacher import Teacher
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ def fit(
     validate: Validate | None = None,
     clock: Callable[[], float] = time.monotonic,
     ranks: Ranks = ALONE,
+    teacher: Teacher | None = None,
 ) -> Outcome:
     """Run the stages of ``config``, going on from ``run``'s checkpoint where there is one.
 
@@ -72,13 +74,14 @@ def fit(
             result is the end of training.
         clock: seconds from any start on.
         ranks: the processes that train together; the first one's clock counts, and its weights are the result.
+        teacher: the model whose prompt tokens stage 4 learns.
 
     Raises:
         DatasetError: if a stage has no case to train on.
         InvalidConfig: if ``run`` holds another run.
         Stopped: after SIGTERM or SIGINT, with the checkpoint written.
     """
-    source = Source(tokenizer, cases, config, model.config.sam2, model.config.language.max_position_embeddings)
+    source = Source(tokenizer, cases, config, model.config.sam2, model.config.language.max_position_embeddings, teacher)
     plans = [_plan(model, source, index, ranks) for index in range(len(config.stages))]
     return run_stages(
         model,
@@ -169,12 +172,12 @@ def _run(run: Run, plans: Sequence[StagePlan], finish: Callable[[MedVLSAM2], Non
 
 
 def _plan(model: MedVLSAM2, source: Source, index: int, ranks: Ranks) -> StagePlan:
-    """One of the stages 0 to 3."""
+    """One of the stages 0 to 4."""
     stage = source.config.stages[index]
 
     def begin(model: MedVLSAM2) -> None:
         set_trainable(model, stage)
-        if model.sam2.text_similarity is not None:
+        if stage != 4 and model.sam2.text_similarity is not None:
             model.sam2.text_similarity.forget_calibration()
 
     def shares() -> dict[str, float]:

@@ -31,6 +31,17 @@ class TokenBatch:
     labels: Int[Tensor, "b s"]
 
 
+@dataclass(frozen=True)
+class TokenPair:
+    """A prompt and its answer in token ids."""
+
+    prompt: Sequence[int]
+    answer: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.prompt) + len(self.answer)
+
+
 def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     """Token ids of a text that holds its own special tokens."""
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
@@ -53,10 +64,32 @@ def segmentation_turns(
     tokenizer: PreTrainedTokenizerBase, phrases: Sequence[str]
 ) -> tuple[Int[Tensor, "k t"], Int[Tensor, "k t"]]:
     """Requests for masks with their teacher-forced answers, [SEG] included, as one batch, and its attention mask."""
+    return request_turns(tokenizer, [chat.segmentation_question(phrase) for phrase in phrases])
+
+
+def request_turns(
+    tokenizer: PreTrainedTokenizerBase, questions: Sequence[str]
+) -> tuple[Int[Tensor, "k t"], Int[Tensor, "k t"]]:
+    """As :func:`segmentation_turns`, for requests in any wording."""
     assert isinstance(tokenizer.pad_token_id, int)
-    questions = [chat.turn(chat.segmentation_question(phrase)) for phrase in phrases]
-    rows = [torch.tensor(encode(tokenizer, question + chat.SEGMENTATION_ANSWER)) for question in questions]
+    rows = [torch.tensor(encode(tokenizer, chat.turn(each) + chat.SEGMENTATION_ANSWER)) for each in questions]
     return pad(rows, tokenizer.pad_token_id)
+
+
+def encode_pairs(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[str, str]]) -> list[TokenPair]:
+    """Whole prompts of text tasks with their answers, for training; each answer gets the token that ends it."""
+    prompts = _encode_all(tokenizer, [prompt for prompt, _ in pairs])
+    answers = _encode_all(tokenizer, [answer + chat.TURN_END for _, answer in pairs])
+    return [TokenPair(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)]
+
+
+def batch_of(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[TokenPair]) -> TokenBatch:
+    """Prompts and answers as rows; the labels are those of the answers alone."""
+    assert isinstance(tokenizer.pad_token_id, int)
+    rows = [torch.tensor([*pair.prompt, *pair.answer]) for pair in pairs]
+    labels = [torch.tensor([IGNORED_LABEL] * len(pair.prompt) + list(pair.answer)) for pair in pairs]
+    input_ids, attention_mask = pad(rows, tokenizer.pad_token_id)
+    return TokenBatch(input_ids, attention_mask, pad(labels, IGNORED_LABEL)[0])
 
 
 def pad(rows: Sequence[Int[Tensor, " _"]], padding_value: int) -> tuple[Int[Tensor, "b t"], Int[Tensor, "b t"]]:
@@ -70,13 +103,7 @@ def encode_turns(tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Con
     """Questions and answers as turns after a prefix, for training: the loss sees the answers alone."""
     questions = _encode_all(tokenizer, [chat.turn(each.question) for each in conversations])
     answers = _encode_all(tokenizer, [each.answer + chat.TURN_END for each in conversations])
-    rows, labels = [], []
-    for question, answer in zip(questions, answers, strict=True):
-        rows.append(torch.tensor(question + answer))
-        labels.append(torch.tensor([IGNORED_LABEL] * len(question) + answer))
-    assert isinstance(tokenizer.pad_token_id, int)
-    input_ids, attention_mask = pad(rows, tokenizer.pad_token_id)
-    return TokenBatch(input_ids, attention_mask, pad(labels, IGNORED_LABEL)[0])
+    return batch_of(tokenizer, [TokenPair(*pair) for pair in zip(questions, answers, strict=True)])
 
 
 def _encode_all(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:

@@ -10,9 +10,10 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
 from medvlsam2.data.phantom import Phantom
-from medvlsam2.errors import DatasetError
+from medvlsam2.errors import DatasetError, InvalidConfig
 from medvlsam2.model import checkpoint
 from medvlsam2.training import loop, train
 from medvlsam2.training.config import TrainConfig
@@ -81,6 +82,33 @@ def test_a_caller_may_pass_its_own_validation(short_training, tmp_path: Path) ->
     told = checkpoint.load(tmp_path / "model").metadata["training"]
     assert told["validation_score"] == 0.25
     assert not list((tmp_path / "cache").glob(f"phantom_{train.VALIDATION_PHANTOM_SEED}*"))
+
+
+def test_a_model_learns_words_and_masks_from_a_teacher(short_training, tmp_path: Path, model_dir: Path) -> None:
+    metadata = json.loads((model_dir / "metadata.json").read_text(encoding="utf-8"))
+    of_masks = {"trained_on": ["liver"], "findings": ["kidney_cyst"], "finding_thresholds": {"kidney_cyst": 4.5}}
+    (model_dir / "metadata.json").write_text(json.dumps({**metadata, **of_masks}), encoding="utf-8")
+    config = replace(CONFIG, stages=(4,), minutes=(0.05,), tokens_per_step=200, requests_per_distil=4)
+    short_training(replace(config, volumes_per_step=1), teacher=model_dir)
+    learnt, teacher = checkpoint.load(tmp_path / "model"), checkpoint.load(model_dir)
+    assert learnt.metadata["queries"] is True
+    assert learnt.metadata["training"]["teacher"] == model_dir.name
+    assert {key: learnt.metadata[key] for key in of_masks} == of_masks
+    assert learnt.metadata["structures"] == metadata["structures"]
+    assert 0 <= learnt.metadata["training"]["validation_score"] <= 1
+    for part in ("vit", "sam2"):
+        own, given = getattr(learnt.model, part).state_dict(), getattr(teacher.model, part).state_dict()
+        assert all(torch.equal(own[key], given[key]) for key in given), part
+    told = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert any("tasks/exact" in line["losses"] for line in told)
+
+
+@pytest.mark.parametrize("stages", [(3,), (4,)])
+def test_a_teacher_belongs_to_the_stage_that_learns_from_it(
+    short_training, model_dir: Path, stages: tuple[int, ...]
+) -> None:
+    with pytest.raises(InvalidConfig, match="--teacher"):
+        short_training(replace(CONFIG, stages=stages, minutes=(0.02,)), teacher=model_dir if stages == (3,) else None)
 
 
 def test_data_of_no_known_layout_is_refused(short_training, tmp_path: Path) -> None:

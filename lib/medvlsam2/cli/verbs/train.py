@@ -20,7 +20,7 @@ from medvlsam2.training.interrupt import Stopped
 if TYPE_CHECKING:
     from medvlsam2.training.running.run_folder import Line
 
-STAGES: Final = ("language", "projector", "vision and LoRA", "joint with masks")
+STAGES: Final = ("language", "projector", "vision and LoRA", "joint with masks", "text tasks and masks")
 LINE_EVERY_S: Final = 30.0
 """Without a terminal, one line of progress at most this often."""
 
@@ -35,6 +35,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     folders.add_argument("--cache", metavar="DIR", help="prepared scans, kept between runs (default: cache/PRESET)")
     folders.add_argument("--initial", metavar="DIR", help="model folder to start from (default: random weights)")
+    folders.add_argument("--teacher", metavar="DIR", help="stage 4: model folder whose masks by words are learnt")
     folders.add_argument("--workers", type=int, default=1, help="processes that draw phantoms")
     add_overwrite(parser)
     parser.add_class_arguments(TrainConfig)
@@ -47,6 +48,7 @@ def run(arguments: Namespace) -> int:
     cache = Path(arguments.cache or f"cache/{config.preset}")
     data = data_set(arguments)
     initial = Path(arguments.initial) if arguments.initial else None
+    teacher = Path(arguments.teacher) if arguments.teacher else None
     if arguments.workers < 1:
         raise InvalidConfig(f"--workers {arguments.workers} given; at least 1 is needed.")
 
@@ -59,7 +61,7 @@ def run(arguments: Namespace) -> int:
         "--output",
         names=(version_folders.CONFIG, version_folders.WEIGHTS, version_folders.METADATA),
         overwrite=arguments.overwrite,
-        inputs=[path for path in (initial, data) if path is not None and path.is_dir()],
+        inputs=[path for path in (initial, teacher, data) if path is not None and path.is_dir()],
     )
 
     is_first = ranks_here().is_first
@@ -74,6 +76,7 @@ def run(arguments: Namespace) -> int:
                 workers=arguments.workers,
                 report=bar.update,
                 initial=initial,
+                teacher=teacher,
             )
     except Stopped as stopped:
         if is_first:

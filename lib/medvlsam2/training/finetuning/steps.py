@@ -7,7 +7,7 @@ from typing import Final
 
 import torch
 
-from medvlsam2.training.config import TrainConfig
+from medvlsam2.training.config import STAGE_PARTS, TrainConfig
 from medvlsam2.training.data.cases import Case
 from medvlsam2.training.finetuning.scans import FinetuningScans
 from medvlsam2.training.parts import set_trainable_for_finetuning
@@ -88,7 +88,7 @@ def train_config(preset: str, *, steps: int, learning_rate: float, seed: int, nu
         preset=preset,
         stages=(STAGE,),
         steps=(steps,),
-        learning_rates=(learning_rate,) * 4,
+        learning_rates=(learning_rate,) * len(STAGE_PARTS),
         seed=seed,
         num_workers=num_workers,
         slices_per_case=SLICES,

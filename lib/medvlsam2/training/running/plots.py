@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 COLUMNS: Final = 3
 PANEL_INCHES: Final = (4.6, 2.8)
-STAGE_COLOURS: Final = ("#4c72b0", "#dd8452", "#55a868", "#c44e52")
+STAGE_COLOURS: Final = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3")
 WINDOW: Final = 15
 """Lines over which the bold curve is averaged."""
 

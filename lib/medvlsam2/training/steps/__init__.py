@@ -9,6 +9,9 @@ file             kinds of step                                                  
 ``dense``        ``dense``: many structures against every pixel                      3
 ``masks``        ``masks``: the mask decoder on single slices                        3
 ``clip``         ``clip``: the mask decoder along slices, with memory                3
+``tasks``        ``tasks``: queries, object expressions and reports from text        4
+``distil``       ``distil``: [SEG] learns another model's prompt tokens              4
+``picture``      ``picture``: short answers and free reports from the image          4
 ===============  ==================================================================  ==========
 
 They stand on four files. ``base`` says what every step has in common; ``turns`` reads questions and requests after

@@ -21,6 +21,7 @@ from medvlsam2.config import Sam2Config
 from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.training.config import TrainConfig
 from medvlsam2.training.data.cases import Case
+from medvlsam2.training.teacher import Teacher
 
 IMAGES = frozenset({"whole", "slices"})
 """Fields of steps and samples that go to the device as they are."""
@@ -46,6 +47,8 @@ class Source:
     """The pixel decoder's, for its input channels."""
     max_tokens: int
     """The longest text that the language model reads."""
+    teacher: Teacher | None = None
+    """The model whose prompt tokens are learnt in stage 4."""
 
     @cached_property
     def phantoms(self) -> list[Case]:

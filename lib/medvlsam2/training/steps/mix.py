@@ -13,7 +13,10 @@ from medvlsam2.training.steps.base import Source, Step
 from medvlsam2.training.steps.clip import ClipStep
 from medvlsam2.training.steps.conversation import ConversationStep
 from medvlsam2.training.steps.dense import DenseStep
+from medvlsam2.training.steps.distil import DistilStep
 from medvlsam2.training.steps.masks import MaskStep
+from medvlsam2.training.steps.picture import PictureStep
+from medvlsam2.training.steps.tasks import TaskStep
 from medvlsam2.training.steps.text import CopyStep, ReadingStep, TextStep
 
 STEPS: Final[dict[str, type[Step]]] = {
@@ -25,6 +28,9 @@ STEPS: Final[dict[str, type[Step]]] = {
     "dense": DenseStep,
     "masks": MaskStep,
     "clip": ClipStep,
+    "tasks": TaskStep,
+    "distil": DistilStep,
+    "picture": PictureStep,
 }
 """Class of each kind by its name in ``mix``, in logs and in pictures."""
 
@@ -33,7 +39,7 @@ def mix(stage: int, source: Source, *, has_similarity: bool) -> dict[str, float]
     """Share of each kind of step in a stage.
 
     Args:
-        stage: 0 to 3.
+        stage: 0 to 4.
         source: what there is to draw from.
         has_similarity: whether the model compares words with pixels.
 
@@ -50,6 +56,9 @@ def mix(stage: int, source: Source, *, has_similarity: bool) -> dict[str, float]
     if not source.phantoms and not source.scans:
         raise DatasetError("There is no case to train on: 0 phantoms and 0 labelled scans. Give --phantoms or --data.")
     config = source.config
+    if stage == 4:
+        picture = config.picture_share * source.is_talkative
+        return {"tasks": 1 - config.distil_share - picture, "distil": config.distil_share, "picture": picture}
     alignment = config.alignment_shares[stage - 2]
     if stage == 2:
         return {"alignment": alignment, "conversation": 1 - alignment}

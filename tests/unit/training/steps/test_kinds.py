@@ -114,7 +114,7 @@ def test_kinds_come_in_their_shares(source: Source) -> None:
 
 def test_every_stage_has_its_mix(source: Source) -> None:
     config = source.config
-    for stage in range(4):
+    for stage in range(5):
         shares = mix(stage, source, has_similarity=True)
         assert set(shares) <= set(STEPS)
         assert sum(shares.values()) == pytest.approx(1)
