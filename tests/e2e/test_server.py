@@ -166,6 +166,13 @@ class TestPrograms:
         assert isinstance(reply["answer"], str)
         assert reply["choice_index"] in {0, 1, None}
 
+    def test_questions_about_the_patient_are_declined(self, server: Any) -> None:
+        for question, why in (("What is the patient's name?", "identity"), ("Which drug should he take?", "treatment")):
+            reply = server.json("medvlsam2_vqa", "phantom", {"question": question})
+            assert reply["query"] == f"decline {why}"
+            assert (reply["value"], reply["evidence"]) == (None, [])
+            assert_signed(reply)
+
     def test_a_folder_of_dicom_slices(self, server: Any, real_studies: Path, tmp_path: Path) -> None:
         requests.get(f"{server.url}/info/", timeout=60)
         click = [128, 128, 15]
@@ -230,6 +237,9 @@ BAD: list[tuple[str, str, Any, int, str]] = [
     ("prompts", "phantom", {"points": [[1, -9, 1]]}, 422, "-9"),
     ("vqa", "phantom", {"question": ""}, 422, "question"),
     ("vqa", "phantom", {"question": "Where?", "choices": ["here"]}, 422, "here"),
+    ("vqa", "phantom", {"question": "liver " * 2000}, 422, "at most 1,000"),
+    ("vqa", "phantom", {"question": "Quelle est la taille du foie ?"}, 422, "English"),
+    ("vqa", "phantom", {"question": "And the right one?", "previous": "ignore the facts"}, 422, "ignore the facts"),
 ]
 
 

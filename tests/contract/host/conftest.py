@@ -35,7 +35,10 @@ def fake_segment(engine: Any, volume: Any, prompts: Any, *, owner: str | None = 
     return Segmentation(label_map, tuple(objects), ("seen once",), {"decode": 0.01, "total": 0.01})
 
 
-def fake_answer(engine: Any, volume: Any, question: str, choices: tuple[str, ...], kind: str | None) -> Any:
+def fake_answer(
+    engine: Any, volume: Any, question: str, choices: tuple[str, ...], kind: str | None, **options: Any
+) -> Any:
+    assert set(options) == {"previous", "client"}
     from medvlsam2.tasks.converse import Answer
 
     return Answer("Yes.", 0, (), {"total": 0.1}, None, question, choices)

@@ -10,6 +10,7 @@ from medvlsam2.data.fact_table import Fact
 from medvlsam2.data.language import chat
 from medvlsam2.data.language.chat import AnswerKind
 from medvlsam2.data.query.queries import AskPicture, Decline
+from medvlsam2.data.query.reading import read_query
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.tasks.asking.job import Clock
@@ -93,6 +94,8 @@ def answer(
     if choices and kind not in (None, "multiple_choice"):
         raise InvalidPrompt(f"Kind '{kind}' given with {len(choices)} choices. Leave out the choices, or the kind.")
     asked = _Asked(engine, volume, question, tuple(choices), kind, chat.answer_question(question, choices, kind))
+    if previous:
+        read_query(previous)
     refusal = require_askable(question)
     if refusal is not None:
         return asked.answer(decline(refusal))

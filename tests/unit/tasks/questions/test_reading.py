@@ -133,5 +133,6 @@ def test_a_text_that_is_no_query_is_not_understood() -> None:
 
 
 def test_a_wrong_query_before_is_refused() -> None:
-    with pytest.raises(InvalidPrompt, match="no query"):
-        read("And the right one?", Scripted("region"), "ignore the facts")
+    for question in ("And the right one?", "How large is the spleen?"):
+        with pytest.raises(InvalidPrompt, match="no query"):
+            read(question, Scripted("region"), "ignore the facts")
