@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -47,12 +48,17 @@ def asked_question(rng: np.random.Generator, split: Split) -> Question:
 
 def _said(asked: Wording, rng: np.random.Generator, split: Split, **slots: str) -> str:
     """One of the wordings on its side of the split; the canonical one is always trained on."""
-    held = [pattern for pattern in asked.patterns[1:] if is_held_out("asked", pattern)]
+    usual = split == "train" and rng.random() < _CANONICAL_SHARE
+    pattern = asked.canonical if usual else pick(rng, _patterns(asked, split))
+    return pattern.format(**slots)
+
+
+@cache
+def _patterns(asked: Wording, split: Split) -> tuple[str, ...]:
+    held = tuple(pattern for pattern in asked.patterns[1:] if is_held_out("asked", pattern))
     if split == "held out":
-        return pick(rng, held or asked.patterns).format(**slots)
-    if rng.random() < _CANONICAL_SHARE:
-        return asked.canonical.format(**slots)
-    return pick(rng, [pattern for pattern in asked.patterns if pattern not in held]).format(**slots)
+        return held or asked.patterns
+    return tuple(pattern for pattern in asked.patterns if pattern not in held)
 
 
 def _scan(rng: np.random.Generator, split: Split) -> Question:

@@ -115,7 +115,7 @@ def finding(rng: np.random.Generator) -> ObjectExpression:
 def any_finding(rng: np.random.Generator) -> ObjectExpression:
     """Return a finding without a pick: of any kind, in a structure or not."""
     if rng.random() < 0.45:
-        return one(Item(pick(rng, tuple(key for key, each in vocabulary.STRUCTURES.items() if each.is_finding))))
+        return one(Item(pick(rng, _findings())))
     found = finding(rng).items[0]
     return one(Item(found.key, None, None, found.conditions))
 
@@ -219,6 +219,11 @@ def _keys(*, findings: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
     keys = [key for key, each in vocabulary.STRUCTURES.items() if findings or not each.is_finding]
     numbered = tuple(key for key in keys if anatomy.is_numbered(key) and key[-1].isdigit())
     return tuple(key for key in keys if key not in numbered), numbered
+
+
+@cache
+def _findings() -> tuple[str, ...]:
+    return tuple(key for key, each in vocabulary.STRUCTURES.items() if each.is_finding)
 
 
 def _any_key(rng: np.random.Generator, *, findings: bool = True) -> str:

@@ -14,7 +14,6 @@ from medvlsam2.data.language.querying.asked import asked_question
 from medvlsam2.data.language.querying.noise import typed
 from medvlsam2.data.language.querying.pairs import Pair, pairs
 from medvlsam2.data.language.querying.patterns import expanded, groups, patterns
-from medvlsam2.data.language.wording import Wording
 from medvlsam2.data.query import objects, queries
 from medvlsam2.data.query.reading import read_object, read_query
 
@@ -87,21 +86,17 @@ def test_held_out_wordings_are_never_trained_on() -> None:
         (read_query if pair.task == "query" else read_object)(pair.target)
 
 
-@pytest.mark.parametrize(
-    ("topic", "target"),
-    [
+def test_questions_of_the_evaluation_are_trained_on() -> None:
+    rng = np.random.default_rng(1)
+    asked = [asked_question(rng, "train") for _ in range(600)]
+    for topic, target in (
         (question_wording.REGION, "region"),
-        (question_wording.CONTRAST, "phase"),
         (question_wording.MODALITY, "modality"),
         (question_wording.ANY_ABNORMALITY, "list of findings"),
-    ],
-)
-def test_questions_of_the_evaluation_are_trained_on(topic: Wording, target: str) -> None:
-    rng = np.random.default_rng(1)
-    asked = [asked_question(rng, "train") for _ in range(1500)]
-    texts = {each.text for each in asked if str(each.query) == target}
-    assert topic.canonical in texts
-    assert len(texts & set(topic.patterns)) > 10
+    ):
+        texts = {each.text for each in asked if str(each.query) == target}
+        assert topic.canonical in texts
+        assert len(texts & set(topic.patterns)) > 5
 
 
 def test_alternatives_are_expanded_inside_out() -> None:
