@@ -38,8 +38,8 @@ class Scripted:
 
 def facts_of_phantom(phantom: Phantom) -> Facts:
     """Facts of a phantom's true masks."""
-    source = GivenMasks.of_phantom(phantom.volume, phantom.label_map, phantom.labels, phantom.lesion_map, phantom.facts)
-    return Facts(source)
+    truth = {key: phantom.label_map == value for value, key in phantom.labels.items()}
+    return Facts(GivenMasks.of_truth(phantom.volume, truth, phantom.facts, phantom.lesion_map))
 
 
 @pytest.fixture(scope="session")

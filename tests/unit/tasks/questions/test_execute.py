@@ -10,6 +10,11 @@ from tests.unit.tasks.questions.conftest import Ask
 from medvlsam2 import geometry
 from medvlsam2.data import vocabulary
 from medvlsam2.data.phantom import Phantom
+from medvlsam2.data.query.reading import read_query
+from medvlsam2.tasks.measure.fact_source import Facts
+from medvlsam2.tasks.measure.given_masks import GivenMasks
+from medvlsam2.tasks.questions.executing.execute import execute
+from medvlsam2.tasks.questions.executing.scene import Scene
 
 
 def mask_of(phantom: Phantom, key: str) -> np.ndarray:
@@ -128,6 +133,11 @@ def test_the_largest_is_found_and_the_smallest(ask: Ask, small_phantom: Phantom)
         ("voxel size", (6.0, 6.0, 5.0)),
         ("whether spleen is enlarged", False),
         ("whether left kidney is normal", False),
+        ("whether liver is normal", True),
+        ("whether left kidney is dilated", True),
+        ("whether right kidney is dilated", False),
+        ("whether aorta is dilated", True),
+        ("count of hydronephrosis", 1),
         ("list of findings in left kidney", ("left hydronephrosis",)),
     ],
 )
@@ -179,8 +189,20 @@ def test_a_composed_object_has_the_voxels_that_its_words_mean(ask: Ask, small_ph
     )
 
 
+def test_members_that_are_only_known_together_are_not_counted(small_phantom: Phantom) -> None:
+    spine = np.isin(
+        small_phantom.label_map, [value for value, key in small_phantom.labels.items() if key.startswith("vertebrae_")]
+    )
+    facts = Facts(GivenMasks.of_truth(small_phantom.volume, {"vertebrae": spine}))
+    outcome = execute(read_query("count of vertebrae"), Scene(facts))
+    assert (outcome.value, outcome.state) == (None, "not assessed")
+    assert "only known all together" in outcome.reason
+
+
 def test_findings_are_listed_and_nothing_else(ask: Ask) -> None:
-    assert set(ask("list of findings").fact_ids) == {"aortic_aneurysm.1", "hydronephrosis_left.1"}
+    listed = ask("list of findings")
+    assert set(listed.fact_ids) == {"aortic_aneurysm", "hydronephrosis_left.1"}
+    assert listed.reason.startswith("Not assessed: ")
     vessels = ask("list of vessels").value
     assert isinstance(vessels, tuple)
     assert {"aorta", "inferior vena cava"} <= set(vessels)

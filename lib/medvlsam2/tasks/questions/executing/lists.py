@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 from medvlsam2.data import vocabulary
@@ -11,10 +11,10 @@ from medvlsam2.data.fact_table import Fact
 from medvlsam2.data.language import anatomy
 from medvlsam2.data.query.objects import Item, ObjectExpression
 from medvlsam2.data.query.queries import AskList, AskScan, Category
-from medvlsam2.tasks.measure.rules.table import load_rules
 from medvlsam2.tasks.measure.whereabouts import sites
 from medvlsam2.tasks.questions.executing.measures import unknown
 from medvlsam2.tasks.questions.executing.outcome import Outcome, Things
+from medvlsam2.tasks.questions.executing.rule_subjects import finding_rules, subjects
 from medvlsam2.tasks.questions.executing.scene import Scene
 
 ORGANS: Final = frozenset(
@@ -28,6 +28,8 @@ ORGANS: Final = frozenset(
 )
 _VESSEL: Final = re.compile("aorta|arter|vena|vein|trunk")
 _MUSCLE: Final = re.compile("gluteus|iliopsoas|autochthon|muscle|diaphragm")
+MOST_UNSURE: Final = 6
+"""Findings that one answer lists as not assessed."""
 IN_PLACE: Final = 0.5
 """A structure lies in another if at least this share of its voxels does."""
 
@@ -40,9 +42,9 @@ def listed(query: AskList, scene: Scene) -> Outcome:
         place = scene.things(expression)
         if not place.is_present:
             return unknown(query, place)
-    seen = findings(scene, place) if query.category == "findings" else _structures(query.category, scene, place)
     if query.category == "findings":
-        return _of_findings(query, seen, place)
+        return _of_findings(query, scene, place)
+    seen = _structures(query.category, scene, place)
     return Outcome(
         query=query,
         value=tuple(dict.fromkeys(fact.name for fact in seen)),
@@ -54,29 +56,29 @@ def listed(query: AskList, scene: Scene) -> Outcome:
 
 def impression(query: AskScan, scene: Scene) -> Outcome:
     """The findings that are present, the most striking first: what a rule proves, then the largest."""
-    return _of_findings(query, findings(scene, None), None)
+    return _of_findings(query, scene, None)
 
 
 def findings(scene: Scene, place: Things | None) -> list[Fact]:
     """Return the findings and the passed rules that are present; in a place, those that it holds."""
-    facts = scene.facts
-    keys = [key for key in facts.source.findings if place is None or _may_lie_in(key, place)]
-    facts.look_for(keys)
-    found = [fact for key in keys if key not in facts.rules for fact in facts.finding(key)]
-    ruled = [facts.rule(key) for key in finding_rules() if place is None or _rule_is_about(key, place)]
-    present = [fact for fact in (*ruled, *found) if fact.is_present]
+    present = [fact for fact in judged(scene, place) if fact.is_present]
     present = [fact for fact in present if place is None or _is_in(fact, place, scene)]
     each_once = {fact.id: fact for fact in present}.values()
     return sorted(each_once, key=lambda fact: (fact.kind != "rule", -(fact.longest_mm or 0.0)))
 
 
-def finding_rules() -> tuple[str, ...]:
-    """Return the keys of the rules that prove a finding; those of the scan itself (phase, region) prove none."""
-    return tuple(key for key, rule in load_rules().items() if rule.threshold is not None or _is_finding(key))
+def judged(scene: Scene, place: Things | None) -> list[Fact]:
+    """Return what is known of every finding and rule, also of those that are absent or not assessed."""
+    keys = [key for key in scene.facts.source.findings if place is None or _may_lie_in(key, place)]
+    ruled = [key for key in finding_rules() if place is None or subjects(key) & _own_keys(place)]
+    scene.facts.look_for(keys)
+    return [fact for key in dict.fromkeys([*ruled, *keys]) for fact in judgements(key, scene)]
 
 
-def _is_finding(key: str) -> bool:
-    return key in vocabulary.STRUCTURES and vocabulary.STRUCTURES[key].is_finding
+def judgements(key: str, scene: Scene) -> tuple[Fact, ...]:
+    """Return what is known of a rule, or of a finding; of what is both, what the rule says if it says anything."""
+    known = vocabulary.STRUCTURES.get(key)
+    return scene.facts.finding(key) if known is not None and known.is_finding else (scene.facts.rule(key),)
 
 
 def of_category(key: str, category: Category) -> bool:
@@ -101,11 +103,15 @@ def of_category(key: str, category: Category) -> bool:
     return category == "structures"
 
 
-def _of_findings(query: AskList | AskScan, seen: Sequence[Fact], place: Things | None) -> Outcome:
+def _of_findings(query: AskList | AskScan, scene: Scene, place: Things | None) -> Outcome:
+    seen = findings(scene, place)
+    unsure = list(dict.fromkeys(fact.name for fact in judged(scene, place) if fact.state == "not assessed"))
+    shown = ", ".join(unsure[:MOST_UNSURE]) + (" …" if len(unsure) > MOST_UNSURE else "")
     return Outcome(
         query=query,
         value=tuple(dict.fromkeys(fact.name for fact in seen)),
         state="present" if seen else "absent",
+        reason=f"Not assessed: {shown}." if unsure else "",
         things=() if place is None else (place,),
         evidence=tuple(seen),
     )
@@ -131,17 +137,14 @@ def _may_lie_in(key: str, place: Things) -> bool:
     return not lies_in or any(own & anatomy.leaves(site) or site in own for site in lies_in)
 
 
-def _rule_is_about(key: str, place: Things) -> bool:
-    own = _own_keys(place)
-    return any(own & anatomy.leaves(each) for each in load_rules()[key].of)
-
-
 def _is_in(fact: Fact, place: Things, scene: Scene) -> bool:
     own = _own_keys(place)
+    if fact.kind == "rule" and fact.structure is None:
+        return True
     if fact.structure is not None:
-        return bool(anatomy.leaves(fact.structure) & own)
-    if fact.kind == "rule" or place.whole is None or fact.mask is None:
-        return fact.kind == "rule"
+        return bool(anatomy.leaves(fact.structure) & own) or bool(fact.kind == "rule" and subjects(fact.key) & own)
+    if place.whole is None or fact.mask is None:
+        return False
     if fact.key in own:
         return fact.key not in place.expression.keys
     mask = scene.mask(fact)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language import anatomy
-from medvlsam2.data.language.grammar import join
+from medvlsam2.data.language.grammar import be
 from medvlsam2.data.query.queries import AskObject, ObjectQuestion
 from medvlsam2.tasks.questions.executing import neighbours
 from medvlsam2.tasks.questions.executing.measures import unknown
 from medvlsam2.tasks.questions.executing.outcome import Outcome, Things
 from medvlsam2.tasks.questions.executing.scene import Scene, all_plain, single_parts
 from medvlsam2.tasks.questions.executing.sides import side_of
+from medvlsam2.tasks.questions.replying.spoken import spoken
+
+MOST_UNSURE: Final = 6
+"""Names of parts that are not assessed in one answer."""
 
 
 def about(query: AskObject, scene: Scene) -> Outcome:
@@ -48,9 +53,14 @@ def _presence(query: AskObject, things: Things, scene: Scene) -> Outcome:
 
 def _count(query: AskObject, things: Things, scene: Scene) -> Outcome:
     """The number of things that are seen; what is not assessed of a series is told."""
-    parts = [part for key in query.target.keys for part in single_parts(key)] if all_plain(query.target) else []
-    unsure = [fact.name for fact in scene.facts.structures(parts) if fact.state == "not assessed"]
-    reason = f"Not assessed: {join(unsure)}." if unsure else ""
+    members = [part for key in query.target.keys for part in single_parts(key)] if all_plain(query.target) else []
+    if members and not any(fact.key in members for fact in things.each):
+        name = spoken(query.target)
+        reason = f"{name} {be(name)} only known all together, so nothing tells how many there are"
+        return unknown(query, replace(things, state="not assessed", reason=reason))
+    unsure = [fact.name for fact in scene.facts.structures(members) if fact.state == "not assessed"]
+    shown = ", ".join(unsure[:MOST_UNSURE]) + (" …" if len(unsure) > MOST_UNSURE else "")
+    reason = f"Not assessed: {shown}." if unsure else ""
     return Outcome(query=query, value=len(things.each), reason=reason, things=(things,), evidence=things.facts)
 
 

@@ -13,6 +13,7 @@ from medvlsam2.data.volume import CTVolume
 from medvlsam2.tasks.measure.fact_source import Facts
 from medvlsam2.tasks.measure.kept_mask import KeptMask
 from medvlsam2.tasks.measure.mask_measures import measure
+from medvlsam2.tasks.measure.whereabouts import out_of_view
 from medvlsam2.tasks.objects.find import find_object
 from medvlsam2.tasks.objects.things import Thing, members_of
 from medvlsam2.tasks.questions.executing.outcome import Things
@@ -69,11 +70,15 @@ class Scene:
         return not known.is_finding or key in self.facts.rules or self.facts.source.knows(key) or bool(known.parts)
 
     def _of_key(self, key: str) -> tuple[Fact, ...]:
-        if key in self.facts.rules:
-            return (self.facts.rule(key),)
         if vocabulary.STRUCTURES[key].is_finding:
             return self.facts.finding(key)
-        return (self.facts.structure(key),)
+        return (self._shown(self.facts.structure(key)),)
+
+    def _shown(self, fact: Fact) -> Fact:
+        """A structure that the model does not know lies outside if the scan cannot show it at all."""
+        region = self.facts.region() if fact.state == "not assessed" and fact.mask is None else None
+        reason = None if region is None else out_of_view(fact.key, region, far=True)
+        return fact if reason is None else replace(fact, state="outside the field of view", reason=reason)
 
     def _joined(self, expression: ObjectExpression, of_items: list[tuple[Fact, ...]]) -> Things:
         seen = [fact for facts in of_items for fact in facts if fact.is_present]
@@ -146,4 +151,4 @@ def single_parts(key: str) -> tuple[str, ...]:
         >>> single_parts("kidneys"), len(single_parts("ribs")), single_parts("lung_left")
         (('kidney_left', 'kidney_right'), 24, ())
     """
-    return members_of(key)
+    return () if vocabulary.STRUCTURES[key].is_finding else members_of(key)

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from medvlsam2.data.fact_table import Fact
+from medvlsam2.data import vocabulary
 from medvlsam2.data.language import anatomy
-from medvlsam2.data.query.queries import AskState, State
-from medvlsam2.tasks.measure.rules.table import load_rules
-from medvlsam2.tasks.questions.executing.lists import findings
+from medvlsam2.data.language.grammar import be
+from medvlsam2.data.query.queries import AskState
+from medvlsam2.tasks.questions.executing.lists import findings, judgements
 from medvlsam2.tasks.questions.executing.measures import unknown
 from medvlsam2.tasks.questions.executing.outcome import Outcome, Things
+from medvlsam2.tasks.questions.executing.rule_subjects import PROOFS, finding_rules, subjects
 from medvlsam2.tasks.questions.executing.scene import Scene
-
-RULES_OF_STATE: Final[dict[State, tuple[str, ...]]] = {
-    "enlarged": ("megaly", "cardiothoracic", "enlarge"),
-    "small": ("atrophy", "small", "asymmetry"),
-    "dilated": ("dilatation", "aneurysm", "hydronephrosis"),
-    "fatty": ("steatosis", "fat"),
-    "calcified": ("calcification", "calcium"),
-    "emphysematous": ("emphysema",),
-    "fractured": ("height_loss", "fracture"),
-    "porous": ("trabecular", "osteoporosis", "low_vertebral"),
-}
-"""Parts of the keys of the rules that prove each state."""
+from medvlsam2.tasks.questions.replying.spoken import spoken
 
 
 def state_of(query: AskState, scene: Scene) -> Outcome:
@@ -33,49 +21,58 @@ def state_of(query: AskState, scene: Scene) -> Outcome:
         return unknown(query, things)
     if query.state == "normal":
         return _normal(query, things, scene)
-    judged = [scene.facts.rule(key) for key in rules_about(query.state, things)]
+    own = keys_of(things)
+    judged = [fact for key in PROOFS[query.state] if own & subjects(key) for fact in judgements(key, scene)]
+    judged = [fact for fact in judged if fact.side is None or fact.side in _sides(things)]
     if not judged:
-        reason = f"No rule measures whether it is {query.state}."
+        reason = f"No rule measures whether {spoken(query.target)} {be(spoken(query.target))} {query.state}."
         return Outcome(query=query, state="not assessed", reason=reason, things=(things,))
-    decisive = next((fact for fact in judged if fact.is_present), None) or next(
-        (fact for fact in judged if fact.is_known), None
-    )
+    present = [fact for fact in judged if fact.is_present]
+    decisive = next(iter(present), None) or next((fact for fact in judged if fact.is_known), None)
+    unsure = [fact for fact in judged if not fact.is_known]
     if decisive is None:
-        return Outcome(query=query, state="not assessed", reason=judged[0].reason, things=(things,))
+        return Outcome(query=query, state="not assessed", reason=unsure[0].reason, things=(things,))
     return Outcome(
         query=query,
         value=decisive.is_present,
         state=decisive.state,
-        reason=decisive.reason,
+        reason=decisive.reason or (unsure[0].reason if unsure and not present else ""),
         things=(things,),
         evidence=(decisive, *things.facts),
     )
 
 
-def rules_about(state: State, things: Things) -> list[str]:
-    """Return the keys of the rules that prove a state of a thing."""
-    own = frozenset().union(*(anatomy.leaves(key) for key in things.expression.keys))
-    words = RULES_OF_STATE.get(state, ())
-    return [
-        key
-        for key, rule in load_rules().items()
-        if any(word in key for word in words) and any(own & anatomy.leaves(each) for each in rule.of)
-    ]
+def keys_of(things: Things) -> frozenset[str]:
+    """Return the keys of what an expression means, with their parts and the wholes that they belong to."""
+    named = (*things.expression.keys, *(fact.key for fact in things.each))
+    return frozenset(leaf for key in named for leaf in anatomy.leaves(key))
+
+
+def _sides(things: Things) -> frozenset[str]:
+    sides = {fact.side for fact in things.each}
+    return frozenset({"left", "right"} if None in sides else {side for side in sides if side is not None})
 
 
 def _normal(query: AskState, things: Things, scene: Scene) -> Outcome:
     """Normal is what no rule and no finding speaks against; at least one rule or finding must have been assessed."""
-    against = findings(scene, things)
-    own = frozenset().union(*(anatomy.leaves(key) for key in things.expression.keys))
-    ruled = [key for key, rule in load_rules().items() if any(own & anatomy.leaves(each) for each in rule.of)]
-    assessed: list[Fact] = [fact for fact in (scene.facts.rule(key) for key in ruled) if fact.is_known]
-    looked_for = [key for key in scene.facts.source.findings if key not in ruled]
-    if not against and not assessed and not looked_for:
+    own = keys_of(things)
+    sure = [fact for key in _other_findings(own, scene) for fact in judgements(key, scene) if not fact.reason]
+    against = [*findings(scene, things), *(fact for fact in sure if fact.is_present)]
+    ruled = [key for key in finding_rules() if own & subjects(key)]
+    assessed = [fact for key in ruled for fact in judgements(key, scene) if fact.is_known]
+    looked_for = [key for key in scene.facts.source.findings if own & subjects(key)]
+    if not against and not assessed and not looked_for and not any(fact.is_known for fact in sure):
         reason = "Nothing that would make it abnormal was measured."
         return Outcome(query=query, state="not assessed", reason=reason, things=(things,))
-    return Outcome(
-        query=query,
-        value=not against,
-        things=(things,),
-        evidence=(*against, *assessed, *things.facts) if not against else (*against, *things.facts),
-    )
+    evidence = (*against, *things.facts) if against else (*assessed, *things.facts)
+    return Outcome(query=query, value=not against, things=(things,), evidence=evidence)
+
+
+def _other_findings(own: frozenset[str], scene: Scene) -> list[str]:
+    """Findings of a structure that are known without being told reliably; those with a reason to doubt do not count."""
+    source = scene.facts.source
+    return [
+        key
+        for key, known in vocabulary.STRUCTURES.items()
+        if known.is_finding and key not in source.findings and own & subjects(key) and source.knows(key)
+    ]
