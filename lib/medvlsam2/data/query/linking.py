@@ -134,6 +134,16 @@ def allowed_keys(text: str, before: str | None = None) -> tuple[str, ...]:
     return found or tuple(vocabulary.STRUCTURES)
 
 
+def corrected_words(text: str) -> list[str]:
+    """Return the words of a text, and its commas, with misspelt names, "left" and "right" corrected.
+
+    Example:
+        >>> corrected_words("letf kidny, please")
+        ['left', 'kidney', ',', 'please']
+    """
+    return [word.text for word in _words(text)]
+
+
 @lru_cache(maxsize=256)
 def _closed(text: str) -> tuple[str, ...]:
     """The keys that a text names or hints at, followed by those that belong to them."""
@@ -310,7 +320,7 @@ def _spellings() -> frozenset[str]:
     """All words of names, synonyms, lay words and hints in small letters, their plurals, and adjectives of organs."""
     phrases: Iterable[str] = (*(phrase for _, phrase in _phrases()), *hints(), *ALIASES)
     words = {word for phrase in phrases for word in re.findall(r"[a-z]+", phrase.lower()) if len(word) >= SHORTEST}
-    return frozenset({"left", "right", *words, *(f"{word}s" for word in words if not word.endswith("s"))})
+    return frozenset({"left", "right", *words, *(f"{word}s" for word in words - _SIDES if not word.endswith("s"))})
 
 
 @cache

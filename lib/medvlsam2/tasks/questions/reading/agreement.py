@@ -12,16 +12,13 @@ from typing import Final
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language.grammar import count_word
+from medvlsam2.data.query.linking import linked_names
 from medvlsam2.data.query.objects import ObjectExpression, OfSize
 from medvlsam2.data.query.queries import AskMore, AskWhich, Query, objects_of
-from medvlsam2.data.structures.table import Side
+from medvlsam2.data.query.told_sides import possible_sides, told_sides
 
-_SIDES: Final[dict[Side, re.Pattern[str]]] = {
-    "left": re.compile(r"\b(?:left\w*|lt)\b", re.IGNORECASE),
-    "right": re.compile(r"\b(?:right\w*|rt)\b", re.IGNORECASE),
-}
 _BOTH: Final = re.compile(
-    r"\b(?:both|other|opposite|contralateral|bilateral\w*|each|either|which|side|same|pair|two|than|compare\w*)\b",
+    r"\b(?:both|other|opposite|contralateral|counterpart|fellow|bilateral\w*|each|either|which|side|same|pair|two|than|compare\w*)\b",
     re.IGNORECASE,
 )
 """Words with which a question may mean sides that it does not name."""
@@ -39,21 +36,11 @@ def fitting_keys(question: str, keys: Sequence[str], before: Query | None) -> tu
     if before is not None:
         earlier = [key for expression in objects_of(before) for key in expression.keys]
         wanted += [other for key in earlier for other in (key, vocabulary.mirror(key))]
-    sides = sides_in(question)
-    if len(sides) == 1 and _BOTH.search(question) is None:
+    sides = told_sides(question)
+    if len(sides) == 1 and sides == possible_sides(question) and _BOTH.search(question) is None:
         (side,) = sides
         wanted = [key for key in wanted if vocabulary.STRUCTURES[key].side in (None, side)]
     return tuple(dict.fromkeys(wanted))
-
-
-def sides_in(text: str) -> frozenset[Side]:
-    """Return the sides that a text names.
-
-    Example:
-        >>> sorted(sides_in("Compare the left kidney with the right one.")), sides_in("lt. lung") == {"left"}
-        (['left', 'right'], True)
-    """
-    return frozenset(side for side, pattern in _SIDES.items() if pattern.search(text) is not None)
 
 
 def disagreement(question: str, query: Query, before: Query | None) -> str | None:
@@ -64,16 +51,18 @@ def disagreement(question: str, query: Query, before: Query | None) -> str | Non
         query: that it was read as.
         before: the query of the question before, to which this one refers.
     """
-    written, asked = sides_in(str(query)), sides_in(question)
-    if before is not None:
-        asked = asked | (sides_in(str(before)) if not asked else frozenset())
-    strange = written - asked
+    written, asked, possible = told_sides(str(query)), told_sides(question), possible_sides(question)
+    if before is not None and not asked and not linked_names(question):
+        asked = told_sides(str(before))  # "Where is it?" asks about the same side
+        possible |= asked
+    strange = written - possible
     if asked and strange and _BOTH.search(question) is None and not isinstance(query, AskWhich):
         return f"It was read as '{query}', which names the {' and '.join(sorted(strange))} side."
-    if asked and not written and not _tells_side(query):
+    if asked and not written and objects_of(query) and not _tells_side(query):
         return f"It was read as '{query}', which leaves out the {' and '.join(sorted(asked))} side."
     numbers = [f"{number:g}" for number in _numbers(query)]
-    strange_number = next((number for number in numbers if not _is_said(number, question)), None)
+    told = question if before is None else f"{question} {before}"
+    strange_number = next((number for number in numbers if not _is_said(number, told)), None)
     if strange_number is not None:
         return f"It was read as '{query}', with the number {strange_number} that the question does not hold."
     return None

@@ -20,7 +20,8 @@ SHORT_WORDS: Final = 4
 """A question of at most so many words, such as "the spleen?", may be a rest of the question before."""
 _BACK: Final = re.compile(
     r"^\W*(?:and|what about|how about|also|then)\b|\b(?:it|its|they|them|their|that|those|this one|these|the one|"
-    r"one|ones|there|same|other|opposite|former|latter|previous|again)\b",
+    r"one|ones|there|same|other|opposite|former|latter|previous|again|difference to|compared? (?:to|with|this))\b|"
+    r"\b(?:vs|versus|than|relative to)\b",
     re.IGNORECASE,
 )
 """Words with which a question refers to the one before."""
