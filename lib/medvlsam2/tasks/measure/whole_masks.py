@@ -14,11 +14,12 @@ from medvlsam2.tasks.measure.mask_source import MaskSource, Seen
 def is_joined(key: str, source: MaskSource) -> bool:
     """Whether a whole is measured as the union of its parts, and not by its own name.
 
-    It is where the source knows every part, and tells the parts as reliably as the whole. A lung is told reliably by
-    ``nano`` and its lobes are not, so a lung has a mask of its own.
+    It is where the source knows every part (of findings, any part), and tells the parts as reliably as the whole. A
+    lung is told reliably by ``nano`` and its lobes are not, so a lung has a mask of its own.
     """
     parts = vocabulary.STRUCTURES[key].parts
-    if not parts or not all(source.knows(part) or is_joined(part, source) for part in parts):
+    enough = any if vocabulary.STRUCTURES[key].is_finding else all
+    if not parts or not enough(source.knows(part) or is_joined(part, source) for part in parts):
         return False
     reliable = {*source.structures, *source.findings}
     return key not in reliable or all(is_told(part, source) for part in parts)
