@@ -26,6 +26,7 @@ from medvlsam2.training.config import TrainConfig
 from medvlsam2.training.data.cases import Case
 from medvlsam2.training.interrupt import StopSignals
 from medvlsam2.training.parts import set_trainable
+from medvlsam2.training.readout import fit_seg_projector
 from medvlsam2.training.running.ranks import ALONE, Ranks
 from medvlsam2.training.running.run_folder import FollowedRun, Line, RunFolder
 from medvlsam2.training.stage import Run, Stage, StagePlan, Validate
@@ -92,7 +93,7 @@ def fit(
         validate=validate,
         clock=clock,
         ranks=ranks,
-        finish=partial(_calibrated, source),
+        finish=partial(_finish, source),
     )
 
 
@@ -188,9 +189,11 @@ def _plan(model: MedVLSAM2, source: Source, index: int, ranks: Ranks) -> StagePl
     )
 
 
-def _calibrated(source: Source, model: MedVLSAM2) -> None:
-    """Calibrate the masks of words, where the last stage has trained masks."""
-    if source.config.stages[-1] == 3 and model.sam2.text_similarity is not None:
+def _finish(source: Source, model: MedVLSAM2) -> None:
+    """Calibrate the masks of words, where the last stage has trained masks; after stage 4 fit the [SEG] projector."""
+    if source.config.stages[-1] == 4 and source.teacher is not None:
+        fit_seg_projector(model, source.tokenizer, source.cases, source.teacher, seed=source.config.seed)
+    elif source.config.stages[-1] == 3 and model.sam2.text_similarity is not None:
         calibrate(model, source.tokenizer, source.cases, seed=source.config.seed)
 
 

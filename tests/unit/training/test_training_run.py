@@ -15,7 +15,7 @@ import torch
 from medvlsam2.data.phantom import Phantom
 from medvlsam2.errors import DatasetError, InvalidConfig
 from medvlsam2.model import checkpoint
-from medvlsam2.training import loop, train
+from medvlsam2.training import loop, readout, train
 from medvlsam2.training.config import TrainConfig
 from medvlsam2.training.data import case_files, cases
 from medvlsam2.training.data.cases import Case
@@ -84,11 +84,14 @@ def test_a_caller_may_pass_its_own_validation(short_training, tmp_path: Path) ->
     assert not list((tmp_path / "cache").glob(f"phantom_{train.VALIDATION_PHANTOM_SEED}*"))
 
 
-def test_a_model_learns_words_and_masks_from_a_teacher(short_training, tmp_path: Path, model_dir: Path) -> None:
+def test_a_model_learns_words_and_masks_from_a_teacher(
+    short_training, tmp_path: Path, model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readout, "STEPS", 10)
     metadata = json.loads((model_dir / "metadata.json").read_text(encoding="utf-8"))
     of_masks = {"trained_on": ["liver"], "findings": ["kidney_cyst"], "finding_thresholds": {"kidney_cyst": 4.5}}
     (model_dir / "metadata.json").write_text(json.dumps({**metadata, **of_masks}), encoding="utf-8")
-    config = replace(CONFIG, stages=(4,), minutes=(0.05,), tokens_per_step=200, requests_per_distil=4)
+    config = replace(CONFIG, stages=(4,), minutes=(1.0,), steps=(8,), tokens_per_step=200, requests_per_distil=4)
     short_training(replace(config, volumes_per_step=1), teacher=model_dir)
     learnt, teacher = checkpoint.load(tmp_path / "model"), checkpoint.load(model_dir)
     assert learnt.metadata["queries"] is True
