@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from medvlsam2.data import vocabulary
-from medvlsam2.data.facts import Region, ScanFacts
+from medvlsam2.data.facts import ScanFacts
 from medvlsam2.data.language.measurements import measured_text
 from medvlsam2.data.structures.table import Window
 from medvlsam2.data.volume import CTVolume
@@ -129,18 +129,16 @@ class VolumeSession:
             self._facts = (self._measure_facts(give_way),)
         return self._facts[0]
 
-    def region(self, give_way: GiveWay = stay) -> Region | None:
-        """The part of the body that the scan shows, from quick masks of its structures; None if none is seen.
+    def quick_structures(self, give_way: GiveWay = stay) -> ScanFacts | None:
+        """What quick masks show of structures, and the part of the body; None if they show nothing.
 
         Args:
             give_way: as for :meth:`facts`.
         """
         if self._facts is not None:
-            known = self._facts[0]
-        else:
-            measured = self._measured(give_way)
-            known = None if measured is None else measured.facts
-        return None if known is None else known.region
+            return self._facts[0]
+        measured = self._measured(give_way)
+        return None if measured is None else measured.facts
 
     def place_of(self, sentence: str, give_way: GiveWay = stay) -> PlaceRAS | None:
         """The place that a sentence is about, in RAS mm; None if nothing that the sentence names is seen.

@@ -16,7 +16,8 @@ import torch
 from cachetools import LRUCache
 
 from medvlsam2.data import vocabulary
-from medvlsam2.data.facts import Region
+from medvlsam2.data.facts import Region, ScanFacts
+from medvlsam2.data.language import anatomy
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.model.device.memory_limit import enough_memory
 from medvlsam2.model.device.precision import autocast
@@ -57,7 +58,7 @@ class ModelMasks:
     engine: Engine
     session: VolumeSession
     _raw: LRUCache[str, Found] = field(default_factory=lambda: LRUCache(KEPT_SEARCHES), repr=False)
-    _region: tuple[Region | None] | None = field(default=None, repr=False)
+    _quick_facts: tuple[ScanFacts | None] | None = field(default=None, repr=False)
 
     @property
     def volume(self) -> CTVolume:
@@ -92,12 +93,21 @@ class ModelMasks:
             search.find(keys)
             return {key: self._seen(key, search) for key in keys}
 
+    def glimpses(self, key: str) -> bool:
+        """Whether its quick mask, or that of one of its parts, has a part of some size."""
+        facts = self._quick()
+        return facts is not None and not anatomy.leaves(key).isdisjoint(facts.volumes_ml)
+
     def region(self) -> Region | None:
         """The part of the body, from quick masks of all structures."""
-        if self._region is None:
+        facts = self._quick()
+        return None if facts is None else facts.region
+
+    def _quick(self) -> ScanFacts | None:
+        if self._quick_facts is None:
             with self.engine.requests.one(), self.engine.lease():
-                self._region = (self.session.region(self.engine.device_lock.give_way),)
-        return self._region[0]
+                self._quick_facts = (self.session.quick_structures(self.engine.device_lock.give_way),)
+        return self._quick_facts[0]
 
     @cached_property
     def _learned(self) -> frozenset[str]:

@@ -21,11 +21,11 @@ from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidRequest
 from medvlsam2.tasks.measure.kept_mask import KeptMask
 from medvlsam2.tasks.measure.lesions import lesions_of
-from medvlsam2.tasks.measure.mask_measures import measure
+from medvlsam2.tasks.measure.mask_measures import is_cut, measure
 from medvlsam2.tasks.measure.mask_source import MaskSource, Seen
 from medvlsam2.tasks.measure.rules.table import judge, load_rules, load_table
-from medvlsam2.tasks.measure.whereabouts import out_of_view
-from medvlsam2.tasks.measure.whole_masks import is_joined, joined
+from medvlsam2.tasks.measure.whereabouts import hosts_of, landmarks, out_of_view
+from medvlsam2.tasks.measure.whole_masks import is_joined, is_told, joined
 
 SURE: Final = 0.5
 """What is right less often than this is not stated: its state becomes "not assessed"."""
@@ -114,7 +114,7 @@ class Facts:
         What the scan cannot show is left out.
         """
         region = self.region()
-        structures = [key for key in self.source.structures if region is None or not out_of_view(key, region, far=True)]
+        structures = [key for key in self.source.structures if self._may_show(key)]
         findings = [
             key
             for key in self.source.findings
@@ -124,7 +124,7 @@ class Facts:
         facts = [self._structure(key) for key in structures]
         for key in findings:
             parts = vocabulary.STRUCTURES[key].parts
-            for one in parts if self._is_joined(key) else (key,):
+            for one in parts if self.is_joined(key) else (key,):
                 facts += self._finding(one)
         facts += [self.rule(key) for key in self.rules]
         return FactTable(tuple(facts))
@@ -155,6 +155,14 @@ class Facts:
             raise InvalidRequest(f"No mask '{fact[:80]}' was measured in this scan. Ask for its structure first.")
         return self._masks.get(fact)
 
+    def tells(self, key: str) -> bool:
+        """Whether the source tells a structure or finding reliably; rules measure nothing else."""
+        return is_told(key, self.source)
+
+    def is_joined(self, key: str) -> bool:
+        """Whether a whole is measured as the union of its parts, and has no mask of its own name."""
+        return is_joined(key, self.source)
+
     def look_for(self, keys: Iterable[str]) -> None:
         """Find the masks of structures and findings together, so that what follows needs no search of its own."""
         wanted: dict[str, None] = {}
@@ -166,16 +174,13 @@ class Facts:
     def _add_wanted(self, key: str, wanted: dict[str, None]) -> None:
         if key in self._seen:
             return
-        if self._is_joined(key):
+        if self.is_joined(key):
             for part in vocabulary.STRUCTURES[key].parts:
                 self._add_wanted(part, wanted)
         elif self.source.knows(key):
             wanted[key] = None
         else:
             self._seen[key] = Seen("not assessed", reason=self.source.why_unknown(key))
-
-    def _is_joined(self, key: str) -> bool:
-        return is_joined(key, self.source)
 
     def _structure(self, key: str) -> Fact:
         if key not in self._facts:
@@ -213,7 +218,7 @@ class Facts:
         return self._facts[key]
 
     def _found(self, key: str) -> tuple[Fact, ...]:
-        if self._is_joined(key):
+        if self.is_joined(key):
             parts = [fact for part in vocabulary.STRUCTURES[key].parts for fact in self._finding(part)]
             present = sorted((fact for fact in parts if fact.is_present), key=lambda fact: -(fact.volume_ml or 0.0))
             return tuple(present) or (self._fact_of(key, self._seen_of(key)),)
@@ -233,16 +238,45 @@ class Facts:
 
     def _believed(self, key: str, seen: Seen) -> Seen:
         """Not absent where the scan does not show the place, and nothing that is right less often than wrong."""
-        if seen.state == "absent":
-            region = self.region()
-            reason = None if region is None else out_of_view(key, region, volume=self.volume)
-            if reason is not None:
-                return Seen("outside the field of view", reason=reason)
+        if seen.state == "absent" and (instead := self._unless_shown(key, seen)) is not None:
+            return instead
         if seen.state in ("present", "absent") and seen.confidence is not None and seen.confidence < SURE:
             said = "there" if seen.state == "present" else "absent"
             reason = f"Whether the {_name(key)} is {said} is unsure: right in {seen.confidence:.0%} of such cases."
             return Seen("not assessed", seen.mask, seen.confidence, reason, seen.pieces)
         return seen
+
+    def _may_show(self, key: str) -> bool:
+        """Whether a report may tell of a structure: its region is shown, or something of it at an end of the scan."""
+        region = self.region()
+        if region is None or not out_of_view(key, region):
+            return True
+        return not out_of_view(key, region, far=True) and self.source.glimpses(key)
+
+    def _unless_shown(self, key: str, seen: Seen) -> Seen | None:
+        """What is known of a thing without a mask, where the scan does not show that it is absent."""
+        region = self.region()
+        if region is None:
+            return None
+        reason = out_of_view(key, region, volume=self.volume)
+        if reason is not None:
+            return Seen("outside the field of view", reason=reason)
+        if vocabulary.STRUCTURES[key].is_finding:
+            hosts = [host for host in hosts_of(key) if self.tells(host)]
+            if hosts and not any(self._marked(host) for host in hosts):
+                return Seen("not assessed", reason=f"The {_name(hosts[0])} is not seen.", confidence=seen.confidence)
+            return None
+        ends = [mark for mark in landmarks(key) if mark != key and self.tells(mark)]
+        cut = next((mark for mark in ends if (kept := self._marked(mark)) is None or is_cut(kept, self.volume)), None)
+        if cut is None:
+            return None
+        reason = f"The scan does not show the whole {_name(cut)}, so the {_name(key)} may lie beyond its ends."
+        return Seen("outside the field of view", reason=reason)
+
+    def _marked(self, key: str) -> KeptMask | None:
+        """The mask of a structure, however sure it is."""
+        self.look_for((key,))
+        return self._seen_of(key).mask if self.is_joined(key) else self._seen[key].mask
 
     def _with_mask(self, fact: Fact, own: KeptMask | None) -> Fact:
         """The fact of a rule with what its mask measures: a mask of its own, such as a stone's, or its structure's."""

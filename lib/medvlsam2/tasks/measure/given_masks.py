@@ -102,6 +102,10 @@ class GivenMasks:
         """What is given of some names."""
         return {key: self._see(key) for key in keys}
 
+    def glimpses(self, key: str) -> bool:
+        """Whether it has a mask."""
+        return key in self.masks
+
     def region(self) -> Region | None:
         """The region that is known, or the likeliest one by what is labelled."""
         return self.known_region or self._likeliest_region

@@ -58,5 +58,8 @@ class MaskSource(Protocol):
             Cancelled: if the work is no longer wanted.
         """
 
+    def glimpses(self, key: str) -> bool:
+        """Whether a quick look shows anything of a structure; what it does not show may still be found."""
+
     def region(self) -> Region | None:
         """The part of the body that the scan shows; None if nothing tells it."""

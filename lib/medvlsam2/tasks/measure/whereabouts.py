@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from medvlsam2.data import vocabulary
@@ -13,6 +14,17 @@ from medvlsam2.tasks.measure.mask_measures import slice_axis
 MIN_HEIGHT_MM: Final = 150.0
 """A lower scan shows only a part of its region: of TS_dicom20 (40 mm) both kidneys lie below its last slice. The
 lowest phantom of a whole region has 170 mm."""
+_LANDMARKS: Final = (
+    (
+        re.compile(
+            r"trachea|carina|airway|bronch|clavic|subclavian|brachio|superior_vena|pulmonary|heart|atri|ventric"
+        ),
+        ("lung_left", "lung_right"),
+    ),
+    (re.compile(r"gallbladder|pancreas|spleen|adrenal|stomach|duodenum|portal|kidney|liver"), ("liver",)),
+    (re.compile(r"(?<!gall)bladder|prostate|uterus|rectum|semin|ovar"), ("hip_left", "hip_right")),
+)
+"""Of the lower scans of a region the ends are missing: of an abdomen with the bases of the lungs, the trachea."""
 PLEURAL: Final = ("pleural_effusion", "pneumothorax")
 
 
@@ -52,6 +64,18 @@ def sites(key: str) -> tuple[str, ...]:
     if key == "ascites":
         return ("liver", "urinary_bladder")
     return () if known.site is None else sites(known.site)
+
+
+def hosts_of(key: str) -> tuple[str, ...]:
+    """Structures of which one at least must be seen before a finding is called absent; none for a series of bones."""
+    places = sites(key)
+    sides = tuple(place for place in places if place in ("lung_left", "lung_right", "kidney_left", "kidney_right"))
+    return sides or (places if len(places) == 1 else ())
+
+
+def landmarks(key: str) -> tuple[str, ...]:
+    """Organs that a scan shows as a whole if it shows the whole part of the body in which a structure lies."""
+    return next((marks for pattern, marks in _LANDMARKS if pattern.search(key)), ())
 
 
 def _is_shown(place: str, region: Region, *, far: bool) -> bool:

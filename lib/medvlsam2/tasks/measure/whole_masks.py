@@ -26,11 +26,12 @@ def is_joined(key: str, source: MaskSource) -> bool:
 
 
 def is_told(key: str, source: MaskSource) -> bool:
-    """Whether a source tells a structure or finding reliably; what is told of both sides is told of each."""
+    """Whether a source tells a structure or finding reliably; a finding that is told by name is told of each side."""
     known = vocabulary.STRUCTURES[key]
     reliable = {*source.structures, *source.findings}
     by_parts = bool(known.parts) and all(is_told(part, source) for part in known.parts)
-    return by_parts or bool({key, key.removesuffix(f"_{known.side}")} & reliable)
+    of_both = known.is_finding and key.removesuffix(f"_{known.side}") in reliable
+    return by_parts or of_both or key in reliable
 
 
 def joined(key: str, parts: Mapping[str, Seen]) -> Seen:

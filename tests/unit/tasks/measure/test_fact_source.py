@@ -31,6 +31,7 @@ class Counted:
     masks: GivenMasks
     confidence: Mapping[str, float] = field(default_factory=dict)
     searches: list[tuple[str, ...]] = field(default_factory=list)
+    told: tuple[str, ...] | None = None
 
     @property
     def volume(self) -> CTVolume:
@@ -38,7 +39,7 @@ class Counted:
 
     @property
     def structures(self) -> Sequence[str]:
-        return self.masks.structures
+        return self.masks.structures if self.told is None else self.told
 
     @property
     def findings(self) -> Sequence[str]:
@@ -54,6 +55,9 @@ class Counted:
         self.searches.append(tuple(keys))
         seen = self.masks.see(keys)
         return {key: replace(one, confidence=self.confidence.get(key, one.confidence)) for key, one in seen.items()}
+
+    def glimpses(self, key: str) -> bool:
+        return self.masks.glimpses(key)
 
     def region(self) -> Region | None:
         return self.masks.region()
@@ -95,6 +99,25 @@ def test_a_slab_does_not_show_what_is_absent() -> None:
     assert "only 50 mm high" in fact.reason
 
 
+def test_absent_needs_a_scan_that_shows_the_whole_neighbour() -> None:
+    masks = source()
+    cut = {**masks.masks.masks, **given({"liver": block(22, k=44)})}
+    fact = Facts(replace(masks, masks=replace(masks.masks, masks=cut))).structure("gallbladder")
+    assert fact.state == "outside the field of view"
+    assert "whole liver" in fact.reason
+
+
+def test_a_finding_is_absent_only_where_its_organ_is_seen() -> None:
+    masks = source()
+    known = replace(masks.masks, lesions={}, every_finding_is_given=True)
+    (fact,) = Facts(replace(masks, masks=known)).finding("kidney_cyst_right")
+    assert fact.state == "absent"
+    one_kidney = {key: mask for key, mask in known.masks.items() if key != "kidney_right"}
+    gone = replace(known, masks=one_kidney, absent=known.absent | {"kidney_right"})
+    (fact,) = Facts(replace(masks, masks=gone)).finding("kidney_cyst_right")
+    assert (fact.state, fact.reason) == ("not assessed", "The right kidney is not seen.")
+
+
 @pytest.mark.parametrize(("key", "word"), [("liver", "there"), ("gallbladder", "absent")])
 def test_what_is_wrong_more_often_than_right_is_not_stated(key: str, word: str) -> None:
     facts = Facts(source(liver=0.4, gallbladder=0.4))
@@ -131,6 +154,15 @@ def test_lesions_are_numbered_by_size_and_have_masks() -> None:
     assert (large.structure, large.side) == ("kidney_left", "left")
     assert np.array_equal(facts.mask("kidney_cyst_left.2"), block(5, size=2))
     assert facts.finding("kidney_cyst") == (large, small), "both sides together"
+
+
+def test_rules_measure_only_what_is_told_reliably() -> None:
+    masks = source()
+    fact = Facts(replace(masks, told=("liver",))).rule("splenomegaly")
+    assert fact.state == "not assessed"
+    assert "spleen is not among what is told reliably" in fact.reason
+    assert masks.searches == [], "and do not search for the rest"
+    assert "whole spleen" in Facts(masks).rule("splenomegaly").reason
 
 
 def test_everything_holds_each_fact_once() -> None:

@@ -13,7 +13,7 @@ from medvlsam2 import geometry
 from medvlsam2.data.fact_table import Fact
 from medvlsam2.tasks.measure.diameter import diameters_mm
 from medvlsam2.tasks.measure.mask_measures import slice_axis
-from medvlsam2.tasks.measure.rules.needs import need, need_mask
+from medvlsam2.tasks.measure.rules.needs import need, need_mask, seen_of
 from medvlsam2.tasks.measure.rules.rule import Known, Measured, NotAssessed, Rule
 
 MIN_AREA_MM2: Final = 60.0
@@ -63,10 +63,10 @@ def aortic_width(rule: Rule, facts: Known) -> Measured:
 def _diaphragm(rule: Rule, facts: Known) -> tuple[float, str]:
     """Height of the diaphragm in RAS, and the id of the fact that tells it."""
     spine, *kidneys = rule.of[1:]
-    vertebra = facts.structure(spine)
-    if vertebra.is_present and vertebra.centre_ras is not None:
+    for vertebra in seen_of([spine], facts):
+        assert vertebra.centre_ras is not None
         return vertebra.centre_ras[2], vertebra.id
-    tops = [(_top_z(fact, facts), fact.id) for key in kidneys if (fact := facts.structure(key)).is_present]
+    tops = [(_top_z(fact, facts), fact.id) for fact in seen_of(kidneys, facts)]
     if not tops:
         raise NotAssessed("Nothing is seen that tells where the aorta passes the diaphragm.")
     return max(tops)

@@ -12,7 +12,7 @@ from medvlsam2 import geometry
 from medvlsam2.data.fact_table import Fact
 from medvlsam2.tasks.measure.kept_mask import KeptMask
 from medvlsam2.tasks.measure.mask_measures import slice_axis
-from medvlsam2.tasks.measure.rules.needs import need, need_mask
+from medvlsam2.tasks.measure.rules.needs import need, need_mask, seen_of
 from medvlsam2.tasks.measure.rules.rule import Known, Measured, NotAssessed, Rule
 
 SIGMA_OF_MAD: Final = 1.4826
@@ -46,7 +46,9 @@ def air_share(rule: Rule, facts: Known) -> Measured:
         below, total = below + int((hu < rule.limits["below_hu"]).sum()), total + len(hu)
     if total == 0:
         raise NotAssessed("Too little of the lungs is seen.")
-    return Measured(value=100.0 * below / total, evidence=tuple(lung.id for lung in lungs), structure="lungs")
+    note = "The scan does not show the whole lungs." if any(lung.cut for lung in lungs) else ""
+    share = 100.0 * below / total
+    return Measured(value=share, evidence=tuple(lung.id for lung in lungs), structure="lungs", note=note)
 
 
 def bright_spot(rule: Rule, facts: Known) -> Measured:
@@ -85,13 +87,9 @@ def calcium(rule: Rule, facts: Known) -> Measured:
     organ = need(rule.of[0], rule, facts, whole=False)
     kept = need_mask(organ, facts)
     region, place = _grown(kept, facts, rule.limits["around_mm"])
-    for key in rule.beside:
-        other = facts.structure(key)
-        if other.mask is not None:
-            grown, where = _grown(need_mask(other, facts), facts, rule.limits["beside_mm"])
-            whole = np.zeros(facts.volume.shape_ijk, dtype=bool)
-            whole[where] = grown
-            region &= ~whole[place]
+    for other in seen_of(rule.beside, facts):
+        grown, where = _grown(need_mask(other, facts), facts, rule.limits["beside_mm"])
+        region &= ~_on_grid(grown, where, facts)[place]
     hu = facts.volume.hu[place].astype(np.float32)
     bright = region & (hu >= max(rule.limits["min_hu"], _above_noise(hu[region])))
     labels, count = ndimage.label(bright)

@@ -9,7 +9,7 @@ from scipy import ndimage
 from medvlsam2 import geometry
 from medvlsam2.tasks.measure.kept_mask import KeptMask
 from medvlsam2.tasks.measure.mask_measures import slice_axis
-from medvlsam2.tasks.measure.rules.needs import need, need_mask
+from medvlsam2.tasks.measure.rules.needs import need, need_mask, seen_of
 from medvlsam2.tasks.measure.rules.rule import Known, Measured, Rule
 
 
@@ -21,7 +21,7 @@ def free_air(rule: Rule, facts: Known) -> Measured:
     """
     volume, axis = facts.volume, slice_axis(facts.volume.affine)
     liver, *bowel = holders = [need(key, rule, facts, whole=False) for key in rule.of]
-    bowel += [fact for key in rule.beside if (fact := facts.structure(key)).mask is not None]
+    bowel += seen_of(rule.beside, facts)
     held = np.zeros(volume.shape_ijk, dtype=bool)
     for part in bowel:
         kept = need_mask(part, facts)

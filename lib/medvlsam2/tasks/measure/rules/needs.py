@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from medvlsam2.data import vocabulary
 from medvlsam2.data.fact_table import Fact
 from medvlsam2.tasks.measure.kept_mask import KeptMask
 from medvlsam2.tasks.measure.mask_measures import slice_axis
@@ -20,6 +23,8 @@ def need(key: str, rule: Rule, facts: Known, *, whole: bool | None = None) -> Fa
     Raises:
         NotAssessed: if it is not.
     """
+    if not facts.tells(key):
+        raise NotAssessed(f"The {vocabulary.STRUCTURES[key].name} is not among what is told reliably in this scan.")
     fact = facts.structure(key)
     if fact.state != "present" or fact.mask is None:
         raise NotAssessed(fact.reason or f"The {fact.name} is not seen.")
@@ -28,6 +33,12 @@ def need(key: str, rule: Rule, facts: Known, *, whole: bool | None = None) -> Fa
     if fact.cut and (rule.whole if whole is None else whole):
         raise NotAssessed(f"The scan does not show the whole {fact.name}.")
     return fact
+
+
+def seen_of(keys: Sequence[str], facts: Known) -> list[Fact]:
+    """The facts of those structures that are told reliably and present; the others are not looked for."""
+    told = (facts.structure(key) for key in keys if facts.tells(key))
+    return [fact for fact in told if fact.is_present]
 
 
 def need_mask(fact: Fact, facts: Known) -> KeptMask:

@@ -21,6 +21,9 @@ class Known(Protocol):
     def volume(self) -> CTVolume:
         """The scan."""
 
+    def tells(self, key: str) -> bool:
+        """Whether a structure is told reliably."""
+
     def structure(self, key: str) -> Fact:
         """Fact of a structure."""
 

@@ -7,7 +7,7 @@ import numpy as np
 from medvlsam2 import geometry
 from medvlsam2.data.fact_table import Fact
 from medvlsam2.tasks.measure.kept_mask import KeptMask
-from medvlsam2.tasks.measure.rules.needs import need, need_mask
+from medvlsam2.tasks.measure.rules.needs import need, need_mask, seen_of
 from medvlsam2.tasks.measure.rules.rule import Known, Measured, NotAssessed, Rule
 
 
@@ -24,7 +24,7 @@ def midclavicular_height(rule: Rule, facts: Known) -> Measured:
     the spine or the aorta stands.
     """
     liver = need(rule.of[0], rule, facts)
-    middle = next((fact for key in rule.of[1:] if (fact := facts.structure(key)).is_present), None)
+    middle = next(iter(seen_of(rule.of[1:], facts)), None)
     if middle is None or middle.centre_ras is None:
         raise NotAssessed("Nothing is seen that tells the middle of the body.")
     kept = need_mask(liver, facts)
@@ -55,10 +55,11 @@ def difference_of_pair(rule: Rule, facts: Known) -> Measured:
     assert left.length_mm is not None
     assert right.length_mm is not None
     smaller = min(left, right, key=lambda fact: fact.length_mm or 0.0)
+    apart_mm = abs(left.length_mm - right.length_mm)
     return Measured(
-        value=abs(left.length_mm - right.length_mm),
+        value=apart_mm,
         evidence=(left.id, right.id),
-        label=f"the {smaller.name} is the smaller one",
+        label=f"the {smaller.name} is the smaller one" if rule.is_passed(apart_mm) else "",
         structure=smaller.key,
         side=smaller.side,
     )

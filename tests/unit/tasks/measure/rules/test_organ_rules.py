@@ -78,7 +78,7 @@ def test_the_blood_tells_the_contrast_phase(new_scene: NewScene, hu: float, phas
     assert (fact.state, fact.label, fact.value) == ("present", phase, pytest.approx(hu))
 
 
-@pytest.mark.parametrize(("hu", "reason"), [(None, "labels"), (-40, "does not hold blood alone")])
+@pytest.mark.parametrize(("hu", "reason"), [(None, "not among what is told"), (-40, "does not hold blood alone")])
 def test_no_phase_without_blood(new_scene: NewScene, hu: float | None, reason: str) -> None:
     fact = new_scene(blood_hu=hu).facts().rule("phase")
     assert fact.state == "not assessed"
