@@ -13,6 +13,9 @@ from medvlsam2.data.structures.table import Side
 
 _LETTERS: Final[dict[str, Side]] = {"l": "left", "r": "right"}
 _SHORT: Final[dict[str, Side]] = {"lt": "left", "rt": "right"}
+_BOTH_LETTERS: Final = re.compile(
+    r"\b(?:l *(?:or|and|vs\.?|versus|/|&) *r|r *(?:or|and|vs\.?|versus|/|&) *l)\b", re.IGNORECASE
+)
 _AGREEMENT: Final = re.compile(
     r",\s*right(?=\W|$)|\b(?:is|that['’]?s|that|this|it|all|quite|are you|am i) right(?=\s*(?:[,.?!]|$))"
     r"|\bright (?:now|away|here|then|answer|above|below|beside|behind|next|under|over|in front|at)\b"
@@ -38,7 +41,8 @@ def possible_sides(text: str) -> frozenset[Side]:
 
 
 def _sides(text: str) -> frozenset[Side]:
-    words = [word.lower() for word in corrected_words(text)]
+    spelled = _BOTH_LETTERS.sub("left right", text)
+    words = [word.lower() for word in corrected_words(spelled)]
     return frozenset(side for word, after in zip(words, [*words[1:], ""], strict=True) if (side := _side(word, after)))
 
 

@@ -13,7 +13,7 @@ from medvlsam2.data.language.grammar import join, pick, shuffled
 from medvlsam2.data.language.querying import drawing
 from medvlsam2.data.language.querying.naming import single
 from medvlsam2.data.language.querying.patterns import Split, expanded, patterns
-from medvlsam2.data.language.querying.phrasing import spoken
+from medvlsam2.data.language.querying.phrasing import spoken, with_unit
 from medvlsam2.data.language.querying.slots import (
     UNITS_OF,
     Question,
@@ -150,11 +150,13 @@ def more_amount(rng: np.random.Generator, split: Split) -> Question:
         **object_slots(target, rng, split),
         **order_slots(kind, order, rng),
         "measure": measure_word(kind, rng),
-        "amount": f"{number:g}{pick(rng, (' ', ' ', ''))}{unit_word(unit, rng)}",
+        "amount": with_unit(number, unit_word(unit, rng), rng),
         "over": pick(rng, _OVER if over else _UNDER),
         "exceed": pick(rng, ("exceed", "go beyond", "come to more than") if over else ("stay below", "stay under")),
         "sign": ">" if over else "<",
     }
+    if kind == "length" and rng.random() < 0.6:
+        slots["more"] = pick(rng, ("larger", "bigger") if over else ("smaller", "tinier"))  # the unit tells the measure
     return Question(AskMore(kind, target, order, (number, unit)), pattern.format(**slots))
 
 

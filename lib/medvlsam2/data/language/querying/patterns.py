@@ -22,7 +22,7 @@ from medvlsam2.data.language.grammar import pick
 Split = Literal["train", "held out"]
 
 _HELD_OUT_PERCENT = 10
-_FILES = ("presence_and_place", "sizes", "comparisons", "states_and_lists", "scan", "declined", "followups")
+_FILES = ("presence_and_place", "sizes", "comparisons", "states_and_lists", "scan", "declined", "followups", "special")
 _ALTERNATIVES = re.compile(r"\(([^()]*\|[^()]*)\)")
 
 
@@ -35,12 +35,14 @@ def content(name: str) -> Mapping[str, Any]:
 
 @cache
 def groups() -> Mapping[str, tuple[str, ...]]:
-    """Return the patterns of every group; the names of groups of questions that follow others start with "then"."""
+    """Return the patterns of every group; "then …" are those of questions that follow others."""
     every = {
         f"then {name}" if file == "followups" else name: lines
         for file in _FILES
         for name, lines in content(file).items()
     }
+    fixed = every.pop("fixed")
+    every |= {f"fixed {target}": lines for target, lines in fixed.items()}
     return {name: tuple(line for line in lines.splitlines() if line.strip()) for name, lines in every.items()}
 
 

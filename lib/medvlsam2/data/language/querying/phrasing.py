@@ -9,7 +9,7 @@ import numpy as np
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language import anatomy
-from medvlsam2.data.language.grammar import join, pick, plural
+from medvlsam2.data.language.grammar import count_word, join, pick, plural
 from medvlsam2.data.language.querying.naming import Spoken, has_members, members, noun, single
 from medvlsam2.data.language.querying.patterns import Split, content, expanded, words
 from medvlsam2.data.query.linking import is_name
@@ -39,6 +39,8 @@ def order(phrase: Spoken, rng: np.random.Generator) -> str:
     pattern = "{it}" if bare else pick(rng, tuple(_table()["orders"].splitlines()))
     noun_phrase = phrase.one if phrase.one == phrase.many or rng.random() < 0.6 else phrase.many
     the = phrase.the if noun_phrase == phrase.one else f"the {noun_phrase}"
+    if noun_phrase != phrase.one and rng.random() < 0.2:
+        noun_phrase = the = f"{pick(rng, words(_table()['every']))} {noun_phrase}"
     return expanded(pattern, rng).format(it=noun_phrase, the=the)
 
 
@@ -107,6 +109,9 @@ def _picked(item: Item, whole: Spoken, rng: np.random.Generator) -> Spoken:
 
 
 def _part(item: Item, whole: Spoken, rng: np.random.Generator) -> Spoken:
+    named = _table()["named_parts"].get(item.key, {}).get(str(item.part))
+    if named and rng.random() < 0.5:
+        return Spoken(text := pick(rng, words(named)), text)
     adjectives = _table()["part_adjectives"].get(str(item.part))
     if adjectives and item.key.startswith(_ADJECTIVE_PARTS) and rng.random() < 0.6:
         text = f"{pick(rng, words(adjectives))} {whole.one}"
@@ -145,12 +150,25 @@ def _place(place: Place, rng: np.random.Generator, split: Split) -> Spoken:
     return _head(Item(place.key, place.pick), rng, split)
 
 
+def number(value: float, rng: np.random.Generator) -> str:
+    """Return a number in digits, a small whole one sometimes as a word."""
+    if value == int(value) and 1 <= value <= 10 and rng.random() < 0.12:
+        return count_word(int(value))
+    return f"{value:g}"
+
+
+def with_unit(value: float, unit: str, rng: np.random.Generator) -> str:
+    """Return a number with its unit, with a space between them or not."""
+    text = number(value, rng)
+    return f"{text}{pick(rng, (' ', ' ', '')) if text[0].isdigit() else ' '}{unit}"
+
+
 def _length(diameter_mm: float, rng: np.random.Generator) -> str:
     """A length in mm or cm, with its unit in any notation."""
     units = content("measure_words")["units"]
     if diameter_mm >= _SMALLEST_CM and rng.random() < 0.45:
-        return f"{diameter_mm / 10:g}{pick(rng, (' ', ' ', ''))}{pick(rng, words(units['cm']))}"
-    return f"{diameter_mm:g}{pick(rng, (' ', ' ', ''))}{pick(rng, words(units['mm']))}"
+        return with_unit(diameter_mm / 10, pick(rng, words(units["cm"])), rng)
+    return with_unit(diameter_mm, pick(rng, words(units["mm"])), rng)
 
 
 def _table() -> dict[str, Any]:

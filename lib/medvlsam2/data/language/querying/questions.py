@@ -33,6 +33,7 @@ from medvlsam2.data.language.querying.slots import (
     tail,
     unit_slots,
 )
+from medvlsam2.data.language.querying.special import special_question
 from medvlsam2.data.query.objects import Item, ObjectExpression, Place
 from medvlsam2.data.query.queries import (
     AskDistance,
@@ -53,6 +54,8 @@ from medvlsam2.data.query.queries import (
 
 _NAMELESS: Final[dict[str, str]] = {"fatty": "liver", "emphysematous": "lungs", "porous": "vertebrae"}
 """What a question about a state is about if its wording names no structure: "steatosis?"."""
+_COUNTED: Final = ("vertebrae", "ribs", "ribs_left", "ribs_right", "kidneys", "lungs", "adrenal_glands", "lumbar_spine")
+"""Structures of which there are several to count."""
 
 
 def random_question(rng: np.random.Generator, split: Split) -> Question:
@@ -60,7 +63,7 @@ def random_question(rng: np.random.Generator, split: Split) -> Question:
     makers: Sequence[tuple[float, Callable[[np.random.Generator, Split], Question]]] = (
         *((10, presence), (16, measure), (5, count), (14, about), (5, distance), (4, ratio), (1.5, share)),
         *((3, difference), (4, which), (3, which_of_pair), (3, more), (3, more_amount), (11, state), (8, listed)),
-        *((9, scan), (4, identity), (5, treatment), (7, picture), (7, asked_question)),
+        *((9, scan), (4, identity), (5, treatment), (7, picture), (7, asked_question), (12, special_question)),
     )
     weights = np.array([weight for weight, _ in makers])
     return makers[int(rng.choice(len(makers), p=weights / weights.sum()))][1](rng, split)
@@ -77,7 +80,23 @@ def presence(rng: np.random.Generator, split: Split) -> Question:
 def count(rng: np.random.Generator, split: Split) -> Question:
     """How many there are of a finding, of vertebrae or of ribs."""
     if rng.random() < 0.12:
-        target = drawing.one(Item(pick(rng, ("vertebrae", "ribs", "ribs_left", "kidneys", "thoracic_spine"))))
+        target = drawing.one(
+            Item(
+                pick(
+                    rng,
+                    (
+                        "vertebrae",
+                        "ribs",
+                        "ribs_left",
+                        "ribs_right",
+                        "kidneys",
+                        "lungs",
+                        "adrenal_glands",
+                        "lumbar_spine",
+                    ),
+                )
+            )
+        )
     else:
         found = drawing.finding(rng).items[0]
         target = drawing.one(Item(found.key, None, None, found.conditions))

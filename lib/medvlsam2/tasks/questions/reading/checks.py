@@ -51,12 +51,13 @@ _FOREIGN: Final = frozenset(
         *("taille", "du", "des", "il", "elle", "dans", "pas", "avec", "el", "los", "las", "una", "está"),
         *("están", "dónde", "cuál", "cuáles", "cuánto", "cuántos", "tamaño", "del", "qué", "hay", "tiene"),
         *("como", "cómo", "por", "para", "lo", "gli", "uno", "è", "sono", "dove", "quale", "quanto", "quanti"),
-        *("dimensione", "della", "dello", "degli", "nel", "o", "os", "as", "um", "uma", "são", "onde", "qual"),
+        *("dimensione", "della", "dello", "degli", "nel", "um", "uma", "são", "onde", "qual"),
         *("tamanho", "do", "da", "dos", "não", "het", "een", "zijn", "waar", "welk", "welke", "hoe", "groot"),
         *("hoeveel", "jest", "są", "gdzie", "jaki", "jaka", "czy", "ile"),
     }
 )
-"""Words of grammar of German, French, Spanish, Italian, Portuguese, Dutch and Polish questions."""
+"""Words of grammar of German, French, Spanish, Italian, Portuguese, Dutch and Polish questions. Some are left out
+because they stand in English questions: "o" in "r/o", "os" in "os sacrum", "as" in "as % of the lungs"."""
 _SHARED: Final = frozenset({"a", "an", "is", "in", "on", "of", "for", "do", "as", "can", "me", "long", "side"})
 """Words of grammar of English that other languages have too."""
 
