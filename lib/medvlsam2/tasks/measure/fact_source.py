@@ -22,7 +22,7 @@ from medvlsam2.errors import InvalidRequest
 from medvlsam2.tasks.measure.kept_mask import KeptMask
 from medvlsam2.tasks.measure.lesions import lesions_of
 from medvlsam2.tasks.measure.mask_measures import is_cut, measure
-from medvlsam2.tasks.measure.mask_source import MaskSource, Seen
+from medvlsam2.tasks.measure.mask_source import OUTSIDE, MaskSource, Seen
 from medvlsam2.tasks.measure.rules.table import judge, load_rules, load_table
 from medvlsam2.tasks.measure.whereabouts import hosts_of, landmarks, out_of_view
 from medvlsam2.tasks.measure.whole_masks import is_joined, is_told, joined
@@ -238,8 +238,9 @@ class Facts:
 
     def _believed(self, key: str, seen: Seen) -> Seen:
         """Not absent where the scan does not show the place, and nothing that is right less often than wrong."""
-        if seen.state == "absent" and (instead := self._unless_shown(key, seen)) is not None:
-            return instead
+        if seen.state == "absent":
+            is_finding = vocabulary.STRUCTURES[key].is_finding
+            seen = self._absent_finding(key, seen) if is_finding else self._absent_structure(key, seen)
         if seen.state in ("present", "absent") and seen.confidence is not None and seen.confidence < SURE:
             said = "there" if seen.state == "present" else "absent"
             reason = f"Whether the {_name(key)} is {said} is unsure: right in {seen.confidence:.0%} of such cases."
@@ -253,25 +254,34 @@ class Facts:
             return True
         return not out_of_view(key, region, far=True) and self.source.glimpses(key)
 
-    def _unless_shown(self, key: str, seen: Seen) -> Seen | None:
-        """What is known of a thing without a mask, where the scan does not show that it is absent."""
+    def _absent_structure(self, key: str, seen: Seen) -> Seen:
+        """What is known of a structure without a mask: it may lie where the scan does not reach."""
         region = self.region()
         if region is None:
-            return None
+            return seen
         reason = out_of_view(key, region, volume=self.volume)
         if reason is not None:
-            return Seen("outside the field of view", reason=reason)
-        if vocabulary.STRUCTURES[key].is_finding:
-            hosts = [host for host in hosts_of(key) if self.tells(host)]
-            if hosts and not any(self._marked(host) for host in hosts):
-                return Seen("not assessed", reason=f"The {_name(hosts[0])} is not seen.", confidence=seen.confidence)
-            return None
+            return Seen(OUTSIDE, reason=reason)
         ends = [mark for mark in landmarks(key) if mark != key and self.tells(mark)]
         cut = next((mark for mark in ends if (kept := self._marked(mark)) is None or is_cut(kept, self.volume)), None)
         if cut is None:
-            return None
+            return seen
         reason = f"The scan does not show the whole {_name(cut)}, so the {_name(key)} may lie beyond its ends."
-        return Seen("outside the field of view", reason=reason)
+        return Seen(OUTSIDE, reason=reason)
+
+    def _absent_finding(self, key: str, seen: Seen) -> Seen:
+        """What is known of a finding without a mask: it is absent only in an organ that is seen, as far as it is.
+
+        That the scan cuts the organ is told by the organ's own fact.
+        """
+        hosts = [host for host in hosts_of(key) if self.tells(host)]
+        if any(self._marked(host) for host in hosts):
+            return seen
+        region = self.region()
+        reason = None if region is None else out_of_view(key, region)
+        if reason is not None:
+            return Seen(OUTSIDE, reason=reason)
+        return Seen("not assessed", reason=f"The {_name(hosts[0])} is not seen.") if hosts else seen
 
     def _marked(self, key: str) -> KeptMask | None:
         """The mask of a structure, however sure it is."""

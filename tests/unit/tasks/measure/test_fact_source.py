@@ -112,6 +112,9 @@ def test_a_finding_is_absent_only_where_its_organ_is_seen() -> None:
     known = replace(masks.masks, lesions={}, every_finding_is_given=True)
     (fact,) = Facts(replace(masks, masks=known)).finding("kidney_cyst_right")
     assert fact.state == "absent"
+    slab = replace(known, volume=CTVolume(VOLUME.hu, np.diag([4.0, 4.0, 1.0, 1.0]), "slab"))
+    (fact,) = Facts(replace(masks, masks=slab)).finding("kidney_cyst_right")
+    assert fact.state == "absent", "the kidney is seen, however low the scan is"
     one_kidney = {key: mask for key, mask in known.masks.items() if key != "kidney_right"}
     gone = replace(known, masks=one_kidney, absent=known.absent | {"kidney_right"})
     (fact,) = Facts(replace(masks, masks=gone)).finding("kidney_cyst_right")
