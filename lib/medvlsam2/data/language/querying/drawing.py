@@ -100,7 +100,7 @@ def finding(rng: np.random.Generator) -> ObjectExpression:
     conditions: list[Condition] = []
     if key in _sensible()["hosts"] and rng.random() < 0.75:
         conditions.append(Where("in", _host(key, rng)))
-    elif not vocabulary.STRUCTURES[key].side and rng.random() < 0.3:
+    elif f"{key}_left" not in vocabulary.STRUCTURES and rng.random() < 0.3:
         conditions.append(OnSide(pick(rng, ("left", "right"))))
     chosen: Pick | None = None
     if rng.random() < 0.35:

@@ -63,6 +63,14 @@ def test_common_kinds_have_forty_wordings(group: str) -> None:
     assert len(groups()[group]) >= 40
 
 
+def test_one_text_has_one_meaning(drawn: list[Pair]) -> None:
+    meanings: dict[tuple[str, str], set[str]] = {}
+    for pair in drawn:
+        if pair.before is None:
+            meanings.setdefault((pair.task, pair.text.lower()), set()).add(pair.target)
+    assert [text for text, targets in meanings.items() if len(targets) > 1] == []
+
+
 def test_sides_of_texts_and_targets_agree(drawn: list[Pair]) -> None:
     """A text that tells one side alone never gets a target of the other side alone."""
     for pair in drawn:
