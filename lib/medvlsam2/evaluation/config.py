@@ -8,7 +8,7 @@ from typing import Final, Literal, get_args
 
 from medvlsam2.errors import InvalidRequest, nearest_hint
 
-Task = Literal["segment", "interactive", "referring", "report", "vqa"]
+Task = Literal["segment", "interactive", "referring", "report", "vqa", "handwritten"]
 TASKS: Final[tuple[Task, ...]] = get_args(Task)
 
 

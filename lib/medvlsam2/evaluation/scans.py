@@ -45,6 +45,8 @@ class LabelledScan:
     """Whether the masks were made by a rule or a threshold and are no ground truth."""
     facts: ScanFacts | None = None
     """What a report or a question may speak of; None where too little is known."""
+    name: str = ""
+    """Of the case, or "phantom 500001"."""
     lesion_map: UInt8[np.ndarray, "i j k"] | None = None
     """Findings of a phantom."""
 
@@ -78,6 +80,7 @@ def read_scan(record: ScanRecord) -> LabelledScan:
         truth=truth,
         is_pseudo=is_pseudo,
         facts=facts_of_labels(truth, volume.affine),
+        name=record.case_id,
     )
 
 
@@ -90,6 +93,7 @@ def draw_phantom(seed: int, config: phantom.PhantomConfig | None = None) -> Labe
         group=PHANTOM_GROUP,
         truth={key: drawn.label_map == value for value, key in drawn.labels.items()},
         facts=drawn.facts,
+        name=f"{PHANTOM_GROUP} {seed}",
         lesion_map=drawn.lesion_map,
     )
 

@@ -15,6 +15,7 @@ from medvlsam2.data.volume_files import write_volume
 from medvlsam2.evaluation import scans
 from medvlsam2.evaluation.measures import questions, referring, reports
 from medvlsam2.tasks import converse
+from medvlsam2.tasks.questions import door
 
 NOT_CONTOURED = "spleen"
 
@@ -48,5 +49,5 @@ def few(small_phantom: Phantom, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scans.phantom, "generate", lambda _seed, _config: few)
     monkeypatch.setattr(questions, "QUESTIONS_EACH", 2)
     monkeypatch.setattr(referring, "PHRASES_EACH", 2)
-    monkeypatch.setattr(converse, "ANSWER_TOKENS", 6)
+    monkeypatch.setattr(door, "ANSWER_TOKENS", 6)
     monkeypatch.setattr(reports, "report", partial(converse.report, max_new_tokens=12))

@@ -12,6 +12,9 @@ from medvlsam2.errors import InvalidRequest
 from medvlsam2.evaluation.config import TASKS, EvaluationConfig
 from medvlsam2.evaluation.measures.words import RELIABILITY
 
+OF_TINY = tuple(task for task in TASKS if task != "handwritten")
+"""Tasks of a model that writes no queries."""
+
 
 def evaluate(tiny_model_dir, folder, *arguments, workers=1):
     given = ("evaluate", "--model", tiny_model_dir, "--device", "cpu", "-o", folder, "--workers", workers, *arguments)
@@ -38,12 +41,12 @@ def test_two_runs_give_the_same_numbers(tiny_model_dir, small_phantom, data, tmp
     first = evaluate(tiny_model_dir, tmp_path / "first", *given)
     second = evaluate(tiny_model_dir, tmp_path / "second", *given)
     assert first["rows"] == second["rows"]
-    assert {row["task"] for row in first["rows"]} == {*TASKS, RELIABILITY}
+    assert {row["task"] for row in first["rows"]} == {*OF_TINY, RELIABILITY}
     assert {row["group"] for row in first["rows"]} == {"A", "phantom"}
     assert all(row["n"] >= 1 and row["low"] is None for row in first["rows"])
     run = first["run"]
     assert (run["model_id"], run["version"], run["split"]) == (tiny_model_dir.name, "base", "val")
-    assert set(run["seconds"]) == {"reading", *TASKS, "text metrics", "total"}
+    assert set(run["seconds"]) == {"reading", *OF_TINY, "text metrics", "total"}
     files = {path.name: path for path in (tmp_path / "first").iterdir()}
     assert set(files) == {
         *("evaluation.json", "evaluation.md", "measurements.jsonl", "texts.jsonl"),
@@ -93,3 +96,9 @@ def test_bad_requests_get_one_sentence(tiny_model_dir, tmp_path, capsys, argumen
 def test_an_evaluation_of_no_task_is_refused():
     with pytest.raises(InvalidRequest, match="No task"):
         EvaluationConfig(tasks=())
+
+
+def test_a_model_that_writes_no_queries_cannot_do_the_hand_written_sets(tiny_model_dir, tmp_path, capsys):
+    given = ["--tasks", "handwritten", "--phantoms", "1"]
+    assert main(["evaluate", "--model", str(tiny_model_dir), "-o", str(tmp_path / "out"), *given]) == 2
+    assert "No task given" in capsys.readouterr().err

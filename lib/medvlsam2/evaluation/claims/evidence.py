@@ -122,7 +122,8 @@ class MaskEvidence:
     def numbers(self, keys: Sequence[str], unit: str) -> list[float]:
         """Measurements of the masks, of their connected parts, and of rules in the reply."""
         found = self.judged.numbers(keys, unit) if self.judged is not None and unit != "mL" else []
-        masks = [self._mask(name) for key in keys for name in family_of(STATES.get(key, key))]
+        names = [name for key in keys for one in (key, STATES.get(key)) if one for name in family_of(one)]
+        masks = [self._mask(name) for name in names]
         seen = [mask for mask in masks if mask.any()]
         if unit == "mL" and seen:
             seen.append(np.logical_or.reduce(seen))

@@ -14,7 +14,8 @@ from medvlsam2.evaluation.claims.mentions import Mention, findings_in, structure
 
 _SILENT: Final = re.compile(
     r"not assess|no statement|does not assess|outside (?:of )?(?:this|the) (?:field of view|scan)|unsure|not known|"
-    r"could not|not answered|impression:|technique:|findings:",
+    r"could not|not answered|would lie|may lie|does not show|scan ends within|^\s*this is without|not seen surely|"
+    r"impression:|technique:|findings:",
     re.IGNORECASE,
 )
 _LIMIT: Final = re.compile(

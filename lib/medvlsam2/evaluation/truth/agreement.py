@@ -76,6 +76,6 @@ def _near(given: float, unit: str, value: float, wanted: Expected, share: float 
 
 
 def bare(text: str) -> list[str]:
-    """The words of a name or an answer, without articles, "vertebra" and number of the noun."""
+    """The words of a name or an answer in alphabetical order: "cyst in the liver" and "liver cyst" are the same."""
     words = re.findall(r"[a-z0-9]+", text.lower())
-    return [word for word in words if word not in ("the", "a", "an", "vertebra")]
+    return sorted(word for word in words if word not in ("the", "a", "an", "in", "of", "vertebra"))

@@ -9,6 +9,7 @@ from typing import Final
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.facts import Lesion
+from medvlsam2.data.language.findings.finding_keys import FINDING_KEYS
 from medvlsam2.data.language.findings.lesions import host_family
 from medvlsam2.evaluation.scans import LabelledScan
 from medvlsam2.evaluation.truth.known_masks import KINDS, Known
@@ -28,8 +29,12 @@ class TrueMasks(GivenMasks):
 
     @property
     def findings(self) -> Sequence[str]:
-        """Findings by their own names."""
-        return [key for key in self.lesions if key == "mass" or (key not in KINDS and not key.endswith("lesion"))]
+        """Findings by their own names; of a phantom also those that it does not have."""
+        own = [key for key in self.lesions if key == "mass" or (key not in KINDS and not key.endswith("lesion"))]
+        if not self.every_finding_is_given:
+            return own
+        held = {key.removesuffix(f"_{vocabulary.STRUCTURES[key].side}") for key in own}
+        return list(dict.fromkeys((*(key for key in FINDING_KEYS.values() if key not in held), *own)))
 
 
 def true_facts(scan: LabelledScan) -> Facts:

@@ -21,6 +21,12 @@ def mean_hu(mask: Mask, volume: CTVolume) -> float:
     return float(volume.hu[mask].mean())
 
 
+def inside(mask: Mask) -> Mask:
+    """A mask without its outermost voxels, which mix two tissues."""
+    inner: Mask = ndimage.binary_erosion(mask)
+    return inner
+
+
 def slice_axis(volume: CTVolume) -> int:
     """Array axis that runs most along the patient's long axis."""
     columns = np.abs(volume.affine[:3, :3]) / np.linalg.norm(volume.affine[:3, :3], axis=0)

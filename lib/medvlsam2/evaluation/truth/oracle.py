@@ -154,17 +154,18 @@ def _numbers(measure: Measure, target: ObjectExpression, known: Known) -> tuple[
     if measure == "volume":
         return (measuring.volume_ml(together, volume),), 0.0
     if measure == "density":
-        return (measuring.mean_hu(together, volume),), HU_SLACK
+        inner = measuring.inside(together)
+        return tuple(measuring.mean_hu(each, volume) for each in (together, inner) if each.any()), HU_SLACK
     on_slice = max((measuring.diameters_mm(mask, volume) for mask in masks), key=lambda pair: pair[0])
     spacing_mm = float(min(volume.spacing_mm))
     if measure == "short axis":
-        return (on_slice[1],), spacing_mm
+        return (on_slice[1],), 2 * spacing_mm
     in_space = max(measuring.length_mm(mask, volume) for mask in masks)
     return (on_slice[0], in_space), spacing_mm
 
 
 HU_SLACK: Final = 12.0
-"""A mean may leave out the outermost voxels, which mix two tissues; so two right means differ by some HU."""
+"""A mean may be taken of all voxels or of those inside; which voxels are inside is a matter of method by some HU."""
 
 
 def _seen(target: ObjectExpression, known: Known) -> list[Mask]:
