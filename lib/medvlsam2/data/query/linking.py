@@ -320,7 +320,7 @@ def _spellings() -> frozenset[str]:
     """All words of names, synonyms, lay words and hints in small letters, their plurals, and adjectives of organs."""
     phrases: Iterable[str] = (*(phrase for _, phrase in _phrases()), *hints(), *ALIASES)
     words = {word for phrase in phrases for word in re.findall(r"[a-z]+", phrase.lower()) if len(word) >= SHORTEST}
-    return frozenset({"left", "right", *words, *(f"{word}s" for word in words - _SIDES if not word.endswith("s"))})
+    return frozenset({"left", "right", *words, *(f"{word}s" for word in words - _SIDES if word[-1] not in "aious")})
 
 
 @cache
