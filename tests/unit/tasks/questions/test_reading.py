@@ -54,6 +54,9 @@ def test_questions_about_treatment_are_declined(question: str) -> None:
         "Does the person have fatty liver?",
         "and the right one?",
         "Show me the medial lobe",
+        "r/o bone lesions",
+        "54 y/o, os sacrum density?",
+        "Hepatic cyst as % of liver",
     ],
 )
 def test_questions_about_the_scan_are_not_declined(question: str) -> None:
@@ -110,6 +113,29 @@ def test_a_number_must_stand_in_the_question() -> None:
     assert disagreement("Is the spleen longer than 13 cm?", limit, None) is None
     assert disagreement("Is the spleen longer than 130 mm?", limit, None) is None
     assert "13" in str(disagreement("Is the spleen long?", limit, None))
+
+
+@pytest.mark.parametrize(
+    ("question", "query", "before"),
+    [
+        ("What about the bronchi?", "presence of bronchi", "presence of left rib 6"),
+        ("And the smallest one?", "length of smallest cyst larger than 12 mm", "length of cyst larger than 12 mm"),
+        ("The spleen is small, right?", "whether spleen is small", None),
+        ("How big is the liver in L?", "volume of liver, L", None),
+        ("Which vertebra is right below T12?", "presence of vertebrae next below T12 vertebra", None),
+        ("rihgt kidney volume", "volume of right kidney", None),
+        ("And its counterpart?", "location of right breast", "location of left breast"),
+    ],
+)
+def test_words_that_look_like_a_side_and_what_the_question_before_told_do_not_disagree(
+    question: str, query: str, before: str | None
+) -> None:
+    assert disagreement(question, read_query(query), None if before is None else read_query(before)) is None
+
+
+def test_it_keeps_the_side_of_the_question_before() -> None:
+    whole, before = read_query("volume of kidneys"), read_query("location of left kidney")
+    assert "left side" in str(disagreement("How big is it?", whole, before))
 
 
 def test_a_question_may_refer_to_the_one_before() -> None:
