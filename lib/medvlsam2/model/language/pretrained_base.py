@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -31,6 +32,8 @@ from medvlsam2.model.language.base_file import PretrainedBase, known_base, requi
 logger = logging.getLogger(__name__)
 
 DTYPE: Final = torch.bfloat16
+_ONE_AT_A_TIME: Final = threading.Lock()
+"""While transformers reads a model it replaces methods of its own classes; two threads would leave them replaced."""
 _DIGEST: Final = "blake2b"
 _SOURCE: Final = "source_sha256"
 
@@ -46,7 +49,8 @@ def cache_folder() -> Path:
 def base_weights(name: str) -> dict[str, Tensor]:
     """Weights of a base in bfloat16 under the names of its class in transformers, without the shared output layer.
 
-    Any number of processes may call this at once: each writes the cache under a name of its own and renames it.
+    Any number of processes may call this at once: each writes the cache under a name of its own and renames it. Threads
+    take turns.
 
     Raises:
         InvalidConfig: on an unknown name.
@@ -54,11 +58,12 @@ def base_weights(name: str) -> dict[str, Tensor]:
     """
     base, source = known_base(name), require_base(name)
     cached = cache_folder() / f"{name}-{base.sha256[:12]}.safetensors"
-    weights = _read(cached, base)
-    if weights is None:
-        logger.info("Converting the language model %s, once; this takes some seconds", base.name)
-        weights = _convert(source)
-        _keep(weights, cached, base)
+    with _ONE_AT_A_TIME:
+        weights = _read(cached, base)
+        if weights is None:
+            logger.info("Converting the language model %s, once; this takes some seconds", base.name)
+            weights = _convert(source)
+            _keep(weights, cached, base)
     return weights
 
 

@@ -176,7 +176,8 @@ def test_a_damaged_cache_is_made_anew(tiny_base: TinyBase, damage: str, caplog: 
     assert not caplog.text, "the new cache is whole"
 
 
-def test_many_may_begin_at_once(tiny_base: TinyBase) -> None:
+def test_many_may_begin_at_once(tiny_base: TinyBase, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="medvlsam2")
     found: list[dict[str, torch.Tensor]] = []
     threads = [threading.Thread(target=lambda: found.append(base_weights(tiny_base.name))) for _ in range(3)]
     for thread in threads:
@@ -186,6 +187,9 @@ def test_many_may_begin_at_once(tiny_base: TinyBase) -> None:
     assert len(found) == 3
     assert all(torch.equal(found[0][name], other[name]) for other in found for name in other)
     cached(tiny_base)  # one file, and nothing partial beside it
+    assert caplog.text.count("Converting the language model Tiny") == 1
+    model = builders.build(builders.TINY_RANDOM, checkpoint.special_tokens(base_tokenizer(tiny_base.name))).language
+    assert model.base.lm_head.weight is model.base.get_input_embeddings().weight, "transformers is as it was"
 
 
 def test_a_cache_that_cannot_be_written_costs_only_time(tiny_base: TinyBase, caplog: pytest.LogCaptureFixture) -> None:
