@@ -43,11 +43,17 @@ _STATES = {
     "dilatation": ("dilated", "distended"),
 }
 """States of whole structures, with the words for each state."""
-_LIST = r"⟨\d+⟩(?:(?:, | and |, and )(?:the )?⟨\d+⟩)*"
+_LIST = r"⟨\d+⟩(?:(?:, | and |, and )(?:the |both )?⟨\d+⟩)*"
 _NOT = re.compile(r"\b(?:no|without|free of|negative for)\b(?!.*\bbut\b)")
 _READ = "▪"
 _HOLDS = r"(?:contains?|shows?|holds?|demonstrates?|has|have)"
 _SIDES: tuple[Side, Side] = ("left", "right")
+_MORE_NOUNS: dict[str, Finding] = {
+    "hepatomegaly": ("enlargement", "liver", None),
+    "enlargement of the liver": ("enlargement", "liver", None),
+    "hepatic enlargement": ("enlargement", "liver", None),
+}
+"""Nouns of findings that measuring proves and that no phantom has."""
 
 
 def parse_findings(text: str) -> frozenset[Finding]:
@@ -69,7 +75,7 @@ def structures_in(sentence: str) -> tuple[str, ...]:
         >>> structures_in("The spleen and left kidney are normal.")
         ('spleen', 'kidney_left')
     """
-    return tuple(dict.fromkeys(_mentions()[match.group().lower()] for match in _mention().finditer(sentence)))
+    return tuple(dict.fromkeys(structure_names()[match.group().lower()] for match in _mention().finditer(sentence)))
 
 
 def stated_findings(facts: ScanFacts) -> frozenset[Finding]:
@@ -89,11 +95,11 @@ def _of_sentence(sentence: str) -> Iterator[Finding]:
 
     def read(match: re.Match[str]) -> str:
         if not _NOT.search(match.string[: match.start()].lower()):
-            found.append(_nouns()[match.group().lower()])
+            found.append(finding_nouns()[match.group().lower()])
         return _READ
 
     def mark(match: re.Match[str]) -> str:
-        keys.append(_mentions()[match.group().lower()])
+        keys.append(structure_names()[match.group().lower()])
         return f"⟨{len(keys) - 1}⟩"
 
     rest = _noun().sub(read, sentence)
@@ -137,7 +143,7 @@ def _stated(marked: str) -> Iterator[tuple[str, int | None, Side | None]]:
             or re.search(r"^(?:with)?in (?:the )?⟨(\d+)⟩,? [^⟨]*$", before)
             or re.search(r"^⟨(\d+)⟩: [^⟨]*$", before)
         )
-        kind = _kinds()[match.group()]
+        kind = kinds_of_finding()[match.group()]
         if behind is not None and behind.group(2):
             yield kind, int(behind.group(1)), "left" if behind.group(2) == "left" else "right"
         elif found := behind or ahead:
@@ -152,20 +158,20 @@ def _state_words() -> dict[str, str]:
 
 
 @cache
-def _kinds() -> dict[str, str]:
+def kinds_of_finding() -> dict[str, str]:
     """Return the singular and plural forms of all kinds, each with its kind."""
     return {form: kind for kind in lesions.KINDS for form in (kind, lesions.plural_kind(kind))}
 
 
 @cache
 def _kind() -> re.Pattern[str]:
-    return re.compile(rf"\b(?:{_alternatives(_kinds())})\b")
+    return re.compile(rf"\b(?:{_alternatives(kinds_of_finding())})\b")
 
 
 @cache
-def _nouns() -> dict[str, Finding]:
+def finding_nouns() -> dict[str, Finding]:
     """Return the nouns that include a place, singular and plural, in lower case, each with its finding."""
-    found: dict[str, Finding] = {}
+    found: dict[str, Finding] = dict(_MORE_NOUNS)
     for kind in lesions.HOSTS:
         for key in lesions.plausible_hosts(kind, [*anatomy.single_structures(), "body", "skeletal_muscle"]):
             for side in (None, *_SIDES):
@@ -180,12 +186,13 @@ def _nouns() -> dict[str, Finding]:
 @cache
 def _noun() -> re.Pattern[str]:
     return re.compile(
-        rf"\b(?:{_alternatives(_nouns())})\b(?! (?:upper|middle|lower) lobe| on the (?:left|right))", re.IGNORECASE
+        rf"\b(?:{_alternatives(finding_nouns())})\b(?! (?:upper|middle|lower) lobe| on the (?:left|right))",
+        re.IGNORECASE,
     )
 
 
 @cache
-def _mentions() -> dict[str, str]:
+def structure_names() -> dict[str, str]:
     """Return the names, synonyms and adjectives of structures, in lower case, each with the structure's key."""
     found: dict[str, str] = {}
     for key, structure in vocabulary.STRUCTURES.items():
@@ -201,7 +208,7 @@ def _mentions() -> dict[str, str]:
 
 @cache
 def _mention() -> re.Pattern[str]:
-    return re.compile(rf"\b(?:{_alternatives(_mentions())})\b", re.IGNORECASE)
+    return re.compile(rf"\b(?:{_alternatives(structure_names())})\b", re.IGNORECASE)
 
 
 def _alternatives(texts: dict[str, Finding] | dict[str, str]) -> str:

@@ -15,7 +15,8 @@ SMALL: Final = 10
 """Below this many units a volume, an area and a share have one decimal and a plain number has two, because whole units
 would be too coarse."""
 _FINE_UNITS: Final = frozenset({"mL", "cm2", "%"})
-_SHOWN_UNITS: Final = {"cm2": "cm²"}
+SHOWN_UNITS: Final = {"cm2": "cm²", "mm3": "mm³"}
+"""Units as texts write them, where the facts write them without the sign."""
 _RATIO_STEP: Final = Decimal("0.01")
 """Small numbers without a unit are ratios, which radiologists tell with two decimals."""
 
@@ -41,7 +42,7 @@ def rounded(value: float, unit: str) -> str:
 
 def quantity(value: float, unit: str) -> str:
     """Return a number with its unit: "147 mm", "12 %", "0.56"."""
-    shown = _SHOWN_UNITS.get(unit, unit)
+    shown = SHOWN_UNITS.get(unit, unit)
     return f"{rounded(value, unit)} {shown}".rstrip()
 
 

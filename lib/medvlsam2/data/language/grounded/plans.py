@@ -19,6 +19,7 @@ from medvlsam2.data.fact_table import FactTable
 from medvlsam2.data.language.chat import ReportStyle
 from medvlsam2.data.language.grammar import pick
 from medvlsam2.data.language.grounded.patterns import STYLES
+from medvlsam2.data.language.grounded.prior import Prior
 from medvlsam2.data.language.grounded.topics import Section, Topic, topics
 from medvlsam2.data.language.task_prompts import report_prompt
 
@@ -51,15 +52,17 @@ class Draft:
     Args:
         table: facts of the scan.
         style: of the report.
+        prior: facts of an earlier scan of the same patient.
     """
 
     table: FactTable
     style: ReportStyle
+    prior: Prior | None = None
     lines: list[Line] = field(default_factory=list)
     """The lines so far."""
 
     def __post_init__(self) -> None:
-        self._topics = topics(self.table, self.style)
+        self._topics = topics(self.table, self.style, self.prior)
         self._left: dict[Section, list[Topic]] = {
             section: [topic for topic in self._topics if topic.section == section] for section in _SECTIONS
         }
@@ -120,7 +123,9 @@ class Plan:
     """What it learns to write: one line for each sentence and heading."""
 
 
-def plans(table: FactTable, seed: int, styles: Sequence[ReportStyle] = STYLES) -> list[Plan]:
+def plans(
+    table: FactTable, seed: int, styles: Sequence[ReportStyle] = STYLES, prior: Prior | None = None
+) -> list[Plan]:
     """Return a report in each style, in a sensible order and in random words.
 
     Findings come first, the most important first; then what is normal, what is absent, what else is seen; then the
@@ -130,9 +135,10 @@ def plans(table: FactTable, seed: int, styles: Sequence[ReportStyle] = STYLES) -
         table: facts of the scan.
         seed: of every choice.
         styles: of the reports.
+        prior: facts of an earlier scan of the same patient.
     """
     rng = np.random.default_rng(seed)
-    return [_plan(Draft(table, style), rng) for style in styles]
+    return [_plan(Draft(table, style, prior), rng) for style in styles]
 
 
 def _plan(draft: Draft, rng: np.random.Generator) -> Plan:

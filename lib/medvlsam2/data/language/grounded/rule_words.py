@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from medvlsam2.data.fact_table.fact import Fact
@@ -13,31 +13,47 @@ from medvlsam2.data.fact_table.fact import Fact
 class RuleWords:
     """How texts speak of a rule."""
 
-    quantity: str = "measured value"
-    """Name of what the rule measures."""
+    quantity: str = ""
+    """Name of what the rule measures; "" where the unit tells it."""
     respect: str = ""
     """In what respect a structure is normal if the rule is not passed; "" if the finding is then denied instead."""
+    noun: str = ""
+    """Name of the finding in sentences; "" where the fact's own name or the table of findings serves."""
     is_finding: bool = True
-    """Whether the rule tells a finding; the scan's region and contrast phase are none."""
+    """Whether the rule tells a finding. The scan's region and contrast phase are none."""
+    is_denied: bool = True
+    """Whether a report says that the finding is absent. No report tells that a muscle area is above its limit."""
 
 
 _TABLE: Final[Mapping[str, RuleWords]] = {
     "region": RuleWords(is_finding=False),
     "phase": RuleWords(is_finding=False),
+    "lung_nodule_size": RuleWords(is_finding=False),
     "splenomegaly": RuleWords(quantity="length", respect="size"),
-    "hepatomegaly": RuleWords(quantity="length", respect="size"),
+    "hepatomegaly": RuleWords(quantity="height", respect="size"),
     "cardiomegaly": RuleWords(quantity="cardiothoracic ratio", respect="size"),
+    "hepatic_steatosis": RuleWords(quantity="mean density", respect="density"),
+    "low_vertebral_density": RuleWords(quantity="mean trabecular density", respect="density"),
+    "kidney_asymmetry": RuleWords(quantity="difference in length", noun="asymmetry of the kidneys"),
+    "vertebral_fracture": RuleWords(quantity="loss of height"),
+    "emphysema": RuleWords(quantity="share of the lungs"),
+    "low_muscle_area": RuleWords(quantity="muscle area", is_denied=False),
+    "high_visceral_fat": RuleWords(quantity="fat area", is_denied=False),
 }
 _BY_UNIT: Final[Mapping[str, str]] = {
     "mm": "diameter",
     "mL": "volume",
+    "mm3": "volume",
     "HU": "mean density",
     "%": "share",
-    "cm2": "area",
+    "cm2": "cross-section",
+    "": "score",
 }
-"""Names of measured quantities for rules that a site added to its table."""
+QUANTITIES: Final = frozenset({words.quantity for words in _TABLE.values()} | set(_BY_UNIT.values())) - {""}
+"""All names of measured quantities."""
 
 
 def rule_words(fact: Fact) -> RuleWords:
     """Return the words for a fact of a rule; general words for facts of other kinds and for rules that are new."""
-    return _TABLE.get(fact.key) or RuleWords(quantity=_BY_UNIT.get(fact.unit, "measured value"))
+    words = _TABLE.get(fact.key, RuleWords()) if fact.kind == "rule" else RuleWords()
+    return words if words.quantity else replace(words, quantity=_BY_UNIT.get(fact.unit, "measured value"))

@@ -20,6 +20,8 @@ Slots = dict[str, str]
 
 BY_VOLUME: Final = frozenset({"effusion", "ascites", "pneumothorax", "consolidation", "hemorrhage", "hematoma"})
 """Kinds whose volume is told, because a diameter says little about fluid and air."""
+GRADES: Final = ("mild", "moderate", "severe")
+"""Labels of rules that stand before a noun."""
 SIZES_TOLD: Final = 5
 """Most sizes that one sentence lists."""
 
@@ -31,7 +33,7 @@ def of_finding(group: Sequence[Fact]) -> tuple[str, list[Slots], str]:
         group: findings of one kind in one structure that are present, the largest first.
     """
     first, what = group[0], stated(group[0])
-    spoken = nouns(what, first.name)
+    spoken = _graded(first, nouns(first))
     if len(group) > 1 and what.kind not in lesions.UNCOUNTABLE:
         return _several(group, what, spoken)
     texts = _placed(what) | _numbers(first, what)
@@ -39,6 +41,11 @@ def of_finding(group: Sequence[Fact]) -> tuple[str, list[Slots], str]:
     variants = [texts | _named(first, what, noun, texts) for noun in spoken]
     told = [texts[name] for name in ("long", "value", "volume", "size") if name in texts]
     return pattern, variants, " ".join([spoken[0], *told[:1]])
+
+
+def _graded(fact: Fact, spoken: Sequence[str]) -> list[str]:
+    """Return the nouns with a rule's grade before them, where the rule grades."""
+    return [f"{fact.label} {noun}" for noun in spoken] if fact.label in GRADES else list(spoken)
 
 
 def _pattern(what: Stated, texts: Slots) -> str:
@@ -164,6 +171,8 @@ def denied_name(fact: Fact, absent: Mapping[str, Fact]) -> str:
         absent: all absent findings, by key.
     """
     other = vocabulary.mirror(fact.key)
+    if words := rule_words(fact).noun:
+        return words
     return unsided(fact) if fact.side is None or (other != fact.key and other in absent) else fact.name
 
 

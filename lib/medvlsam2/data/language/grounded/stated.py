@@ -12,6 +12,7 @@ from medvlsam2.data.fact_table.fact import Fact
 from medvlsam2.data.facts import Lesion
 from medvlsam2.data.language.findings import lesions
 from medvlsam2.data.language.findings.finding_keys import FINDING_KEYS
+from medvlsam2.data.language.grounded.rule_words import rule_words
 from medvlsam2.data.structures.table import Side
 
 
@@ -70,19 +71,19 @@ def stated(fact: Fact) -> Stated:
     if structure is None:
         return Stated(fact.name, None, fact.side)
     kind = _own_kind(fact) if kinds is None else kinds[lesions.host_family(structure)]
+    if kind not in lesions.KINDS:
+        return Stated(kind, structure, fact.side)
     return Stated(kind, structure, lesions.stated_side(lesions.imagined(kind, structure, fact.side)))
 
 
-def nouns(what: Stated, name: str) -> list[str]:
-    """Return the nouns of a finding with its place, without an article, the usual one first.
-
-    Args:
-        what: the finding.
-        name: of the fact, which is the noun of findings that no table lists.
-    """
+def nouns(fact: Fact) -> list[str]:
+    """Return the nouns of a finding with its place, without an article, the usual one first."""
+    what = stated(fact)
     if what.structure == "vertebrae":
         return [f"vertebral {what.kind}"]
-    return lesions.nouns(what.as_lesion()) if what.is_known else [name]
+    if what.is_known:
+        return lesions.nouns(what.as_lesion())
+    return [rule_words(fact).noun or fact.name]
 
 
 def is_countable(what: Stated) -> bool:
@@ -119,7 +120,7 @@ def _host(fact: Fact, kinds: Mapping[str, str]) -> str | None:
 
 
 def _own_kind(fact: Fact) -> str:
-    """Return the last word of a finding's key if it is a kind that texts know, else the fact's name."""
+    """Return the last word of a finding's key if it is a kind that texts know; a rule's finding is its own kind."""
     base = fact.key.removesuffix("_left").removesuffix("_right")
     last = base.rpartition("_")[2]
-    return last if last in lesions.KINDS else fact.name
+    return last if last in lesions.KINDS and fact.kind == "finding" else fact.name

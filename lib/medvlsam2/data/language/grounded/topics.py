@@ -17,6 +17,7 @@ from medvlsam2.data.language.findings import lesions
 from medvlsam2.data.language.grammar import join
 from medvlsam2.data.language.grounded import slots
 from medvlsam2.data.language.grounded.patterns import all_filled
+from medvlsam2.data.language.grounded.prior import Prior, changes
 from medvlsam2.data.language.grounded.rule_words import rule_words
 from medvlsam2.data.language.grounded.stated import Stated, stated
 
@@ -36,7 +37,7 @@ _NEVER_MISSED: Final = frozenset({"prostate", "uterus", "urinary_bladder", "stom
 PER_GROUP: Final = 4
 """Most structures or findings in one sentence; longer lists are hard to read."""
 _ORDER: Final = (*ORGANS[:6], *_VESSELS[:1], *ORGANS[6:], *_VESSELS[1:])
-_RANKS: Final = ("finding", "normal", "denied", "seen", "absent", "partly shown", "not assessed")
+_RANKS: Final = ("finding", "normal", "denied", "seen", "absent", "partly shown", "compared", "not assessed")
 """Order of the topics in a narrative report: what matters comes first."""
 
 
@@ -65,12 +66,13 @@ class Topic:
         return all_filled(self.pattern, style, self.variants)
 
 
-def topics(table: FactTable, style: ReportStyle) -> tuple[Topic, ...]:
+def topics(table: FactTable, style: ReportStyle, prior: Prior | None = None) -> tuple[Topic, ...]:
     """Return the topics of a report in their usual order.
 
     Args:
         table: facts of the scan.
         style: of the report; in a structured report each structure is a topic of its own.
+        prior: facts of an earlier scan, with which this one is compared.
     """
     per_group = 1 if style == "structured" else PER_GROUP
     groups = found_groups(table)
@@ -78,7 +80,8 @@ def topics(table: FactTable, style: ReportStyle) -> tuple[Topic, ...]:
     findings += _structures(table, per_group)
     # Sorting is stable: findings of a narrative report keep the order of their importance.
     ordered = sorted(findings, key=lambda topic: topic.rank[1] if style == "structured" else topic.rank[0])
-    return (*_technique(table), *ordered, *_not_assessed(table), *_impression(table, groups))
+    compared = () if prior is None else _compared(table, prior)
+    return (*_technique(table), *ordered, *compared, *_not_assessed(table), *_impression(table, groups))
 
 
 def found_groups(table: FactTable) -> list[tuple[Fact, ...]]:
@@ -171,7 +174,8 @@ def _denials(table: FactTable, per_group: int) -> list[Topic]:
     absent = {fact.key: fact for fact in table if fact.state == "absent" and is_finding(fact)}
     named: dict[str, list[Fact]] = {}
     for fact in absent.values():
-        if not rule_words(fact).respect:
+        words = rule_words(fact)
+        if words.is_denied and not words.respect:
             named.setdefault(slots.denied_name(fact, absent), []).append(fact)
     names = sorted(named, key=lambda name: (_place(named[name][0].structure), name))
     made = []
@@ -215,6 +219,16 @@ def _state(fact: Fact) -> str | None:
     return "partly shown" if fact.cut and base in ORGANS else "seen"
 
 
+def _compared(table: FactTable, prior: Prior) -> list[Topic]:
+    """Return what both scans measured; every sentence gives the date of the earlier scan."""
+    made = []
+    for change in changes(table, prior):
+        texts = {"subject": change.subject, "then": change.then, "now": change.now, "then_date": prior.date}
+        line = f"{change.subject.removeprefix('the ')} {change.then} on {prior.date}, now {change.now}"
+        made.append(_topic("compared", [change.fact], [texts], line))
+    return made
+
+
 def _not_assessed(table: FactTable) -> list[Topic]:
     facts = [
         fact
@@ -233,7 +247,7 @@ def _topic(pattern: str, facts: Sequence[Fact], variants: Sequence[Mapping[str, 
     """Return a topic of the findings section; its place from head to foot is that of its first fact."""
     name = next((name for name in _RANKS if name == pattern), "finding")
     place = _place(stated(facts[0]).structure if facts[0].kind != "structure" else facts[0].key)
-    rank = (_RANKS.index(name), len(_ORDER) if name in ("denied", "not assessed") else place)
+    rank = (_RANKS.index(name), len(_ORDER) if name in ("denied", "compared", "not assessed") else place)
     return Topic(
         facts=_ids(facts),
         pattern=pattern,
