@@ -89,6 +89,12 @@ class LoadedModel:
             between=between,
         )
 
+    def page(
+        self, prefix_cache: PrefixCache, turn_ids: Int[Tensor, " t"], between: Callable[[], None] | None = None
+    ) -> constrained.Page:
+        """A turn that grows text by text (:class:`medvlsam2.model.language.constrained.Page`)."""
+        return constrained.Page(self.model.language, prefix_cache, turn_ids, self.grammars, between)
+
 
 def special_tokens(tokenizer: PreTrainedTokenizerBase) -> SpecialTokens:
     """The ids that the model itself must know."""

@@ -76,11 +76,12 @@ class Grammars:
         self._compiled: LRUCache[str, LLMatcher] = LRUCache(KEPT_GRAMMARS)
         self._guard = threading.Lock()
 
-    def start(self, grammar: str) -> Walk:
+    def start(self, grammar: str, *, keep: bool = True) -> Walk:
         """Begin a walk.
 
         Args:
             grammar: in Lark's notation; its first rule is ``start``. Free text matches no special token.
+            keep: whether it may be asked for again, and stays compiled.
 
         Raises:
             ValueError: if the grammar is wrong; the message says where.
@@ -91,7 +92,8 @@ class Grammars:
                 matcher = LLMatcher(self._prepared(), LLMatcher.grammar_from_lark(grammar))
                 if matcher.is_error():
                     raise ValueError(f"The grammar is wrong: {matcher.get_error()}")
-                self._compiled[grammar] = matcher
+                if keep:
+                    self._compiled[grammar] = matcher
             return Walk(matcher.deep_copy())
 
     def decode(self, token_ids: Sequence[int]) -> str:
