@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from label_tasks.infer.base import EngineTask, ScanReader
 from label_tasks.infer.call import Call
 from label_tasks.infer.questions import question
 from label_tasks.infer.replies import Reply, text_file
+from label_tasks.infer.report_options import wanted_report
+from medvlsam2.data.language.chat import ReportStyle
 from medvlsam2.data.language.clinical import split_sentences
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidRequest
@@ -43,17 +47,24 @@ class ReportTask(TextTask):
             scans,
             kind="segmentation",
             labels=(),
-            description="Writes a draft radiology report",
-            options={},
+            description="Writes a draft radiology report; with 'grounded' off in the model's own words, unproved",
+            options={"style": list(get_args(ReportStyle)), "grounded": ["on", "off"]},
         )
         self._max_new_tokens = max_new_tokens
 
     def answer(self, call: Call) -> Reply:
         """Report on a scan."""
+        wanted = wanted_report(call.options)
         volume = self.scan_of(call)
         with call.watch.lap("infer"):
-            report = converse.report(self._engine, volume, max_new_tokens=self._max_new_tokens)
-        places_ras = {one.sentence: one.place_ras for one in report.findings}
+            report = converse.report(
+                self._engine,
+                volume,
+                style=wanted.style,
+                grounded=wanted.is_grounded,
+                max_new_tokens=self._max_new_tokens,
+            )
+        places_ras = {one.sentence: one.place_ras for one in report.sentences}
         return Reply(text_file(report.text, "Draft report", volume, places_ras), report)
 
 

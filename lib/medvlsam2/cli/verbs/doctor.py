@@ -160,11 +160,11 @@ def _self_test(engine: Engine) -> str:
     phantom = generate(1, config)
     start = time.perf_counter()
     found = segment(engine, phantom.volume, [ObjectPrompt(text="liver")])
-    words = report(engine, phantom.volume, max_new_tokens=16)
+    words = report(engine, phantom.volume, grounded=False, max_new_tokens=16)
     seconds = time.perf_counter() - start
     item = found.objects[0]
     drawn = phantom.facts.volumes_ml.get("liver", 0.0)
     return (
         f"phantom of {drawn:.0f} mL liver: {item.volume_ml:.0f} mL found, "
-        f"{len(words.findings)} report sentences, {seconds:.1f} s"
+        f"{len(words.sentences)} report sentences, {seconds:.1f} s"
     )

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from jsonargparse import ArgumentParser, Namespace
 
 from medvlsam2.cli import console
 from medvlsam2.cli.verb import Verb, add_image, add_json, add_model
 from medvlsam2.model.registry import resolve_model
 
+STYLES: Final = ("narrative", "structured", "terse")
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Options of the verb."""
     add_image(parser)
-    parser.add_argument("--max-tokens", type=int, default=256, help="longest report in tokens")
+    parser.add_argument("--style", choices=STYLES, default="narrative", help="style of the report")
+    parser.add_argument(
+        "--grounded",
+        choices=("on", "off"),
+        default="on",
+        help="on: every sentence follows from what was measured; off: the model's own words, which nothing proves",
+    )
+    parser.add_argument("--max-tokens", type=int, default=256, help="longest report with --grounded off, in tokens")
     add_json(parser)
     add_model(parser)
 
@@ -32,7 +43,13 @@ def run(arguments: Namespace) -> int:
 
     engine = Engine(model_dir, arguments.device)
     with console.working("Writing a report"):
-        report = converse.report(engine, volume, max_new_tokens=arguments.max_tokens)
+        report = converse.report(
+            engine,
+            volume,
+            style=arguments.style,
+            grounded=arguments.grounded == "on",
+            max_new_tokens=arguments.max_tokens,
+        )
     if arguments.json:
         record = to_json(report, model_id=engine.model_id, model_version=engine.version)
         console.show_json({"image_id": volume.image_id, **record})

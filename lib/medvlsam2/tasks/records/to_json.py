@@ -15,7 +15,7 @@ from typing import Any
 from medvlsam2 import NOTICE
 from medvlsam2.data.fact_table import Fact
 from medvlsam2.tasks.answers.results import ObjectResult
-from medvlsam2.tasks.converse import Answer, Report
+from medvlsam2.tasks.converse import Answer, Report, ReportSentence
 from medvlsam2.tasks.measure.places import PlaceRAS
 from medvlsam2.tasks.segment import Segmentation
 
@@ -84,9 +84,34 @@ def _object(result: ObjectResult, value: int | None, values: Sequence[int | None
 def _report(result: Report) -> dict[str, Any]:
     return {
         "report": result.text,
+        "style": result.style,
+        "grounded": result.grounded,
+        "sentences": [_sentence(one) for one in result.sentences],
+        # The sentences in the form of earlier versions, which programs of users read.
         "findings": [
             {"sentence": one.sentence, "structures": list(one.structures), "place_ras_mm": _place(one.place_ras)}
-            for one in result.findings
+            for one in result.sentences
+        ],
+        "facts": result.facts.to_json(),
+        "removed": [{"text": one.text, "reason": one.reason} for one in result.removed],
+        "not_assessed": [
+            {"fact": fact.id, "name": fact.name, "state": fact.state, "reason": fact.reason}
+            for fact in result.not_assessed
+        ],
+        "compared_with": result.prior_date,
+    }
+
+
+def _sentence(one: ReportSentence) -> dict[str, Any]:
+    return {
+        "text": one.sentence,
+        "fact_ids": list(one.fact_ids),
+        "structures": list(one.structures),
+        "slices": None if one.slices is None else list(one.slices),
+        "place_ras_mm": _place(one.place_ras),
+        "measured": [
+            {"fact": number.fact, "what": number.what, "value": number.value, "unit": number.unit}
+            for number in one.measured
         ],
     }
 
