@@ -159,7 +159,10 @@ class TestPrograms:
         reply = server.json("medvlsam2_report", image)
         assert isinstance(reply["report"], str)
         assert isinstance(reply["findings"], list)
+        assert reply["grounded"]
         assert_signed(reply)
+        free = server.json("medvlsam2_report", image, {"grounded": "off"})
+        assert not free["grounded"]
 
     def test_answer(self, server: Any, image: str) -> None:
         reply = server.json("medvlsam2_vqa", image, {"question": "Which organ?", "choices": ["liver", "spleen"]})

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from label_tasks.http import checks
-from label_tasks.infer import questions, requests
+from label_tasks.infer import questions, report_options, requests
 from medvlsam2.data.label_info import names_of_values
 from medvlsam2.data.reading.plain_names import require_new_tag
 from medvlsam2.errors import DatasetError, InvalidPrompt, InvalidRequest, UnknownStructure
@@ -260,3 +260,18 @@ class TestNamesOfSubmittedValues:
     def test_a_value_without_a_name_is_refused(self) -> None:
         with pytest.raises(DatasetError, match="does not say for certain"):
             names_of_values("a", [1, 2], [{"name": "liver", "idx": 1}])
+
+
+class TestReport:
+    def test_a_grounded_narrative_report_is_the_default(self) -> None:
+        assert report_options.wanted_report(dict(SLICER)) == report_options.WantedReport("narrative", is_grounded=True)
+
+    @pytest.mark.parametrize("off", ["off", "OFF", False, "false", ["off", "on"]])
+    def test_style_and_own_words_by_request(self, off: object) -> None:
+        wanted = report_options.wanted_report({"style": ["terse", "narrative", "structured"], "grounded": off})
+        assert wanted == report_options.WantedReport("terse", is_grounded=False)
+
+    @pytest.mark.parametrize(("option", "value"), [("style", "poem"), ("grounded", "maybe")])
+    def test_what_is_not_allowed_is_refused(self, option: str, value: str) -> None:
+        with pytest.raises(InvalidRequest, match=f"'{option}' is '{value}'. Allowed: "):
+            report_options.wanted_report({option: value})

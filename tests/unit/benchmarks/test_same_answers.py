@@ -28,7 +28,7 @@ def recorded(
     monkeypatch.setattr(same_answers, "PHRASES", ("kidneys",))
     monkeypatch.setattr(same_answers, "QUESTIONS", 1)
     monkeypatch.setattr(converse, "ANSWER_TOKENS", 6)
-    monkeypatch.setattr(converse, "report", partial(converse.report, max_new_tokens=12))
+    monkeypatch.setattr(converse, "report", partial(converse.report, grounded=False, max_new_tokens=12))
     same_answers.record(tiny_model_dir, None, tmp_path / "before")
     shutil.copytree(tmp_path / "before", tmp_path / "after")
     return tmp_path / "before", tmp_path / "after"

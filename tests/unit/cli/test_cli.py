@@ -139,12 +139,12 @@ def test_report_prints_what_the_model_writes(run, scan, tmp_path, tiny_model_dir
     written = []
     for seed in (1, 2):
         folder = talkative_model(tmp_path / f"talkative-{seed}", tiny_model_dir, seed)
-        code, out, _ = run("report", scan, "--max-tokens", "12", "--json", "--model", folder)
+        code, out, _ = run("report", scan, "--grounded", "off", "--max-tokens", "12", "--json", "--model", folder)
         record = told(out)
         assert code == 0
         assert record["model_id"] == f"talkative-{seed}"
         assert " ".join(finding["sentence"] for finding in record["findings"]).split() == record["report"].split()
-        _, text, _ = run("report", scan, "--max-tokens", "12", "--model", folder)
+        _, text, _ = run("report", scan, "--grounded", "off", "--max-tokens", "12", "--model", folder)
         assert text.startswith(record["report"] + "\n")
         assert "Research only" in text
         written.append(record["report"])

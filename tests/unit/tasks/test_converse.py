@@ -12,9 +12,9 @@ from medvlsam2.data.phantom import Phantom
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.model import checkpoint
-from medvlsam2.tasks import converse
 from medvlsam2.tasks.converse import answer, report
 from medvlsam2.tasks.engine.engine import Engine
+from medvlsam2.tasks.reporting import door
 
 
 @pytest.fixture
@@ -31,7 +31,8 @@ def test_other_weights_write_another_report(tiny_model_dir: Path, tmp_path: Path
             for parameter in loaded.model.language.decoder.parameters():
                 parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
         checkpoint.save(tmp_path / str(seed), loaded.model, loaded.tokenizer, loaded.metadata)
-        written = [report(Engine(tmp_path / str(seed)), small_phantom.volume, max_new_tokens=24) for _ in range(2)]
+        engines = [Engine(tmp_path / str(seed)) for _ in range(2)]
+        written = [report(one, small_phantom.volume, grounded=False, max_new_tokens=24) for one in engines]
         assert written[0].text
         assert written[0].text == written[1].text
         texts.append(written[0].text)
@@ -48,14 +49,16 @@ def test_findings_name_their_structures(
     engine: Engine, small_phantom: Phantom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = "Findings: There is a 12 mm cyst in the left kidney. The liver and spleen are normal."
-    monkeypatch.setattr(converse, "generate", lambda *_: words)
-    found = report(engine, small_phantom.volume)
-    assert [item.structures for item in found.findings][:2] == [("kidney_left",), ("liver", "spleen")]
-    assert found.findings[0].sentence == "There is a 12 mm cyst in the left kidney."
+    monkeypatch.setattr(door, "generate", lambda *_: words)
+    found = report(engine, small_phantom.volume, grounded=False)
+    assert [item.structures for item in found.sentences][:2] == [("kidney_left",), ("liver", "spleen")]
+    assert found.sentences[0].sentence == "There is a 12 mm cyst in the left kidney."
+    assert not found.grounded
+    assert door.UNPROVED in found.warnings
 
 
 def test_a_report_is_no_longer_than_asked(engine: Engine, small_phantom: Phantom) -> None:
-    found = report(engine, small_phantom.volume, max_new_tokens=3)
+    found = report(engine, small_phantom.volume, grounded=False, max_new_tokens=3)
     assert len(engine.loaded().tokenizer(found.text)["input_ids"]) <= 4
 
 
@@ -89,7 +92,7 @@ def test_a_free_answer_has_no_choice(engine: Engine, small_phantom: Phantom) -> 
 
 def test_warnings_of_the_scan_come_along(engine: Engine) -> None:
     scan = CTVolume(np.zeros((8, 8, 8), dtype=np.int16), np.eye(4), "odd", ("It does not look like CT.",))
-    assert report(engine, scan, max_new_tokens=2).warnings == ("It does not look like CT.",)
+    assert report(engine, scan).warnings == ("It does not look like CT.",)
     assert answer(engine, scan, "Is it?").warnings == ("It does not look like CT.",)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import torch
 
 from medvlsam2.data.language.task_prompts import PREFIX
+from medvlsam2.model.language.constrained import Page
 from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.transforms.text import encode
 
@@ -17,6 +18,7 @@ LINE_TOKENS: Final = 512
 """No line is longer in tokens; a list of everything that was not assessed is the longest one."""
 
 
+@runtime_checkable
 class Chooser(Protocol):
     """Chooses line after line of one report."""
 
@@ -49,25 +51,6 @@ class ModelChooser:
         written = self._page.write(grammar_of(lines), max_new_tokens=LINE_TOKENS, keep=False)
         text = written.text.removesuffix("\n")
         return text if text in lines else lines[0]
-
-
-class Written(Protocol):
-    """A text that was written under a grammar."""
-
-    @property
-    def text(self) -> str:
-        """The text."""
-
-
-class Page(Protocol):
-    """A prompt that grows (:class:`medvlsam2.model.language.constrained.Page`)."""
-
-    @property
-    def room(self) -> int:
-        """Tokens that the model can still read."""
-
-    def write(self, grammar: str, *, max_new_tokens: int, keep: bool) -> Written:
-        """Continue under a grammar."""
 
 
 def grammar_of(lines: Sequence[str]) -> str:

@@ -90,17 +90,18 @@ class Names:
         own: dict[str, set[str]] = {}
         for fact in (fact for table in tables for fact in table if fact.kind != "structure"):
             for name in _own_names(fact):
-                own.setdefault(name.lower(), set()).add(fact.key)
-        self._meanings = {name: Named(keys=frozenset(keys)) for name, keys in own.items()}
-        self._meanings |= _general()
-        self._pattern = _alternatives(self._meanings)
+                if name.lower() not in _general():
+                    own.setdefault(name.lower(), set()).add(fact.key)
+        self._own = {name: Named(keys=frozenset(keys)) for name, keys in own.items()}
+        self._own_pattern = _alternatives(self._own) if own else None
 
     def mark(self, sentence: str) -> Marked:
         """Return the sentence with marks."""
         marked = Marked("", {}, {})
 
         def name(match: re.Match[str]) -> str:
-            meaning = self._meanings[match.group().lower()]
+            spoken = match.group().lower()
+            meaning = self._own[spoken] if spoken in self._own else _general()[spoken]
             number = len(marked.names) + len(marked.numbers)
             marked.names[number] = meaning
             return f"⟨{_letter(meaning)}{number}⟩"
@@ -110,7 +111,8 @@ class Names:
             marked.numbers[number] = Number(match.group(1), _UNITS[match.group(3) or ""], match.group(2))
             return f"⟨n{number}⟩"
 
-        text = self._pattern.sub(name, sentence)
+        text = sentence if self._own_pattern is None else self._own_pattern.sub(name, sentence)
+        text = _general_pattern().sub(name, text)
         marked.text = _NUMBER.sub(figure, text).lower().strip().rstrip(".")
         return marked
 
@@ -149,6 +151,11 @@ def _general() -> dict[str, Named]:
     for quantity in QUANTITIES:
         found.setdefault(quantity, Named(quantity=quantity))
     return found
+
+
+@cache
+def _general_pattern() -> re.Pattern[str]:
+    return _alternatives(_general())
 
 
 def _alternatives(texts: Iterable[str]) -> re.Pattern[str]:

@@ -97,6 +97,7 @@ def test_objects_are_told_in_the_values_of_the_file_and_left_out_where_the_file_
 def test_the_place_of_a_sentence_is_in_whole_tenths_of_a_millimetre() -> None:
     record = record_of(REPORT)
     assert [one["place_ras_mm"] for one in record["findings"]] == [[-20.0, 1.0, 2.1], None]
+    assert [one["place_ras_mm"] for one in record["sentences"]] == [[-20.0, 1.0, 2.1], None]
 
 
 def test_an_answer_tells_what_proves_it() -> None:

@@ -49,26 +49,32 @@ class _Imagined:
 
 
 _RULES: Final = (
-    _Imagined("splenomegaly", "splenomegaly", "spleen", "mm", 130, (70, 220)),
-    _Imagined("hepatomegaly", "hepatomegaly", "liver", "mm", 160, (110, 230)),
-    _Imagined("hepatic_steatosis", "hepatic steatosis", "liver", "HU", 40, (-5, 70), passes_above=False),
-    _Imagined("ascending_aortic_dilatation", "dilatation of the ascending aorta", "aorta", "mm", 40, (24, 58)),
+    _Imagined("splenomegaly", "splenomegaly", "spleen", "mm", 130.0, (70.0, 220.0)),
+    _Imagined("hepatomegaly", "hepatomegaly", "liver", "mm", 160.0, (110.0, 230.0)),
+    _Imagined("hepatic_steatosis", "hepatic steatosis", "liver", "HU", 40.0, (-5.0, 70.0), passes_above=False),
+    _Imagined("ascending_aortic_dilatation", "dilatation of the ascending aorta", "aorta", "mm", 40.0, (24.0, 58.0)),
     _Imagined(
-        "descending_aortic_dilatation", "dilatation of the descending thoracic aorta", "aorta", "mm", 40, (18, 50)
+        "descending_aortic_dilatation", "dilatation of the descending thoracic aorta", "aorta", "mm", 40.0, (18.0, 50.0)
     ),
-    _Imagined("aortic_aneurysm", "aneurysm of the abdominal aorta", "aorta", "mm", 30, (14, 75)),
+    _Imagined("aortic_aneurysm", "aneurysm of the abdominal aorta", "aorta", "mm", 30.0, (14.0, 75.0)),
     _Imagined("cardiomegaly", "cardiomegaly", "heart", "", 0.55, (0.38, 0.75)),
-    _Imagined("coronary_calcification", "coronary artery calcification", "heart", "mm3", 5, (0, 900), is_graded=True),
-    _Imagined("aortic_calcification", "calcification of the aorta", "aorta", "mm3", 5, (0, 4000)),
-    _Imagined("kidney_stone", "kidney stone", "kidney_left", "mm", 2.9, (3, 18)),
-    _Imagined("gallstone", "calcified gallstone", "gallbladder", "mm", 2.9, (3, 25)),
     _Imagined(
-        "kidney_asymmetry", "difference in size of the kidneys", "kidneys", "mm", 15, (1, 40), host="kidney_left"
+        "coronary_calcification", "coronary artery calcification", "heart", "mm3", 5.0, (0.0, 900.0), is_graded=True
     ),
-    _Imagined("low_vertebral_density", "low density of the vertebrae", "vertebrae_L1", "HU", 110, (40, 230), False),
-    _Imagined("vertebral_fracture", "loss of vertebral height", "vertebrae_T12", "%", 20, (3, 60), is_graded=True),
-    _Imagined("emphysema", "emphysema", "lungs", "%", 5, (0.1, 40), host="lung_left"),
-    _Imagined("free_air", "free air in the abdomen", "liver", "mL", 1, (0, 80)),
+    _Imagined("aortic_calcification", "calcification of the aorta", "aorta", "mm3", 5.0, (0.0, 4000.0)),
+    _Imagined("kidney_stone", "kidney stone", "kidney_left", "mm", 2.9, (3.0, 18.0)),
+    _Imagined("gallstone", "calcified gallstone", "gallbladder", "mm", 2.9, (3.0, 25.0)),
+    _Imagined(
+        "kidney_asymmetry", "difference in size of the kidneys", "kidneys", "mm", 15.0, (1.0, 40.0), host="kidney_left"
+    ),
+    _Imagined(
+        "low_vertebral_density", "low density of the vertebrae", "vertebrae_L1", "HU", 110.0, (40.0, 230.0), False
+    ),
+    _Imagined(
+        "vertebral_fracture", "loss of vertebral height", "vertebrae_T12", "%", 20.0, (3.0, 60.0), is_graded=True
+    ),
+    _Imagined("emphysema", "emphysema", "lungs", "%", 5.0, (0.1, 40.0), host="lung_left"),
+    _Imagined("free_air", "free air in the abdomen", "liver", "mL", 1.0, (0.0, 80.0)),
 )
 """The rules of ``finding_rules.yaml`` that reports tell; a test compares their names with that file."""
 
