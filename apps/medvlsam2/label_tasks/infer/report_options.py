@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, cast, get_args
 
 from label_tasks.prompting import fields
@@ -10,6 +11,8 @@ from label_tasks.prompting.fields import Request, shown
 from medvlsam2.data.language.chat import ReportStyle
 from medvlsam2.errors import InvalidRequest
 
+PRIOR_PATH: Final = "prior_path"
+"""Key of the app's request under which it hands over where the earlier scan lies that the request names."""
 _GROUNDED: Final = {"": True, "on": True, "true": True, "off": False, "false": False}
 
 
@@ -19,18 +22,27 @@ class WantedReport:
 
     style: ReportStyle
     is_grounded: bool
+    prior_path: Path | None = None
+    """Where the earlier scan lies with which the report compares."""
 
 
 def wanted_report(request: Request) -> WantedReport:
-    """The options ``style`` and ``grounded`` of a request; by default a grounded narrative report.
+    """The options ``style``, ``grounded`` and ``prior`` of a request; by default a grounded narrative report.
 
     Raises:
-        InvalidRequest: on a style or a value of ``grounded`` that is not allowed.
+        InvalidRequest: on a style or a value of ``grounded`` that is not allowed, and on an earlier scan with a report
+            that is not grounded.
     """
     style = fields.choice(request, "style") or "narrative"
     if style not in get_args(ReportStyle):
         raise InvalidRequest(f"The option 'style' is {shown(style)}. Allowed: {', '.join(get_args(ReportStyle))}.")
-    return WantedReport(cast(ReportStyle, style), _is_grounded(request))
+    is_grounded, prior = _is_grounded(request), request.get(PRIOR_PATH)
+    if prior is not None and not is_grounded:
+        raise InvalidRequest(
+            f"The options 'prior' ({shown(request.get('prior'))}) and 'grounded' (off) exclude each other, because a "
+            "comparison needs measurements. Leave out one of them."
+        )
+    return WantedReport(cast(ReportStyle, style), is_grounded, None if prior is None else Path(prior))
 
 
 def _is_grounded(request: Request) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import get_args
 
 from label_tasks.infer.base import EngineTask, ScanReader
@@ -11,10 +12,12 @@ from label_tasks.infer.replies import Reply, text_file
 from label_tasks.infer.report_options import wanted_report
 from medvlsam2.data.language.chat import ReportStyle
 from medvlsam2.data.language.clinical import split_sentences
+from medvlsam2.data.language.grounded import Prior
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidRequest
 from medvlsam2.tasks import converse
 from medvlsam2.tasks.engine.engine import Engine
+from medvlsam2.tasks.reporting.earlier import measured_prior, prior_dates
 
 
 class TextTask(EngineTask):
@@ -48,7 +51,7 @@ class ReportTask(TextTask):
             kind="segmentation",
             labels=(),
             description="Writes a draft radiology report; with 'grounded' off in the model's own words, unproved",
-            options={"style": list(get_args(ReportStyle)), "grounded": ["on", "off"]},
+            options={"style": list(get_args(ReportStyle)), "grounded": ["on", "off"], "prior": ""},
         )
         self._max_new_tokens = max_new_tokens
 
@@ -62,10 +65,21 @@ class ReportTask(TextTask):
                 volume,
                 style=wanted.style,
                 grounded=wanted.is_grounded,
+                prior=None if wanted.prior_path is None else self._prior(call, wanted.prior_path),
                 max_new_tokens=self._max_new_tokens,
             )
         places_ras = {one.sentence: one.place_ras for one in report.sentences}
         return Reply(text_file(report.text, "Draft report", volume, places_ras), report)
+
+    def _prior(self, call: Call, earlier: Path) -> Prior:
+        """Measure the earlier scan that the request names.
+
+        Raises:
+            InvalidRequest: if it is not known to be an earlier scan of the same patient.
+            UnreadableVolume: if it cannot be read.
+        """
+        dates = prior_dates(Path(call.path), earlier)
+        return measured_prior(self._engine, call.read(str(earlier), str(call.options["prior"])), dates)
 
 
 class AnswerTask(TextTask):
