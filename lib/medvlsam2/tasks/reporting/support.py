@@ -63,18 +63,11 @@ class Support:
         prior = self.prior
         if prior is None or one.date != prior.date:
             raise NotSupported("No scan of this date is known.")
-        now = self._one(self.table, one.subject)
-        then = self._one(prior.table, one.subject)
+        now, then = _compared(self.table, one), _compared(prior.table, one)
         for fact, number in ((now, one.now), (then, one.then)):
-            if not _explains(fact, Measure(number, one.quantity), is_whole=True):
+            if not _explains(fact, Measure(number, one.quantity)):
                 raise NotSupported(f"The number {number.text} is not what was measured.")
         return (now.id,)
-
-    def _one(self, table: FactTable, subject: Named) -> Fact:
-        found = self._present(table, subject) if subject.is_finding else self._structures(subject, table)
-        if len(found) != 1:
-            raise NotSupported("It is not clear which finding is compared.")
-        return found[0]
 
     def present(self, one: Statement) -> list[Fact]:
         """A finding is present, in this number, grade and size."""
@@ -202,6 +195,25 @@ _CHECKS: Final[Mapping[State, Callable[[Support, Statement], list[Fact]]]] = {
 }
 
 
+def _compared(table: FactTable, one: Comparison) -> Fact:
+    """Return the one fact of a table that a comparison is about: of a finding, or of what was measured of a structure.
+
+    Raises:
+        NotSupported: if there is none, or several.
+    """
+    subject = one.subject
+    if subject.is_finding:
+        found = [fact for fact in table if is_finding(fact) and fact.is_known and _matches(fact, subject)]
+    elif one.quantity == "volume":
+        found = [fact for fact in table if fact.key == subject.structure]
+    else:
+        rules = [fact for fact in table if fact.kind == "rule" and stated(fact).structure == subject.structure]
+        found = [fact for fact in rules if rule_words(fact).quantity == one.quantity]
+    if len(found) != 1:
+        raise NotSupported("The facts do not say what is compared.")
+    return found[0]
+
+
 def _ids(facts: Iterable[Fact]) -> FactIds:
     return tuple(dict.fromkeys(fact.id for fact in facts))
 
@@ -260,15 +272,15 @@ def _is_within(structure: str | None, heading: str) -> bool:
     return structure is not None and structure in anatomy.leaves(heading)
 
 
-def _explains(fact: Fact, measure: Measure, *, is_whole: bool = False) -> bool:
+def _explains(fact: Fact, measure: Measure) -> bool:
     """Return whether a number is what was measured of a fact, under the name that the sentence gives it."""
     number = measure.number
     if measure.is_limit:
         return fact.threshold is not None and number.unit == fact.unit and _is_shown(number, fact, "threshold")
-    return any(_is_shown(number, fact, name) for name in _fields(fact, measure, is_whole=is_whole))
+    return any(_is_shown(number, fact, name) for name in _fields(fact, measure))
 
 
-def _fields(fact: Fact, measure: Measure, *, is_whole: bool) -> Iterator[str]:
+def _fields(fact: Fact, measure: Measure) -> Iterator[str]:
     """Yield the fields of a fact that a number of this unit and quantity may be."""
     unit, quantity = measure.number.unit, measure.quantity
     if fact.value is not None:
@@ -278,8 +290,6 @@ def _fields(fact: Fact, measure: Measure, *, is_whole: bool) -> Iterator[str]:
     of_unit = {"mm": ("longest_mm", ""), "mL": ("volume_ml", "volume"), "HU": ("mean_hu", "mean density")}
     if unit in of_unit and quantity in ("", of_unit[unit][1]):
         yield of_unit[unit][0]
-    if is_whole and unit == "mm" and quantity == "length":
-        yield "length_mm"
 
 
 def _is_shown(number: Number, fact: Fact, name: str) -> bool:
