@@ -103,7 +103,7 @@ def answer(
         return asked.in_own_words()
     place = None if client is None else (client, volume.content_hash)
     remembered = previous or (None if place is None else engine.last_queries.get(place))
-    reading = read(question, writer or ModelWriter(engine), remembered)
+    reading = read(question, writer or ModelWriter(engine), remembered, choices)
     asked.watch.lap("query")
     if isinstance(reading.query, AskPicture):
         return asked.unread(reading)

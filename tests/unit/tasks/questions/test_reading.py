@@ -112,7 +112,55 @@ def test_a_number_must_stand_in_the_question() -> None:
     limit = read_query("whether length of spleen is more than 13 cm")
     assert disagreement("Is the spleen longer than 13 cm?", limit, None) is None
     assert disagreement("Is the spleen longer than 130 mm?", limit, None) is None
-    assert "13" in str(disagreement("Is the spleen long?", limit, None))
+    assert disagreement("Is the spleen longer than 13?", limit, None) is None
+    assert "13 cm" in str(disagreement("Is the spleen long?", limit, None))
+    assert "13 cm" in str(disagreement("Is the spleen longer than 13 mm?", limit, None))
+
+
+@pytest.mark.parametrize(
+    ("question", "written", "meant"),
+    [
+        (
+            "Is the spleen bigger than 12 cm?",
+            "whether volume of spleen is more than 12 mm",
+            "length of spleen is more than 12 cm",
+        ),
+        (
+            "Does the liver have more than 1,500 ml?",
+            "whether volume of liver is more than 1.5 mL",
+            "volume of liver is more than 1500 mL",
+        ),
+        ("How large is the liver in litres?", "length of liver", "volume of liver, L"),
+        ("The liver has 5 L. How large is it in cc?", "volume of liver, L", "volume of liver, mL"),
+        ("How large is the liver?", "volume of liver", "volume of liver"),
+        (
+            "Distance from liver to spleen in cm?",
+            "distance from liver to spleen, mm",
+            "distance from liver to spleen, cm",
+        ),
+        (
+            "Left kidney to right kidney in percent?",
+            "ratio of volume of left kidney to right kidney",
+            "to right kidney, %",
+        ),
+    ],
+)
+def test_units_and_limits_are_those_of_the_words(question: str, written: str, meant: str) -> None:
+    assert str(read(question, Scripted(written)).query).endswith(meant)
+
+
+def test_choices_tell_what_is_measured_and_among_what() -> None:
+    sized = read("How large is the liver?", Scripted("length of liver"), choices=("0.9 L", "1400 mL"))
+    assert sized.query == read_query("volume of liver")
+    among = read(
+        "Which is the largest?", Scripted("greatest volume of liver or pancreas"), choices=("the liver", "spleen")
+    )
+    assert among.query == read_query("greatest volume of liver or spleen")
+
+
+def test_a_side_of_the_question_before_is_not_binding() -> None:
+    reading = read("bladder?", Scripted("length of urinary bladder"), "length of right adrenal gland")
+    assert reading.query == read_query("length of urinary bladder")
 
 
 @pytest.mark.parametrize(

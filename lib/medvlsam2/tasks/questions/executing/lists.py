@@ -62,7 +62,7 @@ def impression(query: AskScan, scene: Scene) -> Outcome:
 def findings(scene: Scene, place: Things | None) -> list[Fact]:
     """Return the findings and the passed rules that are present; in a place, those that it holds."""
     present = [fact for fact in judged(scene, place) if fact.is_present]
-    present = [fact for fact in present if place is None or _is_in(fact, place, scene)]
+    present = [fact for fact in present if place is None or is_in(fact, place, scene)]
     each_once = {fact.id: fact for fact in present}.values()
     return sorted(each_once, key=lambda fact: (fact.kind != "rule", -(fact.longest_mm or 0.0)))
 
@@ -120,7 +120,7 @@ def _of_findings(query: AskList | AskScan, scene: Scene, place: Things | None) -
 def _structures(category: Category, scene: Scene, place: Things | None) -> list[Fact]:
     keys = [key for key in scene.facts.source.structures if of_category(key, category) and _is_single(key)]
     seen = [fact for fact in scene.facts.structures(keys) if fact.is_present]
-    return seen if place is None else [fact for fact in seen if _is_in(fact, place, scene)]
+    return seen if place is None else [fact for fact in seen if is_in(fact, place, scene)]
 
 
 def _is_single(key: str) -> bool:
@@ -137,16 +137,21 @@ def _may_lie_in(key: str, place: Things) -> bool:
     return not lies_in or any(own & anatomy.leaves(site) or site in own for site in lies_in)
 
 
-def _is_in(fact: Fact, place: Things, scene: Scene) -> bool:
+def is_in(fact: Fact, place: Things, scene: Scene) -> bool:
+    """Return whether a fact is about a place: by its host, by what its rule is about, or by its mask."""
     own = _own_keys(place)
-    if fact.kind == "rule" and fact.structure is None:
-        return True
+    if fact.structure is not None and vocabulary.STRUCTURES[fact.structure].parts and fact.mask is not None:
+        return _overlaps(fact, place, scene) or place.expression.keys[0] == fact.structure
     if fact.structure is not None:
         return bool(anatomy.leaves(fact.structure) & own) or bool(fact.kind == "rule" and subjects(fact.key) & own)
-    if place.whole is None or fact.mask is None:
-        return False
+    if fact.kind == "rule":
+        return True
     if fact.key in own:
         return fact.key not in place.expression.keys
+    return fact.mask is not None and _overlaps(fact, place, scene)
+
+
+def _overlaps(fact: Fact, place: Things, scene: Scene) -> bool:
     mask = scene.mask(fact)
     return any(scene.mask(one).overlap(mask) >= IN_PLACE * mask.voxels for one in _masked(place))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -61,8 +63,18 @@ def distance_mm(first: KeptMask, second: KeptMask, scene: Scene) -> float:
     return 0.0 if step_ijk.max() <= 1 else float(apart_mm[nearest])
 
 
-def nearest_structure(thing: Fact, scene: Scene) -> tuple[Fact, float, float] | None:
-    """Return the structure that holds most of a thing, or else the nearest one, with the share and the distance in mm.
+@dataclass(frozen=True)
+class Near:
+    """The structure in which, or beside which, a thing lies."""
+
+    structure: Fact
+    share: float
+    """Share of the thing that the structure contains."""
+    distance_mm: float
+
+
+def nearest_structure(thing: Fact, scene: Scene) -> Near | None:
+    """Return the structure that holds most of a thing, or else the nearest one.
 
     Only structures that the scan's facts tell reliably are compared, without the thing itself and its parts.
     """
@@ -72,20 +84,45 @@ def nearest_structure(thing: Fact, scene: Scene) -> tuple[Fact, float, float] | 
         for key in scene.facts.source.structures
         if key not in _NO_PLACE and key in anatomy.single_structures() and not own & anatomy.leaves(key)
     ]
-    others = [fact for fact in scene.facts.structures(keys) if fact.is_present]
-    if not others:
+    return _nearest(thing, keys, scene) if thing.mask is not None else None
+
+
+def holder_of(finding: Fact, scene: Scene) -> str | None:
+    """Return the single structure that holds a finding: of a finding in the lungs, the left or the right lung.
+
+    It is the one of its host's parts that contains most of it, or else the nearest one; the host itself where no part
+    is known; None for a finding without a host.
+    """
+    host = finding.structure
+    if host is None:
         return None
+    parts = [
+        key
+        for key in anatomy.single_structures()
+        if key in anatomy.leaves(host) and key != host and scene.facts.source.knows(key) and not _is_lobe(key)
+    ]
+    is_one = vocabulary.STRUCTURES[host].side is not None or not parts
+    if is_one or finding.mask is None:
+        return host
+    near = _nearest(finding, parts, scene)
+    return host if near is None else near.structure.key
+
+
+def _is_lobe(key: str) -> bool:
+    return "lobe" in key
+
+
+def _nearest(thing: Fact, keys: Sequence[str], scene: Scene) -> Near | None:
     mask = scene.mask(thing)
-    shares = [(fact, scene.mask(fact).overlap(mask) / mask.voxels) for fact in others]
-    holder, share = max(shares, key=lambda pair: pair[1])
-    if share >= HELD_SHARE:
-        return holder, share, 0.0
+    others = [fact for fact in scene.facts.structures(keys) if fact.is_present]
+    shares = {fact.key: scene.mask(fact).overlap(mask) / mask.voxels for fact in others}
+    holder = max(others, key=lambda fact: shares[fact.key], default=None)
+    if holder is None:
+        return None
+    if shares[holder.key] > 0:
+        return Near(holder, shares[holder.key], 0.0)
     near = min(others, key=lambda fact: distance_mm(mask, scene.mask(fact), scene))
-    return (
-        near,
-        dict(zip(others, (s for _, s in shares), strict=True))[near],
-        distance_mm(mask, scene.mask(near), scene),
-    )
+    return Near(near, 0.0, distance_mm(mask, scene.mask(near), scene))
 
 
 def level_of(thing: Fact, scene: Scene) -> Fact | None:

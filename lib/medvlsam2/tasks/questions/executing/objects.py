@@ -90,32 +90,25 @@ def _slices(query: AskObject, things: Things, scene: Scene) -> Outcome:
 
 
 def _location(query: AskObject, things: Things, scene: Scene) -> Outcome:
-    """The structure that holds the largest of the things, or else the nearest structure, with the side."""
-    largest = things.each[0]
-    if largest.kind == "finding" and largest.structure is not None:
-        held = sorted({fact.structure for fact in things.each if fact.structure is not None})
-        if len(held) == 1 or all(fact.structure is None for fact in things.each):
+    """The structures that hold the things, or else the structure that is nearest to the largest one."""
+    if things.each[0].kind != "structure":
+        holders = [neighbours.holder_of(fact, scene) for fact in things.each]
+        names = tuple(dict.fromkeys(anatomy.name(key) for key in holders if key is not None))
+        if names:
+            value = names[0] if len(names) == 1 else names
             return Outcome(
-                query=query,
-                value=anatomy.name(largest.structure),
-                things=(things,),
-                evidence=things.facts,
-                details=(("inside", 1.0),),
+                query=query, value=value, things=(things,), evidence=things.facts, details=(("inside", 1.0),)
             )
-        names = tuple(anatomy.name(key) for key in held)
-        return Outcome(query=query, value=names, things=(things,), evidence=things.facts, details=(("inside", 1.0),))
-    near = neighbours.nearest_structure(largest, scene)
+    near = neighbours.nearest_structure(things.each[0], scene)
     if near is None:
         reason = "No structure beside it is known."
         return Outcome(query=query, state="not assessed", reason=reason, things=(things,))
-    structure, share, distance_mm = near
-    inside = share >= neighbours.HELD_SHARE
     return Outcome(
         query=query,
-        value=structure.name,
+        value=near.structure.name,
         things=(things,),
-        evidence=(*things.facts, structure),
-        details=(("inside", float(inside)), ("distance_mm", distance_mm)),
+        evidence=(*things.facts, near.structure),
+        details=(("inside", float(near.share >= neighbours.HELD_SHARE)), ("distance_mm", near.distance_mm)),
     )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from medvlsam2.data import vocabulary
+from medvlsam2.data.fact_table import Fact
 from medvlsam2.data.language import anatomy
 from medvlsam2.data.language.grammar import be
 from medvlsam2.data.query.queries import AskState
-from medvlsam2.tasks.questions.executing.lists import findings, judgements
+from medvlsam2.tasks.questions.executing.lists import findings, is_in, judgements
 from medvlsam2.tasks.questions.executing.measures import unknown
 from medvlsam2.tasks.questions.executing.outcome import Outcome, Things
 from medvlsam2.tasks.questions.executing.rule_subjects import PROOFS, finding_rules, subjects
@@ -24,6 +27,7 @@ def state_of(query: AskState, scene: Scene) -> Outcome:
     own = keys_of(things)
     judged = [fact for key in PROOFS[query.state] if own & subjects(key) for fact in judgements(key, scene)]
     judged = [fact for fact in judged if fact.side is None or fact.side in _sides(things)]
+    judged = [fact if not fact.is_present or is_in(fact, things, scene) else _elsewhere(fact) for fact in judged]
     if not judged:
         reason = f"No rule measures whether {spoken(query.target)} {be(spoken(query.target))} {query.state}."
         return Outcome(query=query, state="not assessed", reason=reason, things=(things,))
@@ -42,6 +46,11 @@ def state_of(query: AskState, scene: Scene) -> Outcome:
     )
 
 
+def _elsewhere(fact: Fact) -> Fact:
+    """A finding of another structure of the same kind, such as the fracture of another vertebra: absent here."""
+    return replace(fact, state="absent", value=None, reason="")
+
+
 def keys_of(things: Things) -> frozenset[str]:
     """Return the keys of what an expression means, with their parts and the wholes that they belong to."""
     named = (*things.expression.keys, *(fact.key for fact in things.each))
@@ -57,7 +66,7 @@ def _normal(query: AskState, things: Things, scene: Scene) -> Outcome:
     """Normal is what no rule and no finding speaks against; at least one rule or finding must have been assessed."""
     own = keys_of(things)
     sure = [fact for key in _other_findings(own, scene) for fact in judgements(key, scene) if not fact.reason]
-    against = [*findings(scene, things), *(fact for fact in sure if fact.is_present)]
+    against = list({fact.id: fact for fact in (*findings(scene, things), *sure) if fact.is_present}.values())
     ruled = [key for key in finding_rules() if own & subjects(key)]
     assessed = [fact for key in ruled for fact in judgements(key, scene) if fact.is_known]
     looked_for = [key for key in scene.facts.source.findings if own & subjects(key)]

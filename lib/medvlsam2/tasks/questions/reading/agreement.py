@@ -13,10 +13,14 @@ from typing import Final
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language.grammar import count_word
 from medvlsam2.data.query.linking import linked_names
-from medvlsam2.data.query.objects import ObjectExpression, OfSize
-from medvlsam2.data.query.queries import AskMore, AskWhich, Query, objects_of
+from medvlsam2.data.query.objects import OfSize
+from medvlsam2.data.query.queries import AskMore, AskWhich, Query, Unit, objects_of
 from medvlsam2.data.query.told_sides import possible_sides, told_sides
+from medvlsam2.tasks.questions.executing.units import are_of_one_kind, converted
+from medvlsam2.tasks.questions.reading.amounts import amounts_in
 
+NEAR: Final = 1e-6
+"""Limits that differ less are the same; the query language writes two decimals."""
 _BOTH: Final = re.compile(
     r"\b(?:both|other|opposite|contralateral|counterpart|fellow|bilateral\w*|each|either|which|side|same|pair|two|than|compare\w*)\b",
     re.IGNORECASE,
@@ -60,11 +64,12 @@ def disagreement(question: str, query: Query, before: Query | None) -> str | Non
         return f"It was read as '{query}', which names the {' and '.join(sorted(strange))} side."
     if asked and not written and objects_of(query) and not _tells_side(query):
         return f"It was read as '{query}', which leaves out the {' and '.join(sorted(asked))} side."
-    numbers = [f"{number:g}" for number in _numbers(query)]
     told = question if before is None else f"{question} {before}"
-    strange_number = next((number for number in numbers if not _is_said(number, told)), None)
-    if strange_number is not None:
-        return f"It was read as '{query}', with the number {strange_number} that the question does not hold."
+    strange_limit = next((f"{limit:g} mm" for limit in _sizes_mm(query) if not _is_said_mm(limit, told)), None)
+    if strange_limit is None and isinstance(query, AskMore) and isinstance(query.second, tuple):
+        strange_limit = None if _is_amount(query.second, told) else f"{query.second[0]:g} {query.second[1]}"
+    if strange_limit is not None:
+        return f"It was read as '{query}', with the limit {strange_limit} that the question does not hold."
     return None
 
 
@@ -73,23 +78,29 @@ def _tells_side(query: Query) -> bool:
     return str(query).startswith(("side of", "location of", "list of", "picture", "decline", "count of"))
 
 
-def _numbers(query: Query) -> Iterable[float]:
-    if isinstance(query, AskMore) and isinstance(query.second, tuple):
-        yield query.second[0]
+def _sizes_mm(query: Query) -> Iterable[float]:
     for expression in objects_of(query):
-        yield from _sizes(expression)
+        for item in (*expression.items, *expression.without):
+            yield from (one.diameter_mm for one in item.conditions if isinstance(one, OfSize))
 
 
-def _sizes(expression: ObjectExpression) -> Iterable[float]:
-    for item in (*expression.items, *expression.without):
-        yield from (one.diameter_mm for one in item.conditions if isinstance(one, OfSize))
-
-
-def _is_said(number: str, question: str) -> bool:
-    """Whether a question holds a number, also in centimetres for millimetres, or as a word."""
-    given = {float(each.replace(",", "")) for each in re.findall(r"\d[\d,]*(?:\.\d+)?", question)}
-    value = float(number)
-    as_words = {float(n) for n in range(11) if re.search(rf"\b{count_word(n)}\b", question, re.IGNORECASE)}
+def _is_said_mm(limit_mm: float, question: str) -> bool:
     return any(
-        abs(value - scale * each) < 1e-6 for each in given | as_words for scale in (1.0, 10.0, 0.1, 1000.0, 0.001)
+        are_of_one_kind(unit, "mm") and abs(converted(number, unit, "mm") - limit_mm) < NEAR
+        for number, unit in _amounts(question, "mm")
     )
+
+
+def _is_amount(limit: tuple[float, Unit], question: str) -> bool:
+    number, unit = limit
+    return any(
+        are_of_one_kind(given, unit) and abs(converted(each, given, unit) - number) < NEAR
+        for each, given in _amounts(question, unit)
+    )
+
+
+def _amounts(question: str, usual: Unit) -> tuple[tuple[float, Unit], ...]:
+    """The amounts of a question; its bare numbers and number words stand for the unit of the query."""
+    bare = [float(each) for each in re.findall(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.])", question)]
+    words = [float(n) for n in range(11) if re.search(rf"\b{count_word(n)}\b", question, re.IGNORECASE)]
+    return amounts_in(question) or tuple((number, usual) for number in (*bare, *words))

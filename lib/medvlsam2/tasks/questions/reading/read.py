@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +13,7 @@ from medvlsam2.data.query.queries import AskList, AskPicture, Decline, Query, ob
 from medvlsam2.data.query.reading import read_query
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.tasks.questions.reading.agreement import disagreement, fitting_keys
+from medvlsam2.tasks.questions.reading.amounts import as_worded
 from medvlsam2.tasks.questions.reading.checks import declined, require_english, require_short
 from medvlsam2.tasks.questions.reading.writer import QueryWriter
 
@@ -49,26 +50,29 @@ def require_askable(question: str) -> Decline | None:
     return declined(question)
 
 
-def read(question: str, writer: QueryWriter, previous: str | None = None) -> Reading:
+def read(question: str, writer: QueryWriter, previous: str | None = None, choices: Sequence[str] = ()) -> Reading:
     """Return the query of a question.
 
     Args:
         question: as it was asked; already checked by :func:`require_askable`.
         writer: writes the query.
         previous: the query of the question before, as text.
+        choices: of multiple choice; their names may be written too.
 
     Raises:
         InvalidPrompt: if ``previous`` is no query.
         Cancelled: if the work is no longer wanted.
     """
-    names = linked_names(question)
+    offered = "; ".join(choices)
+    names = linked_names(question) or linked_names(offered)
     before = read_query(previous) if previous else None
     if names and not _refers_back(question):
         before = None
-    keys = fitting_keys(question, _allowed(question), before)
+    together = f"{question}; {offered}; {'' if before is None else before}"
+    keys = fitting_keys(question, (*_allowed(question), *_allowed(offered), *_allowed(together)), before)
     text = writer.write(question, names, keys, before)
     try:
-        query = read_query(text)
+        query = as_worded(read_query(text), question, choices)
     except InvalidPrompt:
         return Reading(AskPicture(), "The question was not understood.", text)
     wrong = disagreement(question, query, before)

@@ -20,6 +20,7 @@ from medvlsam2.data.query.queries import (
     AskWhich,
     Measure,
 )
+from medvlsam2.tasks.measure.lesions import is_countable
 from medvlsam2.tasks.questions.executing.outcome import Outcome, Things
 from medvlsam2.tasks.questions.executing.units import USUAL, converted
 from medvlsam2.tasks.questions.replying.about_objects import is_finding, object_sentence, subject
@@ -256,7 +257,8 @@ def _group(name: str, group: Sequence[Fact]) -> str:
     elif first.kind == "finding" and first.longest_mm:
         longest = told(max(fact.longest_mm or 0.0 for fact in group), "mm")
         size = f" ({longest})" if len(group) == 1 else f" (the largest {longest})"
-    return f"{name}{size}" if len(group) == 1 else f"{count_word(len(group))} {plural(name)}{size}"
+    is_one = len(group) == 1 or first.kind == "rule" or not is_countable(first.key)
+    return f"{name}{size}" if is_one else f"{count_word(len(group))} {plural(name)}{size}"
 
 
 def _of_kind(facts: Sequence[Fact]) -> list[Fact]:
