@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 
 from medvlsam2.data.datasets.scans import labelled_scans
-from medvlsam2.data.language.reporting import reports as report_texts
 from medvlsam2.errors import UnknownStructure
 from medvlsam2.evaluation.measurement import Measurement
-from medvlsam2.evaluation.measures import questions, referring, reports
+from medvlsam2.evaluation.measures import questions, referring
 from medvlsam2.evaluation.scans import draw_phantom, read_scan
 from medvlsam2.evaluation.texts import TextPair, text_measurements
-from medvlsam2.tasks.converse import Answer, Report
+from medvlsam2.tasks.converse import Answer
 from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.segment import Segmentation
 
@@ -79,26 +78,6 @@ def test_real_scans_are_never_asked_for_what_is_merely_not_contoured(real_scan):
     asked = [each for each in questions.drawn_questions(real_scan) if "spleen" in each.question]
     assert asked == []
     assert {each.topic for each in questions.drawn_questions(real_scan)} <= set(questions.PROVEN_TOPICS)
-
-
-def test_right_report_has_f1_of_one_and_an_empty_one_of_zero(phantom_scan, monkeypatch, tmp_path):
-    facts = phantom_scan.facts
-    assert facts.lesions
-    right = report_texts.report(facts, np.random.default_rng(3)).text
-
-    def values(text):
-        monkeypatch.setattr(reports, "report", lambda *_: Report(text, (), (), {}))
-        found = list(reports.measure_reports(Engine(tmp_path), phantom_scan))
-        assert sum(isinstance(each, TextPair) for each in found) == 1
-        return {each.subject: each.value / each.weight for each in found if isinstance(each, Measurement)}
-
-    kinds = {lesion.kind for lesion in facts.lesions}
-    assert values(right) == dict.fromkeys(kinds, 1.0)
-    assert values("Findings: The liver is normal.") == dict.fromkeys(kinds, 0.0)
-
-
-def test_reports_of_real_scans_are_not_scored(real_scan, tmp_path):
-    assert list(reports.measure_reports(Engine(tmp_path), real_scan)) == []
 
 
 def test_answers_are_compared_by_style(phantom_scan, monkeypatch, tmp_path):
