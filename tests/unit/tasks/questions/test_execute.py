@@ -137,6 +137,7 @@ def test_the_largest_is_found_and_the_smallest(ask: Ask, small_phantom: Phantom)
         ("whether left kidney is dilated", True),
         ("whether right kidney is dilated", False),
         ("whether aorta is dilated", True),
+        ("presence of aneurysm", True),
         ("count of hydronephrosis", 1),
         ("list of findings in left kidney", ("left hydronephrosis",)),
     ],

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from medvlsam2.data import vocabulary
 from medvlsam2.data.fact_table import Fact, FactState
 from medvlsam2.data.language import anatomy
+from medvlsam2.data.language.findings.finding_keys import FINDING_KEYS
 from medvlsam2.data.query.objects import Item, ObjectExpression
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.tasks.measure.fact_source import Facts
@@ -71,8 +72,16 @@ class Scene:
 
     def _of_key(self, key: str) -> tuple[Fact, ...]:
         if vocabulary.STRUCTURES[key].is_finding:
-            return self.facts.finding(key)
+            return self._or_special_kinds(key, self.facts.finding(key))
         return (self._shown(self.facts.structure(key)),)
+
+    def _or_special_kinds(self, key: str, told: tuple[Fact, ...]) -> tuple[Fact, ...]:
+        """What is known of a general word, such as "aneurysm"; if nothing is seen by it, what is seen of its kinds."""
+        if any(fact.is_present for fact in told):
+            return told
+        kinds = dict.fromkeys(name for (kind, _), name in FINDING_KEYS.items() if kind == key and name != key)
+        known = [name for name in kinds if name in self.facts.rules or self.facts.source.knows(name)]
+        return tuple(fact for name in known for fact in self.facts.finding(name) if fact.is_present) or told
 
     def _shown(self, fact: Fact) -> Fact:
         """A structure that the model does not know lies outside if the scan cannot show it at all."""
