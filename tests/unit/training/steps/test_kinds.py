@@ -29,13 +29,16 @@ from medvlsam2.training.steps.stream import (
     default_num_workers,
     step_rng,
 )
+from medvlsam2.training.steps.tasks import TaskStep
 from medvlsam2.training.steps.text import ReadingStep, TextStep
+from medvlsam2.training.teacher import Teacher
 
 
 @pytest.fixture
 def source(tiny_loaded: LoadedModel, tiny_case: Case) -> Source:
     config = TrainConfig(texts_per_step=2, volumes_per_step=1, cases_per_step=2, slices_per_case=2, clip_slices=3)
-    return Source(tiny_loaded.tokenizer, [tiny_case], config, tiny_loaded.config.sam2, 1024)
+    teacher = Teacher(tiny_loaded)
+    return Source(tiny_loaded.tokenizer, [tiny_case], config, tiny_loaded.config.sam2, 1024, teacher)
 
 
 def fingerprint(drawn: Drawn) -> tuple[str, int]:
@@ -165,7 +168,7 @@ def test_samples_are_plain_tensors(source: Source) -> None:
     rng = np.random.default_rng(0)
     for kind in STEPS.values():
         drawn = kind.draw(source, rng)
-        if isinstance(drawn, ReadingStep):
+        if isinstance(drawn, ReadingStep | TaskStep):
             continue  # words alone
         found = [part for part in parts_of(drawn) if isinstance(part, torch.Tensor)]
         assert found
