@@ -45,6 +45,11 @@ _STATES = {
 """States of whole structures, with the words for each state."""
 _LIST = r"⟨\d+⟩(?:(?:, | and |, and )(?:the |both )?⟨\d+⟩)*"
 _NOT = re.compile(r"\b(?:no|without|free of|negative for)\b(?!.*\bbut\b)")
+_UNASSESSED = re.compile(
+    r"(?:not assessed|the following (?:was|were) not assessed|this report does not assess|no statement is made on):",
+    re.IGNORECASE,
+)
+"""Beginnings of sentences that list what nothing is said of."""
 _READ = "▪"
 _HOLDS = r"(?:contains?|shows?|holds?|demonstrates?|has|have)"
 _SIDES: tuple[Side, Side] = ("left", "right")
@@ -90,6 +95,8 @@ def split_sentences(text: str) -> list[str]:
 
 
 def _of_sentence(sentence: str) -> Iterator[Finding]:
+    if _UNASSESSED.match(sentence):
+        return
     found: list[Finding] = []
     keys: list[str] = []
 

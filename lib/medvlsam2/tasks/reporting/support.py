@@ -95,7 +95,7 @@ class Support:
         found = [fact for fact in self.table if is_finding(fact) and _matches(fact, one.subject, is_denied=True)]
         if not found or any(fact.state != "absent" for fact in found):
             raise NotSupported("The facts do not say that this finding is absent.")
-        sides = {fact.side for fact in found}
+        sides = {fact.side if fact.kind == "finding" else None for fact in found}
         if None not in sides and len(sides) == 1 and _side_of(one.subject) is None:
             raise NotSupported("The facts say that this finding is absent on one side alone.")
         return found

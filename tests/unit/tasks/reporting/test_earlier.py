@@ -20,9 +20,10 @@ def study(folder: Path, patient: str, date: str) -> Path:
     meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     header = FileDataset(str(folder / "1.dcm"), {}, file_meta=meta, preamble=bytes(128))
-    header.SOPClassUID = CTImageStorage
+    header.is_little_endian, header.is_implicit_VR = True, False
+    header.SOPClassUID, header.SOPInstanceUID = CTImageStorage, meta.MediaStorageSOPInstanceUID
     header.PatientID, header.StudyDate = patient, date
-    header.save_as(folder / "1.dcm", enforce_file_format=True)
+    header.save_as(folder / "1.dcm", write_like_original=False)
     return folder
 
 

@@ -72,3 +72,8 @@ def test_a_finding_cannot_be_left_out() -> None:
 def test_common_kinds_have_at_least_ten_wordings() -> None:
     common = set(patterns()) - {kind for kind in patterns() if kind.startswith(("impression", "compared", "not asses"))}
     assert {kind for kind in common if len(patterns()[kind]["narrative"]) < 10} == set()
+
+
+def test_what_was_not_assessed_is_not_read_as_found() -> None:
+    for start in ("Not assessed", "The following were not assessed", "No statement is made on"):
+        assert parse_findings(f"{start}: cardiomegaly, kidney stone and ascites.") == frozenset()
