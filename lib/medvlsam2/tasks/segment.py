@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -15,12 +15,21 @@ from medvlsam2.errors import InvalidPrompt
 from medvlsam2.model.device.memory_limit import enough_memory
 from medvlsam2.model.device.precision import autocast
 from medvlsam2.tasks.answers.apart import require_together
-from medvlsam2.tasks.answers.results import ObjectResult
+from medvlsam2.tasks.answers.results import ObjectResult, Voxels
 from medvlsam2.tasks.asking.asked import Asked
 from medvlsam2.tasks.asking.job import Job, Progress, SliceShown
 from medvlsam2.tasks.asking.outcome import outcome
 from medvlsam2.tasks.asking.words_and_geometry import WordsAndGeometry
+from medvlsam2.tasks.composing.compose import merge
+from medvlsam2.tasks.composing.model_writer import ModelWriter, writes_queries
+from medvlsam2.tasks.composing.plan import Plan, plan
 from medvlsam2.tasks.engine.engine import Engine
+from medvlsam2.tasks.engine.session import VolumeSession
+from medvlsam2.tasks.facts.door import facts_of
+from medvlsam2.tasks.measure.fact_source import Facts
+from medvlsam2.tasks.objects.find import FoundObject, find_object
+from medvlsam2.tasks.phrases.reading.names import linked_keys
+from medvlsam2.tasks.phrases.reading.writer import ObjectWriter
 from medvlsam2.tasks.prompts import ObjectPrompt
 
 MAX_OBJECTS: Final = 255
@@ -48,8 +57,13 @@ def segment(
     progress: Progress | None = None,
     shown: SliceShown | None = None,
     owner: Hashable = None,
+    facts: Facts | None = None,
+    writer: ObjectWriter | None = None,
 ) -> Segmentation:
-    """Find the objects that prompts name or point at.
+    """Find the objects that prompts name, describe or point at.
+
+    A name is searched for by itself. A phrase that a rule or the model can read is composed from the masks of the names
+    in it (:mod:`medvlsam2.tasks.objects`). Any other phrase is given to the model as it is.
 
     Args:
         engine: the model.
@@ -59,11 +73,13 @@ def segment(
         shown: called with the number of the prompt and each slice of the scan as soon as a mask is there.
         owner: stands for who asks about which image. A later request of the same owner for the same objects, or for
             these and others, replaces this one. None: all requests about the scan have one owner.
+        facts: of the scan, for phrases that are composed; None: those of the masks that the engine's model finds.
+        writer: reads phrases that no rule reads; None: the engine's model, if its metadata say that it can.
 
     Raises:
         DeviceFull: if the device's memory does not suffice.
         InvalidPrompt: on no prompt or too many, too many clicks, a click outside the scan or its box, an inverted or
-            empty box.
+            empty box, a phrase that can be read in two ways or that nobody can read.
         UnknownStructure: if a text names nothing that the vocabulary knows.
         Superseded: if a later request replaced this one.
     """
@@ -77,15 +93,59 @@ def segment(
     prompts = [prompt.cut_to(volume.shape_ijk) for prompt in prompts]
     for prompt in prompts:
         require_together(prompt, volume)
+    known = facts or facts_of(engine, volume)
+    planned = plan(prompts, known, lambda: writer or _writer(engine), linked_keys)
     names = [prompt.display_name for prompt in prompts]
     device, asked_about = torch.device(engine.device), (volume.content_hash if owner is None else owner)
     with engine.claims.claim(asked_about, names) as claim, engine.requests.one(), enough_memory(), autocast(device):
         job = Job(engine, claim, progress or (lambda _: None), shown)
         with job.lease():
             session = engine.session(volume)
-        asked = Asked.of(session, prompts)
-        job.clock.lap("prepare")
-        search = WordsAndGeometry(session, asked, job)
-        found = search.search()
-    done = outcome(search, found)
-    return Segmentation(done.label_map, done.objects, (*volume.warnings, *done.notes), job.clock.total())
+        if not planned.composed:
+            return _searched(session, planned, job)
+        return _composed(session, prompts, planned, known, job)
+
+
+def _searched(session: VolumeSession, planned: Plan, job: Job) -> Segmentation:
+    """What is found by names, phrases that no one reads, clicks, boxes and masks; at least one of them."""
+    asked = Asked.of(session, list(planned.searched.values()))
+    job.clock.lap("prepare")
+    search = WordsAndGeometry(session, asked, job)
+    done = outcome(search, search.search())
+    objects = tuple(
+        planned.as_understood(number, result) for number, result in zip(planned.searched, done.objects, strict=True)
+    )
+    warnings = (*session.volume.warnings, *planned.notes, *done.notes)
+    return Segmentation(done.label_map, objects, warnings, job.clock.total())
+
+
+def _composed(
+    session: VolumeSession, prompts: Sequence[ObjectPrompt], planned: Plan, facts: Facts, job: Job
+) -> Segmentation:
+    """A request with phrases that are composed; the other objects are searched for first."""
+    volume, numbers = session.volume, list(planned.searched)
+    label_map = np.zeros(volume.shape_ijk, dtype=np.uint8)
+    results: dict[int, ObjectResult] = {}
+    warnings: tuple[str, ...] = (*volume.warnings, *planned.notes)
+    if numbers:
+        some = job.for_some(numbers, len(prompts))
+        searched = _searched(session, planned, some)
+        table = np.array([0, *(number + 1 for number in numbers)], dtype=np.uint8)
+        label_map, warnings = table[searched.label_map], searched.warnings
+        results = {
+            number: replace(result, values=tuple(int(table[value]) for value in result.values))
+            for number, result in zip(numbers, searched.objects, strict=True)
+        }
+    found: dict[int, FoundObject] = {}
+    for number, expression in planned.composed.items():
+        job.claim.check()
+        found[number] = find_object(expression, facts)
+        job.tell((len(numbers) + len(found)) / len(prompts))
+    job.clock.lap("compose")
+    voxels = Voxels(volume, label_map, session.prepared.record.axes[0])
+    done = merge(label_map, results, found, prompts, voxels)
+    return Segmentation(done.label_map, done.objects, (*warnings, *done.notes), job.clock.total())
+
+
+def _writer(engine: Engine) -> ObjectWriter | None:
+    return ModelWriter(engine) if writes_queries(engine) else None

@@ -85,7 +85,8 @@ def _require_something(result: Segmentation) -> None:
     """
     if not result.label_map.any():
         names = [item.name for item in result.objects]
+        reasons = [item.reason for item in result.objects if item.reason]
         raise InvalidPrompt(
             f"Not present: {places.listed(names)} {'is' if len(names) == 1 else 'are'} not seen in this scan, so no "
-            "segment was changed. Point at it with clicks if it is there."
+            f"segment was changed. {''.join(f'{reason} ' for reason in reasons)}Point at it with clicks if it is there."
         )

@@ -18,7 +18,7 @@ from label_tasks.prompting.target import Target
 from label_tasks.prompting.viewers import viewer_of
 from medvlsam2.data import vocabulary
 from medvlsam2.errors import InvalidPrompt, InvalidRequest, UnknownStructure, nearest_hint
-from medvlsam2.tasks.phrases.several import objects_in, require_one
+from medvlsam2.tasks.phrases.several import objects_in, require_one, requested
 from medvlsam2.tasks.prompts import ObjectPrompt
 
 EXTENSIONS: Final = (".nrrd", ".seg.nrrd", ".nii.gz", ".nii")
@@ -87,7 +87,7 @@ def referring(request: Request) -> tuple[Target, ...]:
             f"The option 'prompt' is {shown(request.get('prompt'))}: there is no phrase to look for. "
             "Type one, e.g. 'the largest cyst in the right kidney'."
         )
-    return tuple(_named(one, value) for value, one in enumerate(objects_in(phrase), start=1))
+    return tuple(_named(one, value) for value, one in enumerate(requested(phrase), start=1))
 
 
 def interactive(request: Request) -> tuple[Target, ...]:

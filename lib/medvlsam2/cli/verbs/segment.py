@@ -122,11 +122,11 @@ def _prompts(texts: Sequence[str], clicks: Sequence[Click], box: BoxIJK | None) 
 def _named_objects(texts: Sequence[str]) -> list[ObjectPrompt]:
     """The objects of all texts in order. One that is named twice is refused: values must not shift without a word."""
     from medvlsam2.data import vocabulary
-    from medvlsam2.tasks.phrases.several import objects_in
+    from medvlsam2.tasks.phrases.several import requested
     from medvlsam2.tasks.prompts import ObjectPrompt
 
     named: dict[str, ObjectPrompt] = {}
-    for prompt in (ObjectPrompt(text=phrase) for text in texts for phrase in objects_in(text)):
+    for prompt in (ObjectPrompt(text=phrase) for text in texts for phrase in requested(text)):
         known = vocabulary.lookup(prompt.text or "")
         key = known.key if known is not None else prompt.display_name.lower()
         if key in named:
@@ -164,7 +164,8 @@ def _show(record: dict[str, Any]) -> None:
 
 def _row(item: dict[str, Any]) -> tuple[str, ...]:
     """One object of a record as a row of the table; sizes only where the object is present."""
-    recognised = f" (recognised as {item['recognised_as']})" if item["recognised_as"] else ""
+    meant = item["recognised_as"] or item["understood_as"]
+    recognised = f" (recognised as {meant})" if item["recognised_as"] else f" ({meant})" if meant else ""
     return (
         ", ".join(map(str, item["values"])),
         item["name"] + recognised,

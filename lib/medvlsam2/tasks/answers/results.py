@@ -36,6 +36,12 @@ class ObjectResult:
     """Name of the structure that a box without words was taken to be drawn round."""
     sureness: float = 0.0
     """Mean over the object's slices of object score x predicted IoU, not calibrated."""
+    understood_as: str | None = None
+    """What a phrase means in plain English; None for a name of the vocabulary and for what is only pointed at."""
+    expression: str | None = None
+    """What it means in the query language (``data.query``)."""
+    reason: str = ""
+    """One sentence: why a composed object is not found, or not surely."""
     values: tuple[int, ...] = ()
     """Values of the label map that make up the object: its own, and those of its parts that were asked for too."""
 

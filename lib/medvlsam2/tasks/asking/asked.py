@@ -16,6 +16,7 @@ from medvlsam2.tasks.engine.session import VolumeSession
 from medvlsam2.tasks.masks.slice_prompts import PlacedPrompt, place
 from medvlsam2.tasks.phrases.plain import plain
 from medvlsam2.tasks.phrases.several import require_one
+from medvlsam2.tasks.phrases.unclear import require_clear
 from medvlsam2.tasks.prompts import ObjectPrompt
 
 
@@ -45,6 +46,7 @@ class Asked:
         notes = [note for one in kept for note in one.notes]
         for prompt in (one.prompt for one in kept):
             if prompt.text is not None and not prompt.is_placed:
+                require_clear(prompt.text)
                 require_one(prompt.text)
             notes += caveats(prompt, metadata)
         objects = tuple(place(session.whole, one.prompt) for one in kept)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.scheduling.claims import Claim
@@ -48,6 +48,20 @@ class Job:
         if share > self.told:
             self.told = share
             self.progress(share)
+
+    def for_some(self, numbers: Sequence[int], count: int) -> Job:
+        """The same request for some of its objects.
+
+        Args:
+            numbers: of these objects in the request.
+            count: objects of the whole request.
+        """
+        shown = self.shown
+        return replace(
+            self,
+            progress=lambda share: self.tell(share * len(numbers) / count),
+            shown=None if shown is None else lambda number, at: shown(numbers[number], at),
+        )
 
     @contextmanager
     def lease(self) -> Iterator[None]:

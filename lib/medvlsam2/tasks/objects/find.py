@@ -43,6 +43,8 @@ class FoundObject:
     """The expression in plain English."""
     notes: tuple[str, ...]
     """Sentences for the annotator about what limits the answer."""
+    confidence: float
+    """0..1, how often the least sure of the masks, or the least sure absence, was right; 0 where nothing is known."""
 
     @property
     def is_present(self) -> bool:
@@ -86,9 +88,8 @@ def find_object(expression: ObjectExpression, facts: Facts) -> FoundObject:
     state, reason = _state(kept, unknown, unsure, mask)
     keys = tuple(dict.fromkeys(thing.key for one in (*kept, *left_out) for thing in one.each))
     shown = () if unknown is not None else things
-    return FoundObject(
-        expression, state, reason, mask, shown, keys, in_english(expression), tuple(dict.fromkeys(notes))
-    )
+    told, sure = tuple(dict.fromkeys(notes)), _confidence(kept, left_out)
+    return FoundObject(expression, state, reason, mask, shown, keys, in_english(expression), told, sure)
 
 
 def _look_ahead(expression: ObjectExpression, facts: Facts) -> None:
@@ -110,6 +111,13 @@ def _state(
     if unsure:
         return "not assessed", unsure[0].limits or f"The {unsure[0].name} is not seen surely."
     return "present", ""
+
+
+def _confidence(kept: Sequence[Things], left_out: Sequence[Things]) -> float:
+    """Of the objects that are used; of a name without an object, of its absence."""
+    of_things = [thing.confidence for one in (*kept, *left_out) for thing in one.each]
+    of_names = [one.confidence for one in kept if not one.each]
+    return min((one for one in (*of_things, *of_names) if one is not None), default=0.0)
 
 
 def _union(things: Sequence[Thing]) -> KeptMask | None:
@@ -149,7 +157,7 @@ def _next_in_series(item: Item, facts: Facts) -> Things | None:
         if not isinstance(condition, Where) or condition.relation not in ("next above", "next below"):
             continue
         key = condition.place.key
-        if anatomy.is_numbered(key) and singular(item.key) == host_noun(key):
+        if anatomy.is_numbered(key) and _is_of_series(item.key, key):
             wanted = neighbour(key, condition.relation)
             if wanted is None:
                 where = condition.relation.removeprefix("next ")
@@ -158,6 +166,12 @@ def _next_in_series(item: Item, facts: Facts) -> Things | None:
                 )
             return things_of(wanted, facts)
     return None
+
+
+def _is_of_series(key: str, member: str) -> bool:
+    """Whether a name means several of the series of a vertebra or rib, on the same side if it has one."""
+    side = vocabulary.STRUCTURES[key].side
+    return singular(key).rpartition(" ")[2] == host_noun(member) and side in (None, vocabulary.STRUCTURES[member].side)
 
 
 def _under(named: Things, condition: Where | OnSide | OfSize, facts: Facts) -> Things:
@@ -240,8 +254,9 @@ def _kept(named: Things, each: Sequence[Thing], reason: str, notes: tuple[str, .
     state: FactState = "present" if each else "absent"
     if not each and not all(thing.is_sure for thing in named.each):
         state = "not assessed"
-    return Things(named.key, tuple(each), state, "" if each else reason, named.are_many, (*named.notes, *notes))
+    told = "" if each else reason
+    return replace(named, each=tuple(each), state=state, reason=told, notes=(*named.notes, *notes))
 
 
 def _nothing(named: Things, reason: str, state: FactState) -> Things:
-    return Things(named.key, (), state, reason, named.are_many, named.notes)
+    return replace(named, each=(), state=state, reason=reason)

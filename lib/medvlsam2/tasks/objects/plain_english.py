@@ -24,7 +24,7 @@ def in_english(expression: ObjectExpression) -> str:
         'the vertebra next below the T12 vertebra'
     """
     kept = " and ".join(_item(item) for item in expression.items)
-    left_out = " and ".join(_item(item) for item in expression.without)
+    left_out = " and ".join(_item(item).replace("every ", "any ", 1) for item in expression.without)
     return f"{kept} without {left_out}" if left_out else kept
 
 
@@ -33,11 +33,12 @@ def singular(key: str) -> str:
 
     Example:
         >>> singular("kidneys"), singular("lumbar_spine"), singular("ribs_left"), singular("liver_cyst")
-        ('kidney', 'vertebra', 'rib', 'liver cyst')
+        ('kidney', 'vertebra', 'left rib', 'liver cyst')
     """
     known = vocabulary.STRUCTURES[key]
     if is_series(key):
-        return "rib" if key.startswith("rib") else "vertebra"
+        side = "" if known.side is None else f"{known.side} "
+        return f"{side}rib" if key.startswith("rib") else "vertebra"
     if anatomy.is_pair(key):
         side, _, name = vocabulary.STRUCTURES[known.parts[0]].name.partition(" ")
         return name if side == "left" else known.name

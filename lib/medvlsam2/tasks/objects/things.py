@@ -42,6 +42,7 @@ class Thing:
         host: vocabulary key of the structure that holds a lesion.
         is_sure: False where its name is not assessed, though there is a mask.
         limits: one sentence: what limits what is known of it.
+        confidence: 0..1, of its name; None where it is not known.
     """
 
     key: str
@@ -52,6 +53,7 @@ class Thing:
     host: str | None = None
     is_sure: bool = True
     limits: str = ""
+    confidence: float | None = None
 
     @property
     def name(self) -> str:
@@ -105,6 +107,7 @@ class Things:
         reason: one sentence: why there are none.
         are_many: whether the name can mean several objects.
         notes: sentences about members that are not seen.
+        confidence: 0..1, of the least sure statement about one of them; None where it is not known.
     """
 
     key: str
@@ -113,6 +116,7 @@ class Things:
     reason: str
     are_many: bool
     notes: tuple[str, ...] = ()
+    confidence: float | None = None
 
 
 def things_of(key: str, facts: Facts, *, place: str | None = None, one_by_one: bool = False) -> Things:
@@ -139,6 +143,17 @@ def things_of(key: str, facts: Facts, *, place: str | None = None, one_by_one: b
         reason = f"The single members of the {vocabulary.STRUCTURES[key].name} are not known, only all together."
         return Things(key, (), "not assessed", reason, are_many=True)
     return _gathered(key, facts.structures((key,)), facts, are_many=False)
+
+
+def is_known(key: str, facts: Facts) -> bool:
+    """Whether the source of some facts can have a mask of a name, of one of its members, or of a kind of it.
+
+    Args:
+        key: vocabulary key.
+        facts: of the scan.
+    """
+    others = _kinds(key, facts, None) if vocabulary.STRUCTURES[key].is_finding else members_of(key)
+    return any(facts.source.knows(one) for one in (key, *others))
 
 
 def members_of(key: str) -> tuple[str, ...]:
@@ -188,9 +203,13 @@ def _gathered(key: str, told: Iterable[Fact], facts: Facts, *, are_many: bool) -
     everything = list(told)
     each = [thing for fact in everything for thing in _of_fact(fact, facts)]
     if each:
-        return Things(key, tuple(each), "present", "", are_many, _missing(everything))
+        return Things(key, tuple(each), "present", "", are_many, _missing(everything), _least(everything))
     state, reason = _nothing(key, everything)
-    return Things(key, (), state, reason, are_many)
+    return Things(key, (), state, reason, are_many, confidence=_least(everything))
+
+
+def _least(told: Sequence[Fact]) -> float | None:
+    return min((fact.confidence for fact in told if fact.confidence is not None), default=None)
 
 
 def _of_fact(fact: Fact, facts: Facts) -> Sequence[Thing]:
@@ -198,7 +217,7 @@ def _of_fact(fact: Fact, facts: Facts) -> Sequence[Thing]:
     if kept is None or fact.state not in ("present", "not assessed"):  # the mask of what measuring disproved is kept
         return ()
     is_sure = fact.state == "present"
-    whole = Thing(fact.key, kept, facts.volume, fact, fact.side, fact.structure, is_sure, fact.reason)
+    whole = Thing(fact.key, kept, facts.volume, fact, fact.side, fact.structure, is_sure, fact.reason, fact.confidence)
     if fact.key not in _COUNTED:
         return (whole,)
     first, *others = pieces_of(kept)

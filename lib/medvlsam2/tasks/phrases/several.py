@@ -22,13 +22,15 @@ from medvlsam2.errors import InvalidPrompt
 from medvlsam2.tasks.phrases import wholes
 from medvlsam2.tasks.phrases.plain import plain
 from medvlsam2.tasks.phrases.sides import LEFT, RIGHT
-from medvlsam2.tasks.phrases.unclear import require_clear, short
+from medvlsam2.tasks.phrases.unclear import NotOneObject, require_clear, short
 
 _BETWEEN: Final = re.compile(
     r"\s*[;,\n]\s*(?:and\s+|or\s+|plus\s+)?|\s+(?:and|plus|or|as well as|together with|along with|und|et|y)\s+|"
     r"\s*[&+/|\\]\s*",
     re.IGNORECASE,
 )
+_LISTED: Final = re.compile(r"\s*[;,\n]\s*(?:and\s+|plus\s+)?", re.IGNORECASE)
+"""Marks between objects of a list, for phrases in which "and" may stand within one object."""
 _RELATION: Final = re.compile(
     r"\b(?:between|opposite|near|next to|beside|adjacent|above|below|with|from|to|than)\b",
     re.IGNORECASE,
@@ -83,13 +85,39 @@ def objects_in(phrase: str) -> tuple[str, ...]:
     return (whole,) if unclear else _each_once(parts)
 
 
+def requested(phrase: str) -> tuple[str, ...]:
+    """Return the phrases of the objects of a request, like :func:`objects_in`; a phrase to be composed stays whole.
+
+    Whether a phrase can be composed is known only with the model (:mod:`medvlsam2.tasks.composing`).
+
+    Raises:
+        InvalidPrompt: as :func:`objects_in` does, but not for what a single mask of a name cannot answer.
+
+    Example:
+        >>> requested("both lungs without the lower lobes"), requested("spleen, the larger kidney")
+        (('both lungs without the lower lobes',), ('spleen', 'the larger kidney'))
+    """
+    try:
+        return objects_in(phrase)
+    except NotOneObject:
+        parts = [part.strip() for part in _LISTED.split(phrase) if part.strip()]
+        names = [vocabulary.lookup(plain(part)) is not None for part in parts]
+    if len(parts) < 2 or not any(names):
+        return (phrase.strip(),)
+    if names[-1]:
+        raise InvalidPrompt(
+            f"'{short(phrase.strip())}' can be read in two ways. Ask for '{short(parts[-1])}' by itself, or name it first."
+        ) from None
+    return _each_once(parts)
+
+
 def require_one(phrase: str) -> None:
     """Refuse a phrase that names several objects, for requests that allow only one.
 
     Raises:
         InvalidPrompt: if the phrase names several objects, or can be read in two ways.
     """
-    objects = objects_in(phrase)
+    objects = requested(phrase)
     if len(objects) > 1:
         raise InvalidPrompt(
             f"'{short(phrase)}' names {len(objects)} objects ({', '.join(map(short, objects))}); one segment "

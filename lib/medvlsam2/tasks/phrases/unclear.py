@@ -65,17 +65,38 @@ _REAL_WORDS: Final = frozenset(
 """English words that differ from "left" or "right" by one letter and are not misspellings of them."""
 
 
+class NotOneObject(InvalidPrompt):
+    """A phrase that excludes, compares or places by another structure: no mask of one name answers it."""
+
+
 def require_clear(phrase: str) -> None:
     """Refuse a phrase that the model would misread.
 
     Raises:
-        InvalidPrompt: if the phrase excludes something, names a side of the picture or a place by another structure,
-            chooses one of a pair by a comparison, or misspells a side.
+        NotOneObject: if the phrase excludes something, names a place by another structure, or chooses one of a pair
+            by a comparison. Such a phrase may still be composed (:mod:`medvlsam2.tasks.phrases.reading`).
+        InvalidPrompt: if it names a side of the picture, or misspells a side.
     """
     whole = re.sub(r"\s+", " ", phrase.replace("_", " ")).strip()
     if vocabulary.lookup(plain(whole)) is not None and _MINUS.search(whole) is None:
         return
-    for refusal in (_negated, _of_the_picture, _beside_another, _one_of_a_pair, _misspelt):
+    require_sides(phrase)
+    for refusal in (_negated, _beside_another, _one_of_a_pair):
+        sentence = refusal(whole)
+        if sentence is not None:
+            raise NotOneObject(f"'{short(whole)}' {sentence}")
+
+
+def require_sides(phrase: str) -> None:
+    """Refuse a phrase that names a side of the picture, or misspells a side. No way of reading may allow that.
+
+    Raises:
+        InvalidPrompt: if it does.
+    """
+    whole = re.sub(r"\s+", " ", phrase.replace("_", " ")).strip()
+    if vocabulary.lookup(plain(whole)) is not None:
+        return
+    for refusal in (_of_the_picture, _misspelt):
         sentence = refusal(whole)
         if sentence is not None:
             raise InvalidPrompt(f"'{short(whole)}' {sentence}")

@@ -78,6 +78,9 @@ def _object(result: ObjectResult, value: int | None, values: Sequence[int | None
         "slice_confidence": {str(number): round(sure, 4) for number, sure in result.slice_confidence.items()},
         "slice_to_fix": result.slice_to_fix,
         "recognised_as": result.recognised_as,
+        "understood_as": result.understood_as,
+        "expression": result.expression,
+        "reason": result.reason,
     }
 
 

@@ -1,0 +1,153 @@
+"""Names within a phrase: which words together mean a structure or finding, typing errors included."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from typing import Final
+
+from medvlsam2.data import vocabulary
+from medvlsam2.data.language import anatomy
+from medvlsam2.data.query.lay_words import lay_names
+from medvlsam2.tasks.phrases.reading.words import known_words, words_of
+
+MOST_WORDS: Final = 7
+"""Most words of a name."""
+_ENDS: Final = frozenset(
+    {"of", "in", "on", "at", "and", "or", "both", "side", "sided", "his", "her", "their", "this", ",", ";"}
+)
+"""No name begins or ends with one of these, though some may stand within: "lower lobe of left lung"."""
+_LISTS: Final = frozenset({"and", "or", ",", ";", "&", "plus"})
+_GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
+    "lower lobes": ("lung_lower_lobe_left", "lung_lower_lobe_right"),
+    "upper lobes": ("lung_upper_lobe_left", "lung_upper_lobe_right"),
+    "lung lower lobes": ("lung_lower_lobe_left", "lung_lower_lobe_right"),
+    "lung upper lobes": ("lung_upper_lobe_left", "lung_upper_lobe_right"),
+    "middle lobe": ("lung_middle_lobe_right",),
+}
+"""Names for several structures that have no name of their own in the vocabulary."""
+SHORTEST_CORRECTED: Final = 4
+"""Shorter words are not corrected: too many words are one letter away."""
+_ALIKE: Final = 0.82
+"""Least share of equal letters (difflib) of a word and its correction: one missing letter of four, two wrong of ten."""
+_SIDES: Final = frozenset({"left", "right"})
+
+
+@dataclass(frozen=True)
+class Name:
+    """Words that mean structures.
+
+    Args:
+        start: index of the first word.
+        stop: behind the last one.
+        keys: what they mean; several for a group such as "lower lobes".
+    """
+
+    start: int
+    stop: int
+    keys: tuple[str, ...]
+
+
+def names_in(words: Sequence[str]) -> list[Name]:
+    """The names among the words of a phrase, in order, the longest first where they overlap.
+
+    Example:
+        >>> [name.keys for name in names_in(words_of("both lungs without the lower lobes"))]
+        [('lungs',), ('lung_lower_lobe_left', 'lung_lower_lobe_right')]
+    """
+    return list(_names(words))
+
+
+def meaning(words: Sequence[str]) -> tuple[str, ...]:
+    """The keys that all of some words together mean; none if they are no name."""
+    text = " ".join(words)
+    if text in _GROUPS:
+        return _GROUPS[text]
+    known = vocabulary.lookup(text)
+    if known is not None:
+        return (known.key,)
+    return _lay().get(_unordered(words), ())
+
+
+def linked_keys(phrase: str) -> tuple[str, ...]:
+    """The keys that a phrase can mean, for the grammar of a model that reads it: its names, the two of pairs, members.
+
+    Example:
+        >>> linked_keys("the bigger one of the kidneys")
+        ('kidneys', 'kidney_left', 'kidney_right')
+    """
+    named = [key for name in names_in(corrected(words_of(phrase))) for key in name.keys]
+    pairs = [part for key in named if anatomy.is_pair(key) for part in vocabulary.STRUCTURES[key].parts]
+    return tuple(dict.fromkeys([*named, *pairs]))
+
+
+def corrected(words: Sequence[str]) -> list[str]:
+    """The words with typing errors mended; the words of sides and numbers are never touched.
+
+    Example:
+        >>> corrected(["gallblader", "kindey", "lefft"])
+        ['gallbladder', 'kidney', 'lefft']
+    """
+    return [_mended(word) for word in words]
+
+
+def _names(words: Sequence[str]) -> Iterator[Name]:
+    start = 0
+    while start < len(words):
+        name = next((one for one in _from(words, start) if one.keys), None)
+        if name is None:
+            start += 1
+        else:
+            yield name
+            start = name.stop
+
+
+def _from(words: Sequence[str], start: int) -> Iterator[Name]:
+    """Whatever could be a name from a word on, the longest first."""
+    for stop in range(min(len(words), start + MOST_WORDS), start, -1):
+        some = words[start:stop]
+        if some[0] in _ENDS or some[-1] in _ENDS or _LISTS.intersection(some) or set(some) >= _SIDES:
+            continue
+        yield Name(start, stop, () if set(some) <= _SIDES else meaning(some))
+
+
+def _mended(word: str) -> str:
+    if len(word) < SHORTEST_CORRECTED or not word.isalpha() or word in _known() or _is_like_a_side(word):
+        return word
+    close = get_close_matches(word, _known(), n=2, cutoff=_ALIKE)
+    return close[0] if close and close[0] not in _SIDES else word
+
+
+def _is_like_a_side(word: str) -> bool:
+    return bool(get_close_matches(word, _SIDES, n=1, cutoff=0.75))
+
+
+@cache
+def _known() -> frozenset[str]:
+    """Every word of names, lay words, descriptions and tables."""
+    texts = [text for each in vocabulary.STRUCTURES.values() for text in (each.name, *each.synonyms)]
+    texts += [text for key in vocabulary.STRUCTURES for text in _lay_names(key)]
+    words = {word for text in texts for word in re.findall(r"[^\W\d_]+", text.casefold())}
+    return frozenset(words | {f"{word}s" for word in words} | known_words())
+
+
+@cache
+def _lay() -> Mapping[frozenset[str] | tuple[str, ...], tuple[str, ...]]:
+    """Lay words and descriptions, each with its structure."""
+    found: dict[frozenset[str] | tuple[str, ...], tuple[str, ...]] = {}
+    for key in vocabulary.STRUCTURES:
+        for text in _lay_names(key):
+            found.setdefault(_unordered(words_of(text)), (key,))
+    return found
+
+
+def _lay_names(key: str) -> tuple[str, ...]:
+    return (*lay_names(key), *anatomy.descriptions(key))
+
+
+def _unordered(words: Sequence[str]) -> tuple[str, ...]:
+    """Words in the singular, in their order."""
+    return tuple(word if word.endswith("ss") else word.removesuffix("s") for word in words)
