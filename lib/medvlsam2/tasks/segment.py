@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
+from medvlsam2.data.query.linking import linked_names
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.model.device.memory_limit import enough_memory
@@ -28,7 +29,6 @@ from medvlsam2.tasks.engine.session import VolumeSession
 from medvlsam2.tasks.facts.door import facts_of
 from medvlsam2.tasks.measure.fact_source import Facts
 from medvlsam2.tasks.objects.find import FoundObject, find_object
-from medvlsam2.tasks.phrases.reading.names import linked_keys
 from medvlsam2.tasks.phrases.reading.writer import ObjectWriter
 from medvlsam2.tasks.prompts import ObjectPrompt
 
@@ -94,7 +94,7 @@ def segment(
     for prompt in prompts:
         require_together(prompt, volume)
     known = facts or facts_of(engine, volume)
-    planned = plan(prompts, known, lambda: writer or _writer(engine), linked_keys)
+    planned = plan(prompts, known, lambda: writer or _writer(engine), linked_names)
     names = [prompt.display_name for prompt in prompts]
     device, asked_about = torch.device(engine.device), (volume.content_hash if owner is None else owner)
     with engine.claims.claim(asked_about, names) as claim, engine.requests.one(), enough_memory(), autocast(device):

@@ -149,8 +149,8 @@ class TestRefused:
             segment(engine, small_phantom.volume, [ObjectPrompt(text="liver")] * count)
 
     def test_an_unknown_structure(self, engine: Engine, small_phantom: Phantom) -> None:
-        with pytest.raises(UnknownStructure, match=r"'livr' names no structure.*Did you mean .*liver"):
-            segment(engine, small_phantom.volume, [ObjectPrompt(text="livr")])
+        with pytest.raises(UnknownStructure, match=r"'lvr' names no structure.*Did you mean .*liver"):
+            segment(engine, small_phantom.volume, [ObjectPrompt(text="lvr")])
 
     def test_an_inverted_box(self, engine: Engine, small_phantom: Phantom) -> None:
         with pytest.raises(InvalidPrompt, match=r"Box \(9, 3, 0, 5, 0, 2\)"):

@@ -18,7 +18,7 @@ from label_tasks.prompting.target import Target
 from label_tasks.prompting.viewers import viewer_of
 from medvlsam2.data import vocabulary
 from medvlsam2.errors import InvalidPrompt, InvalidRequest, UnknownStructure, nearest_hint
-from medvlsam2.tasks.phrases.several import objects_in, require_one, requested
+from medvlsam2.tasks.phrases.several import objects_in, requested, require_one
 from medvlsam2.tasks.prompts import ObjectPrompt
 
 EXTENSIONS: Final = (".nrrd", ".seg.nrrd", ".nii.gz", ".nii")

@@ -86,7 +86,8 @@ def _is_readable(phrase: str) -> bool:
 
 def _add(made: Plan, number: int, prompt: ObjectPrompt, reading: Reading, facts: Facts) -> None:
     expression, shown = reading.expression, short((prompt.text or "").strip())
-    if expression is None or (not reading.is_written and not all(is_known(key, facts) for key in expression.keys)):
+    is_answerable = reading.is_written or reading.name is not None
+    if expression is None or not (is_answerable or all(is_known(key, facts) for key in expression.keys)):
         made.searched[number] = prompt
         return
     if reading.unused:

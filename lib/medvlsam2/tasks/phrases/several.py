@@ -106,7 +106,7 @@ def requested(phrase: str) -> tuple[str, ...]:
         return (phrase.strip(),)
     if names[-1]:
         raise InvalidPrompt(
-            f"'{short(phrase.strip())}' can be read in two ways. Ask for '{short(parts[-1])}' by itself, or name it first."
+            f"'{short(phrase.strip())}' can be read in two ways. Name '{short(parts[-1])}' first, or ask for it alone."
         ) from None
     return _each_once(parts)
 

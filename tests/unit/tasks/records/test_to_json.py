@@ -83,6 +83,9 @@ def test_objects_are_told_in_the_values_of_the_label_map() -> None:
         "slice_confidence": {"4": 0.9877, "5": 0.5},
         "slice_to_fix": 5,
         "recognised_as": None,
+        "understood_as": None,
+        "expression": None,
+        "reason": "",
     }
     assert record["warnings"] == ["Check it."]
 

@@ -12,6 +12,7 @@ from typing import Final
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language import anatomy
 from medvlsam2.data.query.lay_words import lay_names
+from medvlsam2.data.query.near_words import nearest_word
 from medvlsam2.tasks.phrases.reading.words import known_words, words_of
 
 MOST_WORDS: Final = 7
@@ -29,10 +30,6 @@ _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "middle lobe": ("lung_middle_lobe_right",),
 }
 """Names for several structures that have no name of their own in the vocabulary."""
-SHORTEST_CORRECTED: Final = 4
-"""Shorter words are not corrected: too many words are one letter away."""
-_ALIKE: Final = 0.82
-"""Least share of equal letters (difflib) of a word and its correction: one missing letter of four, two wrong of ten."""
 _SIDES: Final = frozenset({"left", "right"})
 
 
@@ -72,18 +69,6 @@ def meaning(words: Sequence[str]) -> tuple[str, ...]:
     return _lay().get(_unordered(words), ())
 
 
-def linked_keys(phrase: str) -> tuple[str, ...]:
-    """The keys that a phrase can mean, for the grammar of a model that reads it: its names, the two of pairs, members.
-
-    Example:
-        >>> linked_keys("the bigger one of the kidneys")
-        ('kidneys', 'kidney_left', 'kidney_right')
-    """
-    named = [key for name in names_in(corrected(words_of(phrase))) for key in name.keys]
-    pairs = [part for key in named if anatomy.is_pair(key) for part in vocabulary.STRUCTURES[key].parts]
-    return tuple(dict.fromkeys([*named, *pairs]))
-
-
 def corrected(words: Sequence[str]) -> list[str]:
     """The words with typing errors mended; the words of sides and numbers are never touched.
 
@@ -115,10 +100,10 @@ def _from(words: Sequence[str], start: int) -> Iterator[Name]:
 
 
 def _mended(word: str) -> str:
-    if len(word) < SHORTEST_CORRECTED or not word.isalpha() or word in _known() or _is_like_a_side(word):
+    if not word.isalpha() or word in _known() or _is_like_a_side(word):
         return word
-    close = get_close_matches(word, _known(), n=2, cutoff=_ALIKE)
-    return close[0] if close and close[0] not in _SIDES else word
+    near = nearest_word(word, _known())
+    return word if near is None or near in _SIDES else near
 
 
 def _is_like_a_side(word: str) -> bool:
