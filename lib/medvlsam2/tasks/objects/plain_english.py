@@ -6,7 +6,7 @@ from medvlsam2.data import vocabulary
 from medvlsam2.data.language import anatomy
 from medvlsam2.data.query.objects import Item, ObjectExpression, OfSize, OnSide, Place, Where
 from medvlsam2.tasks.measure.lesions import is_countable
-from medvlsam2.tasks.objects.things import is_series
+from medvlsam2.tasks.phrases.wholes import is_row
 
 
 def in_english(expression: ObjectExpression) -> str:
@@ -36,7 +36,7 @@ def singular(key: str) -> str:
         ('kidney', 'vertebra', 'left rib', 'liver cyst')
     """
     known = vocabulary.STRUCTURES[key]
-    if is_series(key):
+    if is_row(key):
         side = "" if known.side is None else f"{known.side} "
         return f"{side}rib" if key.startswith("rib") else "vertebra"
     if anatomy.is_pair(key):

@@ -20,11 +20,14 @@ from medvlsam2.tasks.measure.kept_mask import KeptMask
 from medvlsam2.tasks.measure.lesions import MIN_ML
 from medvlsam2.tasks.measure.mask_measures import Measures, measure, pieces_of
 from medvlsam2.tasks.measure.whereabouts import sites
+from medvlsam2.tasks.measure.whole_masks import is_joined
 from medvlsam2.tasks.objects.shapes import Shape
-from medvlsam2.tasks.phrases.wholes import held_by
+from medvlsam2.tasks.phrases.wholes import held_by, is_row
 
 _ALSO: Final = {"lesion": GENERIC_LESIONS | {"stone", "fracture"}, "mass": frozenset({"tumor", "mass"})}
 """Kinds of findings that a general word means as well."""
+CUT: Final = "The scan ends within"
+"""Beginning of the reason of facts that the scan cuts; for sizes and parts, where it matters, there are own notes."""
 _COUNTED: Final = frozenset({"lymph_node"})
 """Structures without parts of which a scan shows many."""
 
@@ -136,11 +139,15 @@ def things_of(key: str, facts: Facts, *, place: str | None = None, one_by_one: b
         facts.look_for(keys)
         return _gathered(key, [fact for one in keys for fact in facts.finding(one)], facts, are_many=True)
     members = members_of(key)
-    known = [member for member in members if facts.source.knows(member)]
-    if known and (one_by_one or len(known) == len(members)):
-        return _gathered(key, facts.structures(known), facts, are_many=True)
+    known = [one for one in members if facts.source.knows(one) or is_joined(one, facts.source)]
+    if len(known) == len(members) > 0 or (one_by_one and known and is_row(key)):
+        told = facts.structures(known)
+        unknown = next((fact for fact in told if fact.state == "not assessed" and fact.mask is None), None)
+        if unknown is None or not one_by_one or is_row(key):
+            return _gathered(key, told, facts, are_many=True)
+        return Things(key, (), "not assessed", unknown.reason or _default(unknown.name, unknown.state), are_many=True)
     if members and one_by_one:
-        reason = f"The single members of the {vocabulary.STRUCTURES[key].name} are not known, only all together."
+        reason = f"The single members of the {vocabulary.STRUCTURES[key].name} are not all known."
         return Things(key, (), "not assessed", reason, are_many=True)
     return _gathered(key, facts.structures((key,)), facts, are_many=False)
 
@@ -163,20 +170,10 @@ def members_of(key: str) -> tuple[str, ...]:
         >>> members_of("kidneys"), len(members_of("ribs")), members_of("lung_left")
         (('kidney_left', 'kidney_right'), 24, ())
     """
-    if is_series(key):
+    if is_row(key):
         held = held_by(key)
         return tuple(one for one in vocabulary.STRUCTURES if one in held and is_numbered(one) and one[-1].isdigit())
     return vocabulary.STRUCTURES[key].parts if is_pair(key) else ()
-
-
-def is_series(key: str) -> bool:
-    """Whether a name means several vertebrae or ribs.
-
-    Example:
-        >>> is_series("vertebrae"), is_series("lumbar_spine"), is_series("ribs_left"), is_series("rib_left_3")
-        (True, True, True, False)
-    """
-    return key in ("vertebrae", "ribs", "ribs_left", "ribs_right", "spine") or key.endswith("_spine")
 
 
 def _kinds(key: str, facts: Facts, place: str | None) -> tuple[str, ...]:
@@ -217,7 +214,8 @@ def _of_fact(fact: Fact, facts: Facts) -> Sequence[Thing]:
     if kept is None or fact.state not in ("present", "not assessed"):  # the mask of what measuring disproved is kept
         return ()
     is_sure = fact.state == "present"
-    whole = Thing(fact.key, kept, facts.volume, fact, fact.side, fact.structure, is_sure, fact.reason, fact.confidence)
+    limits = "" if fact.cut and fact.reason.startswith(CUT) else fact.reason
+    whole = Thing(fact.key, kept, facts.volume, fact, fact.side, fact.structure, is_sure, limits, fact.confidence)
     if fact.key not in _COUNTED:
         return (whole,)
     first, *others = pieces_of(kept)

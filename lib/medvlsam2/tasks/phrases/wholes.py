@@ -30,6 +30,16 @@ def is_series(structure: vocabulary.Structure) -> bool:
     return any(part.startswith(("rib", "vertebrae")) for part in held_by(structure.key))
 
 
+def is_row(key: str) -> bool:
+    """Return whether a name means vertebrae or ribs and nothing else; the skeleton holds them too.
+
+    Example:
+        >>> is_row("vertebrae"), is_row("lumbar_spine"), is_row("ribs_left"), is_row("rib_left_3"), is_row("skeleton")
+        (True, True, True, False, False)
+    """
+    return key in ("vertebrae", "ribs", "ribs_left", "ribs_right", "spine") or key.endswith("_spine")
+
+
 @cache
 def held_by(key: str) -> frozenset[str]:
     """Return the keys of all structures that one holds: its parts, their parts, and those of ``HOLDS_MORE``.

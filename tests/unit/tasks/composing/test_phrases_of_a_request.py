@@ -62,17 +62,6 @@ def test_the_larger_kidney_is_the_mask_of_that_kidney(engine: Engine, facts: Fac
     assert f"'the larger kidney' was understood as the largest kidney: {larger.name}." in found.warnings
 
 
-def test_a_part_keeps_its_value_within_its_whole(engine: Engine, facts: Facts):
-    found = asked(engine, facts, "upper half of the liver", "left half of the liver and spleen", "the larger kidney")
-    upper, _, kidney = found.objects
-    assert upper.values[0] == 1
-    assert (found.label_map == 3).sum() > 0
-    assert kidney.values == (3,)
-    liver = truth(facts, "liver")
-    assert (liver[found.label_map == 1]).all()
-    assert upper.volume_ml < (facts.structure("liver").volume_ml or 0)
-
-
 def test_the_smaller_object_is_a_part_of_the_larger_one(engine: Engine, facts: Facts):
     whole, part = asked(engine, facts, "liver and spleen without heart", "upper third of liver").objects
     assert (whole.values, part.values) == ((1, 2), (2,))
@@ -86,6 +75,7 @@ def test_names_and_phrases_stand_side_by_side(engine: Engine, facts: Facts):
     assert [one.name for one in found.objects] == ["the smaller kidney", "spleen"]
     assert found.objects[1].understood_as is None
     free = found.label_map != 1
+    assert (found.label_map == 1).any()
     assert ((found.label_map == 2)[free] == (alone.label_map == 1)[free]).all()
 
 
@@ -105,13 +95,13 @@ def test_a_model_reads_what_no_rule_reads(engine: Engine, facts: Facts):
     assert writer.asked == [
         ("whichever kidney takes up the bigger volume", ("kidneys", "kidney_left", "kidney_right")),
     ]
-    assert any("words 'whichever', 'takes', 'up', 'volume' were not used" in warning for warning in found.warnings)
+    assert any("words 'whichever', 'takes', 'volume' were not used" in warning for warning in found.warnings)
 
 
 @pytest.mark.parametrize(
     ("phrase", "written", "why"),
     [
-        ("whichever left kidney bulges", "right kidney", "adds the right side"),
+        ("whichever left kidney bulges", "right kidney", "leaves out 'left kidney'"),
         ("the kidney that bulges on the left", "kidneys", "leaves out"),
         ("whichever kidney bulges above the liver", "kidneys below liver", "turns 'up' round"),
         ("a liver cyst that bulges, over 2 cm", "liver cyst larger than 30 mm", "number 20 mm"),

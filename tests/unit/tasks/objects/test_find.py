@@ -42,6 +42,8 @@ def is_drawn(facts: Facts, one: FoundObject, *solids: Solid) -> bool:
         ("smallest kidneys", "kidney_left", 0),
         ("highest kidneys", "kidney_left", 0),
         ("leftmost kidneys", "kidney_left", 0),
+        ("lowest cyst above left kidney", "liver_cyst", 1),
+        ("highest cyst behind liver", "kidney_cyst_left", 0),
         ("rightmost kidneys", "kidney_right", 0),
         ("kidneys on the left", "kidney_left", 0),
         ("kidneys left of aorta", "kidney_left", 0),
@@ -88,6 +90,19 @@ def test_vertebrae_are_counted_along_the_spine(body: Body):
     assert found(facts, "vertebrae at the level of spleen").keys == ("vertebrae_T12", "vertebrae_L1")
     below = found(facts, "vertebrae next below L2 vertebra")
     assert (below.state, below.mask) == ("not assessed", None)
+
+
+def test_the_lowest_rib_is_the_last_of_the_series(body: Body):
+    """A rib that slopes down may have a lower centre than the short one after it."""
+    ribs = {"rib_left_11": [ball(-80, -40, -40, 9)], "rib_left_12": [ball(-40, -70, -20, 9)]}
+    assert found(body(ribs), "lowest ribs").keys == ("rib_left_12",)
+    assert found(body(ribs), "highest left ribs").keys == ("rib_left_11",)
+    assert found(body(ribs), "left ribs next below right rib 11").state == "absent"
+
+
+def test_one_of_a_pair_is_not_chosen_without_the_other(body: Body):
+    one = found(body(without=("kidney_left",)), "largest kidneys")
+    assert (one.state, one.mask) == ("not assessed", None)
 
 
 def test_there_is_nothing_below_the_last_rib(body: Body):
@@ -171,7 +186,7 @@ def test_lungs_that_the_scan_cuts_below_have_no_base(body: Body):
         ("pancreas", "not assessed", "pancreas is not among the labels"),
         ("kidneys nearest to pancreas", "not assessed", "pancreas is not among the labels"),
         ("liver without pancreas", "not assessed", "pancreas is not among the labels"),
-        ("largest vertebrae", "not assessed", "The single members of the vertebrae are not known"),
+        ("largest vertebrae", "not assessed", "The single members of the vertebrae are not all known"),
         ("second largest liver", "absent", "Only one liver is seen, so there is no second one."),
     ],
 )

@@ -52,7 +52,7 @@ def disagreement(words: Sequence[str], expression: ObjectExpression) -> str | No
         expression: as it was written.
     """
     names = names_in(words)
-    unsupported = next((word for word in _outside(words, names) if word in listed("unsupported")), None)
+    unsupported = next((word for word in _unjoined(_outside(words, names)) if word in listed("unsupported")), None)
     if unsupported is not None:
         return f"and cannot say '{unsupported}'"
     return (
@@ -69,8 +69,20 @@ def unused_words(words: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word for word in outside if word.isalpha() and word not in known_words()))
 
 
+def _unjoined(words: Sequence[str]) -> list[str]:
+    """The words without those of wordings that are known as a whole ("other than", "but not", "not larger than")."""
+    known = [*wordings("without"), *(wording for each in table("sizes").values() for wording in each)]
+    at, kept = 0, list[str]()
+    while at < len(words):
+        wording = next((each for each in known if starts_with(words[at:], each)), None)
+        kept += [] if wording else [words[at]]
+        at += len(wording or (1,))
+    return kept
+
+
 def _wrong_names(names: Sequence[Name], words: Sequence[str], expression: ObjectExpression) -> str | None:
-    used = set(expression.keys)
+    parts = {item.part for item in (*expression.items, *expression.without)}
+    used = {*expression.keys, *(["pelvis"] if "pelvic part" in parts else [])}
     for name in names:
         if not any(_are_related(key, other) for key in name.keys for other in used):
             return f"and leaves out '{' '.join(words[name.start : name.stop])}'"
@@ -128,14 +140,21 @@ def _said(words: Sequence[str], names: Sequence[Name]) -> Iterator[str]:
 
 
 def _longest(words: Sequence[str], at: int) -> tuple[int, str | None]:
+    """The longest wording from a word on, and its meaning; before a number "over" and "under" are limits of a size."""
+    rest = words[at:]
     fitting = [
-        (len(wording), meaning)
+        (name == "sizes", len(wording), meaning)
         for name in _TABLES
         for meaning, each in table(name).items()
         for wording in each
-        if starts_with(words[at:], wording)
+        if starts_with(rest, wording) and (name != "sizes" or _is_number(rest[len(wording) :]))
     ]
-    return max(fitting, key=lambda one: one[0], default=(1, None))
+    _, length, meaning = max(fitting, key=lambda one: one[:2], default=(False, 1, None))
+    return length, meaning
+
+
+def _is_number(words: Sequence[str]) -> bool:
+    return bool(words) and words[0][0].isdigit()
 
 
 def _written(expression: ObjectExpression) -> Iterator[str]:
@@ -174,8 +193,8 @@ def _wrong_numbers(words: Sequence[str], expression: ObjectExpression) -> str | 
 
 def _sizes_mm(words: Sequence[str]) -> Iterator[float]:
     for number, unit in pairwise(words):
-        if re.fullmatch(r"\d+([.,]\d+)?", number) and unit in ("mm", "cm", "millimetres", "centimetres"):
-            yield round(float(number.replace(",", ".")) * (10 if unit.startswith("c") else 1), 2)
+        if re.fullmatch(r"\d+([.,]\d+)?", number) and unit in ("mm", "cm"):
+            yield round(float(number.replace(",", ".")) * (10 if unit == "cm" else 1), 2)
 
 
 def _wrong_without(words: Sequence[str], expression: ObjectExpression) -> str | None:

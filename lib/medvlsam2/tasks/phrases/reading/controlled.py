@@ -25,7 +25,7 @@ from medvlsam2.data.query.objects import (
 from medvlsam2.data.structures.table import Side
 from medvlsam2.tasks.phrases.reading.names import Name, names_in
 from medvlsam2.tasks.phrases.reading.words import listed, starts_with, table, wordings
-from medvlsam2.tasks.phrases.wholes import is_series
+from medvlsam2.tasks.phrases.wholes import is_row
 
 
 class _Unread(Exception):
@@ -133,7 +133,8 @@ class _Reader:
         if relation is None:
             side = cast("Side | None", self._meaning("sides"))
             return None if side is None else OnSide(side)
-        return Where(_counted(relation, name), self._place(relation))
+        is_one = not is_plural(self.words[name.stop - 1])
+        return Where(_counted(relation, name) if is_one else relation, self._place(relation))
 
     def _place(self, relation: Relation) -> Place:
         self._skip()
@@ -194,10 +195,15 @@ class _Reader:
     def _skip(self) -> bool:
         """Pass over words that change nothing; False, so that it can stand in a condition."""
         while self._rest() and self._rest()[0] in listed("noise") and self.at not in self.names:
-            if self._rest()[0] == "of" and self._is_place_next():
+            if (self._rest()[0] == "of" and self._is_place_next()) or self._begins_a_relation():
                 break
             self.at += 1
         return False
+
+    def _begins_a_relation(self) -> bool:
+        """Whether a word that else changes nothing begins a relation ("one level below")."""
+        wordings = (wording for each in table("relations").values() for wording in each if len(wording) > 1)
+        return any(starts_with(self._rest(), wording) for wording in wordings)
 
     def _is_place_next(self) -> bool:
         """Whether "of" stands between two names, and so means "in"."""
@@ -209,7 +215,7 @@ class _Reader:
 
 def _counted(relation: Relation, name: Name) -> Relation:
     """Of vertebrae and ribs "above" and "below" mean the next one, if one is asked for."""
-    if relation in ("above", "below") and all(is_series(vocabulary.STRUCTURES[key]) for key in name.keys):
+    if relation in ("above", "below") and all(is_row(key) for key in name.keys):
         return "next above" if relation == "above" else "next below"
     return relation
 
@@ -223,5 +229,5 @@ def _require_several(keys: Sequence[str]) -> None:
     for key in keys:
         known = vocabulary.STRUCTURES[key]
         is_many = known.is_finding or is_pair(key) or key == "lymph_node"
-        if not is_many and not is_series(known):
+        if not is_many and not is_row(key):
             raise _Unread

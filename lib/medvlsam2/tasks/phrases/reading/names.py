@@ -11,7 +11,7 @@ from typing import Final
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language import anatomy
-from medvlsam2.data.query.lay_words import lay_names
+from medvlsam2.data.query.lay_words import lay_names, lay_words
 from medvlsam2.data.query.near_words import nearest_word
 from medvlsam2.tasks.phrases.reading.words import known_words, words_of
 
@@ -21,6 +21,8 @@ _ENDS: Final = frozenset(
     {"of", "in", "on", "at", "and", "or", "both", "side", "sided", "his", "her", "their", "this", ",", ";"}
 )
 """No name begins or ends with one of these, though some may stand within: "lower lobe of left lung"."""
+_AFTER_A_SIDE: Final = frozenset({"of", "to", "above", "below", "over", "under"})
+"""Before one of these a side is no part of a name: "kidneys left of the aorta", "the rib right below rib 4"."""
 _LISTS: Final = frozenset({"and", "or", ",", ";", "&", "plus"})
 _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "lower lobes": ("lung_lower_lobe_left", "lung_lower_lobe_right"),
@@ -93,10 +95,21 @@ def _names(words: Sequence[str]) -> Iterator[Name]:
 def _from(words: Sequence[str], start: int) -> Iterator[Name]:
     """Whatever could be a name from a word on, the longest first."""
     for stop in range(min(len(words), start + MOST_WORDS), start, -1):
-        some = words[start:stop]
+        some = _with_side(words, start, stop)
+        if some[-1] in _SIDES and stop < len(words) and words[stop] in _AFTER_A_SIDE:
+            continue
         if some[0] in _ENDS or some[-1] in _ENDS or _LISTS.intersection(some) or set(some) >= _SIDES:
             continue
         yield Name(start, stop, () if set(some) <= _SIDES else meaning(some))
+
+
+def _with_side(words: Sequence[str], start: int, stop: int) -> list[str]:
+    """Some of the words; of "lung, right" without the comma, if no other name begins with that side."""
+    some = list(words[start:stop])
+    is_after_comma = len(some) > 2 and some[-1] in _SIDES and some[-2] == ","
+    if is_after_comma and not any(meaning(words[stop - 1 : end]) for end in range(stop + 1, len(words) + 1)):
+        del some[-2]
+    return some
 
 
 def _mended(word: str) -> str:
@@ -123,8 +136,11 @@ def _known() -> frozenset[str]:
 def _lay() -> Mapping[frozenset[str] | tuple[str, ...], tuple[str, ...]]:
     """Lay words and descriptions, each with its structure."""
     found: dict[frozenset[str] | tuple[str, ...], tuple[str, ...]] = {}
+    for key, texts in lay_words().items():
+        for text in texts:
+            found.setdefault(_unordered(words_of(text)), (key,))
     for key in vocabulary.STRUCTURES:
-        for text in _lay_names(key):
+        for text in anatomy.descriptions(key):
             found.setdefault(_unordered(words_of(text)), (key,))
     return found
 

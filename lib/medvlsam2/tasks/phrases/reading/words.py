@@ -10,7 +10,13 @@ from typing import Any, Final, cast
 
 import yaml
 
-_WORD: Final = re.compile(r"\d+(?:[.,]\d+)?(?=\s*(?:mm|cm)\b)|[^\W_]+(?:/[^\W_]+)?|['’]s\b|[^\w\s]")
+_WORD: Final = re.compile(r"\d+(?:[.,]\d+)?(?=\s*(?:mm|cm|milli|centi))|[^\W_]+(?:/[^\W_]+)?|['’]s\b|[^\w\s]")
+_VERTEBRA: Final = re.compile(r"\bvertebral bod(?:y|ies)\b")
+_SPELT: Final = {
+    "vertebras": "vertebrae",
+    **dict.fromkeys(("millimeter", "millimeters", "millimetre", "millimetres", "mms"), "mm"),
+    **dict.fromkeys(("centimeter", "centimeters", "centimetre", "centimetres", "cms"), "cm"),
+}
 _DROPPED: Final = frozenset({"the", "a", "an", "'s", "’s", "patient", "'", "’", "-", "–"})
 """Words that are left out before any other word is looked at."""
 
@@ -22,7 +28,8 @@ def words_of(phrase: str) -> list[str]:
         >>> words_of("The cyst nearest to the liver's edge, > 1.5 cm")
         ['cyst', 'nearest', 'to', 'liver', 'edge', ',', '>', '1.5', 'cm']
     """
-    return [word for word in _WORD.findall(phrase.casefold()) if word not in _DROPPED]
+    text = _VERTEBRA.sub("vertebra", phrase.casefold().replace("_", " "))
+    return [_SPELT.get(word, word) for word in _WORD.findall(text) if word not in _DROPPED]
 
 
 def table(name: str) -> Mapping[str, tuple[tuple[str, ...], ...]]:
