@@ -18,8 +18,8 @@ nearest to, farthest from   by the shortest distance of the surfaces in mm. Of l
                             to its surface. Of several conditions these are taken last.
 touching                    at most one voxel lies between nothing and the place: they overlap or share a face or corner
 next above, next below      the neighbour in the series of vertebrae or ribs; else the nearest centre on that side
-at the level of             several objects: at least half of their height lies at the place's height; one object: that
-                            part of it
+at the level of             lesions, vertebrae and ribs that share at least half of the less high one's height with the
+                            place; of other objects, also of the two of a pair, the part at that height
 on the left, on the right   by its own side; else by the middle of the body: spinal cord, spine, or a pair of organs
 larger than, smaller than   by the longest diameter on one slice
 halves and thirds           by the object's own extent along one axis of the patient, each of several objects by itself

@@ -14,7 +14,7 @@ from medvlsam2.tasks.measure.fact_source import Facts
 from medvlsam2.tasks.measure.kept_mask import KeptMask
 from medvlsam2.tasks.objects.middle import side_of
 from medvlsam2.tasks.objects.shapes import Axis, Shape
-from medvlsam2.tasks.objects.things import Thing
+from medvlsam2.tasks.objects.things import Thing, is_counted
 from medvlsam2.tasks.phrases.wholes import held_by
 
 IN_SHARE: Final = 0.5
@@ -22,7 +22,7 @@ IN_SHARE: Final = 0.5
 IN_GAP_MM: Final = 10.0
 """A lesion that is known to lie in an organ may stick out of the organ's mask, but is no farther away than this."""
 AT_LEVEL_SHARE: Final = 0.5
-"""An object lies at the level of a place if at least this share of its height does."""
+"""An object lies at the level of a place if they share at least this part of the height of the less high one."""
 LAST: Final[tuple[Relation, ...]] = ("nearest to", "farthest from")
 """Relations that choose one object; they are taken after all other conditions."""
 _DIRECTIONS: Final[Mapping[Relation, tuple[Axis, float]]] = {
@@ -124,11 +124,12 @@ def _touching(things: Sequence[Thing], relation: Relation, place: Thing, are_man
 
 
 def _at_level(things: Sequence[Thing], relation: Relation, place: Thing, are_many: bool) -> list[Thing]:
-    del relation
+    """Lesions, vertebrae and ribs that lie there; of everything else, of the two of a pair too, the part that does."""
+    del relation, are_many
     low, high = place.shape.ends_mm(2)
-    if are_many:
-        return [thing for thing in things if thing.shape.share_between(2, low, high) >= AT_LEVEL_SHARE]
-    return _cut(things, lambda thing: thing.shape.between(2, low - _HAIR_MM, high + _HAIR_MM))
+    chosen = [one for one in things if is_counted(one.key) and one.shape.share_between(low, high) >= AT_LEVEL_SHARE]
+    others = [one for one in things if not is_counted(one.key)]
+    return [*chosen, *_cut(others, lambda one: one.shape.between(2, low - _HAIR_MM, high + _HAIR_MM))]
 
 
 _HAIR_MM: Final = 1e-3

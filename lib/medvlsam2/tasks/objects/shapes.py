@@ -95,12 +95,11 @@ class Shape:
         """Share of this shape that lies in another one."""
         return self.kept.overlap(other.kept) / self.kept.voxels
 
-    def share_between(self, axis: Axis, low_mm: float, high_mm: float) -> float:
-        """Share of this shape's length along an axis that lies between two coordinates."""
-        start, stop = self.ends_mm(axis)
-        if start == stop:
-            return float(low_mm <= start <= high_mm)
-        return max(0.0, min(stop, high_mm) - max(start, low_mm)) / (stop - start)
+    def share_between(self, low_mm: float, high_mm: float) -> float:
+        """What this shape's height shares with a range of heights, as a share of the smaller of the two."""
+        start, stop = self.ends_mm(2)
+        shared, smaller = min(stop, high_mm) - max(start, low_mm), min(stop - start, high_mm - low_mm)
+        return float(shared >= 0) if smaller == 0 else max(0.0, shared) / smaller
 
     def between(self, axis: Axis, low_mm: float, high_mm: float) -> KeptMask | None:
         """The voxels with centres from one coordinate (itself inside) to another (itself outside)."""

@@ -163,6 +163,11 @@ def is_known(key: str, facts: Facts) -> bool:
     return any(facts.source.knows(one) for one in (key, *others))
 
 
+def is_counted(key: str) -> bool:
+    """Whether an object with this name is one of many: a lesion, a lymph node, a vertebra or a rib."""
+    return vocabulary.STRUCTURES[key].is_finding or key in _COUNTED or is_numbered(key)
+
+
 def members_of(key: str) -> tuple[str, ...]:
     """The single objects of a name: each vertebra or rib of a series, the two of a pair; none of other names.
 
@@ -226,7 +231,7 @@ def _of_fact(fact: Fact, facts: Facts) -> Sequence[Thing]:
 def _missing(told: Sequence[Fact]) -> tuple[str, ...]:
     """Of a pair a sentence for the one that is not seen; ribs and vertebrae beyond the scan's ends are no news."""
     missing = [fact for fact in told if fact.mask is None]
-    if len(told) != 2 or len(missing) != 1 or missing[0].kind == "finding":
+    if len(told) != 2 or len(missing) != 1 or vocabulary.STRUCTURES[missing[0].key].is_finding:
         return ()
     fact = missing[0]
     return (f"Of both only one is seen: the {fact.name} is {fact.state}.",)

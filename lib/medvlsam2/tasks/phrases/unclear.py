@@ -102,6 +102,11 @@ def require_sides(phrase: str) -> None:
             raise InvalidPrompt(f"'{short(whole)}' {sentence}")
 
 
+def subtracts(phrase: str) -> bool:
+    """Return whether a dash stands for "minus", as in "Lungs-GTV"; such a phrase is only ever refused."""
+    return _MINUS.search(phrase) is not None
+
+
 def short(text: str) -> str:
     """Return a phrase in the form that an error text shows: at most SHOWN characters.
 

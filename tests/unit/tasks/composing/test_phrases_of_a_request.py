@@ -34,7 +34,8 @@ class Told:
 def facts(small_phantom: Phantom) -> Facts:
     """Facts of the phantom's own label map."""
     one = small_phantom
-    return Facts(GivenMasks.of_phantom(one.volume, one.label_map, one.labels, one.lesion_map, one.facts))
+    truth = {key: one.label_map == value for value, key in one.labels.items()}
+    return Facts(GivenMasks.of_truth(one.volume, truth, one.facts, one.lesion_map))
 
 
 @pytest.fixture(scope="module")

@@ -145,6 +145,16 @@ def test_a_part_by_level_is_cut_from_a_long_object(body: Body):
     assert (low, high) == (pytest.approx(-5, abs=2.6), pytest.approx(55, abs=2.6))
 
 
+def test_the_two_of_a_pair_are_cut_at_a_level(body: Body):
+    left, right = found(body(SPINE), "kidneys at the level of L2 vertebra").things
+    assert left.shape.ends_mm(2) == right.shape.ends_mm(2) == (pytest.approx(-19, abs=4.1), pytest.approx(-1, abs=4.1))
+
+
+def test_a_vertebra_is_at_the_level_of_a_small_lesion(body: Body):
+    facts = body({**SPINE, "liver_cyst": [ball(20, 20, 42, 4)]})
+    assert found(facts, "vertebrae at the level of liver cyst").keys == ("vertebrae_T12",)
+
+
 def test_parts_by_region_need_a_border(body: Body):
     unknown = found(body(), "abdominal part of aorta")
     assert (unknown.state, unknown.mask) == ("not assessed", None)

@@ -126,8 +126,8 @@ class _Reader:
         size = self._size()
         if size is not None:
             return size
-        region = self._meaning("regions")
-        if region is not None and not _is_finding(name):
+        region = None if _is_finding(name) else self._meaning("regions")
+        if region is not None:
             return region
         relation = cast("Relation | None", self._meaning("relations"))
         if relation is None:

@@ -15,7 +15,7 @@ from medvlsam2.tasks.phrases.reading.controlled import read_controlled
 from medvlsam2.tasks.phrases.reading.names import corrected
 from medvlsam2.tasks.phrases.reading.words import words_of
 from medvlsam2.tasks.phrases.reading.writer import ObjectWriter
-from medvlsam2.tasks.phrases.unclear import require_sides, short
+from medvlsam2.tasks.phrases.unclear import require_sides, short, subtracts
 
 Link = Callable[[str], Sequence[str]]
 """Gives the vocabulary keys of the names that the words of a phrase can mean."""
@@ -66,7 +66,7 @@ def read_phrase(phrase: str, writer: Writer = no_writer, link: Link | None = Non
         ('largest kidneys', None)
     """
     text = " ".join(plain(phrase).split())
-    if vocabulary.lookup(text) is not None:
+    if vocabulary.lookup(text) is not None or subtracts(phrase):
         return Reading(None)
     require_sides(phrase)
     try:
