@@ -13,7 +13,7 @@ from medvlsam2.tasks.objects.things import Thing
 def _height(thing: Thing) -> tuple[float, ...]:
     """Of vertebrae and ribs the place in their series: a lower rib may reach higher than the one above."""
     height_mm = float(thing.shape.centre_ras[2])
-    return (-_number(thing.key), height_mm) if is_numbered(thing.key) else (height_mm,)
+    return (float(-_number(thing.key)), height_mm) if is_numbered(thing.key) else (height_mm,)
 
 
 def _number(key: str) -> int:

@@ -97,7 +97,7 @@ def test_the_lowest_rib_is_the_last_of_the_series(body: Body):
     ribs = {"rib_left_11": [ball(-80, -40, -40, 9)], "rib_left_12": [ball(-40, -70, -20, 9)]}
     assert found(body(ribs), "lowest ribs").keys == ("rib_left_12",)
     assert found(body(ribs), "highest left ribs").keys == ("rib_left_11",)
-    assert found(body(ribs), "left ribs next below right rib 11").state == "absent"
+    assert found(body(ribs), "left ribs next below right rib 11").mask is None
 
 
 def test_one_of_a_pair_is_not_chosen_without_the_other(body: Body):
