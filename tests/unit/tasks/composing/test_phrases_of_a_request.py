@@ -105,7 +105,7 @@ def test_a_model_reads_what_no_rule_reads(engine: Engine, facts: Facts):
         ("whichever left kidney bulges", "right kidney", "leaves out 'left kidney'"),
         ("the kidney that bulges on the left", "kidneys", "leaves out"),
         ("whichever kidney bulges above the liver", "kidneys below liver", "turns 'up' round"),
-        ("a liver cyst that bulges, over 2 cm", "liver cyst larger than 30 mm", "number 20 mm"),
+        ("a liver cyst that bulges over 2 cm", "liver cyst larger than 30 mm", "number 20 mm"),
         ("the spleen that bulges near the liver", "spleen", "leaves out 'liver'"),
         ("lungs that bulge without the heart", "lungs", "leaves out 'heart'"),
         ("the bulge between kidney and liver", "kidneys nearest to liver", "cannot say 'between'"),
