@@ -56,7 +56,7 @@ def test_what_a_phrase_means(phrase: str, expression: str | None):
     assert (None if read is None else str(read)) == expression
 
 
-@pytest.mark.parametrize("phrase", ["lefft kidney", "largest cyst on the rigth", "kidney on the left of the screen"])
+@pytest.mark.parametrize("phrase", ["lefft kidney", "largest cyst on the rihght", "kidney on the left of the screen"])
 def test_no_way_of_reading_allows_a_doubtful_side(phrase: str):
     with pytest.raises(InvalidPrompt):
         read_phrase(phrase)
