@@ -50,4 +50,5 @@ def few(small_phantom: Phantom, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(questions, "QUESTIONS_EACH", 2)
     monkeypatch.setattr(referring, "PHRASES_EACH", 2)
     monkeypatch.setattr(door, "ANSWER_TOKENS", 6)
-    monkeypatch.setattr(reports, "report", partial(converse.report, grounded=False, max_new_tokens=12))
+    monkeypatch.setattr(reports, "report", partial(converse.report, max_new_tokens=12))
+    monkeypatch.setattr(reports, "IMAGINED_EACH", 1)

@@ -48,13 +48,13 @@ def contradicted(sentences: Sequence[str], evidence: MaskEvidence) -> list[Check
 
 
 def count_contradictions(
-    task: str, scan: LabelledScan, sentences: Sequence[str], evidence: MaskEvidence
+    task: str, scan: LabelledScan, sentences: Sequence[str], evidence: MaskEvidence, suffix: str = ""
 ) -> Iterator[Measurement]:
-    """Number of contradictions of a text, for presence, sides and numbers."""
+    """Number of contradictions of a text, for presence, sides and numbers; ``suffix`` belongs to the metric's name."""
     wrong = contradicted(sentences, evidence)
     for subject in ("presence", "side", "number"):
         count = sum(_subject(each) == subject for each in wrong)
-        yield Measurement(task, scan.group, subject, METRIC, scan.patient, float(count))
+        yield Measurement(task, scan.group, subject, METRIC + suffix, scan.patient, float(count))
 
 
 def _subject(each: Checked) -> str:

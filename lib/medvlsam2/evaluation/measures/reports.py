@@ -18,7 +18,7 @@ from medvlsam2.data.language.corpus import random_facts
 from medvlsam2.data.language.grounded import known_facts
 from medvlsam2.data.language.reporting import reports
 from medvlsam2.evaluation.claims.checking import Checked, check
-from medvlsam2.evaluation.claims.evidence import TableEvidence, family_of
+from medvlsam2.evaluation.claims.evidence import MaskEvidence, TableEvidence, family_of
 from medvlsam2.evaluation.claims.reading import Presence, claims_in
 from medvlsam2.evaluation.measurement import Measurement
 from medvlsam2.evaluation.measures.contradictions import count_contradictions, evidence_of_masks
@@ -33,21 +33,21 @@ NUM_REFERENCES: Final = 5
 """Right reports of each scan in different words, with which the text is compared."""
 IMAGINED_EACH: Final = 5
 """Imagined scans that are reported beside each phantom: 60 beside 12 phantoms."""
+OWN_WORDS: Final = ", own words"
+"""Ends the names of metrics of reports that the model writes freely, as in the paper; of phantoms alone."""
 _NO_FINDING: Final = ("normal", "absent")
 
 
 def measure_reports(engine: Engine, scan: LabelledScan) -> Iterator[Measurement | TextPair]:
     """Measure the report of a scan: by its facts, by masks, by labels; a phantom's also by its findings."""
     written = report(engine, scan.volume)
-    sentences = [each.sentence for each in written.sentences]
-    yield from _faithfulness(scan, sentences, written)
-    yield from count_contradictions(TASK, scan, sentences, evidence_of_masks(engine, scan, written.facts))
-    yield from _by_labels(scan, sentences)
+    evidence = evidence_of_masks(engine, scan, written.facts)
+    yield from _of_text(scan, written, written.facts, evidence)
+    yield from _facts_told(scan, written)
+    yield from _by_labels(scan, [each.sentence for each in written.sentences])
     if scan.facts is None or not scan.facts.lesions_known:
         return
-    stated, told = stated_findings(scan.facts), told_findings(written.text)
-    yield from _f1(scan, "clinical f1", told, stated)
-    yield Measurement(TASK, scan.group, "report", "findings invented", scan.patient, float(len(told - stated)))
+    yield from _of_text(scan, report(engine, scan.volume, grounded=False), written.facts, evidence, OWN_WORDS)
     yield TextPair(TASK, scan.group, "report", scan.patient, written.text, _references(scan.facts))
     yield from _with_true_facts(engine, scan)
 
@@ -100,19 +100,29 @@ def seed_of(name: str) -> int:
     return int(digits or 0)
 
 
-def _faithfulness(scan: LabelledScan, sentences: Sequence[str], written: Report) -> Iterator[Measurement]:
-    """Share of the sentences that the reply's facts support, and share of the facts that are told."""
-    checked = [found for sentence in sentences if (found := check(sentence, TableEvidence(written.facts)))]
-    for found in checked:
-        yield Measurement(TASK, scan.group, "sentence", "supported by facts", scan.patient, float(_is_supported(found)))
-    must = findings_to_tell(written.facts)
-    told = {
-        claim.mention.key
-        for one in sentences
-        for claim in claims_in(one)
-        if isinstance(claim, Presence) and claim.is_there
-    }
-    for key in must:
+def _of_text(
+    scan: LabelledScan, written: Report, facts: FactTable, evidence: MaskEvidence, suffix: str = ""
+) -> Iterator[Measurement]:
+    """Sentences that facts support, contradictions with masks, and right and invented findings of a phantom."""
+    sentences = [each.sentence for each in written.sentences]
+    for sentence in sentences:
+        found = check(sentence, TableEvidence(facts))
+        if found:
+            value = float(_is_supported(found))
+            yield Measurement(TASK, scan.group, "sentence", f"supported by facts{suffix}", scan.patient, value)
+    yield from count_contradictions(TASK, scan, sentences, evidence, suffix)
+    if scan.facts is not None and scan.facts.lesions_known:
+        stated, told = stated_findings(scan.facts), told_findings(written.text)
+        yield from _f1(scan, f"clinical f1{suffix}", told, stated)
+        invented = float(len(told - stated))
+        yield Measurement(TASK, scan.group, "report", f"findings invented{suffix}", scan.patient, invented)
+
+
+def _facts_told(scan: LabelledScan, written: Report) -> Iterator[Measurement]:
+    """Share of the findings among the reply's facts that a sentence tells."""
+    claims = [claim for each in written.sentences for claim in claims_in(each.sentence) if isinstance(claim, Presence)]
+    told = {claim.mention.key for claim in claims if claim.is_there}
+    for key in findings_to_tell(written.facts):
         is_told = any(key in family_of(each) for each in told)
         yield Measurement(TASK, scan.group, key, "facts told", scan.patient, float(is_told))
 

@@ -35,8 +35,8 @@ def measure(scan, monkeypatch, tmp_path):
         return Segmentation(found.astype(np.uint8), (), (), {})
 
     def one(*sentences, asked=scan):
-        def report(_engine, _volume, facts=None):
-            told = sentences if facts is None else ()
+        def report(_engine, _volume, facts=None, grounded=True):
+            told = () if facts is not None else sentences if grounded else ("There is a 9 mm hepatic cyst.",)
             rows = tuple(ReportSentence(sentence, ()) for sentence in told)
             return Report(" ".join(told), rows, (), {}, facts=table)
 
@@ -63,6 +63,14 @@ def test_a_right_report_has_f1_of_one_and_invents_nothing(scan, measure):
     assert len(found["text"]) == 1
     empty = measure("The liver is normal.")
     assert mean(empty["clinical f1"]) == 0.0
+
+
+def test_own_words_are_measured_beside_the_grounded_report(measure):
+    found = measure("The liver is seen.")
+    assert mean(found["findings invented"]) == 0.0
+    assert mean(found["findings invented, own words"]) == 1.0
+    assert mean(found["supported by facts, own words"]) == 0.0
+    assert sum(row.value for row in found["contradictions with masks, own words"]) == 1.0
 
 
 def test_an_invented_finding_is_counted(measure):
