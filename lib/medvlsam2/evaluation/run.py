@@ -22,6 +22,7 @@ from medvlsam2.data.datasets.scans import labelled_scans, of_sources
 from medvlsam2.evaluation.config import EvaluationConfig, Task
 from medvlsam2.evaluation.hand_written.reading import phantom_seed, scans_asked_about
 from medvlsam2.evaluation.measurement import Measurement
+from medvlsam2.evaluation.measures.hand_phrases import measure_hand_phrases
 from medvlsam2.evaluation.measures.hand_questions import measure_hand_questions
 from medvlsam2.evaluation.measures.interactive import measure_interactive
 from medvlsam2.evaluation.measures.queries import measure_queries
@@ -50,13 +51,19 @@ def _measure_vqa(engine: Engine, scan: LabelledScan) -> Iterator[Measurement | T
     yield from measure_queries(engine, scan)
 
 
+def _measure_hand_written(engine: Engine, scan: LabelledScan) -> Iterator[Measurement]:
+    """Questions and phrases that people worded."""
+    yield from measure_hand_questions(engine, scan)
+    yield from measure_hand_phrases(engine, scan)
+
+
 MEASURES: Final[Mapping[Task, Measure]] = {
     "segment": measure_words,
     "interactive": measure_interactive,
     "referring": measure_referring,
     "report": measure_reports,
     "vqa": _measure_vqa,
-    "handwritten": measure_hand_questions,
+    "handwritten": _measure_hand_written,
 }
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from medvlsam2.evaluation.hand_written.reading import HandWrittenQuestion
+from medvlsam2.data.query.reading import read_object
+from medvlsam2.evaluation.hand_written.reading import HandWrittenPhrase, HandWrittenQuestion
 from medvlsam2.evaluation.measures import hand_questions
+from medvlsam2.evaluation.measures.hand_phrases import mark_phrase
 from medvlsam2.evaluation.scans import draw_phantom
+from medvlsam2.evaluation.truth.given import true_facts
 from medvlsam2.tasks.engine.engine import Engine
 
 
@@ -82,3 +85,25 @@ def test_a_refusal_is_right_for_a_foreign_question_alone(mark):
     foreign = {"question": "¿Cómo de grande es el hígado?", "query": "picture", "kind": "foreign"}
     assert mark("picture", **foreign)[0]
     assert mark("volume of liver", **{**foreign, "kind": "volume", "query": "volume of liver"}) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kind", "meant", "right"),
+    [
+        ("liver", "name", "liver", True),
+        ("liver", "name", "spleen", False),
+        ("liver", "name", None, False),
+        ("liver and spleen", "union", "spleen and liver", True),
+        ("liver without spleen", "without", "liver", True),
+        ("upper half of liver", "part", "lower half of liver", False),
+        ("mandible", "absent", "mandible", True),
+        ("mandible", "absent", "liver", False),
+        (None, "refused", None, True),
+        (None, "refused", "liver", False),
+    ],
+)
+def test_marks_of_a_phrase(scan, wanted, kind, meant, right):
+    line = HandWrittenPhrase(id="p1", scan=scan.name, kind=kind, phrase="x", object=wanted)
+    marked = mark_phrase(line, None if meant is None else read_object(meant), true_facts(scan))
+    assert marked.is_right is right
+    assert marked.is_exact is (meant is not None and meant == wanted)
