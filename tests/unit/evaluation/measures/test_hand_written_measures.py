@@ -50,9 +50,9 @@ def mark(scan, monkeypatch, tmp_path):
     ("written", "right", "exact"),
     [
         ("volume of liver, mL", True, True),
-        ("volume of liver, L", False, False),
+        ("presence of liver", False, False),
         ("volume of spleen, mL", False, False),
-        ("length of liver, mm", False, False),
+        ("slices of liver", False, False),
         ("picture", False, False),
         ("no query", False, False),
     ],
