@@ -26,7 +26,7 @@ from medvlsam2.model.pixel_decoder.volume_sam2 import SliceFeatures, SlicePrompt
 from medvlsam2.training.data.cases import Case
 from medvlsam2.training.data.samples import draw_keys
 from medvlsam2.training.data.simulated_prompts import PromptKind
-from medvlsam2.training.steps.masks import mask_sample, sample_prompts, sample_tokens
+from medvlsam2.training.steps.pixels.masks import mask_sample, sample_prompts, sample_tokens
 from medvlsam2.training.steps.turns import request_tokens
 from medvlsam2.transforms.prepare import three_channels
 from medvlsam2.transforms.slice_choice import evenly_spaced

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 from scipy import ndimage
@@ -78,9 +79,7 @@ def length_mm(mask: Mask, volume: CTVolume) -> float:
 
     spacing = np.linalg.norm(volume.affine[:3, :3], axis=0)
     points = np.argwhere(mask) * spacing
-    try:
-        points = points[ConvexHull(points).vertices]
-    except QhullError:
-        points = points[:: max(1, len(points) // 2000)]
+    with suppress(QhullError):  # Fewer points than a hull in space needs: all of them are compared.
+        points = points[ConvexHull(points, qhull_options="QJ").vertices]  # "QJ" also takes points of one plane
     apart = ((points[:, None] - points[None]) ** 2).sum(axis=2)
     return float(np.sqrt(apart.max()) + spacing.min())

@@ -13,7 +13,7 @@ from medvlsam2.training.finetuning.scans import FinetuningScans
 from medvlsam2.training.parts import set_trainable_for_finetuning
 from medvlsam2.training.stage import StagePlan
 from medvlsam2.training.steps.base import Source
-from medvlsam2.training.steps.masks import MaskStep, mask_sample
+from medvlsam2.training.steps.pixels.masks import MaskStep, mask_sample
 from medvlsam2.training.steps.stream import Drawn, StepStream, step_rng
 
 STAGE: Final = 3

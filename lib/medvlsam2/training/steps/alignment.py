@@ -18,7 +18,7 @@ from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.training.data.cases import Case
 from medvlsam2.training.data.samples import draw_keys, draw_request
 from medvlsam2.training.steps.base import Source, Step, StepResult
-from medvlsam2.training.steps.losses import alignment_loss
+from medvlsam2.training.steps.pixels.losses import alignment_loss
 from medvlsam2.training.steps.turns import request_tokens
 
 

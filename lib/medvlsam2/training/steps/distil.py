@@ -24,7 +24,7 @@ from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.training.data.cases import Case
 from medvlsam2.training.data.samples import draw_request
 from medvlsam2.training.steps.base import Source, Step, StepResult
-from medvlsam2.training.steps.losses import alignment_loss
+from medvlsam2.training.steps.pixels.losses import alignment_loss
 from medvlsam2.training.teacher import Teacher
 from medvlsam2.transforms.text import prefix_ids, request_turns
 

@@ -10,12 +10,12 @@ from typing import Final
 from medvlsam2.errors import DatasetError
 from medvlsam2.training.steps.alignment import AlignmentStep
 from medvlsam2.training.steps.base import Source, Step
-from medvlsam2.training.steps.clip import ClipStep
 from medvlsam2.training.steps.conversation import ConversationStep
-from medvlsam2.training.steps.dense import DenseStep
 from medvlsam2.training.steps.distil import DistilStep
-from medvlsam2.training.steps.masks import MaskStep
 from medvlsam2.training.steps.picture import PictureStep
+from medvlsam2.training.steps.pixels.clip import ClipStep
+from medvlsam2.training.steps.pixels.dense import DenseStep
+from medvlsam2.training.steps.pixels.masks import MaskStep
 from medvlsam2.training.steps.tasks import TaskStep
 from medvlsam2.training.steps.text import CopyStep, ReadingStep, TextStep
 

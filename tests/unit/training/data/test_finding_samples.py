@@ -13,7 +13,7 @@ from medvlsam2.data.language.findings.lesions import HOSTS
 from medvlsam2.model.builders import TINY_RANDOM
 from medvlsam2.training.data.cases import Case
 from medvlsam2.training.data.finding_samples import MAX_FINDINGS, draw_findings, finding_windows
-from medvlsam2.training.steps.dense import dense_sample
+from medvlsam2.training.steps.pixels.dense import dense_sample
 
 
 def test_every_key_is_a_finding_of_the_vocabulary() -> None:

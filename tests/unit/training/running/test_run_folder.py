@@ -16,7 +16,7 @@ from medvlsam2.training.running import run_folder
 from medvlsam2.training.running.meter import DeviceTimer, Meter
 from medvlsam2.training.running.plots import draw_losses
 from medvlsam2.training.running.run_folder import Line, RunFolder
-from medvlsam2.training.steps.masks import StepResult
+from medvlsam2.training.steps.pixels.masks import StepResult
 
 
 def line(step: int, stage: int = 3, **losses: float) -> Line:

@@ -17,12 +17,12 @@ from medvlsam2.training.config import TrainConfig
 from medvlsam2.training.data.cases import Case
 from medvlsam2.training.interrupt import SIGNALS
 from medvlsam2.training.steps.base import Source
-from medvlsam2.training.steps.dense import DenseStep
-from medvlsam2.training.steps.masks import MaskStep
 from medvlsam2.training.steps.mix import (
     STEPS,
     mix,
 )
+from medvlsam2.training.steps.pixels.dense import DenseStep
+from medvlsam2.training.steps.pixels.masks import MaskStep
 from medvlsam2.training.steps.stream import (
     Drawn,
     StepStream,

@@ -16,13 +16,13 @@ from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.training.data.cases import Case
 from medvlsam2.training.data.conversation_samples import conversation_sample
 from medvlsam2.training.parts import set_trainable, set_trainable_for_finetuning
-from medvlsam2.training.steps import clip, masks
 from medvlsam2.training.steps.alignment import AlignmentStep, paired_requests
 from medvlsam2.training.steps.base import Step
-from medvlsam2.training.steps.clip import ClipStep
 from medvlsam2.training.steps.conversation import ConversationStep
-from medvlsam2.training.steps.dense import DenseSample, DenseStep, dense_sample
-from medvlsam2.training.steps.masks import MaskSample, MaskStep, mask_sample
+from medvlsam2.training.steps.pixels import clip, masks
+from medvlsam2.training.steps.pixels.clip import ClipStep
+from medvlsam2.training.steps.pixels.dense import DenseSample, DenseStep, dense_sample
+from medvlsam2.training.steps.pixels.masks import MaskSample, MaskStep, mask_sample
 from medvlsam2.training.steps.text import ReadingStep, TextStep
 from medvlsam2.transforms.text import encode
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from medvlsam2.model.pixel_decoder.volume_sam2 import SlicePrompts
-from medvlsam2.training.steps.corrections import with_correction
+from medvlsam2.training.steps.pixels.corrections import with_correction
 
 SIDE, IMAGE = 32, 64
 

@@ -10,8 +10,8 @@ import pytest
 from medvlsam2.data import vocabulary
 from medvlsam2.model.builders import TINY_RANDOM
 from medvlsam2.training.data.cases import COMPLETE_KEYS, Case
-from medvlsam2.training.steps import dense
-from medvlsam2.training.steps.dense import dense_sample, label_groups
+from medvlsam2.training.steps.pixels import dense
+from medvlsam2.training.steps.pixels.dense import dense_sample, label_groups
 
 
 def test_a_dense_sample_also_asks_for_what_is_not_there(tiny_case: Case, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,8 @@ import torch
 from medvlsam2.model.builders import TINY_RANDOM
 from medvlsam2.training.data import samples
 from medvlsam2.training.data.cases import Case
-from medvlsam2.training.steps import masks
-from medvlsam2.training.steps.masks import MaskSample, mask_sample
+from medvlsam2.training.steps.pixels import masks
+from medvlsam2.training.steps.pixels.masks import MaskSample, mask_sample
 
 
 def draw(case: Case, seed: int, *, contiguous: bool = False, slices: int = 5) -> MaskSample:

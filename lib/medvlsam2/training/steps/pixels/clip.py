@@ -17,8 +17,8 @@ from medvlsam2.model.pixel_decoder.text_similarity import Pointing
 from medvlsam2.model.pixel_decoder.volume_sam2 import SliceFeatures, SliceMasks, SlicePrompts, VolumeSAM2
 from medvlsam2.training.data.simulated_prompts import draw_prompt_kind
 from medvlsam2.training.steps.base import Source
-from medvlsam2.training.steps.losses import MaskLoss
-from medvlsam2.training.steps.masks import (
+from medvlsam2.training.steps.pixels.losses import MaskLoss
+from medvlsam2.training.steps.pixels.masks import (
     ObjectStep,
     mask_sample,
     masks_loss,

@@ -34,8 +34,8 @@ from medvlsam2.training.data.simulated_prompts import (
 )
 from medvlsam2.training.data.spatial_augment import draw_move, draw_near_move
 from medvlsam2.training.steps.base import Source, Step, StepResult
-from medvlsam2.training.steps.corrections import with_correction
-from medvlsam2.training.steps.losses import MaskLoss, mask_loss
+from medvlsam2.training.steps.pixels.corrections import with_correction
+from medvlsam2.training.steps.pixels.losses import MaskLoss, mask_loss
 from medvlsam2.training.steps.turns import request_tokens
 
 ABSENT_SHARE = 0.15

@@ -38,7 +38,7 @@ from medvlsam2.training.data.samples import (
 from medvlsam2.training.data.simulated_prompts import Pointed, PromptKind, draw_pointed
 from medvlsam2.training.data.spatial_augment import draw_move, draw_near_move, window_part
 from medvlsam2.training.steps.base import Source, Step, StepResult
-from medvlsam2.training.steps.losses import dense_loss, finding_loss
+from medvlsam2.training.steps.pixels.losses import dense_loss, finding_loss
 from medvlsam2.training.steps.turns import request_tokens
 
 MAX_ABSENT = 4

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from medvlsam2.training.steps.losses import dense_loss, finding_loss, mask_loss
+from medvlsam2.training.steps.pixels.losses import dense_loss, finding_loss, mask_loss
 
 
 def test_values_by_hand() -> None:
