@@ -10,6 +10,7 @@ import torch
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language.task_prompts import PREFIX, object_prompt
 from medvlsam2.data.query.grammar import writing_grammar
+from medvlsam2.data.query.linking import allowed_keys
 from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.transforms.text import encode
 
@@ -43,7 +44,7 @@ class ModelWriter:
             written = loaded.write(
                 loaded.model.language.prefill(ids[:start], None),
                 ids[start:],
-                writing_grammar("object", keys),
+                writing_grammar("object", {*keys, *allowed_keys(phrase)}),
                 max_new_tokens=MAX_TOKENS,
                 between=self._engine.device_lock.give_way,
             )

@@ -158,6 +158,13 @@ def test_choices_tell_what_is_measured_and_among_what() -> None:
     assert among.query == read_query("greatest volume of liver or spleen")
 
 
+def test_both_sides_of_a_question_are_binding() -> None:
+    question = "volume of left plus right kidney"
+    assert "leaves out the right side" in str(disagreement(question, read_query("volume of left kidney"), None))
+    assert disagreement(question, read_query("volume of left kidney and right kidney"), None) is None
+    assert disagreement(question, read_query("volume of kidneys"), None) is None
+
+
 def test_a_side_of_the_question_before_is_not_binding() -> None:
     reading = read("bladder?", Scripted("length of urinary bladder"), "length of right adrenal gland")
     assert reading.query == read_query("length of urinary bladder")

@@ -62,8 +62,9 @@ def disagreement(question: str, query: Query, before: Query | None) -> str | Non
     strange = written - possible
     if asked and strange and _BOTH.search(question) is None and not isinstance(query, AskWhich):
         return f"It was read as '{query}', which names the {' and '.join(sorted(strange))} side."
-    if asked and not written and objects_of(query) and not _tells_side(query):
-        return f"It was read as '{query}', which leaves out the {' and '.join(sorted(asked))} side."
+    left_out = asked - written if written or len(asked) == 1 else set()  # without sides, a pair means both
+    if left_out and objects_of(query) and not _tells_side(query) and not isinstance(query, AskWhich):
+        return f"It was read as '{query}', which leaves out the {' and '.join(sorted(left_out))} side."
     told = question if before is None else f"{question} {before}"
     strange_limit = next((f"{limit:g} mm" for limit in _sizes_mm(query) if not _is_said_mm(limit, told)), None)
     if strange_limit is None and isinstance(query, AskMore) and isinstance(query.second, tuple):
