@@ -114,12 +114,14 @@ def main(model_dir, case_dir):
     from medvlsam2.training.parts import set_trainable
     from medvlsam2.training.steps.base import Source
     from medvlsam2.training.steps.mix import STEPS
+    from medvlsam2.training.teacher import Teacher
 
     loaded = checkpoint.load(Path(model_dir))
+    teacher = Teacher(checkpoint.load(Path(model_dir)))
     config = TrainConfig(
         texts_per_step=2, volumes_per_step=2, cases_per_step=2, slices_per_case=3, slices_per_dense=3, clip_slices=3
     )
-    source = Source(loaded.tokenizer, [load_case(Path(case_dir))], config, loaded.config.sam2, 1024)
+    source = Source(loaded.tokenizer, [load_case(Path(case_dir))], config, loaded.config.sam2, 1024, teacher)
     set_trainable(loaded.model.train(), 3)
     with FakeGpu():
         move_there(loaded.model)

@@ -33,7 +33,8 @@ def taken(tiny_model_dir: Path, tiny_case: Case) -> dict[str, dict[str, list[str
 
 
 def test_every_kind_of_step_runs_on_the_device_alone(taken: dict[str, dict[str, list[str]]]) -> None:
-    assert set(taken) == {"text", "copy", "reading", "conversation", "alignment", "dense", "masks", "clip"}
+    with_masks = {"alignment", "dense", "masks", "clip"}
+    assert set(taken) == {"text", "copy", "reading", "conversation", *with_masks, "tasks", "distil", "picture"}
     for kind, record in taken.items():
         assert record["devices"], kind
         assert set(record["devices"]) == {"fakegpu"}, kind

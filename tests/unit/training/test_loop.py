@@ -328,8 +328,8 @@ def test_options_that_do_not_fit_are_refused() -> None:
         TrainConfig(stages=(3,), minutes=(1.0, 2.0))
     with pytest.raises(InvalidConfig, match=r"minutes \(0.0,\) given"):
         TrainConfig(minutes=(0.0,))
-    with pytest.raises(InvalidConfig, match=r"stages \(4,\)"):
-        TrainConfig(stages=(4,), minutes=(1.0,))
+    with pytest.raises(InvalidConfig, match=r"stages \(5,\) given; allowed are some of 0, 1, 2, 3, 4\."):
+        TrainConfig(stages=(5,), minutes=(1.0,))
     with pytest.raises(InvalidConfig, match=r"steps \(5,\) given for 2 stages"):
         TrainConfig(stages=(2, 3), steps=(5,))
     with pytest.raises(InvalidConfig, match=r"steps \(0,\) given"):
