@@ -1,6 +1,6 @@
 """Pages of the documentation site that are made of other files of the repository: a hook of MkDocs.
 
-`README.md`, the app's README, the model card, `CONTRIBUTING.md` and `CHANGELOG.md` are read where they lie, so nothing
+`README.md`, the app's README, the model cards, `CONTRIBUTING.md` and `CHANGELOG.md` are read where they lie, so nothing
 is written twice. Their links are turned: to a page of the site where there is one, to a picture, or to no link where
 the target is a source file, which the site does not hold.
 """
@@ -20,6 +20,7 @@ PAGES: Final = {
     "README.md": "index.md",
     "apps/medvlsam2/README.md": "server.md",
     "model/medvlsam2-nano/README.md": "model.md",
+    "model/medvlsam2-small/README.md": "model-small.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
 }

@@ -15,6 +15,7 @@ import same_answers
 from medvlsam2.data.phantom import Phantom
 from medvlsam2.evaluation import scans
 from medvlsam2.tasks import converse
+from medvlsam2.tasks.questions import door
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def recorded(
     monkeypatch.setattr(same_answers, "PHANTOM_SEEDS", (1,))
     monkeypatch.setattr(same_answers, "PHRASES", ("kidneys",))
     monkeypatch.setattr(same_answers, "QUESTIONS", 1)
-    monkeypatch.setattr(converse, "ANSWER_TOKENS", 6)
+    monkeypatch.setattr(door, "ANSWER_TOKENS", 6)
     monkeypatch.setattr(converse, "report", partial(converse.report, grounded=False, max_new_tokens=12))
     same_answers.record(tiny_model_dir, None, tmp_path / "before")
     shutil.copytree(tmp_path / "before", tmp_path / "after")

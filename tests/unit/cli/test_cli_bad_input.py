@@ -83,7 +83,7 @@ def test_a_scan_that_cannot_be_read_is_refused(run, tmp_path, kind, words, verb)
         (["--prompt", ""], "InvalidPrompt", ["''", "empty"]),
         (["--prompt", "   "], "InvalidPrompt", ["empty"]),
         ([], "InvalidPrompt", ["no text, no point, no box, no stroke on the object and no mask"]),
-        (["--prompt", "livr"], "UnknownStructure", ["livr", "liver"]),
+        (["--prompt", "lifr"], "UnknownStructure", ["lifr", "liver"]),
         (["--prompt", "liver", "--prompt", "spleen", "--point", "5,5,5,+"], "InvalidPrompt", ["2 prompts"]),
         (["--prompt", "liver", "-o", "out.jpg"], "InvalidRequest", ["out.jpg", ".nii.gz"]),
         (["--prompt", "liver", "-o", "/no/such/folder/out.nii.gz"], "InvalidRequest", ["/no/such/folder"]),
@@ -110,6 +110,15 @@ def test_a_single_choice_of_ask_is_refused(run, scan):
     code, _, err = run("ask", scan, "Which?", "--choices", "liver")
     assert code == 2
     assert "1 choices" in err
+
+
+def test_a_typing_error_is_answered_and_told(run, scan):
+    code, out, err = run("segment", scan, "--prompt", "livr", "--json")
+    told = json.loads(out)
+    assert code == 0
+    assert [(each["name"], each["understood_as"]) for each in told["objects"]] == [("livr", "the liver")]
+    assert "'livr' was understood as the liver." in told["warnings"]
+    assert "'livr' was understood as the liver." in err
 
 
 def test_mr_is_answered_with_a_warning(run, tmp_path):

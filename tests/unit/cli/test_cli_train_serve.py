@@ -22,27 +22,29 @@ def test_train_hands_over_its_options(run, tmp_path, monkeypatch):
 
     seen = {}
 
-    def fake(config, *, output, run, cache, data, workers, report, initial):
-        seen.update(config=config, output=output, run=run, cache=cache, data=data, workers=workers, initial=initial)
+    def fake(config, *, output, run, cache, data, workers, report, initial, teacher):
+        seen.update(config=config, output=output, run=run, cache=cache, data=data, workers=workers)
+        seen.update(initial=initial, teacher=teacher)
         losses = {"loss": 1.5, "masks/loss": 0.25, "masks/dice": 0.2}
-        line = Line(stage=3, step=20, fraction=0.5, losses=losses, steps_per_s=2.0, samples_per_s=4.0, busy_share=0.95)
+        line = Line(stage=4, step=20, fraction=0.5, losses=losses, steps_per_s=2.0, samples_per_s=4.0, busy_share=0.95)
         report(replace(line, validation=0.6, best=0.7))
 
     monkeypatch.setattr(training_run, "train", fake)
     code, out, err = run(
-        *("train", "--preset", "tiny_random", "--stages", "0,3", "--minutes", "1,8", "--seed", "5"),
-        *("--data", tmp_path, "--output", tmp_path / "m", "--initial", tmp_path / "first"),
+        *("train", "--preset", "tiny_random", "--stages", "3,4", "--minutes", "1,8", "--seed", "5"),
+        *("--data", tmp_path, "--output", tmp_path / "m"),
+        *("--initial", tmp_path / "first", "--teacher", tmp_path / "second"),
     )
     assert code == 0
-    assert seen["config"].stages == (0, 3)
+    assert seen["config"].stages == (3, 4)
     assert seen["config"].minutes == (1.0, 8.0)
     assert seen["config"].seed == 5
     assert seen["config"].slices_per_case == 6
     assert (seen["output"], seen["data"]) == (tmp_path / "m", tmp_path)
-    assert seen["initial"] == tmp_path / "first"
+    assert (seen["initial"], seen["teacher"]) == (tmp_path / "first", tmp_path / "second")
     assert (seen["run"], seen["cache"]) == (Path("runs/tiny_random"), Path("cache/tiny_random"))
     assert str(tmp_path / "m") in out
-    assert "stage 3" in err
+    assert "stage 4" in err
     words = "4 min left 2.00 steps/s 4.0 samples/s busy 95% masks 0.250 validation 0.600 (best 0.700)"
     assert words in err
 
