@@ -26,8 +26,12 @@ PAGES: Final = {
 }
 """Files of the repository, and the pages that they become."""
 SETTINGS: Final = "settings.md"
-_LINK: Final = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
-_CODE: Final = re.compile(r"(^```.*?^```|`[^`\n]+`)", re.DOTALL | re.MULTILINE)
+_CODE_OR_LINK: Final = re.compile(
+    r"(?P<code>^```.*?^```|`[^`\n]+`)"
+    r"|(?P<mark>!?)\[(?P<label>(?:[^\[\]]|\[[^\]]*\])*)\]\((?P<target>[^)\s]+)\)",
+    re.DOTALL | re.MULTILINE,
+)
+"""One expression for both: what looks like a link within code is none, and a link's label may be code."""
 
 
 def on_files(files: Files, /, *, config: MkDocsConfig) -> Files:
@@ -66,16 +70,12 @@ def with_links_of_the_site(text: str, source: str) -> str:
         text: in Markdown.
         source: the document's own path in the repository.
     """
-    parts = _CODE.split(text)
     folder = PurePosixPath(source).parent
-    return "".join(
-        part if number % 2 else _LINK.sub(lambda found: _turned(found, folder), part)
-        for number, part in enumerate(parts)
-    )
+    return _CODE_OR_LINK.sub(lambda found: found[0] if found["code"] else _turned(found, folder), text)
 
 
 def _turned(found: re.Match[str], folder: PurePosixPath) -> str:
-    mark, label, target = found.groups()
+    mark, label, target = found.group("mark", "label", "target")
     if target.startswith(("#", "https://", "http://", "mailto:")):
         return found[0]
     path, _, anchor = target.partition("#")

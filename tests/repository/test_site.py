@@ -87,5 +87,7 @@ def test_pictures_of_the_readme_are_on_the_first_page(site: Path) -> None:
 def test_links_lead_to_pages_or_become_text() -> None:
     text = "[a](docs/python.md#x) [b](lib/medvlsam2/errors.py) ![c](docs/pictures/words.png) `[d](README.md)`"
     assert with_links_of_the_site(text, "README.md") == "[a](python.md#x) b ![c](pictures/words.png) `[d](README.md)`"
+    text = "[`e`](docs/python.md) `f` [`g[0]`](lib/medvlsam2/errors.py)"
+    assert with_links_of_the_site(text, "README.md") == "[`e`](python.md) `f` `g[0]`"
     assert with_links_of_the_site("[s](../apps/medvlsam2/README.md#files)", "docs/python.md") == "[s](server.md#files)"
     assert all((ROOT / source).is_file() for source in PAGES)
