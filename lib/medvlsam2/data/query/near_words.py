@@ -15,6 +15,7 @@ from typing import Final
 import yaml
 
 SHORTEST: Final = 4
+"""Fewest letters of a word that is corrected, and of what it is corrected to: "spln" is no "SPN" (a lung nodule)."""
 _LONGEST: Final = 24
 """The longest known word has 20 letters."""
 _SURE_LENGTH: Final = 7
@@ -42,7 +43,8 @@ def nearest_word(word: str, known: frozenset[str]) -> str | None:
 
 def _nearest(word: str, candidates: Iterable[str], most: int) -> str | None:
     """The candidate with the fewest errors; of several the longest, because people leave letters out most often."""
-    near = [(errors, -len(known), known) for known in candidates if (errors := _errors(word, known, most)) <= most]
+    long_enough = (known for known in candidates if len(known) >= SHORTEST)
+    near = [(errors, -len(known), known) for known in long_enough if (errors := _errors(word, known, most)) <= most]
     return min(near)[2] if near else None
 
 

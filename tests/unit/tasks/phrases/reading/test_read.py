@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from medvlsam2.data import vocabulary
 from medvlsam2.data.query.reading import read_object
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.tasks.phrases.reading.agreement import disagreement, unused_words
@@ -88,3 +89,8 @@ def test_a_written_expression_is_compared_with_the_words(phrase: str, expression
 
 def test_words_that_no_one_used_are_told():
     assert unused_words(words_of("the kidney that glows in the dark")) == ("glows", "dark")
+
+
+def test_no_misspelt_word_becomes_an_abbreviation() -> None:
+    assert read_phrase("spln").expression is None
+    assert str(read_phrase("spn").expression or vocabulary.find("spn").name) == "lung nodule"
