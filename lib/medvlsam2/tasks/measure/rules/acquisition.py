@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from medvlsam2.data.language import anatomy
-from medvlsam2.tasks.measure.rules.needs import need
+from medvlsam2.tasks.measure.rules.needs import need, worse
 from medvlsam2.tasks.measure.rules.rule import Known, Measured, NotAssessed, Rule
 
 
@@ -18,11 +18,11 @@ def contrast_phase(rule: Rule, facts: Known) -> Measured:
         try:
             blood = need(key, rule, facts, whole=False)
         except NotAssessed as reason:
-            refused = refused or reason
+            refused = worse(refused, reason)
             continue
         assert blood.mean_hu is not None
         if blood.mean_hu < rule.limits["blood_from_hu"]:
-            refused = refused or NotAssessed(f"The mask of the {blood.name} does not hold blood alone.")
+            refused = worse(refused, NotAssessed(f"The mask of the {blood.name} does not hold blood alone."))
             continue
         return Measured(
             value=blood.mean_hu,

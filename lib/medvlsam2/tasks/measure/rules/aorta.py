@@ -13,8 +13,8 @@ from medvlsam2 import geometry
 from medvlsam2.data.fact_table import Fact
 from medvlsam2.tasks.measure.diameter import diameters_mm
 from medvlsam2.tasks.measure.mask_measures import slice_axis
-from medvlsam2.tasks.measure.rules.needs import need, need_mask, seen_of
-from medvlsam2.tasks.measure.rules.rule import Known, Measured, NotAssessed, Rule
+from medvlsam2.tasks.measure.rules.needs import elsewhere, need, need_mask, seen_of
+from medvlsam2.tasks.measure.rules.rule import Known, Measured, NotAssessed, OutOfView, Rule
 
 MIN_AREA_MM2: Final = 60.0
 """Smaller cuts through the vessel are its ends."""
@@ -24,6 +24,12 @@ IN_ROW: Final = 3
 """The width of a level is the widest median of so many neighbouring slices: one bad slice is not a bulge."""
 
 Level = Literal["ascending", "descending", "abdominal"]
+_BESIDE: Final[dict[Level, str]] = {
+    "ascending": "superior_vena_cava",
+    "descending": "vertebrae_T8",
+    "abdominal": "vertebrae_L3",
+}
+"""What lies beside each part of the aorta. A scan that cannot show the one cannot show the other."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +50,9 @@ def aortic_width(rule: Rule, facts: Known) -> Measured:
     kidneys.
     """
     aorta = need(rule.of[0], rule, facts, whole=False)
-    diaphragm_z, landmark = _diaphragm(rule, facts)
     level = rule.key.partition("_")[0]
     wanted: Level = "ascending" if level == "ascending" else "descending" if level == "descending" else "abdominal"
+    diaphragm_z, landmark = _diaphragm(wanted, rule, facts)
     cuts = [cut for cut in _cuts(aorta, facts) if cut[1] == wanted] if wanted == "ascending" else []
     if wanted != "ascending":
         is_below = wanted == "abdominal"
@@ -55,12 +61,12 @@ def aortic_width(rule: Rule, facts: Known) -> Measured:
         ]
     widths = [cut.width_mm for cut, _ in sorted(cuts, key=lambda one: one[0].slice_number)]
     if len(widths) < IN_ROW:
-        raise NotAssessed(f"Too little of the {wanted} aorta is seen.")
+        raise _refusal(wanted, f"Too little of the {wanted} aorta is seen.", facts)
     in_row = np.lib.stride_tricks.sliding_window_view(np.array(widths), IN_ROW)
     return Measured(value=float(np.median(in_row, axis=1).max()), evidence=(aorta.id, landmark), structure=aorta.key)
 
 
-def _diaphragm(rule: Rule, facts: Known) -> tuple[float, str]:
+def _diaphragm(level: Level, rule: Rule, facts: Known) -> tuple[float, str]:
     """Height of the diaphragm in RAS, and the id of the fact that tells it."""
     spine, *kidneys = rule.of[1:]
     for vertebra in seen_of([spine], facts):
@@ -68,8 +74,17 @@ def _diaphragm(rule: Rule, facts: Known) -> tuple[float, str]:
         return vertebra.centre_ras[2], vertebra.id
     tops = [(_top_z(fact, facts), fact.id) for fact in seen_of(kidneys, facts)]
     if not tops:
-        raise NotAssessed("Nothing is seen that tells where the aorta passes the diaphragm.")
+        raise _refusal(level, "Nothing is seen that tells where the aorta passes the diaphragm.", facts)
     return max(tops)
+
+
+def _refusal(level: Level, reason: str, facts: Known) -> NotAssessed:
+    """Why a part of the aorta is not measured; first of all that the scan shows another part of the body."""
+    try:
+        elsewhere(_BESIDE[level], facts)
+    except OutOfView:
+        return OutOfView(f"The scan does not show the part of the body in which the {level} aorta would lie.")
+    return NotAssessed(reason)
 
 
 def _top_z(fact: Fact, facts: Known) -> float:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
-from medvlsam2.data.fact_table import Fact
+from medvlsam2.data.fact_table import Fact, FactState
 from medvlsam2.data.facts import Region
 from medvlsam2.data.structures.table import Code, Side
 from medvlsam2.data.volume import CTVolume
@@ -42,6 +42,15 @@ class Known(Protocol):
 
 class NotAssessed(Exception):
     """A rule's condition is not met; the message is one sentence for the reader."""
+
+    state: ClassVar[FactState] = "not assessed"
+    """Of the rule's fact."""
+
+
+class OutOfView(NotAssessed):
+    """The scan does not show the anatomy that a rule measures."""
+
+    state: ClassVar[FactState] = "outside the field of view"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,9 @@ import numpy as np
 from medvlsam2 import geometry
 from medvlsam2.data.fact_table import Fact
 from medvlsam2.tasks.measure.kept_mask import KeptMask
+from medvlsam2.tasks.measure.mask_source import OUTSIDE
 from medvlsam2.tasks.measure.rules.needs import need, need_mask, seen_of
-from medvlsam2.tasks.measure.rules.rule import Known, Measured, NotAssessed, Rule
+from medvlsam2.tasks.measure.rules.rule import Known, Measured, NotAssessed, OutOfView, Rule
 
 
 def length(rule: Rule, facts: Known) -> Measured:
@@ -70,6 +71,8 @@ def nodule_size(rule: Rule, facts: Known) -> Measured:
     largest, *_ = facts.finding(rule.of[0])
     if largest.state == "absent":
         return Measured(value=None, evidence=(largest.id,), is_true=False)
+    if largest.state == OUTSIDE:
+        raise OutOfView(largest.reason)
     if largest.state != "present" or largest.longest_mm is None or largest.short_axis_mm is None:
         raise NotAssessed(largest.reason)
     return Measured(

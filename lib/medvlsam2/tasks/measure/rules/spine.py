@@ -12,7 +12,7 @@ from medvlsam2 import geometry
 from medvlsam2.data.fact_table import Fact
 from medvlsam2.data.language import anatomy
 from medvlsam2.tasks.measure.mask_measures import slice_axis
-from medvlsam2.tasks.measure.rules.needs import need, need_mask
+from medvlsam2.tasks.measure.rules.needs import need, need_mask, worse
 from medvlsam2.tasks.measure.rules.rule import Known, Measured, NotAssessed, Rule
 
 CORE: Final = 0.75
@@ -38,7 +38,7 @@ def trabecular_density(rule: Rule, facts: Known) -> Measured:
             vertebra = need(key, rule, facts)
             core = _core(vertebra, facts)
         except NotAssessed as reason:
-            refused = refused or reason
+            refused = worse(refused, reason)
             continue
         kept = need_mask(vertebra, facts)
         hu = facts.volume.hu[kept.place][core]

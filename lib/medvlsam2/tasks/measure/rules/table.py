@@ -12,10 +12,10 @@ from typing import Any, Final
 import yaml
 
 from medvlsam2.data.fact_table import Fact
-from medvlsam2.tasks.measure.rules.needs import need_phase, need_thin_slices
+from medvlsam2.tasks.measure.rules.needs import need_in_view, need_phase, need_thin_slices
 from medvlsam2.tasks.measure.rules.proof import Proof
 from medvlsam2.tasks.measure.rules.registry import MEASURES
-from medvlsam2.tasks.measure.rules.rule import Known, Measured, NotAssessed, Rule, code_of
+from medvlsam2.tasks.measure.rules.rule import Known, Measured, NotAssessed, OutOfView, Rule, code_of
 
 TABLE: Final = "finding_rules.yaml"
 
@@ -67,8 +67,18 @@ def judge(rule: Rule, facts: Known) -> tuple[Fact, Measured | None]:
         need_phase(rule, facts)
         measured = MEASURES[rule.measure](rule, facts)
     except NotAssessed as refused:
-        return Fact(**{**vars(fact), "reason": str(refused)}), None
+        told = _in_view(refused, rule, facts)
+        return Fact(**{**vars(fact), "state": told.state, "reason": str(told)}), None
     return _told(rule, fact, measured), measured
+
+
+def _in_view(refused: NotAssessed, rule: Rule, facts: Known) -> NotAssessed:
+    """Why a rule says nothing: that the scan does not show its anatomy comes before all other reasons."""
+    try:
+        need_in_view(rule, facts)
+    except OutOfView as outside:
+        return refused if isinstance(refused, OutOfView) else outside
+    return refused
 
 
 def _told(rule: Rule, fact: Fact, measured: Measured) -> Fact:
