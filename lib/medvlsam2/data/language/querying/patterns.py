@@ -22,7 +22,10 @@ from medvlsam2.data.language.grammar import pick
 Split = Literal["train", "held out"]
 
 _HELD_OUT_PERCENT = 10
-_FILES = ("presence_and_place", "sizes", "comparisons", "states_and_lists", "scan", "declined", "followups", "special")
+_FILES = (
+    *("structure_present", "finding_present", "place", "count_and_slices", "sizes", "comparisons", "states_and_lists"),
+    *("scan", "declined", "followups", "special"),
+)
 _ALTERNATIVES = re.compile(r"\(([^()]*\|[^()]*)\)")
 
 

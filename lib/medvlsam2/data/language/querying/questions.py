@@ -216,7 +216,9 @@ def _unanswered(group: str, rng: np.random.Generator, split: Split) -> Question:
 
 def _about(what: Any, target: ObjectExpression, group: str, rng: np.random.Generator, split: Split) -> Question:
     slots = object_slots(target, rng, split)
-    text = expanded(pick(rng, patterns(group, split)), rng).format(scan=tail(rng), **slots)
+    sided = bool({"left", "right"} & set(str(target).split()))
+    fitting = [each for each in patterns(group, split) if not (sided and "either side" in each)]
+    text = expanded(pick(rng, fitting), rng).format(scan=tail(rng), **slots)
     return Question(AskObject(what, target), text)
 
 
