@@ -24,6 +24,7 @@ from medvlsam2 import NOTICE
 from medvlsam2.data import vocabulary
 from medvlsam2.data.colours import colors_of
 from medvlsam2.data.language.clinical import structures_in
+from medvlsam2.data.quantities import told
 from medvlsam2.data.structures.table import Window
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.geometry import require_same_grid
@@ -237,7 +238,7 @@ def _draw_legend(axes: Axes, objects: Sequence[ObjectResult], colors_rgb: UInt8[
         x, y = 0.04 + column * width, 0.97 - row * 0.95 / LEGEND_ROWS
         swatch = tuple(colors_rgb[number] / 255) if item.present else DIM
         axes.add_patch(Rectangle((x, y - 0.014), 0.035, 0.028, color=swatch, fill=item.present, clip_on=False))
-        volume = f"{item.volume_ml:.0f} mL" if item.volume_ml >= 10 else f"{item.volume_ml:.1f} mL"
+        volume = told(item.volume_ml, "mL")
         words = _shortened(item.name, 44 // columns) + f"  {volume if item.present else 'not found'}"
         axes.text(x + 0.055, y, words, color=TEXT if item.present else DIM, fontsize=10 / columns**0.4, va="center")
     if shown < len(objects):

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 from label_tasks.infer.replies import text_file
+from label_tasks.infer.text import with_warnings
 from medvlsam2.data.volume import CTVolume
+from medvlsam2.tasks.converse import Answer
+from medvlsam2.tasks.questions.replying.unanswered import GUESSED
 
 SENTENCES = ("The liver is normal.", f"The spleen {'is not enlarged and ' * 12}is normal.", "No ascites.")
 
@@ -50,3 +53,18 @@ def test_each_sentence_stands_at_its_own_place() -> None:
     assert place_lps[more][:2] == [20.0, 30.0]
     assert abs(place_lps[more][2] - 45.0) == 10.0
     assert place_lps[SENTENCES[2]] == pytest.approx([39.0, 49.0, 87.0 * (1 - 2.5 / 4)], abs=1e-3)
+
+
+@pytest.mark.parametrize("grounded", [True, False])
+def test_a_guess_is_shown_with_its_warning(grounded: bool) -> None:
+    """Slicer shows the text alone, and no warning of the JSON beside it."""
+    guess = Answer(
+        text="black",
+        choice_index=None,
+        warnings=("odd header", GUESSED),
+        latencies_s={},
+        grounded=grounded,
+        unproved=() if grounded else (GUESSED,),
+    )
+    shown = with_warnings("What colour? black", guess)
+    assert shown == ("What colour? black" if grounded else f"What colour? black {GUESSED}")

@@ -14,6 +14,7 @@ from medvlsam2.errors import InvalidPrompt
 from medvlsam2.model import checkpoint
 from medvlsam2.tasks.converse import answer, report
 from medvlsam2.tasks.engine.engine import Engine
+from medvlsam2.tasks.questions.replying.unanswered import GUESSED
 from medvlsam2.tasks.reporting import door
 
 
@@ -87,13 +88,15 @@ def test_a_free_answer_has_no_choice(engine: Engine, small_phantom: Phantom) -> 
     found = answer(engine, small_phantom.volume, "Is the liver visible?", kind="long")
     assert found.choice_index is None
     assert (found.grounded, found.query, found.value, found.evidence) == (False, "", None, ())
+    assert GUESSED in found.warnings
+    assert found.unproved == (GUESSED,)
     assert answer(engine, small_phantom.volume, "Is the liver visible?", kind="long").text == found.text
 
 
 def test_warnings_of_the_scan_come_along(engine: Engine) -> None:
     scan = CTVolume(np.zeros((8, 8, 8), dtype=np.int16), np.eye(4), "odd", ("It does not look like CT.",))
     assert report(engine, scan).warnings == ("It does not look like CT.",)
-    assert answer(engine, scan, "Is it?").warnings == ("It does not look like CT.",)
+    assert answer(engine, scan, "Is it?").warnings == ("It does not look like CT.", GUESSED)
 
 
 @pytest.mark.parametrize(

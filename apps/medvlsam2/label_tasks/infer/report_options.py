@@ -36,16 +36,21 @@ def wanted_report(request: Request) -> WantedReport:
     style = fields.choice(request, "style") or "narrative"
     if style not in get_args(ReportStyle):
         raise InvalidRequest(f"The option 'style' is {shown(style)}. Allowed: {', '.join(get_args(ReportStyle))}.")
-    is_grounded, prior = _is_grounded(request), request.get(PRIOR_PATH)
-    if prior is not None and not is_grounded:
+    grounded, prior = is_grounded(request), request.get(PRIOR_PATH)
+    if prior is not None and not grounded:
         raise InvalidRequest(
             f"The options 'prior' ({shown(request.get('prior'))}) and 'grounded' (off) exclude each other, because a "
             "comparison needs measurements. Leave out one of them."
         )
-    return WantedReport(cast(ReportStyle, style), is_grounded, None if prior is None else Path(prior))
+    return WantedReport(cast(ReportStyle, style), grounded, None if prior is None else Path(prior))
 
 
-def _is_grounded(request: Request) -> bool:
+def is_grounded(request: Request) -> bool:
+    """The option ``grounded`` of a request: whether measurements prove the text; by default they do.
+
+    Raises:
+        InvalidRequest: on a value that is not allowed.
+    """
     if isinstance(request.get("grounded"), bool):
         return bool(request["grounded"])
     said = fields.choice(request, "grounded").lower()

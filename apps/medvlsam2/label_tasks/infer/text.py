@@ -9,7 +9,7 @@ from label_tasks.infer.base import EngineTask, ScanReader
 from label_tasks.infer.call import Call
 from label_tasks.infer.questions import question
 from label_tasks.infer.replies import Reply, text_file
-from label_tasks.infer.report_options import wanted_report
+from label_tasks.infer.report_options import is_grounded, wanted_report
 from medvlsam2.data.language.chat import ReportStyle
 from medvlsam2.data.language.clinical import split_sentences
 from medvlsam2.data.language.grounded import Prior
@@ -69,7 +69,7 @@ class ReportTask(TextTask):
                 max_new_tokens=self._max_new_tokens,
             )
         places_ras = {one.sentence: one.place_ras for one in report.sentences}
-        return Reply(text_file(report.text, "Draft report", volume, places_ras), report)
+        return Reply(text_file(with_warnings(report.text, report), "Draft report", volume, places_ras), report)
 
     def _prior(self, call: Call, earlier: Path) -> Prior:
         """Measure the earlier scan that the request names.
@@ -98,6 +98,7 @@ class AnswerTask(TextTask):
                 "question": "",
                 "choices": "",
                 "kind": ["auto", "short", "long", "multiple_choice"],
+                "grounded": ["on", "off"],
                 "previous": "",
             },
         )
@@ -113,9 +114,15 @@ class AnswerTask(TextTask):
                 asked.text,
                 asked.choices,
                 asked.kind,
+                grounded=is_grounded(call.options),
                 previous=asked.previous,
                 client=call.client_id,
             )
         said = f"{asked.text} {answer.text}"
         places_ras = dict.fromkeys(split_sentences(said), answer.place_ras)
-        return Reply(text_file(said, "Answer", volume, places_ras), answer)
+        return Reply(text_file(with_warnings(said, answer), "Answer", volume, places_ras), answer)
+
+
+def with_warnings(text: str, told: converse.Answer | converse.Report) -> str:
+    """The text of an answer with the warnings that say that nothing proves it, for a viewer that shows text alone."""
+    return text if told.grounded else " ".join([text, *told.unproved])

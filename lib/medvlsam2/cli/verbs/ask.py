@@ -14,15 +14,20 @@ from medvlsam2.model.registry import resolve_model
 KINDS: Final = ("short", "long", "multiple_choice")
 
 
-UNPROVED: Final = "Nothing that was measured proves this answer: the model answered in its own words."
-
-
 def add_arguments(parser: ArgumentParser) -> None:
     """Options of the verb."""
     add_image(parser)
     parser.add_argument("question", metavar="QUESTION", help='in words, e.g. "Is the liver visible?"')
     parser.add_argument("--choices", nargs="+", default=[], metavar="CHOICE", help="answers to choose from")
-    parser.add_argument("--kind", choices=KINDS, help="style of the answer; by default short, or one of the choices")
+    parser.add_argument(
+        "--kind", choices=KINDS, help="style of the answer; by default a sentence, or one of the choices"
+    )
+    parser.add_argument(
+        "--grounded",
+        choices=("on", "off"),
+        default="on",
+        help="on: the answer follows from what was measured; off: the model's guess, which nothing proves",
+    )
     parser.add_argument(
         "--previous", metavar="QUERY", help='"query" of the answer before (--json); this question may refer to it'
     )
@@ -50,7 +55,13 @@ def run(arguments: Namespace) -> int:
     engine = Engine(model_dir, arguments.device)
     with console.working("Thinking"):
         answer = converse.answer(
-            engine, volume, arguments.question, arguments.choices, arguments.kind, previous=arguments.previous
+            engine,
+            volume,
+            arguments.question,
+            arguments.choices,
+            arguments.kind,
+            grounded=arguments.grounded == "on",
+            previous=arguments.previous,
         )
     if arguments.json:
         record = to_json(answer, model_id=engine.model_id, model_version=engine.version)
@@ -58,8 +69,6 @@ def run(arguments: Namespace) -> int:
         return 0
     console.warn([warning for warning in answer.warnings if warning not in volume.warnings])
     console.show_text(answer.text)
-    if not answer.grounded:
-        console.warn([UNPROVED])
     understood = [f"understood as {answer.understood_as}"] if answer.understood_as else []
     console.show_notice(*understood, f"{engine.model_id} {engine.version}", f"{answer.latencies_s['total']:.1f} s")
     return 0

@@ -12,6 +12,7 @@ from jsonargparse import ArgumentParser, Namespace
 from medvlsam2.cli import console, values
 from medvlsam2.cli.values import Click
 from medvlsam2.cli.verb import Verb, add_image, add_json, add_model, add_overwrite
+from medvlsam2.data.quantities import told
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.model.registry import resolve_model
 from medvlsam2.voxel_box import BoxIJK
@@ -170,15 +171,11 @@ def _row(item: dict[str, Any]) -> tuple[str, ...]:
         ", ".join(map(str, item["values"])),
         item["name"] + recognised,
         "yes" if item["present"] else "no",
-        _volume(item["volume_ml"]) if item["present"] else "",
-        f"{item['diameter_mm']:.1f} mm" if item["present"] else "",
+        told(item["volume_ml"], "mL") if item["present"] else "",
+        told(item["diameter_mm"], "mm") if item["present"] else "",
         f"{item['confidence']:.2f}",
         "" if item["slice_to_fix"] is None else str(item["slice_to_fix"]),
     )
-
-
-def _volume(volume_ml: float) -> str:
-    return f"{volume_ml:.1f} mL" if volume_ml >= 1 else f"{volume_ml:.3f} mL"
 
 
 def _text(path: Path | None) -> str | None:

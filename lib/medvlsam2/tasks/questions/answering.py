@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language import chat
 from medvlsam2.data.language.chat import AnswerKind
-from medvlsam2.data.language.clinical import parse_findings, structures_in
 from medvlsam2.data.query.objects import Item, ObjectExpression
 from medvlsam2.data.query.queries import AskList, AskObject, Decline, Query
 from medvlsam2.tasks.questions.executing.execute import execute
@@ -21,13 +18,7 @@ from medvlsam2.tasks.questions.reading.names import named_in
 from medvlsam2.tasks.questions.replying.choices import Choice, asks_for_seen, chosen, keys_of
 from medvlsam2.tasks.questions.replying.polar import polar_answer
 from medvlsam2.tasks.questions.replying.sentences import full_sentence, short_answer
-
-NOT_MEASURED: Final = (
-    "Not answered: the question asks for nothing that is measured. Ask e.g. for the presence, size, number or place of "
-    "a structure or finding."
-)
-"""The answer where the model's own words would state something that nobody measured."""
-_STATES: Final = re.compile(r"\d|\b(?:yes|no|not|normal|absent|present|left|right|both)\b", re.IGNORECASE)
+from medvlsam2.tasks.questions.replying.unanswered import GUESSED
 
 
 @dataclass(frozen=True)
@@ -81,21 +72,6 @@ def decline(query: Decline, choices: Sequence[str] = ()) -> Told:
     return Told(DECLINED[query.why], query)
 
 
-def free_text(text: str) -> str:
-    """Return the model's own words, unless they state a number, a side, a structure or its state.
-
-    Nothing proves such words, and they may contradict a mask.
-
-    Example:
-        >>> free_text("It was made on a scanner.")
-        'It was made on a scanner.'
-        >>> free_text("The liver measures 18 mm.") == NOT_MEASURED
-        True
-    """
-    is_statement = _STATES.search(text) is not None or bool(structures_in(text)) or bool(parse_findings(text))
-    return NOT_MEASURED if is_statement or not text.strip() else text
-
-
 def _seen_of_named(question: str, query: Query, scene: Scene) -> Outcome | None:
     """Of structures that an open question names ("the liver, the brain or the tongue?"), those that it asks for."""
     seen = asks_for_seen(question, query)
@@ -128,7 +104,7 @@ def _choice(question: str, query: Query, scene: Scene, choices: Sequence[str], g
     sentence = full_sentence(outcome, polar)
     if found is None:
         note = f"None of the choices tells what was computed ({sentence.rstrip('.')}); the model chose."
-        return _taken(query, outcome, choices, Choice(guess(), agrees=False), note)
+        return _taken(query, outcome, choices, Choice(guess(), agrees=False), note, GUESSED)
     note = (
         ""
         if found.agrees
@@ -154,14 +130,14 @@ def _of_seen(
     outcome = replace(outcomes[fitting[0] if fitting else 0], query=query, value=names, evidence=evidence)
     if len(fitting) == 1:
         return _taken(query, outcome, choices, Choice(fitting[0], agrees=True), "")
-    number = fitting[0] if fitting else guess()
     seen = "is seen" if wants_seen else "is not seen"
-    note = (
-        f"{'More than one' if fitting else 'None'} of the choices {seen} according to the masks; the first was taken."
-    )
-    return _taken(query, outcome, choices, Choice(number, agrees=False), note)
+    if not fitting:
+        note = f"None of the choices {seen} according to the masks; the model chose."
+        return _taken(query, outcome, choices, Choice(guess(), agrees=False), note, GUESSED)
+    note = f"More than one of the choices {seen} according to the masks; the first of them was taken."
+    return _taken(query, outcome, choices, Choice(fitting[0], agrees=False), note)
 
 
-def _taken(query: Query, outcome: Outcome, choices: Sequence[str], choice: Choice, note: str) -> Told:
+def _taken(query: Query, outcome: Outcome, choices: Sequence[str], choice: Choice, *notes: str) -> Told:
     text = chat.choice_answer(choices, choice.index)
-    return Told(text, query, outcome, choice.index, choice.agrees, (note,) if note else ())
+    return Told(text, query, outcome, choice.index, choice.agrees, tuple(filter(None, notes)))

@@ -19,11 +19,12 @@ from medvlsam2.tasks.facts import facts_of
 from medvlsam2.tasks.free_words import choose, generate
 from medvlsam2.tasks.measure.fact_source import Facts
 from medvlsam2.tasks.measure.places import PlaceRAS
-from medvlsam2.tasks.questions.answering import Told, decline, free_text, told
+from medvlsam2.tasks.questions.answering import Told, decline, told
 from medvlsam2.tasks.questions.executing.scene import Scene
 from medvlsam2.tasks.questions.reading.model_writer import ModelWriter, writes_queries
 from medvlsam2.tasks.questions.reading.read import Reading, read, require_askable
 from medvlsam2.tasks.questions.reading.writer import QueryWriter
+from medvlsam2.tasks.questions.replying.unanswered import GUESSED, NOTHING_STATED, unanswered
 from medvlsam2.tasks.questions.replying.understood import understood
 
 ANSWER_TOKENS: Final = 96
@@ -45,7 +46,8 @@ class Answer:
     choices: tuple[str, ...] = ()
     """Answers to choose from; none for an open question."""
     grounded: bool = False
-    """Whether the answer follows from facts of the scan; False: these are the model's own words or its own choice."""
+    """Whether the answer follows from facts of the scan; False: it is the model's guess, the nearest of some choices,
+    or says that the question cannot be answered. A warning then says which."""
     value: Any = None
     """What was computed: a truth value, a number, a word, or several; None where nothing was."""
     unit: str = ""
@@ -56,6 +58,8 @@ class Answer:
     """The query in plain English."""
     evidence: tuple[Fact, ...] = ()
     """Facts that the value was computed from."""
+    unproved: tuple[str, ...] = ()
+    """The warnings that say why the facts do not prove the answer; at least one unless it is grounded."""
 
 
 def answer(
@@ -65,6 +69,7 @@ def answer(
     choices: Sequence[str] = (),
     kind: AnswerKind | None = None,
     *,
+    grounded: bool = True,
     previous: str | None = None,
     client: Hashable = None,
     facts: Facts | None = None,
@@ -81,6 +86,7 @@ def answer(
         choices: for multiple choice; the one that agrees with what was computed is the answer.
         kind: style of the answer; None: multiple choice where choices are given, else a sentence where the answer is
             computed, and a few words where the model writes it.
+        grounded: False: the model answers in its own words from the image, as in the paper, and nothing proves them.
         previous: the query of the question before (``Answer.query``), to which this one may refer.
         client: who asks. The last query of each client about each scan is remembered and stands for ``previous``.
         facts: of the scan; None: those of the masks that the engine's model finds.
@@ -99,7 +105,7 @@ def answer(
     refusal = require_askable(question)
     if refusal is not None:
         return asked.answer(decline(refusal))
-    if writer is None and not writes_queries(engine):
+    if not grounded or (writer is None and not writes_queries(engine)):
         return asked.in_own_words()
     place = None if client is None else (client, volume.content_hash)
     remembered = previous or (None if place is None else engine.last_queries.get(place))
@@ -147,6 +153,7 @@ class _Asked:
             query=str(said.query),
             understood_as=understood(said.query),
             evidence=() if outcome is None else outcome.evidence,
+            unproved=() if said.grounded else said.notes,
         )
 
     def unread(self, reading: Reading) -> Answer:
@@ -155,17 +162,12 @@ class _Asked:
             index = self.guess()
             note = reading.refused or "Nothing that is measured answers this question; the model chose."
             text = chat.choice_answer(self.choices, index)
-            return self.answer(Told(text, reading.query, None, index, grounded=False, notes=(note,)))
-        if reading.refused:
-            text = f"Not answered: {reading.refused} Ask again, and name the structure or finding and its side."
-        else:
-            with self.engine.requests.one(), self.engine.lease():
-                session = self.engine.session(self.volume)
-                text = free_text(generate(self.engine, session, self.prompt, ANSWER_TOKENS))
-        return self.answer(Told(text, reading.query, grounded=False))
+            return self.answer(Told(text, reading.query, None, index, grounded=False, notes=(note, GUESSED)))
+        text = unanswered(self.question, reading.refused)
+        return self.answer(Told(text, reading.query, grounded=False, notes=(NOTHING_STATED,)))
 
     def in_own_words(self) -> Answer:
-        """The answer of a model that writes no queries: its own words, or the likeliest choice."""
+        """The model's guess: its own words, or the likeliest choice."""
         engine = self.engine
         with engine.requests.one(), engine.lease():
             session = engine.session(self.volume)
@@ -176,7 +178,16 @@ class _Asked:
                 index, text = None, generate(engine, session, self.prompt, ANSWER_TOKENS)
             place_ras = session.place_of(f"{self.question} {text}", engine.device_lock.give_way)
         took_s = self.watch.total()
-        return Answer(text, index, self.volume.warnings, took_s, place_ras, self.question, self.choices)
+        return Answer(
+            text=text,
+            choice_index=index,
+            warnings=(*self.volume.warnings, GUESSED),
+            latencies_s=took_s,
+            place_ras=place_ras,
+            question=self.question,
+            choices=self.choices,
+            unproved=(GUESSED,),
+        )
 
     def guess(self) -> int:
         """The model's own choice."""

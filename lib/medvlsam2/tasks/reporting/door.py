@@ -62,6 +62,11 @@ class Report:
     """Date of the earlier scan that this one is compared with."""
 
     @property
+    def unproved(self) -> tuple[str, ...]:
+        """The warning that nothing proves the report; none for a grounded one."""
+        return tuple(warning for warning in self.warnings if warning == UNPROVED)
+
+    @property
     def not_assessed(self) -> tuple[Fact, ...]:
         """What the report says nothing of: not assessed, or outside the field of view."""
         return tuple(fact for fact in self.facts if fact.state in ("not assessed", UNSEEN))

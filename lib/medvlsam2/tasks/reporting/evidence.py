@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.fact_table import Fact, FactTable
-from medvlsam2.data.language.grounded.numbers import measures, quantity
+from medvlsam2.data.language.grounded.measures import measures
 from medvlsam2.data.language.grounded.stated import stated
+from medvlsam2.data.quantities.heard import told_in
 from medvlsam2.tasks.measure.places import PlaceRAS
 
 
@@ -42,7 +42,7 @@ def measured_in(text: str, facts: Sequence[Fact]) -> tuple[Measurement, ...]:
         Measurement(fact.id, name, value, unit)
         for fact in facts
         for name, (value, unit) in measures(fact).items()
-        if re.search(rf"(?<![\d.]){re.escape(quantity(value, unit))}(?![\d.]*\d)", text)
+        if told_in(text, value, unit)
     )
 
 

@@ -7,22 +7,20 @@ does not know which sentence was written for which fact.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import Final, Literal
+from typing import Final
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.fact_table import Fact, FactTable
 from medvlsam2.data.language import anatomy
 from medvlsam2.data.language.clinical import finding_nouns, kinds_of_finding, structure_names
 from medvlsam2.data.language.grammar import plural
-from medvlsam2.data.language.grounded.numbers import SHOWN_UNITS
 from medvlsam2.data.language.grounded.rule_words import QUANTITIES
 from medvlsam2.data.language.grounded.stated import nouns
+from medvlsam2.data.quantities import unit_of
 from medvlsam2.data.structures.table import Side
-
-Unit = Literal["mm", "mL", "HU", "%", "cm2", "mm3", ""]
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,8 @@ class Number:
     """A number with its unit as it stands in the text."""
 
     text: str
-    unit: Unit
+    unit: str
+    """As facts write it."""
     second: str | None = None
     """The number behind "×"."""
 
@@ -73,10 +72,9 @@ class Marked:
 
 
 _NUMBER: Final = re.compile(
-    r"(?<![\w.⟨-])(-?\d+(?:\.\d+)?)(?: × (\d+(?:\.\d+)?))?(?: ?(mm³|mm|mL|HU|%|cm²))?(?![\w%²³]|\.\d|-\d)"
+    r"(?<![\w.⟨-])(-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)(?: × (\d+(?:\.\d+)?))?(?: ?(mm³|mm|mL|HU|%|cm²))?"
+    r"(?![\w%²³]|\.\d|-\d|,\d)"
 )
-_UNITS: Final[Mapping[str, Unit]] = {"mm": "mm", "mL": "mL", "HU": "HU", "%": "%", "cm²": "cm2", "mm³": "mm3", "": ""}
-assert {_UNITS[shown] for shown in SHOWN_UNITS.values()} == SHOWN_UNITS.keys()
 
 
 class Names:
@@ -108,7 +106,7 @@ class Names:
 
         def figure(match: re.Match[str]) -> str:
             number = len(marked.names) + len(marked.numbers)
-            marked.numbers[number] = Number(match.group(1), _UNITS[match.group(3) or ""], match.group(2))
+            marked.numbers[number] = Number(match.group(1), unit_of(match.group(3) or ""), match.group(2))
             return f"⟨n{number}⟩"
 
         text = sentence if self._own_pattern is None else self._own_pattern.sub(name, sentence)

@@ -9,11 +9,12 @@ from typing import Final
 from medvlsam2.data import vocabulary
 from medvlsam2.data.fact_table import Fact, FactTable
 from medvlsam2.data.language import anatomy
-from medvlsam2.data.language.grounded.numbers import rounded
 from medvlsam2.data.language.grounded.prior import Prior
 from medvlsam2.data.language.grounded.rule_words import rule_words
 from medvlsam2.data.language.grounded.stated import stated
 from medvlsam2.data.language.grounded.topics import is_finding
+from medvlsam2.data.quantities.heard import is_told
+from medvlsam2.data.quantities.told import number as digits_of
 from medvlsam2.tasks.reporting.names import Named, Number
 from medvlsam2.tasks.reporting.statements import Acquisition, Comparison, Measure, Read, State, Statement
 
@@ -294,8 +295,13 @@ def _fields(fact: Fact, measure: Measure) -> Iterator[str]:
 
 def _is_shown(number: Number, fact: Fact, name: str) -> bool:
     told = fact.to_json()
-    if name not in told or number.text != rounded(told[name], number.unit):
+    if name not in told or not is_told(number.text, told[name], number.unit):
         return False
     if number.second is None:
         return True
-    return name == "longest_mm" and "short_axis_mm" in told and number.second == rounded(told["short_axis_mm"], "mm")
+    decimals = len(number.text.partition(".")[2])
+    return (
+        name == "longest_mm"
+        and "short_axis_mm" in told
+        and number.second == digits_of(told["short_axis_mm"], "mm", decimals)
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.unit.tasks.questions.conftest import Scripted
@@ -13,7 +14,7 @@ from medvlsam2.tasks.converse import Answer, answer
 from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.measure.fact_source import Facts
 from medvlsam2.tasks.questions import door
-from medvlsam2.tasks.questions.answering import NOT_MEASURED
+from medvlsam2.tasks.questions.replying.unanswered import GUESSED, NOTHING_STATED, suggestions
 
 
 class Room:
@@ -88,7 +89,8 @@ def test_where_no_choice_can_be_compared_the_model_chooses(room: Room, monkeypat
     monkeypatch.setattr(door, "choose", lambda *_: 1)
     given = room.ask("How large is the liver?", "volume of liver", ("red", "blue"))
     assert (given.choice_index, given.grounded) == (1, False)
-    assert "the model chose" in given.warnings[-1]
+    assert "the model chose" in given.warnings[-2]
+    assert given.warnings[-1] == GUESSED
 
 
 @pytest.mark.parametrize(
@@ -149,13 +151,62 @@ def test_a_program_sends_the_query_before_back(room: Room) -> None:
     assert given.grounded
 
 
+def test_where_nothing_can_be_measured_the_answer_says_so_and_what_can_be_asked(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model wrote "black", as if that had been seen."""
+    monkeypatch.setattr(door, "generate", lambda *_: "The liver is black.")
+    given = room.ask("What colour is the liver?", "picture")
+    assert given.text.startswith("This question was not understood as something that can be measured. You can ask: ")
+    assert "How large is the liver?" in given.text
+    assert "black" not in given.text
+    assert (given.grounded, given.value, given.query, given.unproved) == (False, None, "picture", (NOTHING_STATED,))
+
+
 @pytest.mark.parametrize(
-    ("words", "text"), [("The liver measures 18 mm.", NOT_MEASURED), ("It is sharp.", "It is sharp.")]
+    "asking",
+    [
+        ("Is it a nice picture?", "picture"),
+        ("Is it a nice picture?", "picture", ("yes", "no")),
+        ("How large is the right kidney?", "volume of left kidney"),
+        ("How large is the liver?", "volume of liver", ("red", "blue")),
+        ("How large is the liver?", "volume of liver", ("3 L", "5 L")),
+        ("Which of these is visible?", "list of structures", ("brain", "tongue")),
+        ("Which of these is visible?", "list of structures", ("liver", "spleen")),
+    ],
 )
-def test_what_nobody_measured_is_not_stated(room: Room, monkeypatch: pytest.MonkeyPatch, words: str, text: str) -> None:
-    monkeypatch.setattr(door, "generate", lambda *_: words)
-    given = room.ask("Is it a nice picture?", "picture")
-    assert (given.text, given.grounded, given.value, given.query) == (text, False, None, "picture")
+@pytest.mark.parametrize("grounded", [True, False])
+def test_every_answer_that_the_facts_do_not_prove_says_why(
+    room: Room, monkeypatch: pytest.MonkeyPatch, asking: tuple[Any, ...], grounded: bool
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(door, "choose", lambda *_: asked.append("choice") or 0)
+    monkeypatch.setattr(door, "generate", lambda *_: asked.append("words") or "18 mm")
+    given = room.ask(*asking, grounded=grounded)
+    assert not given.grounded
+    assert given.unproved
+    assert set(given.unproved) <= set(given.warnings)
+    assert bool(asked) == (GUESSED in given.unproved), "whatever the model itself said is called a guess"
+
+
+@pytest.mark.parametrize(
+    ("question", "first"),
+    [
+        ("What colour is the liver?", "How large is the liver?"),
+        ("Are the kidneys transplanted?", "How large are the kidneys?"),
+        ("Has the liver cyst septa?", "Is there a liver cyst?"),
+        ("Is the ascites old?", "Is there ascites?"),
+        ("Who is the best?", "Which findings are seen?"),
+    ],
+)
+def test_questions_of_the_same_things_are_offered(question: str, first: str) -> None:
+    offered = suggestions(question)
+    assert offered[0] == first
+    assert 2 <= len(set(offered)) == len(offered) <= 3
+
+
+def test_two_structures_are_offered_with_their_distance() -> None:
+    assert "What is the distance from the liver to the spleen?" in suggestions("Does the liver push the spleen?")
 
 
 def test_only_what_is_asked_is_measured(tiny_model_dir: Path, small_phantom: Phantom) -> None:

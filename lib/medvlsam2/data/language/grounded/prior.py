@@ -7,9 +7,9 @@ from typing import Final
 
 from medvlsam2.data.fact_table import Fact, FactTable
 from medvlsam2.data.language import anatomy
-from medvlsam2.data.language.grounded.numbers import quantity
 from medvlsam2.data.language.grounded.rule_words import rule_words
 from medvlsam2.data.language.grounded.stated import nouns
+from medvlsam2.data.quantities import told
 
 MIN_CHANGE: Final = 0.1
 """Smallest change of a number, as a share, that is told although no finding is present. Two measurements of an organ
@@ -77,7 +77,7 @@ def _change(fact: Fact, then: Fact) -> Change | None:
     is_finding = fact.kind != "structure" and (fact.is_present or then.is_present)
     if not is_finding and abs(now - before) < MIN_CHANGE * max(abs(before), 1e-9):
         return None
-    return Change(fact, _subject(fact), quantity(before, unit), quantity(now, unit))
+    return Change(fact, _subject(fact), told(before, unit), told(now, unit))
 
 
 def _subject(fact: Fact) -> str:

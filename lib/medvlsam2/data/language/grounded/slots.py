@@ -11,10 +11,10 @@ from medvlsam2.data.facts import Lesion
 from medvlsam2.data.language import anatomy
 from medvlsam2.data.language.findings import lesions
 from medvlsam2.data.language.grammar import capital, count_word, is_plural, join, plural, with_article
-from medvlsam2.data.language.grounded.numbers import quantity
 from medvlsam2.data.language.grounded.rule_words import rule_words
 from medvlsam2.data.language.grounded.stated import Stated, nouns, stated
 from medvlsam2.data.language.reporting.report_parts import heading
+from medvlsam2.data.quantities import told, told_apart, told_pair
 
 Slots = dict[str, str]
 
@@ -63,21 +63,22 @@ def _numbers(fact: Fact, what: Stated) -> Slots:
     known = fact.to_json()
     texts: Slots = {}
     if "value" in known:
-        texts |= {"value": quantity(known["value"], fact.unit), "quantity": rule_words(fact).quantity}
+        texts |= {"value": told(known["value"], fact.unit), "quantity": rule_words(fact).quantity}
         if texts["quantity"] == "length":
             texts["long"] = texts["value"]
         if "threshold" in known:
-            texts["limit"] = quantity(known["threshold"], fact.unit)
+            both = told_apart([known["value"], known["threshold"]], fact.unit)
+            texts |= {"exact_value": both[0], "limit": both[1]}
         return texts
     if what.kind in BY_VOLUME and "volume_ml" in known:
-        return {"volume": quantity(known["volume_ml"], "mL")}
+        return {"volume": told(known["volume_ml"], "mL")}
     if what.kind in lesions.UNSIZED or "longest_mm" not in known:
         return texts
-    texts["size"] = quantity(known["longest_mm"], "mm")
+    texts["size"] = told(known["longest_mm"], "mm")
     if "short_axis_mm" in known:
-        texts["axes"] = f"{texts['size'].removesuffix(' mm')} × {quantity(known['short_axis_mm'], 'mm')}"
+        texts["axes"] = told_pair(known["longest_mm"], known["short_axis_mm"], "mm")
     if "mean_hu" in known and known.get("hu_inside"):
-        texts["hu"] = quantity(known["mean_hu"], "HU")
+        texts["hu"] = told(known["mean_hu"], "HU")
     return texts
 
 
@@ -115,7 +116,7 @@ def _several(group: Sequence[Fact], what: Stated, spoken: Sequence[str]) -> tupl
     sizes = [known["longest_mm"] for fact in group if "longest_mm" in (known := fact.to_json())]
     pattern = "several findings"
     if len(sizes) == len(group) and what.kind not in lesions.UNSIZED:
-        shown = [quantity(size_mm, "mm") for size_mm in sizes]
+        shown = [told(size_mm, "mm") for size_mm in sizes]
         texts |= {"size": shown[0], "most": "the larger" if len(group) == 2 else "the largest"}
         pattern = "several findings with size"
         if len(shown) <= SIZES_TOLD:
@@ -134,7 +135,7 @@ def of_normal(facts: Sequence[Fact], respect: str) -> Slots:
     texts = {"respect": respect, **_of_keys(keys)}
     (*others, only) = facts
     if not others and "value" in (known := only.to_json()):
-        texts |= {"value": quantity(known["value"], only.unit), "quantity": rule_words(only).quantity}
+        texts |= {"value": told(known["value"], only.unit), "quantity": rule_words(only).quantity}
     return texts
 
 
@@ -145,7 +146,7 @@ def of_structures(facts: Sequence[Fact]) -> Slots:
     for fact in facts:
         volume_ml = fact.to_json().get("volume_ml")
         is_told = volume_ml is not None and not fact.cut and anatomy.base(fact.key) not in _NO_VOLUME
-        volumes.append(quantity(volume_ml, "mL") if volume_ml is not None and is_told else "")
+        volumes.append(told(volume_ml, "mL") if volume_ml is not None and is_told else "")
     listed = [
         f"{anatomy.the(fact.key)} ({volume})" if volume else anatomy.the(fact.key)
         for fact, volume in zip(facts, volumes, strict=True)

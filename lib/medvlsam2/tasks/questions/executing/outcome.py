@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from medvlsam2.data.fact_table import Fact, FactState
+from medvlsam2.data.quantities import as_in_json
 from medvlsam2.data.query.objects import ObjectExpression
 from medvlsam2.data.query.queries import Query
-from medvlsam2.tasks.questions.executing.units import rounded
 
 Value = bool | int | float | str | tuple[str, ...] | tuple[int, ...] | tuple[float, ...]
 
@@ -94,5 +94,5 @@ class Outcome:
     def told_value(self) -> Any:
         """The value in JSON: numbers rounded, several values as a list."""
         if isinstance(self.value, float):
-            return rounded(self.value, self.unit)
+            return as_in_json(self.value, self.unit)
         return list(self.value) if isinstance(self.value, tuple) else self.value

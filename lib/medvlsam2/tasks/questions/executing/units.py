@@ -16,8 +16,6 @@ _IN_USUAL: Final[dict[Unit, tuple[Unit, float]]] = {
     "HU": ("HU", 1.0),
 }
 """Each unit with the usual unit of its kind, and how many of those it is."""
-DECIMALS: Final[dict[str, int]] = {"mL": 3, "L": 6, "mm": 1, "cm": 2, "HU": 1, "%": 2, "": 3}
-"""Decimals of a value in JSON. Those of mL, mm and HU are those of facts; L and cm then lose nothing of them."""
 
 
 def is_unit_of(unit: str, measure: Measure) -> bool:
@@ -46,8 +44,3 @@ def are_of_one_kind(first: str, second: str) -> bool:
     return first == second or (
         first in _IN_USUAL and second in _IN_USUAL and _IN_USUAL[first][0] == _IN_USUAL[second][0]
     )
-
-
-def rounded(value: float, unit: str) -> float:
-    """Return a value with as many decimals as JSON tells."""
-    return round(float(value), DECIMALS[unit])

@@ -7,9 +7,9 @@ from typing import Final
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language.grammar import be, count_word, is_plural, join, with_article
+from medvlsam2.data.quantities import told
 from medvlsam2.data.query.queries import AskObject, ObjectQuestion
 from medvlsam2.tasks.questions.executing.outcome import Outcome, Things
-from medvlsam2.tasks.questions.replying.numbers import told
 from medvlsam2.tasks.questions.replying.spoken import noun, spoken
 
 

@@ -10,10 +10,10 @@ from typing import Final
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language import anatomy
 from medvlsam2.data.language.grammar import count_word
+from medvlsam2.data.quantities import unit_of
 from medvlsam2.data.query.queries import AskList, AskObject, AskState
 from medvlsam2.tasks.questions.executing.outcome import Outcome
 from medvlsam2.tasks.questions.executing.units import are_of_one_kind, converted
-from medvlsam2.tasks.questions.replying.numbers import SHOWN_UNITS
 
 TOLERANCE: Final = 0.1
 """A number agrees if it differs from the value by at most this share. Measurements of one lesion by two readers differ
@@ -26,7 +26,6 @@ _LIMIT: Final = re.compile(
     rf"(?P<less>less than|smaller than|under|below|at most|up to|<=?|≤)?\s*{_NUMBER}{_UNIT}",
     re.IGNORECASE,
 )
-_CASE: Final = {"ml": "mL", "l": "L", "hu": "HU", **SHOWN_UNITS}
 _YES: Final = re.compile(r"^\W*(yes|true|present|visible|seen)\b", re.IGNORECASE)
 _NO: Final = re.compile(r"^\W*(no|not|false|absent|none|invisible)\b", re.IGNORECASE)
 _NOTHING: Final = re.compile(r"\b(no|none|normal|nothing|unremarkable)\b", re.IGNORECASE)
@@ -194,7 +193,7 @@ def _away(value: float, low: float, high: float) -> float:
 
 
 def _in_unit(number: str, given: str, wanted: str) -> float | None:
-    unit = _CASE.get(given.lower(), given.lower()) if given else wanted
+    unit = unit_of(given) if given else wanted
     parsed = float(number.replace(",", ""))
     if unit == wanted:
         return parsed

@@ -7,6 +7,7 @@ from typing import Final
 
 from medvlsam2.data.fact_table import Fact
 from medvlsam2.data.language.grammar import be, capital, count_word, join, plural, sentence
+from medvlsam2.data.quantities import told, told_apart
 from medvlsam2.data.query.queries import (
     AskDifference,
     AskDistance,
@@ -24,7 +25,6 @@ from medvlsam2.tasks.measure.lesions import is_countable
 from medvlsam2.tasks.questions.executing.outcome import Outcome, Things
 from medvlsam2.tasks.questions.executing.units import USUAL, converted
 from medvlsam2.tasks.questions.replying.about_objects import is_finding, object_sentence, subject
-from medvlsam2.tasks.questions.replying.numbers import told
 from medvlsam2.tasks.questions.replying.spoken import noun, spoken
 
 MOST_LISTED: Final = 40
@@ -125,8 +125,7 @@ def _distance(outcome: Outcome) -> str:
 
 def _compared(outcome: Outcome, query: AskRatio | AskDifference) -> str:
     first, second = (subject(things) for things in outcome.things)
-    unit = USUAL[query.measure]
-    both = f"({told(outcome.detail['first'], unit)} and {told(outcome.detail['second'], unit)})"
+    both = f"({join(told_apart([outcome.detail['first'], outcome.detail['second']], USUAL[query.measure]))})"
     start, value = f"the {query.measure} of {first} is", _number(outcome)
     if isinstance(query, AskRatio):
         share = f"{told(value, '%')} of" if outcome.unit == "%" else f"{told(value, '')} times"
@@ -142,9 +141,9 @@ def _which(outcome: Outcome, query: AskWhich) -> str:
         key=lambda things: list(outcome.detail).index(str(things.expression)),
     )
     more, less, most, least = _MORE[query.measure]
-    is_most, unit = query.order == "greatest", USUAL[query.measure]
+    is_most = query.order == "greatest"
     names = [subject(things) for things in seen]
-    values = join([told(outcome.detail[str(things.expression)], unit) for things in seen])
+    values = join(told_apart([outcome.detail[str(things.expression)] for things in seen], USUAL[query.measure]))
     missing = [spoken(things.expression) for things in outcome.things if not things.is_present]
     rest = f"; {join(missing)} {'are' if len(missing) > 1 else be(missing[0])} not seen" if missing else ""
     if len(seen) == 1:
@@ -156,13 +155,17 @@ def _which(outcome: Outcome, query: AskWhich) -> str:
 
 
 def _more(outcome: Outcome, query: AskMore) -> str:
-    unit = USUAL[query.measure]
-    first = f"the {query.measure} of {subject(outcome.things[0])} ({told(outcome.detail['first'], unit)})"
+    usual, (first, second) = USUAL[query.measure], (outcome.detail["first"], outcome.detail["second"])
     if isinstance(query.second, tuple):
-        limit = f"{query.second[0]:g} {query.second[1]}"
+        number, unit = query.second
+        value, _ = told_apart([converted(first, usual, unit), number], unit)
+        limit = f"{number:,.6g} {unit}"
     else:
-        limit = f"that of {subject(outcome.things[1])} ({told(outcome.detail['second'], unit)})"
-    return f"{'yes' if outcome.value else 'no'}, {first} is {'' if outcome.value else 'not '}{query.order} than {limit}"
+        value, other = told_apart([first, second], usual)
+        limit = f"that of {subject(outcome.things[1])} ({other})"
+    started = f"the {query.measure} of {subject(outcome.things[0])} ({value})"
+    yes, negation = ("yes", "") if outcome.value else ("no", "not ")
+    return f"{yes}, {started} is {negation}{query.order} than {limit}"
 
 
 def _state(outcome: Outcome, query: AskState) -> str:
@@ -174,7 +177,8 @@ def _state(outcome: Outcome, query: AskState) -> str:
     rule = outcome.evidence[0]
     measured = ""
     if rule.value is not None and rule.threshold is not None:
-        measured = f" ({told(rule.value, rule.unit)}; the limit is {told(rule.threshold, rule.unit)})"
+        value, limit = told_apart([rule.value, rule.threshold], rule.unit)
+        measured = f" ({value}; the limit is {limit})"
     yes, negation = ("yes", "") if outcome.value else ("no", "not ")
     return f"{yes}, {name} {be(name)} {negation}{query.state}{measured}"
 
