@@ -1,6 +1,6 @@
 """Sides that a text tells: "left kidney", "rt. lung", "L femur", also misspelt; and words that only look like a side.
 
-"5 L" and "in L" are litres, "what is left of the liver" is no side, and "…, right?" asks for agreement.
+"5 L" and "in L" are litres, "what is left of the liver" and "left out" are no side, and "…, right?" asks for agreement.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _BOTH_LETTERS: Final = re.compile(
 _AGREEMENT: Final = re.compile(
     r",\s*right(?=\W|$)|\b(?:is|that['’]?s|that|this|it|all|quite|are you|am i) right(?=\s*(?:[,.?!]|$))"
     r"|\bright (?:now|away|here|then|answer|above|below|beside|behind|next|under|over|in front|at)\b"
-    r"|\b(?:what|anything|something|nothing|much)(?: is|['’]s)? left\b",
+    r"|\b(?:what|anything|something|nothing|much)(?: is|['’]s)? left\b|\bleft[ -]out\b",
     re.IGNORECASE,
 )
 """Words that hold "left" or "right" but may tell no side. After a comma it may be one ("kidney, right")."""

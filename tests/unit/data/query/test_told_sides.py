@@ -22,6 +22,7 @@ from medvlsam2.data.query.told_sides import possible_sides, told_sides
         ("the liver has 1.5 L, right?", set()),
         ("What is left of the liver?", set()),
         ("Is that right?", set()),
+        ("lungs with the RML left out", set()),
         ("r/o metastasis", set()),
         ("L-1 and the vertebra right below T12", set()),
         ("Elevated LFTs. Is the liver enlarged?", set()),

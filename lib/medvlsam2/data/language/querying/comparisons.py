@@ -89,6 +89,7 @@ def which(rng: np.random.Generator, split: Split) -> Question:
     kind: Measure = pick(rng, ("volume",) * 5 + ("density", "density", "length", "short axis"))
     among = drawing.several(rng)
     order: Any = pick(rng, ("greatest", "greatest", "greatest", "least"))
+    pattern = _pattern("which", rng, split)
     phrases = [spoken(each, rng, split) for each in among]
     nouns = [each.the if rng.random() < 0.6 else each.one for each in phrases]
     slots = {
@@ -96,9 +97,9 @@ def which(rng: np.random.Generator, split: Split) -> Question:
         "list": join(nouns, "and"),
         "is_": phrases[0].be,
         "is": phrases[0].be,
-        **order_slots(kind, "more" if order == "greatest" else "less", rng),
+        **order_slots(kind, "more" if order == "greatest" else "less", rng, before_noun=_is_before_noun(pattern)),
     }
-    text = expanded(pick(rng, patterns("which", split)), rng).format(**slots)
+    text = pattern.format(**slots)
     return Question(AskWhich(order, kind, tuple(among)), text)
 
 
@@ -109,14 +110,15 @@ def which_of_pair(rng: np.random.Generator, split: Split) -> Question:
     key = pick(rng, usual if rng.random() < 0.6 else drawing.pairs())
     order: Any = pick(rng, ("greatest", "greatest", "greatest", "least"))
     one = single(key, rng, split)
+    pattern = _pattern("which_of_pair", rng, split)
     slots = {
         "single": one,
         "pair": spoken(drawing.one(Item(key)), rng, split).one
         if rng.random() < 0.3
         else vocabulary.STRUCTURES[key].name,
-        **order_slots(kind, "more" if order == "greatest" else "less", rng),
+        **order_slots(kind, "more" if order == "greatest" else "less", rng, before_noun=_is_before_noun(pattern)),
     }
-    text = expanded(pick(rng, patterns("which_of_pair", split)), rng).format(**slots)
+    text = pattern.format(**slots)
     left, right = sorted(vocabulary.STRUCTURES[key].parts, key=lambda part: anatomy.side(part) != "left")
     return Question(AskWhich(order, kind, (drawing.one(Item(left)), drawing.one(Item(right)))), text)
 
@@ -194,6 +196,10 @@ def _two(rng: np.random.Generator) -> tuple[ObjectExpression, ObjectExpression]:
 
 def _tells_measure(pattern: str) -> bool:
     return any(slot in pattern for slot in ("{measure}", "{more}"))
+
+
+def _is_before_noun(pattern: str) -> bool:
+    return any(f"{{more}} {noun}" in pattern for noun in ("one", "{single}", "side"))
 
 
 def _pattern(group: str, rng: np.random.Generator, split: Split) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ _ADJECTIVE_PARTS = ("aorta", "esophagus", "spine", "ureters", "colon")
 """Structures with parts that have names: "abdominal aorta"; "upper liver" is not said."""
 _OF_FINDINGS = ("fracture", "aneurysm", "calcification", "thrombus")
 _SERIES = ("vertebrae", "ribs", "ribs_left", "ribs_right")
+_LONG_UNITS = {"cm": "centimetre|centimeter", "mm": "millimetre|millimeter"}
 _SMALLEST_CM = 10
 """Shorter lengths than these millimetres are not given in centimetres."""
 
@@ -29,8 +31,10 @@ def spoken(expression: ObjectExpression, rng: np.random.Generator, split: Split)
     if not expression.without:
         return kept
     left_out = _union([_item(item, rng, split) for item in expression.without], rng)
-    without = pick(rng, words(_table()["without"]))
-    return kept.with_words("", f"{without} {left_out.the if rng.random() < 0.8 else left_out.one}")
+    without = pick(rng, words(_table()["without"])).format(left=left_out.one, the_left=left_out.the)
+    if left_out.one not in without:
+        without = f"{without} {left_out.the if rng.random() < 0.8 else left_out.one}"
+    return _followed(kept, without)
 
 
 def order(phrase: Spoken, rng: np.random.Generator) -> str:
@@ -44,10 +48,22 @@ def order(phrase: Spoken, rng: np.random.Generator) -> str:
     return expanded(pattern, rng).format(it=noun_phrase, the=the)
 
 
+def placed_first(expression: ObjectExpression, rng: np.random.Generator, split: Split) -> str | None:
+    """Return a phrase that begins with the place: "liver: largest cyst"; None for what does not lie in one place."""
+    item = expression.items[0]
+    where = item.conditions[0] if len(item.conditions) == 1 else None
+    if len(expression.items) > 1 or expression.without or not isinstance(where, Where) or where.relation != "in":
+        return None
+    there, lying = _place(where.place, rng, split), _head(replace(item, conditions=()), rng, split)
+    it = lying.one if item.pick is not None or rng.random() < 0.6 else lying.many
+    pattern = pick(rng, tuple(_table()["placed_first"].splitlines()))
+    return expanded(pattern, rng).format(there=there.the, place=there.one, it=it)
+
+
 def _union(parts: Sequence[Spoken], rng: np.random.Generator) -> Spoken:
     if len(parts) == 1:
         return parts[0]
-    last = pick(rng, ("and", "and", "and", "plus", "&", "as well as", "together with"))
+    last = pick(rng, words(_table()["joined"]))
     text = join([parts[0].one, *(each.the if rng.random() < 0.5 else each.one for each in parts[1:])], last)
     return Spoken(text, text, takes_are=True, bare=parts[0].bare)
 
@@ -105,6 +121,10 @@ def _picked(item: Item, whole: Spoken, rng: np.random.Generator) -> Spoken:
         text = f"{word} of the {whole.many}"
         return Spoken(text, text)
     text = f"{word} {whole.one}"
+    after = _table()["picks_after"]
+    if item.part is None and (usual in after or str(item.pick) in after) and rng.random() < 0.25:
+        word = pick(rng, words(after.get(usual, after.get(str(item.pick)))))
+        text = f"{whole.one} {_conjugated(word, plural=whole.takes_are)}"
     return Spoken(text, text)
 
 
@@ -117,6 +137,9 @@ def _part(item: Item, whole: Spoken, rng: np.random.Generator) -> Spoken:
         text = f"{pick(rng, words(adjectives))} {whole.one}"
     else:
         part = pick(rng, words(_table()["parts"][str(item.part)]))
+        if rng.random() < 0.25 and item.part not in ("left half", "right half"):  # "kidney, left part" tells a side
+            pattern = pick(rng, tuple(_table()["parts_after"].splitlines()))
+            return Spoken(text := pattern.format(x=whole.one, the=whole.the, part=part), text)
         text = f"{part} of {whole.the if rng.random() < 0.8 else whole.one}"
     return Spoken(text, text)
 
@@ -126,14 +149,34 @@ def _with_condition(head: Spoken, condition: Condition, rng: np.random.Generator
         case OnSide(side=side):
             return _on_side(head, side, rng)
         case OfSize():
-            limit = pick(rng, words(_table()["sizes"][condition.size]))
-            return head.with_words("", f"{limit} {_length(condition.diameter_mm, rng)}")
+            length = _length(condition.diameter_mm, rng)
+            if rng.random() < 0.2:
+                return head.with_words(
+                    pick(rng, words(_table()["sizes_before"][condition.size])).format(size=length), ""
+                )
+            return _followed(head, f"{pick(rng, words(_table()['sizes'][condition.size]))} {length}")
         case Where(relation=relation, place=place):
             word = pick(rng, words(_table()["relations"][relation]))
             if relation == "in" and any(word_ in head.one for word_ in _OF_FINDINGS):
                 word = pick(rng, ("of", "in"))
             there = _place(place, rng, split)
-            return head.with_words("", f"{word} {there.the if rng.random() < 0.85 else there.one}")
+            return _followed(head, f"{word} {there.the if rng.random() < 0.85 else there.one}")
+
+
+def _followed(head: Spoken, text: str) -> Spoken:
+    """The phrase followed by words, whose verbs take the number of the noun: "cyst that touch{es} the liver"."""
+    space = "" if text.startswith(",") else " "
+    one, many = (
+        f"{noun_}{space}{_conjugated(text, plural=plural_)}"
+        for noun_, plural_ in ((head.one, head.takes_are), (head.many, head.takes_are or head.many != head.one))
+    )
+    return Spoken(one, many, head.takes_are, head.bare, head.counted)
+
+
+def _conjugated(text: str, *, plural: bool) -> str:
+    """A text whose slots are endings of verbs: "lie{s}", "touch{es}", "ha{has}", and "{is}"."""
+    endings = ("", "", "ve", "are") if plural else ("s", "es", "s", "is")
+    return text.format(**dict(zip(("s", "es", "has", "is"), endings, strict=True)))
 
 
 def _on_side(head: Spoken, side: str, rng: np.random.Generator) -> Spoken:
@@ -166,9 +209,22 @@ def with_unit(value: float, unit: str, rng: np.random.Generator) -> str:
 def _length(diameter_mm: float, rng: np.random.Generator) -> str:
     """A length in mm or cm, with its unit in any notation."""
     units = content("measure_words")["units"]
+    if rng.random() < 0.25 and (said := _in_words(diameter_mm, rng)) is not None:
+        return said
     if diameter_mm >= _SMALLEST_CM and rng.random() < 0.45:
         return with_unit(diameter_mm / 10, pick(rng, words(units["cm"])), rng)
     return with_unit(diameter_mm, pick(rng, words(units["mm"])), rng)
+
+
+def _in_words(diameter_mm: float, rng: np.random.Generator) -> str | None:
+    """A length with its number and its unit in words: "one and a half centimetres"; None if it has no usual one."""
+    numbers = content("measure_words")["lengths_in_words"]
+    unit = pick(rng, ("cm", "cm", "mm"))
+    if int(diameter_mm) not in numbers[unit]:
+        return None
+    number_word = pick(rng, words(numbers[unit][int(diameter_mm)]))
+    ending = "" if number_word in ("one", "a", "half a") else "s"
+    return f"{number_word} {pick(rng, words(_LONG_UNITS[unit]))}{ending}"
 
 
 def _table() -> dict[str, Any]:

@@ -20,6 +20,7 @@ from medvlsam2.data.language.querying.comparisons import (
     which,
     which_of_pair,
 )
+from medvlsam2.data.language.querying.naming import single
 from medvlsam2.data.language.querying.patterns import Split, content, expanded, patterns
 from medvlsam2.data.language.querying.phrasing import spoken
 from medvlsam2.data.language.querying.slots import (
@@ -56,12 +57,28 @@ _NAMELESS: Final[dict[str, str]] = {"fatty": "liver", "emphysematous": "lungs", 
 """What a question about a state is about if its wording names no structure: "steatosis?"."""
 _COUNTED: Final = ("vertebrae", "ribs", "ribs_left", "ribs_right", "kidneys", "lungs", "adrenal_glands", "lumbar_spine")
 """Structures of which there are several to count."""
+_AMOUNTS: Final = (
+    *("pleural_effusion", "pleural_effusion", "pleural_effusion_left", "pleural_effusion_right", "ascites", "ascites"),
+    *("pericardial_effusion", "effusion", "hemorrhage", "hematoma", "intracranial_hemorrhage", "pneumothorax"),
+    *("thrombus", "subcutaneous_fat", "torso_fat", "skeletal_muscle", "consolidation", "pneumothorax_left"),
+)
+"""Fluids, air and tissues of which there is much or little: "how much" asks for their volume."""
 
 
 def random_question(rng: np.random.Generator, split: Split) -> Question:
     """Return a random question that stands alone."""
     makers: Sequence[tuple[float, Callable[[np.random.Generator, Split], Question]]] = (
-        *((10, presence), (16, measure), (5, count), (14, about), (5, distance), (4, ratio), (1.5, share)),
+        *(
+            (10, presence),
+            (16, measure),
+            (1.5, amount),
+            (2, pair_together),
+            (5, count),
+            (14, about),
+            (5, distance),
+            (4, ratio),
+            (1.5, share),
+        ),
         *((3, difference), (4, which), (3, which_of_pair), (3, more), (3, more_amount), (11, state), (8, listed)),
         *((9, scan), (4, identity), (5, treatment), (7, picture), (7, asked_question), (12, special_question)),
     )
@@ -80,23 +97,7 @@ def presence(rng: np.random.Generator, split: Split) -> Question:
 def count(rng: np.random.Generator, split: Split) -> Question:
     """How many there are of a finding, of vertebrae or of ribs."""
     if rng.random() < 0.12:
-        target = drawing.one(
-            Item(
-                pick(
-                    rng,
-                    (
-                        "vertebrae",
-                        "ribs",
-                        "ribs_left",
-                        "ribs_right",
-                        "kidneys",
-                        "lungs",
-                        "adrenal_glands",
-                        "lumbar_spine",
-                    ),
-                )
-            )
-        )
+        target = drawing.one(Item(pick(rng, _COUNTED)))
     else:
         found = drawing.finding(rng).items[0]
         target = drawing.one(Item(found.key, None, None, found.conditions))
@@ -127,18 +128,41 @@ def measure(rng: np.random.Generator, split: Split) -> Question:
         group = "length_of_finding"
     elif kind == "short axis" and is_vessel(target) and rng.random() < 0.6:
         group = "diameter_of_vessel"
-    elif kind == "volume" and (drawing.is_finding(target) or is_vessel(target)):
+    elif kind == "volume" and drawing.is_finding(target):
+        group = "volume_of_finding"
+    elif kind == "volume" and is_vessel(target):
         group = "measure"
-    pattern = pick(rng, patterns(group if rng.random() < 0.5 else "measure", split))
-    return measured(kind, target, pattern, rng, split)
+    lines = patterns(group if rng.random() < 0.6 else "measure", split)
+    if kind == "length" and is_vessel(target):
+        lines = tuple(line for line in lines if not _may_mean_width(line)) or lines
+    return measured(kind, target, pick(rng, lines), rng, split)
 
 
 def measured(kind: Measure, target: ObjectExpression, pattern: str, rng: np.random.Generator, split: Split) -> Question:
     """A question for a measure by a pattern, whose slots for units decide the unit of the query."""
     pattern = expanded(pattern, rng)
     unit, slots = unit_slots(pattern, UNITS_OF[kind], rng)
-    slots |= {"measure": measure_word(kind, rng), **object_slots(target, rng, split)}
+    word = measure_word(kind, rng)
+    while kind == "length" and is_vessel(target) and _may_mean_width(word):
+        word = measure_word(kind, rng)
+    slots |= {"measure": word, **object_slots(target, rng, split)}
     return Question(AskMeasure(kind, target, unit), pattern.format(**slots))
+
+
+def amount(rng: np.random.Generator, split: Split) -> Question:
+    """How much there is of a fluid, of air or of a tissue: its volume."""
+    target = drawing.one(Item(pick(rng, _AMOUNTS)))
+    return measured("volume", target, pick(rng, patterns("amount", split)), rng, split)
+
+
+def pair_together(rng: np.random.Generator, split: Split) -> Question:
+    """The volume of both of a pair in one number: "left and right kidney together" is the pair."""
+    usual = ("kidneys", "kidneys", "lungs", "lungs", "adrenal_glands", "parotid_glands", "ovaries", "breasts")
+    key = pick(rng, usual if rng.random() < 0.7 else drawing.pairs())
+    pattern = expanded(pick(rng, patterns("pair_together", split)), rng)
+    unit, slots = unit_slots(pattern, UNITS_OF["volume"], rng)
+    slots |= {"single": single(key, rng, split), "pair": vocabulary.STRUCTURES[key].name}
+    return Question(AskMeasure("volume", drawing.one(Item(key)), unit), pattern.format(**slots))
 
 
 def distance(rng: np.random.Generator, split: Split) -> Question:
@@ -235,3 +259,8 @@ def _without_place(target: ObjectExpression) -> ObjectExpression:
 
 def _names_object(pattern: str) -> bool:
     return any(slot in pattern for slot in ("{the}", "{x}", "{xs}", "{a}", "{adj}", "{any}"))
+
+
+def _may_mean_width(text: str) -> bool:
+    """Whether words for a length mean the width when they are said of a vessel: "size of the aorta"."""
+    return any(word in text for word in ("size", "big", "large", "diameter", "axis", "dimension"))

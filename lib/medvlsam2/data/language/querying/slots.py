@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -10,7 +11,7 @@ import numpy as np
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language import anatomy
-from medvlsam2.data.language.grammar import pick
+from medvlsam2.data.language.grammar import join, pick
 from medvlsam2.data.language.querying import drawing
 from medvlsam2.data.language.querying.naming import Spoken
 from medvlsam2.data.language.querying.patterns import Split, content, words
@@ -39,7 +40,27 @@ UNITS_OF: Final[dict[Measure, tuple[Unit, ...]]] = {
     "density": ("HU",),
 }
 
-
+_SUPERLATIVE = ("max", "long", "greatest", "total", "overall", "size", "short")
+"""Beginnings of words for a measure that "largest" cannot stand before: "largest maximum diameter"."""
+_AFTER_NOUN = re.compile(r"^of | (?:in|by) ")
+_DENIED: Final[dict[Unit, tuple[Unit, ...]]] = {
+    "mL": ("cm", "mm", "L"),
+    "L": ("mL", "cm"),
+    "mm": ("cm", "cm", "mL"),
+    "cm": ("mm", "mm", "mL"),
+    "HU": ("mm", "cm", "mL"),
+    "%": ("mL", "cm"),
+}
+"""Units that someone who wants the unit may deny: "in mL, not in cm"."""
+CHOSEN_NUMBERS: Final[dict[Unit, tuple[float, ...]]] = {
+    "mL": (2, 5, 10, 20, 50, 80, 120, 150, 200, 250, 400, 700, 1100, 1500),
+    "L": (0.5, 1, 1.5, 2, 3, 4, 5),
+    "mm": (3, 5, 8, 10, 12, 15, 20, 30, 45, 60, 90, 120),
+    "cm": (0.5, 1, 1.5, 2, 3, 4, 5, 8, 10, 12, 15),
+    "HU": (-100, -10, 0, 10, 20, 40, 60, 100, 150),
+    "%": (5, 10, 20, 30, 40, 50, 60, 80),
+}
+"""Numbers that stand as choices after a question."""
 _VESSEL = ("aorta", "artery", "vein", "vena", "trunk", "bile_duct", "ureter", "trachea", "appendix", "esophagus")
 
 
@@ -77,29 +98,52 @@ def _adjective(target: ObjectExpression, phrase: Spoken) -> str:
 
 
 def unit_slots(pattern: str, units: Sequence[Unit], rng: np.random.Generator) -> tuple[Unit | None, dict[str, str]]:
-    """The unit that a pattern asks for, and the texts of its slots for units."""
+    """The unit that a pattern asks for, and the texts of its slots for units.
+
+    ``{choices}`` are three numbers in the unit, which is then asked for; ``{other_unit}`` is a unit that is denied.
+    """
     unit: Unit = pick(rng, units)
     word = unit_word(unit, rng)
-    asked = "{unit}" in pattern or "{length_unit}" in pattern
+    asked = any(slot in pattern for slot in ("{unit}", "{length_unit}", "{choices}"))
     told = asked or ("{in_unit}" in pattern and rng.random() < 0.4)
     place = pick(rng, (f" in {word}", f" in {word}", f" [{word}]", f" ({word})", f", in {word}"))
     slots = {"unit": word, "length_unit": word, "in_unit": place if told else ""}
+    slots |= {"choices": _choices(unit, word, rng), "other_unit": unit_word(pick(rng, _DENIED[unit]), rng)}
     return unit if told else None, slots
 
 
-def order_slots(kind: Measure, order: str, rng: np.random.Generator) -> dict[str, str]:
-    """Return the texts of the slots that compare; ``order`` is "more" or "less"."""
+def _choices(unit: Unit, word: str, rng: np.random.Generator) -> str:
+    """Three different numbers in a unit, as the choices of a question are typed after it."""
+    numbers = sorted({float(value) for value in rng.choice(CHOSEN_NUMBERS[unit], size=3, replace=False)})
+    texts = [f"{value:g}" for value in numbers]
+    forms = [f"{join(texts, 'or')} {word}"] * 3 + [join([f"{text} {word}" for text in texts], "or")] * 2
+    forms += [f"{'/'.join(texts)} {word}", f"{' - '.join(texts)} {word}", f"{join(texts[:2], 'or')} {word}"]
+    lettered = " ".join(f"{letter}) {text} {word}" for letter, text in zip("ABC", texts, strict=True))
+    return pick(rng, [*forms, lettered])
+
+
+def order_slots(kind: Measure, order: str, rng: np.random.Generator, *, before_noun: bool = False) -> dict[str, str]:
+    """Return the texts of the slots that compare.
+
+    Args:
+        kind: what is compared.
+        order: "more" or "less".
+        rng: random generator.
+        before_noun: whether the words stand before a noun, as in "larger kidney", where "larger in volume" cannot.
+    """
     table = content("measure_words")
     most = "most" if order == "more" else "least"
     high = order == "more"
+    plain = [word for word in words(table["measures"][kind]) if not word.startswith(_SUPERLATIVE)]
+    compared = [word for word in words(table[order][kind]) if not (before_noun and _AFTER_NOUN.search(word))]
     return {
-        "more": pick(rng, words(table[order][kind])),
+        "more": pick(rng, compared),
         "most": pick(rng, words(table[most][kind])),
         "greater": pick(rng, ("greater", "larger", "higher", "bigger") if high else ("smaller", "less", "lower")),
         "greatest": pick(
             rng, ("greatest", "largest", "highest", "biggest") if high else ("smallest", "lowest", "least")
         ),
-        "measure": measure_word(kind, rng),
+        "measure": pick(rng, plain),
     }
 
 

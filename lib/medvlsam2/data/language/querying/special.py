@@ -76,7 +76,9 @@ def _relation(rng: np.random.Generator, split: Split) -> Question:
     place = pick(rng, [each for each in drawing.keys_of("landmarks") if each != key])
     relation = pick(rng, _RELATIONS)
     slots = object_slots(drawing.one(Item(key)), rng, split) | second_slots(drawing.one(Item(place)), rng, split)
-    slots["rel"] = pick(rng, words(content("object_words")["relations"][relation]))
+    slots["rel"] = pick(
+        rng, [word for word in words(content("object_words")["relations"][relation]) if "{" not in word]
+    )
     return Question(
         AskObject("presence", _within(key, Where(relation, Place(place)))), _said("relation", rng, split, slots)
     )

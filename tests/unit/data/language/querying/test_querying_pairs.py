@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
 from typing import get_args
 
 import numpy as np
 import pytest
 
+from medvlsam2.data import vocabulary
 from medvlsam2.data.language.asking import question_wording
 from medvlsam2.data.language.querying.asked import asked_question
 from medvlsam2.data.language.querying.noise import typed
 from medvlsam2.data.language.querying.pairs import Pair, pairs
 from medvlsam2.data.language.querying.patterns import expanded, groups, patterns
+from medvlsam2.data.language.querying.phrasing import placed_first, spoken
+from medvlsam2.data.language.querying.questions import measured, pair_together
 from medvlsam2.data.query import objects, queries
 from medvlsam2.data.query.reading import read_object, read_query
 
@@ -76,7 +80,7 @@ def test_sides_of_texts_and_targets_agree(drawn: list[Pair]) -> None:
     for pair in drawn:
         if "leftmost" in pair.target or "rightmost" in pair.target:
             continue  # these are also said as "farthest left"
-        words = pair.text.lower().replace("-", " ").split()
+        words = pair.text.lower().replace("-", " ").replace("left out", "").split()
         told = {side for side in ("left", "right") if side in words}
         meant = {side for side in ("left", "right") if side in pair.target.split()}
         if len(told) == len(meant) == 1 and pair.before is None:
@@ -110,6 +114,45 @@ def test_questions_of_the_evaluation_are_trained_on() -> None:
 def test_alternatives_are_expanded_inside_out() -> None:
     rng = np.random.default_rng(0)
     assert {expanded("(a (b|c)|d) (mm)", rng) for _ in range(60)} == {"a b (mm)", "a c (mm)", "d (mm)"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "told"),
+    [("{the}: {choices}?", r"\d (mL|ml|cc|cm3|cm³|c|mi|M|C)"), ("{the} in {unit}, not {other_unit}?", r"in (m|c|M|C)")],
+)
+def test_choices_and_denied_units_leave_the_unit_that_is_asked_for(pattern: str, told: str) -> None:
+    rng = np.random.default_rng(2)
+    target = objects.ObjectExpression((objects.Item("liver"),))
+    asked = [measured("volume", target, pattern, rng, "train") for _ in range(80)]
+    millilitres = [each.text for each in asked if str(each.query) == "volume of liver, mL"]
+    litres = [each.text for each in asked if str(each.query) == "volume of liver, L"]
+    assert len(millilitres) + len(litres) == len(asked)
+    assert all(re.search(told, text) for text in millilitres)
+    assert litres
+    assert not any(re.search(told, text) for text in litres)
+
+
+def test_both_of_a_pair_in_one_number_are_the_pair() -> None:
+    rng = np.random.default_rng(4)
+    for _ in range(100):
+        asked = pair_together(rng, "train")
+        assert isinstance(asked.query, queries.AskMeasure)
+        (key,) = asked.query.target.keys
+        assert len(vocabulary.STRUCTURES[key].parts) == 2
+
+
+def test_verbs_of_relations_take_the_number_of_the_noun() -> None:
+    rng = np.random.default_rng(5)
+    expression = read_object("cyst touching liver")
+    phrases = [spoken(expression, rng, "train") for _ in range(300)]
+    assert any(" that touches " in phrase.one and " that touch " in phrase.many for phrase in phrases)
+
+
+def test_a_phrase_may_begin_with_the_place() -> None:
+    rng = np.random.default_rng(6)
+    texts = {placed_first(read_object("largest cyst in spleen"), rng, "train") for _ in range(40)}
+    assert any(text is not None and text.startswith("spleen: ") for text in texts)
+    assert placed_first(read_object("cyst touching spleen"), rng, "train") is None
 
 
 def test_typing_keeps_numbers_and_short_words() -> None:
