@@ -23,6 +23,7 @@ from medvlsam2.tasks.measure.kept_mask import KeptMask
 from medvlsam2.tasks.measure.lesions import lesions_of
 from medvlsam2.tasks.measure.mask_measures import is_cut, measure
 from medvlsam2.tasks.measure.mask_source import OUTSIDE, MaskSource, Seen
+from medvlsam2.tasks.measure.rules.parts import part_facts
 from medvlsam2.tasks.measure.rules.table import judge, load_rules, load_table
 from medvlsam2.tasks.measure.whereabouts import hosts_of, landmarks, out_of_view
 from medvlsam2.tasks.measure.whole_masks import is_joined, is_told, joined
@@ -46,6 +47,7 @@ class Facts:
     _seen: dict[str, Seen] = field(default_factory=dict, repr=False)
     _facts: dict[str, tuple[Fact, ...]] = field(default_factory=dict, repr=False)
     _rules: dict[str, Fact] = field(default_factory=dict, repr=False)
+    _parts: dict[str, tuple[Fact, ...]] = field(default_factory=dict, repr=False)
     _masks: dict[str, KeptMask] = field(default_factory=dict, repr=False)
 
     @property
@@ -78,8 +80,9 @@ class Facts:
         """The facts of one kind of finding: one for each lesion, the largest first.
 
         If none is present there is one fact, with the key as its id, that says so. A finding with sides
-        ("kidney_cyst") has the lesions of its left and right key. What a rule measures (splenomegaly) is what the rule
-        says; where the rule cannot say anything, what the source marked is told.
+        ("kidney_cyst") has the lesions of its left and right key. What a rule measures (splenomegaly, kidney stones) is
+        what the rule says; where the rule cannot say anything, what the source marked is told. What is known of one
+        side, or of another place, is told by :mod:`medvlsam2.tasks.measure.by_place`.
 
         Raises:
             InvalidRequest: if the key is none of the vocabulary's findings.
@@ -88,6 +91,9 @@ class Facts:
         _require(key, is_finding=True)
         if key in load_rules():
             judged = self.rule(key)
+            found = [fact for fact in self.parts(key) if fact.is_present]
+            if found:
+                return tuple(sorted(found, key=_size, reverse=True))
             if judged.is_known or not self.source.knows(key):
                 return (judged,)
         self.look_for((key,))
@@ -105,8 +111,23 @@ class Facts:
             raise InvalidRequest(f"There is no rule '{key[:80]}'. Rules are {', '.join(load_rules())}.")
         if key not in self._rules:
             fact, measured = judge(rule, self)
+            parts = () if measured is None else measured.parts
+            each = [self._with_mask(*one) for part in parts for one in part_facts(fact, part)]
+            self._parts[key] = tuple(each)
             self._rules[key] = self._with_mask(fact, None if measured is None else measured.mask)
         return self._rules[key]
+
+    def parts(self, key: str) -> tuple[Fact, ...]:
+        """What a rule says of each structure that it looks at: each stone in each kidney, or that a kidney has none.
+
+        Nothing for rules that tell one thing of all that they need.
+
+        Raises:
+            InvalidRequest: if there is no such rule.
+            Cancelled: if the work is no longer wanted.
+        """
+        self.rule(key)
+        return self._parts[key]
 
     def everything(self) -> FactTable:
         """All that can be told reliably of the scan, for a report: structures, findings, rules.
@@ -126,13 +147,25 @@ class Facts:
             parts = vocabulary.STRUCTURES[key].parts
             for one in parts if self.is_joined(key) else (key,):
                 facts += self._finding(one)
-        facts += [self.rule(key) for key in self.rules]
+        for key in self.rules:
+            facts += self._told_by(key)
         return FactTable(tuple(facts))
+
+    def _told_by(self, key: str) -> tuple[Fact, ...]:
+        """What a rule says: of what is counted, each one that is present, and each side that has another state."""
+        whole = self.rule(key)
+        if key not in vocabulary.STRUCTURES:
+            return (whole,)
+        found = tuple(fact for fact in self._parts[key] if fact.is_present)
+        of_sides = tuple(fact for fact in self._parts[key] if not fact.is_present and fact.side is not None)
+        differ = len({fact.state for fact in (*found, *of_sides)}) > 1
+        return (*found, *(of_sides if differ else ())) or (whole,)
 
     def known(self) -> FactTable:
         """The facts that were measured so far."""
         measured = [fact for facts in list(self._facts.values()) for fact in facts]
-        return FactTable((*measured, *list(self._rules.values())))
+        parts = [fact for facts in list(self._parts.values()) for fact in facts]
+        return FactTable((*measured, *list(self._rules.values()), *parts))
 
     def region(self) -> Region | None:
         """The part of the body that the scan shows; None if nothing tells it."""
@@ -272,16 +305,19 @@ class Facts:
     def _absent_finding(self, key: str, seen: Seen) -> Seen:
         """What is known of a finding without a mask: it is absent only in an organ that is seen, as far as it is.
 
-        That the scan cuts the organ is told by the organ's own fact.
+        Of a pair both must be seen. That the scan cuts the organ is told by the organ's own fact.
         """
-        hosts = [host for host in hosts_of(key) if self.tells(host)]
-        if any(self._marked(host) for host in hosts):
+        hosts = hosts_of(key)
+        missing = next((host for host in hosts if not self.tells(host) or not self._marked(host)), None)
+        if missing is None and hosts:
             return seen
         region = self.region()
         reason = None if region is None else out_of_view(key, region)
         if reason is not None:
             return Seen(OUTSIDE, reason=reason)
-        return Seen("not assessed", reason=f"The {_name(hosts[0])} is not seen.") if hosts else seen
+        if missing is None or not (self.tells(missing) or vocabulary.STRUCTURES[missing].side):
+            return seen  # what may lie anywhere, and what has one organ, which the source does not tell
+        return Seen("not assessed", reason=f"The {_name(missing)} is not seen.")
 
     def _marked(self, key: str) -> KeptMask | None:
         """The mask of a structure, however sure it is."""
@@ -303,6 +339,11 @@ _OF_RULES: Final = (
     *("value", "unit", "threshold", "label", "source", "evidence"),
 )
 """Fields of a rule's fact that are its own; all others are those of the structure that it measured."""
+
+
+def _size(fact: Fact) -> float:
+    """Of a thing that is counted, its volume; of a state of a structure, such as a loss of height, its value."""
+    return (fact.volume_ml if fact.kind == "finding" else fact.value) or 0.0
 
 
 def _as_whole(disproved: Sequence[Fact], key: str) -> list[Fact]:

@@ -135,8 +135,9 @@ def _without(mask: KeptMask, others: Sequence[Thing]) -> KeptMask | None:
 def _find_item(item: Item, facts: Facts) -> Things:
     """The objects of one item: conditions first, then the part, then the choice."""
     place = next((one.place.key for one in item.conditions if isinstance(one, Where) and one.relation == "in"), None)
+    side = next((one.side for one in item.conditions if isinstance(one, OnSide)), None)
     named = _next_in_series(item, facts) or things_of(
-        item.key, facts, place=place, one_by_one=item.pick is not None or bool(item.conditions)
+        item.key, facts, place=place, side=side, one_by_one=item.pick is not None or bool(item.conditions)
     )
     if place is not None and named.state == "absent":
         named = replace(named, reason=f"No {singular(item.key)} is seen in {anatomy.the(place)}.")

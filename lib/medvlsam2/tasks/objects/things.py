@@ -15,6 +15,7 @@ from medvlsam2.data.language.findings.lesions import GENERIC_LESIONS
 from medvlsam2.data.structures.table import Side
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.geometry import voxel_volume_ml
+from medvlsam2.tasks.measure.by_place import finding_in, limits, on_side
 from medvlsam2.tasks.measure.fact_source import Facts
 from medvlsam2.tasks.measure.kept_mask import KeptMask
 from medvlsam2.tasks.measure.lesions import MIN_ML
@@ -122,13 +123,17 @@ class Things:
     confidence: float | None = None
 
 
-def things_of(key: str, facts: Facts, *, place: str | None = None, one_by_one: bool = False) -> Things:
+def things_of(
+    key: str, facts: Facts, *, place: str | None = None, side: Side | None = None, one_by_one: bool = False
+) -> Things:
     """Look for the objects of a name.
 
     Args:
         key: vocabulary key.
         facts: of the scan.
         place: vocabulary key of the structure in which a finding is asked for.
+        side: of the patient on which a finding is asked for. What lies elsewhere is left out, so that its absence here
+            is not told where this place was not assessed.
         one_by_one: whether the members of a whole must be known.
 
     Raises:
@@ -137,7 +142,11 @@ def things_of(key: str, facts: Facts, *, place: str | None = None, one_by_one: b
     if vocabulary.STRUCTURES[key].is_finding:
         keys = _kinds(key, facts, place)
         facts.look_for(keys)
-        return _gathered(key, [fact for one in keys for fact in facts.finding(one)], facts, are_many=True)
+        places = leaves(place) if place is not None else on_side(side) if side is not None else None
+        lesions = [fact for one in keys for fact in _findings(one, places, facts)]
+        limited = () if places is not None else (limits(one, facts) for one in keys)
+        found = _gathered(key, lesions, facts, are_many=True)
+        return replace(found, notes=(*found.notes, *filter(None, limited))) if found.each else found
     members = members_of(key)
     known = [one for one in members if facts.source.knows(one) or is_joined(one, facts.source)]
     if len(known) == len(members) > 0 or (one_by_one and known and is_row(key)):
@@ -150,6 +159,10 @@ def things_of(key: str, facts: Facts, *, place: str | None = None, one_by_one: b
         reason = f"The single members of the {vocabulary.STRUCTURES[key].name} are not all known."
         return Things(key, (), "not assessed", reason, are_many=True)
     return _gathered(key, facts.structures((key,)), facts, are_many=False)
+
+
+def _findings(key: str, places: frozenset[str] | None, facts: Facts) -> tuple[Fact, ...]:
+    return facts.finding(key) if places is None else finding_in(key, places, facts)
 
 
 def is_known(key: str, facts: Facts) -> bool:
@@ -191,7 +204,8 @@ def _kinds(key: str, facts: Facts, place: str | None) -> tuple[str, ...]:
     kinds = {word} | _ALSO.get(word, frozenset())
     special = dict.fromkeys(name for (kind, _), name in FINDING_KEYS.items() if kind in kinds)
     where = place or known.site
-    fitting = [one for one in special if facts.source.knows(one) and (where is None or _may_lie_in(one, where))]
+    known_kinds = [one for one in special if facts.source.knows(one) or one in facts.rules]
+    fitting = [one for one in known_kinds if where is None or _may_lie_in(one, where)]
     return tuple(fitting) or (key,)
 
 

@@ -10,10 +10,12 @@ from scipy import ndimage
 
 from medvlsam2 import geometry
 from medvlsam2.data.fact_table import Fact
+from medvlsam2.data.language import anatomy
 from medvlsam2.tasks.measure.kept_mask import KeptMask
 from medvlsam2.tasks.measure.mask_measures import slice_axis
 from medvlsam2.tasks.measure.rules.needs import need, need_mask, seen_of
-from medvlsam2.tasks.measure.rules.rule import Known, Measured, NotAssessed, Rule
+from medvlsam2.tasks.measure.rules.parts import limits, place_of, refusal
+from medvlsam2.tasks.measure.rules.rule import Known, Measured, NotAssessed, Part, Rule, Spot
 
 SIGMA_OF_MAD: Final = 1.4826
 """A normal distribution's standard deviation over its median absolute deviation."""
@@ -31,52 +33,55 @@ def mean_density(rule: Rule, facts: Known) -> Measured:
 
 
 def air_share(rule: Rule, facts: Known) -> Measured:
-    """Share of the lungs' voxels below a density, in percent, after a mean over 3 x 3 pixels against noise."""
-    lungs = [need(key, rule, facts) for key in rule.of]
+    """Share of the lungs' voxels below a density, in percent, after a mean over 3 x 3 pixels against noise.
+
+    It is told of both lungs together, and of each lung.
+    """
     leak, *_ = facts.finding("pneumothorax")
     if leak.is_present:
         raise NotAssessed("The air of a pneumothorax is as thin as emphysema.")
-    below = total = 0
-    for lung in lungs:
-        kept = need_mask(lung, facts)
-        mask = ndimage.binary_erosion(kept.in_box())
-        size = [3, 3, 3]
-        size[slice_axis(facts.volume.affine)] = 1
-        hu = ndimage.uniform_filter(facts.volume.hu[kept.place].astype(np.float32), size)[mask]
-        below, total = below + int((hu < rule.limits["below_hu"]).sum()), total + len(hu)
-    if total == 0:
-        raise NotAssessed("Too little of the lungs is seen.")
-    note = "The scan does not show the whole lungs." if any(lung.cut for lung in lungs) else ""
-    share = 100.0 * below / total
-    return Measured(value=share, evidence=tuple(lung.id for lung in lungs), structure="lungs", note=note)
+    parts, counts = [], []
+    for key in rule.of:
+        try:
+            lung = need(key, rule, facts)
+            counts.append(_thin_voxels(lung, rule, facts))
+        except NotAssessed as reason:
+            parts.append(Part(structure=key, refused=reason))
+            continue
+        share = _percent(*counts[-1])
+        note = f"The scan does not show the whole {lung.name}." if lung.cut else ""
+        parts.append(Part(structure=key, value=share, is_true=rule.is_passed(share), note=note))
+    refused = next((part.refused for part in parts if part.refused is not None), None)
+    if refused is not None:
+        return Measured(value=None, evidence=(), parts=tuple(parts), refused=refused)
+    note = "The scan does not show the whole lungs." if any(part.note for part in parts) else ""
+    below, total = np.sum(counts, axis=0).tolist()
+    share = _percent(below, total)
+    return Measured(value=share, evidence=rule.of, structure="lungs", note=note, parts=tuple(parts))
 
 
 def bright_spot(rule: Rule, facts: Known) -> Measured:
-    """Longest side of the largest spot in some organs that is as bright as a stone.
+    """Longest side of the largest spot in some organs that is as bright as a stone, and each spot in each organ.
 
-    Raises:
-        NotAssessed: if no stone is seen, and not the whole of every organ.
+    Nothing is said of an organ without a spot that is not seen as a whole.
     """
-    refused: NotAssessed | None = None
-    spots: list[tuple[KeptMask, Fact]] = []
-    organs: list[str] = []
-    for key in rule.of:
-        try:
-            organ = need(key, rule, facts, whole=False)
-        except NotAssessed as reason:
-            refused = refused or reason
-            continue
-        organs.append(organ.id)
-        if organ.cut and refused is None:
-            refused = NotAssessed(f"The scan does not show the whole {organ.name}.")
-        spots += [(spot, organ) for spot in _spots_in(organ, rule, facts)]
-    if not spots:
-        if refused is not None:
-            raise refused
-        return Measured(value=None, evidence=tuple(organs), is_true=False)
-    spot, organ = max(spots, key=lambda one: one[0].voxels)
-    extent_mm = float(np.max((np.array(spot.box_ijk[1::2]) - spot.box_ijk[0::2]) * facts.volume.spacing_mm))
-    return Measured(value=extent_mm, evidence=(organ.id,), structure=organ.key, side=organ.side, mask=spot)
+    parts = tuple(_spotted(key, rule, facts) for key in rule.of)
+    found = [spot for part in parts for spot in part.spots]
+    refused, place = refusal(parts), place_of(parts)
+    seen = tuple(part.structure for part in parts if part.refused is None)
+    if not found:
+        return Measured(value=None, evidence=seen, is_true=False, parts=parts, refused=refused)
+    first, *others = (spot.mask for spot in found)
+    return Measured(
+        value=max(spot.extent_mm for spot in found),
+        evidence=tuple(part.structure for part in parts if part.is_true),
+        structure=place,
+        side=None if place is None else anatomy.side(place),
+        mask=first.union(*others) if others else first,
+        note=limits(parts),
+        parts=parts,
+        is_true=True,
+    )
 
 
 def calcium(rule: Rule, facts: Known) -> Measured:
@@ -107,27 +112,59 @@ def calcium(rule: Rule, facts: Known) -> Measured:
     )
 
 
-def _spots_in(organ: Fact, rule: Rule, facts: Known) -> list[KeptMask]:
+def _spotted(key: str, rule: Rule, facts: Known) -> Part:
+    """The spots in one organ."""
+    try:
+        organ = need(key, rule, facts, whole=False)
+        spots = _spots_in(organ, rule, facts)
+        if not spots:
+            need(key, rule, facts, whole=True)
+    except NotAssessed as reason:
+        return Part(structure=key, refused=reason)
+    note = f"The scan does not show the whole {organ.name}, so there may be more." if organ.cut else ""
+    largest = spots[0].extent_mm if spots else None
+    return Part(structure=key, value=largest, is_true=bool(spots), spots=spots, note=note)
+
+
+def _spots_in(organ: Fact, rule: Rule, facts: Known) -> tuple[Spot, ...]:
+    """The spots, the largest first."""
     kept = need_mask(organ, facts)
     mask, hu = kept.in_box(), facts.volume.hu[kept.place].astype(np.float32)
     if rule.limits.get("rim_voxels"):
         mask = ndimage.binary_erosion(mask, iterations=int(rule.limits["rim_voxels"]))
     if not mask.any():
-        return []
+        return ()
     name = "min_hu" if facts.rule("phase").label == "non-contrast" else "enhanced_min_hu"
     bright = mask & (hu >= max(rule.limits[name], _above_noise(hu[mask])))
     labels, _ = ndimage.label(bright, np.ones((3, 3, 3), dtype=bool))
     spots = []
     for number, place in enumerate(ndimage.find_objects(labels), start=1):
         spot = labels[place] == number
-        extent_mm = np.max(np.array(spot.shape) * facts.volume.spacing_mm)
+        extent_mm = float(np.max(np.array(spot.shape) * facts.volume.spacing_mm))
         if spot.sum() >= MIN_VOXELS and extent_mm >= rule.limits["min_mm"]:
             edges = [
                 at + first for part, first in zip(place, kept.start_ijk, strict=True) for at in (part.start, part.stop)
             ]
             i0, i1, j0, j1, k0, k1 = edges
-            spots.append(KeptMask(kept.shape_ijk, (i0, i1, j0, j1, k0, k1), np.packbits(spot)))
-    return spots
+            box = KeptMask(kept.shape_ijk, (i0, i1, j0, j1, k0, k1), np.packbits(spot))
+            spots.append(Spot(mask=box, extent_mm=extent_mm))
+    return tuple(sorted(spots, key=lambda one: -one.mask.voxels))
+
+
+def _thin_voxels(lung: Fact, rule: Rule, facts: Known) -> tuple[int, int]:
+    """Number of thin voxels of a lung, and of all that were looked at."""
+    kept = need_mask(lung, facts)
+    mask = ndimage.binary_erosion(kept.in_box())
+    if not mask.any():
+        raise NotAssessed(f"Too little of the {lung.name} is seen.")
+    size = [3, 3, 3]
+    size[slice_axis(facts.volume.affine)] = 1
+    hu = ndimage.uniform_filter(facts.volume.hu[kept.place].astype(np.float32), size)[mask]
+    return int((hu < rule.limits["below_hu"]).sum()), len(hu)
+
+
+def _percent(below: int, total: int) -> float:
+    return 100.0 * below / total
 
 
 def _above_noise(hu: Float[np.ndarray, " n"]) -> float:

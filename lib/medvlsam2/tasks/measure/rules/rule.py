@@ -54,6 +54,31 @@ class OutOfView(NotAssessed):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Spot:
+    """One of several findings in one structure, such as a stone in a kidney."""
+
+    mask: KeptMask
+    extent_mm: float
+    """Longest side of the box round it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """What a rule says of one of the structures that it looks at: of one kidney, one lung, one vertebra."""
+
+    structure: str
+    value: float | None = None
+    is_true: bool = False
+    label: str = ""
+    spots: tuple[Spot, ...] = ()
+    """What is counted in it, the largest first; none where the finding is a state of the whole structure."""
+    refused: NotAssessed | None = None
+    """Why nothing is said of it."""
+    note: str = ""
+    """One sentence that limits what is said of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Measured:
     """What a rule measured."""
 
@@ -70,6 +95,10 @@ class Measured:
     """One sentence that limits what was measured."""
     is_true: bool | None = None
     """Whether the finding is present, where that is not told by the threshold."""
+    parts: tuple[Part, ...] = ()
+    """Of each structure by itself, where the rule looks at several that can differ."""
+    refused: NotAssessed | None = None
+    """Why the rule says nothing of all parts together."""
 
 
 @dataclass(frozen=True, kw_only=True)

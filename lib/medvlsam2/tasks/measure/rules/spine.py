@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -13,7 +14,7 @@ from medvlsam2.data.fact_table import Fact
 from medvlsam2.data.language import anatomy
 from medvlsam2.tasks.measure.mask_measures import slice_axis
 from medvlsam2.tasks.measure.rules.needs import need, need_mask, worse
-from medvlsam2.tasks.measure.rules.rule import Known, Measured, NotAssessed, Rule
+from medvlsam2.tasks.measure.rules.rule import Known, Measured, NotAssessed, Part, Rule
 
 CORE: Final = 0.75
 """Share of the largest ball in a vertebral body that is measured: its surface is cortical bone."""
@@ -42,34 +43,46 @@ def trabecular_density(rule: Rule, facts: Known) -> Measured:
             continue
         kept = need_mask(vertebra, facts)
         hu = facts.volume.hu[kept.place][core]
-        return Measured(value=float(hu.mean()), evidence=(vertebra.id,), structure=vertebra.key)
+        value = float(hu.mean())
+        told = Part(structure=vertebra.key, value=value, is_true=rule.is_passed(value))
+        only = NotAssessed(f"This density is told of the {vertebra.name} alone, for which there is a limit.")
+        others = sorted(anatomy.leaves("vertebrae") - {key, "vertebrae"})
+        parts = (told, *(Part(structure=other, refused=only) for other in others))
+        return Measured(value=value, evidence=(vertebra.id,), structure=vertebra.key, parts=parts)
     assert refused is not None
     raise refused
 
 
 def height_loss(rule: Rule, facts: Known) -> Measured:
-    """Greatest loss of height of any vertebra, in percent, against the vertebra above and the one below."""
+    """Greatest loss of height of any vertebra, in percent, against the vertebra above and the one below; and of each.
+
+    Raises:
+        NotAssessed: if no vertebra is seen with both neighbours.
+    """
     heights: dict[str, Heights] = {}
+    refused: dict[str, NotAssessed] = {}
     for key in rule.of:
         try:
             heights[key] = _heights(need(key, rule, facts), facts)
-        except NotAssessed:
-            continue
+        except NotAssessed as reason:
+            refused[key] = reason
+    step_mm = facts.volume.spacing_mm[slice_axis(facts.volume.affine)]
     losses = {
-        key: _loss(own, heights[above], heights[below], facts.volume.spacing_mm[slice_axis(facts.volume.affine)])
+        key: _loss(own, heights[above], heights[below], step_mm)
         for key, own in heights.items()
         if (above := anatomy.next_above(key)) in heights and (below := anatomy.next_below(key)) in heights
     }
     if not losses:
         raise NotAssessed("No three vertebrae in a row are seen as a whole and surely enough.")
     worst = max(losses, key=lambda key: losses[key])
-    grade = rule.grade(losses[worst])
+    parts = tuple(_compared(key, losses, refused, rule) for key in rule.of)
     return Measured(
         value=losses[worst],
         evidence=tuple(heights),
-        label=f"{grade}, {worst.removeprefix('vertebrae_')}" if grade else "",
+        label=_graded(worst, losses[worst], rule),
         structure=worst,
         note=f"Vertebrae whose heights could be compared with both neighbours: {len(losses)}.",
+        parts=parts,
     )
 
 
@@ -88,6 +101,20 @@ def area_at(rule: Rule, facts: Known) -> Measured:
     held = slices[number - first] & (hu >= rule.limits["min_hu"]) & (hu <= rule.limits["max_hu"])
     pixel_mm2 = float(np.prod(np.delete(np.array(facts.volume.spacing_mm), axis)))
     return Measured(value=float(held.sum()) * pixel_mm2 / 100, evidence=(level.id, tissue.id), structure=tissue.key)
+
+
+def _compared(key: str, losses: Mapping[str, float], refused: Mapping[str, NotAssessed], rule: Rule) -> Part:
+    """What is known of the height of one vertebra."""
+    if key in losses:
+        loss = losses[key]
+        return Part(structure=key, value=loss, is_true=rule.is_passed(loss), label=_graded(key, loss, rule))
+    unpaired = NotAssessed(f"The height of the {anatomy.name(key)} needs both neighbours to be compared with.")
+    return Part(structure=key, refused=refused.get(key, unpaired))
+
+
+def _graded(key: str, loss: float, rule: Rule) -> str:
+    grade = rule.grade(loss)
+    return f"{grade}, {key.removeprefix('vertebrae_')}" if grade else ""
 
 
 Heights = tuple[float, float]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
@@ -67,9 +67,14 @@ def judge(rule: Rule, facts: Known) -> tuple[Fact, Measured | None]:
         need_phase(rule, facts)
         measured = MEASURES[rule.measure](rule, facts)
     except NotAssessed as refused:
-        told = _in_view(refused, rule, facts)
-        return Fact(**{**vars(fact), "state": told.state, "reason": str(told)}), None
+        return _refused(_in_view(refused, rule, facts), fact), None
+    if measured.refused is not None:
+        return _refused(_in_view(measured.refused, rule, facts), fact), measured
     return _told(rule, fact, measured), measured
+
+
+def _refused(refused: NotAssessed, fact: Fact) -> Fact:
+    return replace(fact, state=refused.state, reason=str(refused))
 
 
 def _in_view(refused: NotAssessed, rule: Rule, facts: Known) -> NotAssessed:

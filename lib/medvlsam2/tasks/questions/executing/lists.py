@@ -11,6 +11,7 @@ from medvlsam2.data.fact_table import Fact
 from medvlsam2.data.language import anatomy
 from medvlsam2.data.query.objects import Item, ObjectExpression
 from medvlsam2.data.query.queries import AskList, AskScan, Category
+from medvlsam2.tasks.measure.by_place import finding_in
 from medvlsam2.tasks.measure.whereabouts import sites
 from medvlsam2.tasks.questions.executing.measures import unknown
 from medvlsam2.tasks.questions.executing.outcome import Outcome, Things
@@ -72,11 +73,20 @@ def judged(scene: Scene, place: Things | None) -> list[Fact]:
     keys = [key for key in scene.facts.source.findings if place is None or _may_lie_in(key, place)]
     ruled = [key for key in finding_rules() if place is None or subjects(key) & _own_keys(place)]
     scene.facts.look_for(keys)
-    return [fact for key in dict.fromkeys([*ruled, *keys]) for fact in judgements(key, scene)]
+    own = None if place is None else _own_keys(place)
+    return [fact for key in dict.fromkeys([*ruled, *keys]) for fact in judgements(key, scene, own)]
 
 
-def judgements(key: str, scene: Scene) -> tuple[Fact, ...]:
-    """Return what is known of a rule, or of a finding; of what is both, what the rule says if it says anything."""
+def judgements(key: str, scene: Scene, places: frozenset[str] | None = None) -> tuple[Fact, ...]:
+    """Return what is known of a rule, or of a finding; of what is both, what the rule says if it says anything.
+
+    Args:
+        key: of the rule or finding.
+        scene: of the scan.
+        places: structures in which alone it is asked for; None: anywhere.
+    """
+    if places is not None:
+        return finding_in(key, places, scene.facts)
     known = vocabulary.STRUCTURES.get(key)
     return scene.facts.finding(key) if known is not None and known.is_finding else (scene.facts.rule(key),)
 

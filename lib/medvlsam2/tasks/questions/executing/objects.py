@@ -60,14 +60,19 @@ def _count(query: AskObject, things: Things, scene: Scene) -> Outcome:
         return unknown(query, replace(things, state="not assessed", reason=reason))
     unsure = [fact.name for fact in scene.facts.structures(members) if fact.state == "not assessed"]
     shown = ", ".join(unsure[:MOST_UNSURE]) + (" …" if len(unsure) > MOST_UNSURE else "")
-    reason = f"Not assessed: {shown}." if unsure else ""
+    reason = f"Not assessed: {shown}." if unsure else _limits(things)
     return Outcome(query=query, value=len(things.each), reason=reason, things=(things,), evidence=things.facts)
 
 
 def _side(query: AskObject, things: Things, scene: Scene) -> Outcome:
     sides = {side_of(fact, scene) for fact in things.each}
     value = sides.pop() if len(sides) == 1 else "both" if {"left", "right"} <= sides else "middle"
-    return Outcome(query=query, value=value, things=(things,), evidence=things.facts)
+    return Outcome(query=query, value=value, reason=_limits(things), things=(things,), evidence=things.facts)
+
+
+def _limits(things: Things) -> str:
+    """Of findings, where there may be more of them; what limits a structure is told with its sizes."""
+    return things.reason if things.each[0].kind != "structure" else ""
 
 
 def _level(query: AskObject, things: Things, scene: Scene) -> Outcome:
@@ -97,7 +102,12 @@ def _location(query: AskObject, things: Things, scene: Scene) -> Outcome:
         if names:
             value = names[0] if len(names) == 1 else names
             return Outcome(
-                query=query, value=value, things=(things,), evidence=things.facts, details=(("inside", 1.0),)
+                query=query,
+                value=value,
+                reason=_limits(things),
+                things=(things,),
+                evidence=things.facts,
+                details=(("inside", 1.0),),
             )
     near = neighbours.nearest_structure(things.each[0], scene)
     if near is None:

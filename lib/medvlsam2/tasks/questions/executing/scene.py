@@ -11,6 +11,7 @@ from medvlsam2.data.language import anatomy
 from medvlsam2.data.language.findings.finding_keys import FINDING_KEYS
 from medvlsam2.data.query.objects import Item, ObjectExpression
 from medvlsam2.data.volume import CTVolume
+from medvlsam2.tasks.measure.by_place import limits
 from medvlsam2.tasks.measure.fact_source import Facts
 from medvlsam2.tasks.measure.kept_mask import KeptMask
 from medvlsam2.tasks.measure.mask_measures import measure
@@ -96,13 +97,20 @@ class Scene:
         if not seen:
             reason = next((fact.reason for fact in missing if fact.state == state), "")
             return Things(expression, state, reason, each=())
-        reason = " ".join(fact.reason for fact in seen if fact.reason and len(of_items) == 1)
+        reason = " ".join(dict.fromkeys(fact.reason for fact in seen if fact.reason and len(of_items) == 1))
         if missing:
             without = ", ".join(anatomy.the(fact.key) for fact in missing)
             reason = f"This is without {without} ({missing[0].state})."
+        reason = " ".join(filter(None, [reason, *self._limits(expression, seen)]))
         each = [part for fact in seen for part in self._parts(fact)]
         whole = seen[0] if len(seen) == 1 else self._together(expression, seen)
         return Things(expression, "present", reason, whole, tuple(each))
+
+    def _limits(self, expression: ObjectExpression, seen: Sequence[Fact]) -> list[str]:
+        """Sentences about the sides on which more of a finding may lie than is seen."""
+        keys = dict.fromkeys([*expression.keys, *(fact.key for fact in seen)])
+        told = (limits(key, self.facts) for key in keys if vocabulary.STRUCTURES[key].is_finding)
+        return [sentence for sentence in dict.fromkeys(told) if sentence]
 
     def _parts(self, fact: Fact) -> tuple[Fact, ...]:
         """The single things of a fact: those parts of a pair or a series that are seen; else the fact itself."""

@@ -25,7 +25,7 @@ def state_of(query: AskState, scene: Scene) -> Outcome:
     if query.state == "normal":
         return _normal(query, things, scene)
     own = keys_of(things)
-    judged = [fact for key in PROOFS[query.state] if own & subjects(key) for fact in judgements(key, scene)]
+    judged = [fact for key in PROOFS[query.state] if own & subjects(key) for fact in judgements(key, scene, own)]
     judged = [fact for fact in judged if fact.side is None or fact.side in _sides(things)]
     judged = [fact if not fact.is_present or is_in(fact, things, scene) else _elsewhere(fact) for fact in judged]
     if not judged:
@@ -65,10 +65,10 @@ def _sides(things: Things) -> frozenset[str]:
 def _normal(query: AskState, things: Things, scene: Scene) -> Outcome:
     """Normal is what no rule and no finding speaks against; at least one rule or finding must have been assessed."""
     own = keys_of(things)
-    sure = [fact for key in _other_findings(own, scene) for fact in judgements(key, scene) if not fact.reason]
+    sure = [fact for key in _other_findings(own, scene) for fact in judgements(key, scene, own) if not fact.reason]
     against = list({fact.id: fact for fact in (*findings(scene, things), *sure) if fact.is_present}.values())
     ruled = [key for key in finding_rules() if own & subjects(key)]
-    assessed = [fact for key in ruled for fact in judgements(key, scene) if fact.is_known]
+    assessed = [fact for key in ruled for fact in judgements(key, scene, own) if fact.is_known]
     looked_for = [key for key in scene.facts.source.findings if own & subjects(key)]
     if not against and not assessed and not looked_for and not any(fact.is_known for fact in sure):
         reason = "Nothing that would make it abnormal was measured."

@@ -151,5 +151,6 @@ def test_a_marked_finding_is_believed_if_its_density_proves_it(new_scene: NewSce
     (disproved,) = scene.draw(None, mark, -300).facts({key: [mark]}).finding(key)
     assert (disproved.id, disproved.state) == (key, "not assessed")
     assert "-300 HU" in disproved.reason
+    with_lungs(scene).draw("kidney_left", scene.ball((60, 90, 120), (30, 30, 50)), 30)
     (unmarked,) = scene.facts(every_finding_is_given=True, known_region="trunk").finding(key)
     assert unmarked.state == "absent"
