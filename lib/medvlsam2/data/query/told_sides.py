@@ -43,7 +43,7 @@ def possible_sides(text: str) -> frozenset[Side]:
 def _sides(text: str) -> frozenset[Side]:
     spelled = _BOTH_LETTERS.sub("left right", text)
     words = [word.lower() for word in corrected_words(spelled)]
-    return frozenset(side for word, after in zip(words, [*words[1:], ""], strict=True) if (side := _side(word, after)))
+    return frozenset(side for word, after in zip(words, [*words[1:], ""], strict=False) if (side := _side(word, after)))
 
 
 def _side(word: str, after: str) -> Side | None:

@@ -20,6 +20,7 @@ from medvlsam2.data.language.querying.slots import UNITS_OF, unit_word
 from medvlsam2.data.query.objects import Condition, Item, ObjectExpression, OnSide, Place, Where
 from medvlsam2.data.query.queries import (
     AskDifference,
+    AskList,
     AskMeasure,
     AskMore,
     AskObject,
@@ -49,6 +50,7 @@ def random_followup(rng: np.random.Generator, split: Split) -> FollowUp:
     makers: Sequence[Callable[[np.random.Generator, Split], FollowUp]] = (
         *(_other_side, _other_side, _other_side, _other_object, _other_object, _other_object, _other_unit),
         *(_other_measure, _asked_of_it, _asked_of_it, _size_of_it, _state_of_it, _picked, _compared),
+        *(_other_host, _other_host, _other_finding, _together),
     )
     return pick(rng, makers)(rng, split)
 
@@ -111,14 +113,109 @@ def _side(target: ObjectExpression) -> str:
 
 
 def _other_object(rng: np.random.Generator, split: Split) -> FollowUp:
+    """Ask the same of something else. After "cyst in liver", a lone organ would mean the cysts in it: `_other_host`."""
     before = _before(rng, split)
-    finding = drawing.is_finding(before.target)
-    target = drawing.finding(rng) if finding and rng.random() < 0.7 else drawing.structure(rng)
+    if not drawing.is_finding(before.target):
+        target = drawing.structure(rng)
+    elif _is_placed(before.target):
+        target = _placed_finding(rng)
+    elif isinstance(before, AskMeasure) and rng.random() < 0.3:
+        target = drawing.structure(rng)
+    else:
+        target = drawing.finding(rng)
     if isinstance(before, AskState):
         target = drawing.structure(rng)
     phrase = spoken(target, rng, split)
     text = _said("other_object", rng, split, the=phrase.the, x=phrase.one)
     return FollowUp(_with_target(before, target), text, before)
+
+
+def _is_placed(target: ObjectExpression) -> bool:
+    """Whether a finding lies in a structure that its name or its conditions tell."""
+    item = target.items[0]
+    return vocabulary.STRUCTURES[item.key].site is not None or any(isinstance(each, Where) for each in item.conditions)
+
+
+def _placed_finding(rng: np.random.Generator) -> ObjectExpression:
+    while True:
+        target = drawing.finding(rng)
+        if _is_placed(target):
+            return target
+
+
+def _other_host(rng: np.random.Generator, split: Split) -> FollowUp:
+    """Ask "and in the spleen?" after a question about a finding in the liver, or about all findings there."""
+    if rng.random() < 0.15:
+        first, second = rng.choice(drawing.keys_of("list_places"), size=2, replace=False).tolist()
+        held = spoken(drawing.one(Item(second)), rng, split)
+        text = _said("other_host", rng, split, host=held.one, the_host=held.the)
+        return FollowUp(AskList("findings", Place(second)), text, AskList("findings", Place(first)))
+    hosts = content("sensible")["hosts"]
+    before = _about_finding(rng)
+    kind = _kind(before.target.items[0].key)
+    host = pick(rng, hosts[kind].split())
+    item = replace(before.target.items[0], key=kind, conditions=(Where("in", Place(host)),))
+    target = drawing.one(item)
+    if target == before.target:
+        return _other_host(rng, split)
+    held = spoken(drawing.one(Item(host)), rng, split)
+    text = _said("other_host", rng, split, host=held.one, the_host=held.the)
+    return FollowUp(_with_target(before, target), text, before)
+
+
+def _about_finding(rng: np.random.Generator) -> AskObject | AskMeasure:
+    """A question about a finding in a structure, or anywhere, to which "and in the spleen?" can follow."""
+    hosts = content("sensible")["hosts"]
+    what: Any = pick(rng, ("presence",) * 5 + ("count",) * 4 + ("length", "volume"))
+    key = pick(rng, tuple(hosts))
+    item = Item(key)
+    if (chance := rng.random()) < 0.6:
+        item = Item(key, None, None, (Where("in", Place(pick(rng, hosts[key].split()))),))
+    elif chance < 0.85:
+        item = Item(pick(rng, [each for each in drawing.keys_of("counted_findings") if _kind(each) in hosts]))
+    if what in ("presence", "count"):
+        return AskObject(what, drawing.one(item))
+    return AskMeasure(what, drawing.one(replace(item, pick=pick(rng, ("largest", "largest", None)))))
+
+
+def _kind(key: str) -> str:
+    """The finding without its organ: "cyst" for a liver cyst."""
+    return key if key in content("sensible")["hosts"] else key.rpartition("_")[2]
+
+
+def _other_finding(rng: np.random.Generator, split: Split) -> FollowUp:
+    """Ask "and stones?" after a question about cysts in the left kidney."""
+    hosts = content("sensible")["hosts"]
+    first = pick(rng, tuple(hosts))
+    host = pick(rng, hosts[first].split())
+    others = [key for key in hosts if key != first and host in hosts[key].split()]
+    if not others:
+        return _other_finding(rng, split)
+    what: Any = pick(rng, ("presence", "presence", "count"))
+    place = Where("in", Place(host))
+    before, query = (
+        AskObject(what, drawing.one(Item(key, None, None, (place,)))) for key in (first, pick(rng, others))
+    )
+    phrase = spoken(drawing.one(Item(query.target.items[0].key)), rng, split)
+    text = _said("other_finding", rng, split, xs=phrase.many, x=phrase.one, a=phrase.a)
+    return FollowUp(query, text, before)
+
+
+def _together(rng: np.random.Generator, split: Split) -> FollowUp:
+    """Ask "and both together?" after a question about one of a pair: the volume of the pair, or the number in it."""
+    pair = pick(rng, drawing.pairs())
+    part = pick(rng, vocabulary.STRUCTURES[pair].parts)
+    inside = [key for key, hosts in content("sensible")["hosts"].items() if part in hosts.split()]
+    asked: list[_Target]
+    if inside and rng.random() < 0.3:
+        finding = Item(pick(rng, inside))
+        found = [replace(finding, conditions=(Where("in", Place(host)),)) for host in (part, pair)]
+        asked = [AskObject("count", drawing.one(item)) for item in found]
+    else:
+        unit = pick(rng, (None, None, None, *UNITS_OF["volume"]))
+        asked = [AskMeasure("volume", drawing.one(Item(key)), unit) for key in (part, pair)]
+    before, query = asked
+    return FollowUp(query, _said("together", rng, split, pair=vocabulary.STRUCTURES[pair].name), before)
 
 
 def _measured(rng: np.random.Generator, split: Split) -> AskMeasure:

@@ -37,7 +37,7 @@ _INJECTION_SHARE = 0.03
 _PLACED_FIRST_SHARE = 0.15
 """Share of the phrases of a finding in a place that begin with the place."""
 _UNRELATED_SHARE = 0.12
-"""Share of questions that stand alone although there was another question before."""
+"""Share of questions that stand alone although there was another question before; "liver cysts?" never does."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,8 @@ def _question(rng: np.random.Generator, split: Split) -> Pair:
         follow = random_followup(rng, split)
         return Pair("query", typed(follow.text, rng), str(follow.query), str(follow.before))
     asked = random_question(rng, split)
+    apart = not asked.elliptic and rng.random() < _UNRELATED_SHARE
     if rng.random() < _INJECTION_SHARE:
         asked = with_injection(asked, rng, split)
-    before = str(random_question(rng, split).query) if rng.random() < _UNRELATED_SHARE else None
+    before = str(random_question(rng, split).query) if apart else None
     return Pair("query", typed(asked.text, rng), str(asked.query), before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final, cast, get_args
 
@@ -63,13 +64,14 @@ _AMOUNTS: Final = (
     *("thrombus", "subcutaneous_fat", "torso_fat", "skeletal_muscle", "consolidation", "pneumothorax_left"),
 )
 """Fluids, air and tissues of which there is much or little: "how much" asks for their volume."""
+_ELLIPTIC: Final = re.compile(r"(?:what about |how about |and )?\{\w+\}[?!]*")
 
 
 def random_question(rng: np.random.Generator, split: Split) -> Question:
     """Return a random question that stands alone."""
     makers: Sequence[tuple[float, Callable[[np.random.Generator, Split], Question]]] = (
         *(
-            (10, presence),
+            (17, presence),  # the commonest question of all, and so asked in the most ways
             (16, measure),
             (1.5, amount),
             (2, pair_together),
@@ -242,8 +244,9 @@ def _about(what: Any, target: ObjectExpression, group: str, rng: np.random.Gener
     slots = object_slots(target, rng, split)
     sided = bool({"left", "right"} & set(str(target).split()))
     fitting = [each for each in patterns(group, split) if not (sided and "either side" in each)]
-    text = expanded(pick(rng, fitting), rng).format(scan=tail(rng), **slots)
-    return Question(AskObject(what, target), text)
+    pattern = expanded(pick(rng, fitting), rng)
+    text = pattern.format(scan=tail(rng), **slots)
+    return Question(AskObject(what, target), text, _ELLIPTIC.fullmatch(pattern) is not None)
 
 
 def _unsided(target: ObjectExpression) -> ObjectExpression:

@@ -31,6 +31,8 @@ class Question:
 
     query: Query
     text: str
+    elliptic: bool = False
+    """Whether the text is hardly more than a name: after another question it would be a rest of that one."""
 
 
 UNITS_OF: Final[dict[Measure, tuple[Unit, ...]]] = {

@@ -40,6 +40,8 @@ def fitting_keys(question: str, keys: Sequence[str], before: Query | None) -> tu
     if before is not None:
         earlier = [key for expression in objects_of(before) for key in expression.keys]
         wanted += [other for key in earlier for other in (key, vocabulary.mirror(key))]
+        kinds = [key.rpartition("_")[2] for key in earlier if vocabulary.STRUCTURES[key].is_finding]
+        wanted += [kind for kind in kinds if kind in vocabulary.STRUCTURES]  # "and in the spleen?" after "liver cyst"
     sides = told_sides(question)
     if len(sides) == 1 and sides == possible_sides(question) and _BOTH.search(question) is None:
         (side,) = sides

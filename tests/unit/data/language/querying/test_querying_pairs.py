@@ -20,6 +20,7 @@ from medvlsam2.data.language.querying.phrasing import placed_first, spoken
 from medvlsam2.data.language.querying.questions import measured, pair_together
 from medvlsam2.data.query import objects, queries
 from medvlsam2.data.query.reading import read_object, read_query
+from medvlsam2.data.query.told_sides import told_sides
 
 COMMON = (
     *("presence_of_structure", "presence_of_finding", "count", "side", "level", "location", "measure", "distance"),
@@ -80,8 +81,7 @@ def test_sides_of_texts_and_targets_agree(drawn: list[Pair]) -> None:
     for pair in drawn:
         if "leftmost" in pair.target or "rightmost" in pair.target:
             continue  # these are also said as "farthest left"
-        words = pair.text.lower().replace("-", " ").replace("left out", "").split()
-        told = {side for side in ("left", "right") if side in words}
+        told = told_sides(pair.text.replace("left out", ""))
         meant = {side for side in ("left", "right") if side in pair.target.split()}
         if len(told) == len(meant) == 1 and pair.before is None:
             assert told == meant, pair
