@@ -52,18 +52,20 @@ _NUMBERS: Final[dict[str, Sequence[float]]] = {
 }
 
 
-_OVER = ("over", "above", "more than", "greater than", "exceeding", "higher than")
-
-
-_UNDER = ("under", "below", "less than", "lower than", "smaller than")
+_OVER = ("over", "above", "more than", "greater than", "exceeding", "higher than", "in excess of", "beyond")
+_UNDER = ("under", "below", "less than", "lower than", "smaller than", "beneath", "short of")
+_PERCENT_SHARE = 0.2
+"""Share of the ratios that are asked for in per cent."""
 
 
 def ratio(rng: np.random.Generator, split: Split) -> Question:
     """One measure divided by another."""
     kind: Measure = pick(rng, ("volume", "volume", "density", "length", "short axis"))
     first, second = _two(rng)
-    text = _filled(_pattern("ratio", rng, split), kind, (first, second), {}, rng, split=split)
-    return Question(AskRatio(kind, first, second), text)
+    percent = rng.random() < _PERCENT_SHARE
+    pattern = _pattern("ratio_in_percent" if percent else "ratio", rng, split)
+    text = _filled(pattern, kind, (first, second), {}, rng, split=split)
+    return Question(AskRatio(kind, first, second, "%" if percent else None), text)
 
 
 def share(rng: np.random.Generator, split: Split) -> Question:

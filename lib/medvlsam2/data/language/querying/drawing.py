@@ -38,7 +38,10 @@ _RELATIONS: Final[tuple[Relation, ...]] = (
     *("nearest to", "nearest to", "nearest to", "nearest to", "farthest from", "left of", "right of", "in front of"),
     *("behind", "touching", "touching", "at the level of", "at the level of", "above", "above", "below", "below"),
 )
-_LEVELS: Final = ("vertebrae_L1", "vertebrae_L3", "vertebrae_T12", "vertebrae_T8", "carina", "vertebrae_L5")
+_LEVELS: Final = (
+    *("vertebrae_L1", "vertebrae_L3", "vertebrae_L3", "vertebrae_T12", "vertebrae_T8", "carina", "vertebrae_L5"),
+    *("kidneys", "heart", "diaphragm", "urinary_bladder", "vertebrae_L4", "vertebrae_T10", "pancreas"),
+)
 _AT_LEVELS: Final = (
     *("aorta", "skeletal_muscle", "lungs", "inferior_vena_cava", "torso_fat", "spinal_cord", "iliopsoas"),
     *("lymph_node", "ribs", "subcutaneous_fat"),

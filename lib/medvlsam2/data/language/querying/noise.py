@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from medvlsam2.data.language.grammar import capital, pick
+from medvlsam2.data.language.querying.patterns import content
 
 _HARD_SHARE = 0.10
 """Share of texts with several typing errors."""
@@ -21,52 +22,6 @@ _NEIGHBOURS = {
     **{"u": "yi", "v": "cb", "w": "qe", "x": "zc", "y": "tu", "z": "x"},
 }
 """Letters beside each letter on an English keyboard."""
-_BEFORE = (
-    *("please ", "pls ", "hi, ", "hello, ", "hey ", "quick question: ", "question: ", "ok ", "ok, ", "so ", "and "),
-    *(
-        "can you tell me, ",
-        "could you please tell me: ",
-        "excuse me, ",
-        "sorry, ",
-        "one more thing: ",
-        "just checking: ",
-    ),
-    *("dear colleague, ", "i have a question. ", "i was wondering, ", "good morning. ", "for the report: ", "thanks, "),
-    *("next question: ", "tell me, ", "well, ", "um ", "Dr. Lee here. ", "for my tumor board: ", "curious: ", "now "),
-)
-_AFTER = (
-    *(" please", " pls", " thanks", " thank you", " thx", ", please", " asap", " in this scan", " here", " on this CT"),
-    *(
-        " in this patient",
-        " for this patient",
-        " i need this for the report",
-        " it's urgent",
-        " if you can",
-        " roughly",
-    ),
-    *(" - thanks!", " :)", " in this study", " for the tumor board", " on these images", " cheers"),
-)
-_STORIES = (
-    *("65yo with abdominal pain, ", "54 y/o female, weight loss. ", "s/p trauma. ", "s/p MVA, ", "72M, fever. "),
-    *("patient with dyspnea. ", "known cancer, restaging. ", "pre-op planning: ", "42F with flank pain: "),
-    *(
-        "follow up scan. ",
-        "routine check: ",
-        "the patient fell yesterday. ",
-        "new patient in the ER. ",
-        "smoker, 40 py. ",
-    ),
-    *("hx of alcohol abuse. ", "post op day 3. ", "elevated LFTs. ", "oncology follow-up. ", "78 year old man. "),
-    *("pain since two days, ", "acute abdomen? ", "staging CT. ", "the surgeon asks: ", "the ward wants to know: "),
-    *(
-        "looking at this scan, ",
-        "on the current CT, ",
-        "from the masks, ",
-        "given what you see, ",
-        "known hypertension. ",
-    ),
-    *("weight loss of 10 kg in 3 months. ", "30-year-old after a bike accident, ", "CRP 120. ", "Hb 7.2 g/dL, "),
-)
 
 
 def typed(text: str, rng: np.random.Generator, *, phrase: bool = False) -> str:
@@ -87,14 +42,18 @@ def typed(text: str, rng: np.random.Generator, *, phrase: bool = False) -> str:
 
 def _around(text: str, rng: np.random.Generator) -> str:
     chance = rng.random()
-    if chance < 0.72:
+    if chance < 0.68:
         return text
-    if chance < 0.82:
-        return pick(rng, _BEFORE) + text
-    if chance < 0.90:
+    table = content("around")
+    if chance < 0.78:
+        return str(pick(rng, table["before"])) + text
+    if chance < 0.87:
         body, mark = (text[:-1], "?") if text.endswith("?") else (text, "")
-        return body + pick(rng, _AFTER) + mark
-    return pick(rng, _STORIES) + text
+        return body + str(pick(rng, table["after"])) + mark
+    if chance < 0.96:
+        return str(pick(rng, table["stories"])) + text
+    story = str(pick(rng, [each for each in table["stories"] if each.endswith(". ")]))
+    return f"{text}{'' if text[-1] in '?.!' else '.'} {capital(story.strip())}"
 
 
 def _mark(text: str, rng: np.random.Generator) -> str:

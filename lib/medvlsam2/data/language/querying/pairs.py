@@ -28,14 +28,14 @@ from medvlsam2.data.language.querying import drawing
 from medvlsam2.data.language.querying.followups import random_followup
 from medvlsam2.data.language.querying.noise import typed
 from medvlsam2.data.language.querying.patterns import Split
-from medvlsam2.data.language.querying.phrasing import order, placed_first, spoken
+from medvlsam2.data.language.querying.phrasing import order, rearranged, spoken
 from medvlsam2.data.language.querying.questions import random_question, with_injection
 
 _OBJECT_SHARE = 0.3
 _FOLLOWUP_SHARE = 0.12
 _INJECTION_SHARE = 0.03
-_PLACED_FIRST_SHARE = 0.15
-"""Share of the phrases of a finding in a place that begin with the place."""
+_REARRANGED_SHARE = 0.18
+"""Share of the phrases in another order than that of their noun phrase, among those that have one."""
 _UNRELATED_SHARE = 0.12
 """Share of questions that stand alone although there was another question before; "liver cysts?" never does."""
 
@@ -67,7 +67,7 @@ def pairs(seed: int, split: Split = "train") -> Iterator[Pair]:
 
 def _object(rng: np.random.Generator, split: Split) -> Pair:
     expression = drawing.random_object(rng)
-    text = placed_first(expression, rng, split) if rng.random() < _PLACED_FIRST_SHARE else None
+    text = rearranged(expression, rng, split) if rng.random() < _REARRANGED_SHARE else None
     text = order(spoken(expression, rng, split), rng) if text is None else text
     return Pair("object", typed(text, rng, phrase=True), str(expression))
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language import anatomy
-from medvlsam2.data.language.grammar import count_word, join, pick, plural
+from medvlsam2.data.language.grammar import count_word, is_plural, join, pick, plural
 from medvlsam2.data.language.querying.naming import Spoken, has_members, members, noun, single
 from medvlsam2.data.language.querying.patterns import Split, content, expanded, words
 from medvlsam2.data.query.linking import is_name
@@ -48,16 +48,45 @@ def order(phrase: Spoken, rng: np.random.Generator) -> str:
     return expanded(pattern, rng).format(it=noun_phrase, the=the)
 
 
-def placed_first(expression: ObjectExpression, rng: np.random.Generator, split: Split) -> str | None:
-    """Return a phrase that begins with the place: "liver: largest cyst"; None for what does not lie in one place."""
+def rearranged(expression: ObjectExpression, rng: np.random.Generator, split: Split) -> str | None:
+    """Return a phrase in another order than that of its noun phrase; None for what has no such order.
+
+    The place of a finding comes first ("liver: largest cyst"), the choice comes last ("kidneys, the larger one"), or a
+    verb tells what is left out ("take the left lower lobe out of the lungs").
+    """
     item = expression.items[0]
+    if expression.without:
+        kept = _union([_item(each, rng, split) for each in expression.items], rng)
+        left_out = _union([_item(each, rng, split) for each in expression.without], rng)
+        slots = {"it": kept.one, "the": kept.the, "left": left_out.one, "the_left": left_out.the}
+        return _arranged("left_out_by_verb", slots, rng)
+    if len(expression.items) > 1:
+        return None
+    if item.pick is not None and item.part is None and not item.conditions:
+        return _arranged("picked_last", _pick_slots(item, rng, split), rng)
     where = item.conditions[0] if len(item.conditions) == 1 else None
-    if len(expression.items) > 1 or expression.without or not isinstance(where, Where) or where.relation != "in":
+    if not isinstance(where, Where) or where.relation != "in":
         return None
     there, lying = _place(where.place, rng, split), _head(replace(item, conditions=()), rng, split)
     it = lying.one if item.pick is not None or rng.random() < 0.6 else lying.many
-    pattern = pick(rng, tuple(_table()["placed_first"].splitlines()))
-    return expanded(pattern, rng).format(there=there.the, place=there.one, it=it)
+    return _arranged("placed_first", {"there": there.the, "place": there.one, "it": it}, rng)
+
+
+def _arranged(group: str, slots: dict[str, str], rng: np.random.Generator) -> str:
+    return expanded(pick(rng, tuple(_table()[group].splitlines())), rng).format(**slots)
+
+
+def _pick_slots(item: Item, rng: np.random.Generator, split: Split) -> dict[str, str]:
+    """The word of a choice, and the several things that are chosen from."""
+    two = has_members(item.key) and len(vocabulary.STRUCTURES[item.key].parts) == 2
+    picks = _table()["picks"]
+    word = pick(rng, words(picks.get(f"{item.pick}_of_two" if two else item.pick, picks[item.pick])))
+    if item.key in _SERIES:
+        return {"pick": word, "several": members(item.key, rng)}
+    if has_members(item.key):
+        single_word = single(item.key, rng, split)
+        return {"pick": word, "several": single_word if is_plural(single_word) else plural(single_word)}
+    return {"pick": word, "several": noun(item.key, rng, split).many}
 
 
 def _union(parts: Sequence[Spoken], rng: np.random.Generator) -> Spoken:
@@ -65,6 +94,8 @@ def _union(parts: Sequence[Spoken], rng: np.random.Generator) -> Spoken:
         return parts[0]
     last = pick(rng, words(_table()["joined"]))
     text = join([parts[0].one, *(each.the if rng.random() < 0.5 else each.one for each in parts[1:])], last)
+    if last == "and" and len(parts) == 2 and not parts[0].one.startswith("both ") and rng.random() < 0.08:
+        text = f"both {text}"
     return Spoken(text, text, takes_are=True, bare=parts[0].bare)
 
 
