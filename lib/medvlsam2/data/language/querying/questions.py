@@ -27,6 +27,7 @@ from medvlsam2.data.language.querying.phrasing import spoken
 from medvlsam2.data.language.querying.slots import (
     UNITS_OF,
     Question,
+    agreeing,
     is_vessel,
     measure_word,
     measured_object,
@@ -148,7 +149,7 @@ def measured(kind: Measure, target: ObjectExpression, pattern: str, rng: np.rand
     while kind == "length" and is_vessel(target) and _may_mean_width(word):
         word = measure_word(kind, rng)
     slots |= {"measure": word, **object_slots(target, rng, split)}
-    return Question(AskMeasure(kind, target, unit), pattern.format(**slots))
+    return Question(AskMeasure(kind, target, unit), agreeing(pattern, slots).format(**slots))
 
 
 def amount(rng: np.random.Generator, split: Split) -> Question:
@@ -178,7 +179,7 @@ def distance(rng: np.random.Generator, split: Split) -> Question:
     pattern = expanded(pick(rng, patterns("distance", split)), rng)
     unit, slots = unit_slots(pattern, ("mm", "cm"), rng)
     slots |= object_slots(first, rng, split) | second_slots(second, rng, split)
-    return Question(AskDistance(first, second, unit), pattern.format(**slots))
+    return Question(AskDistance(first, second, unit), agreeing(pattern, slots).format(**slots))
 
 
 def state(rng: np.random.Generator, split: Split) -> Question:
@@ -189,7 +190,8 @@ def state(rng: np.random.Generator, split: Split) -> Question:
     if not _names_object(pattern):
         key = _NAMELESS[kind]
     target = drawing.one(Item(key))
-    return Question(AskState(target, kind), pattern.format(scan=tail(rng), **object_slots(target, rng, split)))
+    slots = object_slots(target, rng, split)
+    return Question(AskState(target, kind), agreeing(pattern, slots).format(scan=tail(rng), **slots))
 
 
 def listed(rng: np.random.Generator, split: Split) -> Question:
@@ -245,7 +247,7 @@ def _about(what: Any, target: ObjectExpression, group: str, rng: np.random.Gener
     sided = bool({"left", "right"} & set(str(target).split()))
     fitting = [each for each in patterns(group, split) if not (sided and "either side" in each)]
     pattern = expanded(pick(rng, fitting), rng)
-    text = pattern.format(scan=tail(rng), **slots)
+    text = agreeing(pattern, slots).format(scan=tail(rng), **slots)
     return Question(AskObject(what, target), text, _ELLIPTIC.fullmatch(pattern) is not None)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +23,29 @@ from medvlsam2.data.query.queries import (
     Query,
     Unit,
 )
+
+_VERBS: Final = (
+    *(
+        ("does {the}", "do {the}"),
+        ("has {the}", "have {the}"),
+        ("was {the}", "were {the}"),
+        ("is my {x}", "are my {x}"),
+    ),
+    *(("{the} has", "{the} have"), ("{the} looks", "{the} look"), ("{the} seems", "{the} seem")),
+    *(
+        ("{the} reaches", "{the} reach"),
+        ("{the} extends", "{the} extend"),
+        ("{the} lies", "{the} lie"),
+        ("{the} sits", "{the} sit"),
+    ),
+    *(
+        ("{the} starts", "{the} start"),
+        ("{the} ends", "{the} end"),
+        ("{the} goes", "{the} go"),
+        ("{the} was", "{the} were"),
+    ),
+)
+"""Verbs before or after the object, in the singular and the plural."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +106,20 @@ def object_slots(target: ObjectExpression, rng: np.random.Generator, split: Spli
         "is": phrase.be,
         "adj": _adjective(target, phrase),
     }
+
+
+def agreeing(pattern: str, slots: Mapping[str, str]) -> str:
+    """Return a pattern whose verbs agree with a plural object: "do the kidneys", not "does the kidneys".
+
+    Example:
+        >>> agreeing("does {the} touch it?", {"is": "are"}), agreeing("does {the} touch it?", {"is": "is"})
+        ('do {the} touch it?', 'does {the} touch it?')
+    """
+    if slots["is"] == "is":
+        return pattern
+    for one, several in _VERBS:
+        pattern = pattern.replace(one, several)
+    return pattern
 
 
 def second_slots(target: ObjectExpression, rng: np.random.Generator, split: Split) -> dict[str, str]:
