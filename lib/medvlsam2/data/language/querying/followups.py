@@ -279,7 +279,8 @@ def _picked(rng: np.random.Generator, split: Split) -> FollowUp:
 
 def _compared(rng: np.random.Generator, split: Split) -> FollowUp:
     before = _measured(rng, split)
-    second = drawing.structure(rng)
+    if (second := drawing.structure(rng)) == before.target:
+        return _compared(rng, split)
     more = pick(rng, words(content("measure_words")["more"][before.measure]))
     the = spoken(second, rng, split).the
     if rng.random() < 0.5:
