@@ -132,6 +132,8 @@ def test_a_number_must_stand_in_the_question() -> None:
         ),
         ("How large is the liver in litres?", "length of liver", "volume of liver, L"),
         ("The liver has 5 L. How large is it in cc?", "volume of liver, L", "volume of liver, mL"),
+        ("How large is the liver? In ml, not in cm.", "volume of liver", "volume of liver, mL"),
+        ("How long is the spleen in mm rather than cm?", "length of spleen", "length of spleen, mm"),
         ("How large is the liver?", "volume of liver", "volume of liver"),
         (
             "Distance from liver to spleen in cm?",

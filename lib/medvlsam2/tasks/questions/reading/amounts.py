@@ -34,6 +34,7 @@ _VOLUMES: Final = ("mL", "L")
 _ANY: Final = "|".join(f"(?P<u{number}>{words})" for number, words in enumerate(_UNITS.values()))
 _AMOUNT: Final = re.compile(rf"(?<![\w.])(\d[\d,]*(?:\.\d+)?)\s*-?(?:{_ANY})(?![\w³])", re.IGNORECASE)
 _UNIT: Final = re.compile(rf"(?<![\w])(?:{_ANY})(?![\w³])", re.IGNORECASE)
+_DENIED: Final = re.compile(rf"\b(?:not|instead of|rather than)\s+(?:in\s+)?(?:{_ANY})(?![\w³])", re.IGNORECASE)
 
 
 def amounts_in(text: str) -> tuple[tuple[float, Unit], ...]:
@@ -47,13 +48,13 @@ def amounts_in(text: str) -> tuple[tuple[float, Unit], ...]:
 
 
 def unit_in(text: str) -> Unit | None:
-    """Return the last unit that a text names without a number before it; None if it names none.
+    """Return the last unit that a text names without a number before it and does not deny; None if it names none.
 
     Example:
-        >>> unit_in("The liver has 5 L. How large is it in ml?"), unit_in("How large is it?")
+        >>> unit_in("The liver has 5 L. How large is it in ml, not in cm?"), unit_in("How large is it?")
         ('mL', None)
     """
-    found = [_unit_of(each) for each in _UNIT.finditer(_AMOUNT.sub(" ", text))]
+    found = [_unit_of(each) for each in _UNIT.finditer(_DENIED.sub(" ", _AMOUNT.sub(" ", text)))]
     return found[-1] if found else None
 
 
