@@ -10,6 +10,7 @@ A run of words that joins two things ("left kidney and lung") means no sided str
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -27,7 +28,9 @@ MAX_NAMES: Final = 12
 _MAX_WORDS: Final = 80
 """Words of a text that are looked at; a question that is longer tells a story, and its names come early."""
 _LONGEST_RUN: Final = 7
-_TOKEN: Final = re.compile(r"[^\W_]+(?:['’]s\b)?|[,;:/]")
+_TOKEN: Final = re.compile(r"[^\W_]+(?:['’]s\b)?|[,;:/<>=%?!]")
+_NO_NAMES: Final = re.compile(r"\b(?:long|short|longest|shortest|major|minor|main)[ -]ax[ie]s\b", re.IGNORECASE)
+"""Words of measures that hold a name: the axis is a vertebra too."""
 _JOINING: Final = frozenset(
     [
         ",",
@@ -50,6 +53,8 @@ _JOINING: Final = frozenset(
         "between",
     ]
 )
+_ENDING: Final = frozenset("<>=%?!")
+"""Signs behind which another name begins."""
 _SIDES: Final = frozenset({"left", "right"})
 _SERIES: Final = {
     "vertebrae_": ("vertebrae",),
@@ -103,6 +108,16 @@ class _Word:
     corrected: bool
 
 
+@dataclass(frozen=True)
+class NamedSpan:
+    """Characters of a text that name a structure or finding."""
+
+    keys: tuple[str, ...]
+    """Vocabulary keys of what they can name, the likeliest first."""
+    start: int
+    end: int
+
+
 def linked_names(text: str) -> tuple[str, ...]:
     """Return vocabulary keys of the structures and findings that a text can mean, the best first, at most twelve.
 
@@ -114,6 +129,16 @@ def linked_names(text: str) -> tuple[str, ...]:
         (('trachea',), ('liver_cyst', 'cyst', 'liver'))
     """
     return _closed(text)[:MAX_NAMES]
+
+
+def named_spans(text: str) -> tuple[NamedSpan, ...]:
+    """Return where a text names structures or findings, in order and without overlap; the longest names count.
+
+    Example:
+        >>> [(span.keys[0], span.start, span.end) for span in named_spans("is the L kidny big?")]
+        [('kidney_left', 7, 14)]
+    """
+    return _spans(text)
 
 
 def is_name(text: str) -> bool:
@@ -160,13 +185,29 @@ def _ranked(text: str) -> list[_Match]:
     return sorted(kept, key=lambda match: (match.rank == 2, -match.length, match.rank, match.first))
 
 
+@lru_cache(maxsize=256)
+def _spans(text: str) -> tuple[NamedSpan, ...]:
+    places = [found.span() for found in _tokens(text)]
+    names = [match for match in _ranked(text) if match.rank < 2]
+    chosen: list[_Match] = []
+    for match in names:
+        if not any(match.first < other.last and other.first < match.last for other in chosen):
+            chosen.append(match)
+    chosen.sort(key=lambda match: match.first)
+    return tuple(NamedSpan(match.keys, places[match.first][0], places[match.last - 1][1]) for match in chosen)
+
+
 def _covers(match: _Match, other: _Match) -> bool:
     return match.length > other.length and match.first <= other.first and other.last <= match.last
 
 
 def _words(text: str) -> list[_Word]:
-    tokens = _TOKEN.findall(text.replace("_", " "))[:_MAX_WORDS]
-    return [_word(token) for token in tokens]
+    return [_word(found[0]) for found in _tokens(text)]
+
+
+def _tokens(text: str) -> list[re.Match[str]]:
+    words = _NO_NAMES.sub(lambda found: " " * len(found[0]), text.replace("_", " "))
+    return list(itertools.islice(_TOKEN.finditer(words), _MAX_WORDS))
 
 
 @lru_cache(maxsize=4096)
@@ -183,6 +224,8 @@ def _matches(tokens: list[_Word]) -> Iterator[_Match]:
         plain: frozenset[str] = frozenset()
         for last in range(first + 1, min(first + _LONGEST_RUN, len(tokens)) + 1):
             run = tokens[first:last]
+            if run[-1].text in _ENDING:
+                break
             if not tokens[last - 1].plain:
                 continue
             plain |= tokens[last - 1].plain

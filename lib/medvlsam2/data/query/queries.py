@@ -27,6 +27,8 @@ ScanQuestion = Literal[
     "impression",
 ]
 """What is asked of the scan as a whole. "impression": what is the main finding."""
+Comparison = Literal["ratio", "difference"]
+Order = Literal["greatest", "least"]
 Refusal = Literal["identity", "treatment"]
 """Questions that are declined: who the patient is, and what to do about a disease."""
 
@@ -97,7 +99,7 @@ class AskDifference:
 class AskWhich:
     """Which of some objects has most, or least, of a measure."""
 
-    order: Literal["greatest", "least"]
+    order: Order
     measure: Measure
     among: tuple[ObjectExpression, ...]
 

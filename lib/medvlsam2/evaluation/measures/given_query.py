@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from medvlsam2.data.query.queries import Query
@@ -14,7 +14,14 @@ class GivenQuery:
 
     text: str
 
-    def write(self, question: str, names: Sequence[str], keys: Sequence[str], before: Query | None) -> str:
+    def write(
+        self,
+        question: str,
+        names: Sequence[str],
+        keys: Sequence[str],
+        before: Query | None,
+        kinds: Collection[str] | None = None,
+    ) -> str:
         """Return the query."""
-        del question, names, keys, before
+        del question, names, keys, before, kinds
         return self.text

@@ -26,7 +26,7 @@ class Scripted:
     def __init__(self, _engine):
         pass
 
-    def write(self, _question, _names, _keys, _before):
+    def write(self, _question, _names, _keys, _before, _kinds=None):
         """Return the text."""
         return self.text
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import torch
@@ -31,7 +31,14 @@ class ModelWriter:
         self._engine = engine
 
     @torch.no_grad()
-    def write(self, question: str, names: Sequence[str], keys: Sequence[str], before: Query | None) -> str:
+    def write(
+        self,
+        question: str,
+        names: Sequence[str],
+        keys: Sequence[str],
+        before: Query | None,
+        kinds: Collection[str] | None = None,
+    ) -> str:
         """Return the text of the likeliest query, token by token.
 
         Raises:
@@ -47,7 +54,7 @@ class ModelWriter:
             written = loaded.write(
                 loaded.model.language.prefill(ids[:start], None),
                 ids[start:],
-                writing_grammar("query", keys or _UNNAMED),
+                writing_grammar("query", keys or _UNNAMED, kinds),
                 max_new_tokens=MAX_TOKENS,
                 between=self._engine.device_lock.give_way,
             )

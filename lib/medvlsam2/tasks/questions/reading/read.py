@@ -15,6 +15,7 @@ from medvlsam2.errors import InvalidPrompt
 from medvlsam2.tasks.questions.reading.agreement import disagreement, fitting_keys
 from medvlsam2.tasks.questions.reading.amounts import as_worded
 from medvlsam2.tasks.questions.reading.checks import declined, require_english, require_short
+from medvlsam2.tasks.questions.reading.kinds import kinds_of
 from medvlsam2.tasks.questions.reading.writer import QueryWriter
 
 SHORT_WORDS: Final = 4
@@ -70,7 +71,7 @@ def read(question: str, writer: QueryWriter, previous: str | None = None, choice
         before = None
     together = f"{question}; {offered}; {'' if before is None else before}"
     keys = fitting_keys(question, (*_allowed(question), *_allowed(offered), *_allowed(together)), before)
-    text = writer.write(question, names, keys, before)
+    text = writer.write(question, names, keys, before, kinds_of(question, before))
     try:
         query = as_worded(read_query(text), question, choices)
     except InvalidPrompt:
