@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from medvlsam2.data.quantities.told import IN_JSON, number, usual_decimals
+from medvlsam2.data.quantities.told import IN_JSON, as_in_json, number, usual_decimals
 from medvlsam2.data.quantities.units import SHOWN, unit_of
 
 _TEXT: Final = re.compile(r"(?P<digits>-?\d[\d,]*(?:\.(?P<decimals>\d+))?)\s?(?P<unit>[a-zA-Z%²³]+[23]?)?", re.ASCII)
@@ -41,7 +41,7 @@ def heard(text: str) -> Heard | None:
 
 
 def is_told(digits: str, value: float, unit: str) -> bool:
-    """Return whether digits are a value as texts tell it: rounded, with the usual decimals or with more.
+    """Return whether digits are a value as texts tell it: rounded, with the usual decimals or with more, or exact.
 
     Example:
         >>> is_told("147", 146.6, "mm"), is_told("146.6", 146.6, "mm"), is_told("146", 146.6, "mm")
@@ -50,7 +50,9 @@ def is_told(digits: str, value: float, unit: str) -> bool:
         False
     """
     decimals = len(digits.partition(".")[2])
-    return usual_decimals(value, unit) <= decimals <= IN_JSON[unit] and digits == number(value, unit, decimals)
+    if decimals > IN_JSON[unit] or digits != number(value, unit, decimals):
+        return False
+    return decimals >= usual_decimals(value, unit) or float(digits.replace(",", "")) == as_in_json(value, unit)
 
 
 def told_in(text: str, value: float, unit: str) -> bool:

@@ -93,6 +93,17 @@ def told_apart(values: Sequence[float], unit: str) -> list[str]:
     return [_with_unit(text, unit) for text in texts]
 
 
+def told_exactly(value: float, unit: str) -> str:
+    """Return a number that nobody measured, such as a limit, with the digits that it has.
+
+    Example:
+        >>> told_exactly(5.0, "%"), told_exactly(92.2, "cm2"), told_exactly(130.0, "mm")
+        ('5%', '92.2 cm²', '130 mm')
+    """
+    digits = number(value, unit, IN_JSON[unit])
+    return _with_unit(digits.rstrip("0").removesuffix(".") if "." in digits else digits, unit)
+
+
 def as_in_json(value: float, unit: str) -> float:
     """Return a value with as many decimals as JSON shows."""
     return round(float(value), IN_JSON[unit])

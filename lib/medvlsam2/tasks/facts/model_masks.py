@@ -18,6 +18,7 @@ from cachetools import LRUCache
 from medvlsam2.data import vocabulary
 from medvlsam2.data.facts import Region, ScanFacts
 from medvlsam2.data.language import anatomy
+from medvlsam2.data.language.grammar import is_plural, plural
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.model.device.memory_limit import enough_memory
 from medvlsam2.model.device.precision import autocast
@@ -32,6 +33,7 @@ from medvlsam2.tasks.engine.session import VolumeSession
 from medvlsam2.tasks.masks.search import Found
 from medvlsam2.tasks.masks.slice_prompts import place
 from medvlsam2.tasks.measure.kept_mask import KeptMask
+from medvlsam2.tasks.measure.lesions import is_countable
 from medvlsam2.tasks.measure.mask_source import Seen
 from medvlsam2.tasks.measure.whole_masks import is_told
 from medvlsam2.tasks.phrases.wholes import is_union_of
@@ -44,6 +46,8 @@ UNTOLD: Final = (
     "The {name} is not among what this model tells reliably by name: what is marked may be a neighbour. Check it."
 )
 UNSEEN: Final = "The {name} is not among what this model tells reliably, and nothing is marked."
+
+NOT_LEARNED: Final = "The model was not taught to find {it}."
 
 
 @dataclass
@@ -81,7 +85,7 @@ class ModelMasks:
 
     def why_unknown(self, key: str) -> str:
         """The model did not learn it."""
-        return f"The model does not know the {vocabulary.STRUCTURES[key].name}."
+        return NOT_LEARNED.format(it=in_general(key))
 
     def see(self, keys: Sequence[str]) -> Mapping[str, Seen]:
         """Look for some names."""
@@ -175,3 +179,16 @@ def _copy(found: Found) -> Found:
 
 def _untold(_: float) -> None:
     """Progress that nobody follows."""
+
+
+def in_general(key: str) -> str:
+    """Return the words for any thing of a name: "the tongue", "ascites", "liver cysts".
+
+    Example:
+        >>> in_general("ascites"), in_general("liver_cyst"), in_general("tongue")
+        ('ascites', 'liver cysts', 'the tongue')
+    """
+    known = vocabulary.STRUCTURES[key]
+    if not known.is_finding:
+        return anatomy.the(key)
+    return plural(known.name) if is_countable(key) and not is_plural(known.name) else known.name

@@ -276,7 +276,8 @@ class Facts:
             seen = self._absent_finding(key, seen) if is_finding else self._absent_structure(key, seen)
         if seen.state in ("present", "absent") and seen.confidence is not None and seen.confidence < SURE:
             said = "there" if seen.state == "present" else "absent"
-            reason = f"Whether the {_name(key)} is {said} is unsure: right in {seen.confidence:.0%} of such cases."
+            right = f"of such answers only {seen.confidence:.0%} were right"
+            reason = f"The model is not sure that the {_name(key)} is {said}: {right}."
             return Seen("not assessed", seen.mask, seen.confidence, reason, seen.pieces)
         return seen
 

@@ -41,7 +41,10 @@ def out_of_view(key: str, region: Region, *, volume: CTVolume | None = None, far
     places = sites(key)
     shown = [place for place in places if _is_shown(place, region, far=far)]
     if places and not shown:
-        return f"The scan shows the {anatomy.REGION_NAMES[region]}, and that is not where the whole {name} would lie."
+        known = vocabulary.STRUCTURES[key]
+        what = name if known.site is None else vocabulary.STRUCTURES[known.site].name
+        whole = "whole " if any(_is_shown(place, region, far=True) for place in places) else ""
+        return f"The scan shows the {anatomy.REGION_NAMES[region]} and not the {whole}{what}."
     if volume is None:
         return None
     if anatomy.is_numbered(key):

@@ -16,7 +16,7 @@ from medvlsam2.tasks.questions.executing.scene import Scene
 from medvlsam2.tasks.questions.reading.checks import DECLINED
 from medvlsam2.tasks.questions.reading.names import named_in
 from medvlsam2.tasks.questions.replying.choices import Choice, asks_for_seen, chosen, keys_of
-from medvlsam2.tasks.questions.replying.polar import polar_answer
+from medvlsam2.tasks.questions.replying.polar import yes_no
 from medvlsam2.tasks.questions.replying.sentences import full_sentence, short_answer
 from medvlsam2.tasks.questions.replying.unanswered import GUESSED
 
@@ -61,8 +61,8 @@ def told(
     if choices:
         return _choice(question, query, scene, choices, guess)
     outcome = _seen_of_named(question, query, scene) or execute(query, scene)
-    polar = polar_answer(question, outcome)
-    text = short_answer(outcome, polar) if kind == "short" else full_sentence(outcome, polar)
+    asked = yes_no(question, outcome)
+    text = short_answer(outcome, asked) if kind == "short" else full_sentence(outcome, asked)
     return Told(text, query, outcome)
 
 
@@ -99,9 +99,9 @@ def _choice(question: str, query: Query, scene: Scene, choices: Sequence[str], g
     if keys is not None and seen is not None:
         return _of_seen(query, scene, choices, keys, guess, wants_seen=seen)
     outcome = execute(query, scene)
-    polar = polar_answer(question, outcome)
-    found = chosen(choices, outcome, polar)
-    sentence = full_sentence(outcome, polar)
+    asked = yes_no(question, outcome)
+    found = chosen(choices, outcome, asked.says)
+    sentence = full_sentence(outcome, asked)
     if found is None:
         note = f"None of the choices tells what was computed ({sentence.rstrip('.')}); the model chose."
         return _taken(query, outcome, choices, Choice(guess(), agrees=False), note, GUESSED)

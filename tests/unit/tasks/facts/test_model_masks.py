@@ -52,7 +52,7 @@ def test_what_the_scan_does_not_show_is_not_absent(facts: Facts) -> None:
 def test_what_the_model_does_not_know_is_not_assessed(facts: Facts) -> None:
     fact = facts.structure("optic_chiasm")
     assert (fact.state, fact.mask) == ("not assessed", None)
-    assert "does not know the optic chiasm" in fact.reason
+    assert "was not taught to find the optic chiasm" in fact.reason
 
 
 def test_a_scan_keeps_its_facts(nano: Engine, facts: Facts, small_phantom: Phantom) -> None:

@@ -126,7 +126,7 @@ def test_what_is_wrong_more_often_than_right_is_not_stated(key: str, word: str) 
     facts = Facts(source(liver=0.4, gallbladder=0.4))
     fact = facts.structure(key)
     assert fact.state == "not assessed"
-    assert f"is {word} is unsure: right in 40%" in fact.reason
+    assert f"is {word}: of such answers only 40% were right" in fact.reason
     assert (fact.volume_ml is not None) == (key == "liver"), "an unsure mask is still measured"
 
 

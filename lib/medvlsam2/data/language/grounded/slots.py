@@ -14,7 +14,7 @@ from medvlsam2.data.language.grammar import capital, count_word, is_plural, join
 from medvlsam2.data.language.grounded.rule_words import rule_words
 from medvlsam2.data.language.grounded.stated import Stated, nouns, stated
 from medvlsam2.data.language.reporting.report_parts import heading
-from medvlsam2.data.quantities import told, told_apart, told_pair
+from medvlsam2.data.quantities import told, told_apart, told_exactly, told_pair
 
 Slots = dict[str, str]
 
@@ -68,7 +68,7 @@ def _numbers(fact: Fact, what: Stated) -> Slots:
             texts["long"] = texts["value"]
         if "threshold" in known:
             both = told_apart([known["value"], known["threshold"]], fact.unit)
-            texts |= {"exact_value": both[0], "limit": both[1]}
+            texts |= {"exact_value": both[0], "limit": told_exactly(known["threshold"], fact.unit)}
         return texts
     if what.kind in BY_VOLUME and "volume_ml" in known:
         return {"volume": told(known["volume_ml"], "mL")}

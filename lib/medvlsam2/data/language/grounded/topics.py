@@ -91,7 +91,7 @@ def found_groups(table: FactTable) -> list[tuple[Fact, ...]]:
         if fact.is_present and is_finding(fact):
             grouped.setdefault(stated(fact), []).append(fact)
     ordered = [tuple(sorted(group, key=lambda fact: -_size(fact))) for group in grouped.values()]
-    return sorted(ordered, key=lambda group: (-_weight(group), _place(group[0].structure), group[0].id))
+    return sorted(ordered, key=lambda group: (-weight(group), _place(group[0].structure), group[0].id))
 
 
 def is_finding(fact: Fact) -> bool:
@@ -103,7 +103,7 @@ def _size(fact: Fact) -> float:
     return fact.longest_mm or fact.volume_ml or 0.0
 
 
-def _weight(group: Sequence[Fact]) -> int:
+def weight(group: Sequence[Fact]) -> int:
     """Return how much a finding matters: tumours and bleedings more than fluid, fluid more than cysts and stones."""
     kind = stated(group[0]).kind
     return next((weight for weight, kinds in _WEIGHTS.items() if kind in kinds), 1)

@@ -110,9 +110,11 @@ def need_phase(rule: Rule, facts: Known) -> None:
         return
     phase = facts.rule("phase")
     if phase.state != "present":
-        raise NotAssessed(f"It needs a scan that is {_any_of(rule.phases)}, and the contrast phase is not known.")
+        raise NotAssessed(
+            f"This is measured in {_any_of(rule.phases)} scans only, and the contrast phase of this scan is not known."
+        )
     if phase.label not in rule.phases:
-        raise NotAssessed(f"It needs a scan that is {_any_of(rule.phases)}; this one is {phase.label}.")
+        raise NotAssessed(f"This is measured in {_any_of(rule.phases)} scans only; this scan is {phase.label}.")
 
 
 def need_thin_slices(rule: Rule, facts: Known) -> None:
@@ -125,7 +127,7 @@ def need_thin_slices(rule: Rule, facts: Known) -> None:
     apart_mm = facts.volume.spacing_mm[axis]
     if rule.max_slice_mm is not None and apart_mm > rule.max_slice_mm + 0.01:
         raise NotAssessed(
-            f"The slices are {apart_mm:.1f} mm apart; it needs at most {rule.max_slice_mm:.1f} mm to be measured."
+            f"The slices are {apart_mm:.1f} mm apart; for this they may be at most {rule.max_slice_mm:.1f} mm apart."
         )
 
 

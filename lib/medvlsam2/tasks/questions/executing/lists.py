@@ -9,6 +9,7 @@ from typing import Final
 from medvlsam2.data import vocabulary
 from medvlsam2.data.fact_table import Fact
 from medvlsam2.data.language import anatomy
+from medvlsam2.data.language.grounded.topics import is_finding, weight
 from medvlsam2.data.query.objects import Item, ObjectExpression
 from medvlsam2.data.query.queries import AskList, AskScan, Category
 from medvlsam2.tasks.measure.by_place import finding_in
@@ -56,16 +57,16 @@ def listed(query: AskList, scene: Scene) -> Outcome:
 
 
 def impression(query: AskScan, scene: Scene) -> Outcome:
-    """The findings that are present, the most striking first: what a rule proves, then the largest."""
+    """The findings that are present, the most important first, as in a report."""
     return _of_findings(query, scene, None)
 
 
 def findings(scene: Scene, place: Things | None) -> list[Fact]:
-    """Return the findings and the passed rules that are present; in a place, those that it holds."""
+    """Return the findings and rules that are present, the most important first; in a place, those that it holds."""
     present = [fact for fact in judged(scene, place) if fact.is_present]
     present = [fact for fact in present if place is None or is_in(fact, place, scene)]
     each_once = {fact.id: fact for fact in present}.values()
-    return sorted(each_once, key=lambda fact: (fact.kind != "rule", -(fact.longest_mm or 0.0)))
+    return sorted(each_once, key=lambda fact: (-weight((fact,)), fact.kind != "rule", -(fact.longest_mm or 0.0)))
 
 
 def judged(scene: Scene, place: Things | None) -> list[Fact]:
@@ -115,8 +116,11 @@ def of_category(key: str, category: Category) -> bool:
 
 def _of_findings(query: AskList | AskScan, scene: Scene, place: Things | None) -> Outcome:
     seen = findings(scene, place)
-    unsure = list(dict.fromkeys(fact.name for fact in judged(scene, place) if fact.state == "not assessed"))
-    shown = ", ".join(unsure[:MOST_UNSURE]) + (" …" if len(unsure) > MOST_UNSURE else "")
+    unsure = list(
+        dict.fromkeys(fact.name for fact in judged(scene, place) if fact.state == "not assessed" and is_finding(fact))
+    )
+    shown = ", ".join(unsure[:MOST_UNSURE])
+    shown += f" and {len(unsure) - MOST_UNSURE} more" if len(unsure) > MOST_UNSURE else ""
     return Outcome(
         query=query,
         value=tuple(dict.fromkeys(fact.name for fact in seen)),

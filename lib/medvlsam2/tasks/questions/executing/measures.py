@@ -150,9 +150,10 @@ def measured_on(things: Things, measure: Measure) -> Fact:
 
 
 def _field(fact: Fact, measure: Measure) -> float | None:
+    is_ruled = fact.kind == "rule" and fact.value is not None and fact.unit == "mm"
     fields = {
         "volume": fact.volume_ml,
-        "length": fact.longest_mm,
+        "length": fact.value if is_ruled else fact.longest_mm,
         "short axis": fact.short_axis_mm,
         "density": fact.mean_hu,
     }

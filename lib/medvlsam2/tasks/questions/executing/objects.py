@@ -40,7 +40,8 @@ def _presence(query: AskObject, things: Things, scene: Scene) -> Outcome:
     states = {each.state for each in single} if several else {things.state}
     is_finding = any(vocabulary.STRUCTURES[item.key].is_finding for item in query.target.items)
     if "not assessed" in states or (is_finding and "outside the field of view" in states):
-        return unknown(query, things)
+        of_one = next((each for each in single if several and each.state == "not assessed"), things)
+        return unknown(query, of_one)
     return Outcome(
         query=query,
         value=states == {"present"},

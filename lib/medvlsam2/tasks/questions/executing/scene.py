@@ -9,6 +9,7 @@ from medvlsam2.data import vocabulary
 from medvlsam2.data.fact_table import Fact, FactState
 from medvlsam2.data.language import anatomy
 from medvlsam2.data.language.findings.finding_keys import FINDING_KEYS
+from medvlsam2.data.language.grammar import be, join
 from medvlsam2.data.query.objects import Item, ObjectExpression
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.tasks.measure.by_place import limits
@@ -99,8 +100,9 @@ class Scene:
             return Things(expression, state, reason, each=())
         reason = " ".join(dict.fromkeys(fact.reason for fact in seen if fact.reason and len(of_items) == 1))
         if missing:
-            without = ", ".join(anatomy.the(fact.key) for fact in missing)
-            reason = f"This is without {without} ({missing[0].state})."
+            without = join([anatomy.the(fact.key) for fact in missing])
+            are = "are" if len(missing) > 1 else be(without)
+            reason = f"This is without {without}, which {are} {missing[0].state}."
         reason = " ".join(filter(None, [reason, *self._limits(expression, seen)]))
         each = [part for fact in seen for part in self._parts(fact)]
         whole = seen[0] if len(seen) == 1 else self._together(expression, seen)

@@ -42,7 +42,7 @@ def state_of(query: AskState, scene: Scene) -> Outcome:
         state=decisive.state,
         reason=decisive.reason or (unsure[0].reason if unsure and not present else ""),
         things=(things,),
-        evidence=(decisive, *things.facts),
+        evidence=(*(present or [decisive]), *things.facts),
     )
 
 
@@ -74,7 +74,9 @@ def _normal(query: AskState, things: Things, scene: Scene) -> Outcome:
         reason = "Nothing that would make it abnormal was measured."
         return Outcome(query=query, state="not assessed", reason=reason, things=(things,))
     evidence = (*against, *things.facts) if against else (*assessed, *things.facts)
-    return Outcome(query=query, value=not against, things=(things,), evidence=evidence)
+    unsure = [fact.name for key in ruled for fact in judgements(key, scene) if fact.state == "not assessed"]
+    reason = f"Not assessed: {', '.join(dict.fromkeys(unsure))}." if unsure else ""
+    return Outcome(query=query, value=not against, reason=reason, things=(things,), evidence=evidence)
 
 
 def _other_findings(own: frozenset[str], scene: Scene) -> list[str]:

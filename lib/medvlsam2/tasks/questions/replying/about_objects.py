@@ -9,7 +9,9 @@ from medvlsam2.data import vocabulary
 from medvlsam2.data.language.grammar import be, count_word, is_plural, join, with_article
 from medvlsam2.data.quantities import told
 from medvlsam2.data.query.queries import AskObject, ObjectQuestion
+from medvlsam2.tasks.measure.lesions import is_countable
 from medvlsam2.tasks.questions.executing.outcome import Outcome, Things
+from medvlsam2.tasks.questions.replying.listing import size_of, takes_article
 from medvlsam2.tasks.questions.replying.spoken import noun, spoken
 
 
@@ -49,27 +51,38 @@ def _presence(outcome: Outcome) -> str:
     name = spoken(one.expression)
     if outcome.value:
         return f"yes, {name} {be(name)} visible"
-    outside = outcome.state == "outside the field of view"
-    return f"no, {name} {be(name)} not visible" + (", as the scan does not show its place" if outside else "")
+    why = outcome.reason.strip().rstrip(".") if outcome.state == "outside the field of view" else ""
+    return f"no, {name} {be(name)} not visible" + (f": {why[0].lower()}{why[1:]}" if why else "")
 
 
 def _finding_presence(things: Things, *, seen: bool) -> str:
     item = things.expression.items[0]
     if not seen:
         return f"no, no {noun(item)} is seen"
-    count, longest_mm = len(things.each), max((fact.longest_mm or 0.0 for fact in things.each), default=0.0)
-    if count == 1:
-        size = f", which measures {told(longest_mm, 'mm')}" if longest_mm else ""
-        return f"yes, there is {with_article(noun(item))}{size}"
-    size = f"; the largest measures {told(longest_mm, 'mm')}" if longest_mm else ""
-    return f"yes, there are {count_word(count)} {noun(item, count)}{size}"
+    count, largest = (
+        len(things.each),
+        max(things.each, key=lambda fact: (fact.longest_mm or 0.0, fact.volume_ml or 0.0)),
+    )
+    size = size_of(largest)
+    if count == 1 or not is_countable(item.key):
+        side = largest.side if count == 1 and largest.side is not None else None
+        name = f"{side} {noun(item)}" if side is not None and side not in noun(item) else noun(item)
+        name = with_article(name) if takes_article(largest) else name
+        return f"yes, there is {name}{f', which measures {size}' if size and count == 1 else ''}"
+    return f"yes, there are {count_word(count)} {noun(item, count)}{f'; the largest measures {size}' if size else ''}"
+
+
+def any_of(things: Things) -> str:
+    """Return the words for findings that are not there: "liver cyst"."""
+    return noun(things.expression.items[0])
 
 
 def _count(outcome: Outcome) -> str:
     things, count = outcome.things[0], outcome.value
     assert isinstance(count, int)
     if len(things.expression.items) > 1 or things.expression.without:
-        return f"{count_word(count)} {'thing is' if count == 1 else 'things are'} seen of {spoken(things.expression)}"
+        names = join(list(dict.fromkeys(fact.name for fact in things.each)))
+        return f"{count_word(count)} {'is' if count == 1 else 'are'} seen: {names}" if count else "none of them is seen"
     item = things.expression.items[0]
     if count == 0:
         return f"there are no {noun(item, 2)}" if item.part is None else f"{spoken(things.expression)} is not seen"
@@ -115,15 +128,15 @@ def _description(outcome: Outcome) -> str:
     assert isinstance(outcome.value, float)
     name = subject(things)
     has = "have" if _many(things, name) == "are" else "has"
-    is_cut = any(fact.cut for fact in things.each)
-    parts = [f"a volume of {'at least ' if is_cut else ''}{told(outcome.value, 'mL')}"]
+    least = "at least " if any(fact.cut for fact in things.each) else ""
+    parts = [f"a volume of {least}{told(outcome.value, 'mL')}"]
     if detail.get("longest"):
-        parts.append(f"a longest diameter of {told(detail['longest'], 'mm')}")
+        parts.append(f"a longest diameter of {least}{told(detail['longest'], 'mm')}")
     if "hu" in detail:
         parts.append(f"a mean density of {told(detail['hu'], 'HU')}")
     span = outcome.slices
-    where = "" if span is None else f", on slices {span[0]} to {span[1]} (counted from 0)"
-    return f"{name} {has} {join(parts)}{where}"
+    where = "" if span is None else f"; {'they lie' if has == 'have' else 'it lies'} on slices {span[0]} to {span[1]}"
+    return f"{name} {has} {join(parts)}{where}{', counted from 0' if where else ''}"
 
 
 def _many(things: Things, name: str) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
 from medvlsam2.data.fact_table import Fact
-from medvlsam2.data.language.grammar import be, capital, count_word, join, plural, sentence
-from medvlsam2.data.quantities import told, told_apart
+from medvlsam2.data.language import anatomy
+from medvlsam2.data.language.grammar import be, capital, count_word, is_plural, join, sentence
+from medvlsam2.data.quantities import told, told_apart, told_exactly
 from medvlsam2.data.query.queries import (
     AskDifference,
     AskDistance,
@@ -21,14 +23,13 @@ from medvlsam2.data.query.queries import (
     AskWhich,
     Measure,
 )
-from medvlsam2.tasks.measure.lesions import is_countable
 from medvlsam2.tasks.questions.executing.outcome import Outcome, Things
 from medvlsam2.tasks.questions.executing.units import USUAL, converted
-from medvlsam2.tasks.questions.replying.about_objects import is_finding, object_sentence, subject
-from medvlsam2.tasks.questions.replying.spoken import noun, spoken
+from medvlsam2.tasks.questions.replying.about_objects import any_of, is_finding, object_sentence, subject
+from medvlsam2.tasks.questions.replying.listing import grouped, structures_in_words, with_an_article
+from medvlsam2.tasks.questions.replying.polar import YesNo
+from medvlsam2.tasks.questions.replying.spoken import spoken
 
-MOST_LISTED: Final = 40
-"""Names that one answer lists; a scan of the trunk shows about 100 structures."""
 _MORE: Final[dict[Measure, tuple[str, str, str, str]]] = {
     "volume": ("larger", "smaller", "largest", "smallest"),
     "length": ("longer", "shorter", "longest", "shortest"),
@@ -38,38 +39,60 @@ _MORE: Final[dict[Measure, tuple[str, str, str, str]]] = {
 """Words for more, less, most and least of each measure."""
 
 
-def full_sentence(outcome: Outcome, polar: bool | None = None) -> str:
+OUTSIDE: Final = "outside the field of view"
+PLAIN: Final = YesNo()
+"""A question that wants more than yes or no."""
+
+
+def full_sentence(outcome: Outcome, asked: YesNo = PLAIN) -> str:
     """Return the answer as a sentence, with a second sentence for what limits it.
 
     Args:
         outcome: of a query.
-        polar: the answer to a question that wants yes or no, where the outcome is no such answer itself.
+        asked: what the question wants, from :func:`~medvlsam2.tasks.questions.replying.polar.yes_no`.
     """
-    if not outcome.is_known:
-        return not_known(outcome)
-    said = _said(outcome)
-    if polar is not None:
-        told_yes, _, rest = said.partition(", ")
-        said = f"{'yes' if polar else 'no'}, {_lowered(rest if told_yes in ('yes', 'no') else said)}"
-    return " ".join([sentence(said), *_limits(outcome)])
+    if not _is_answered(outcome, asked):
+        return not_known(outcome, asked)
+    return " ".join([sentence(_clause(outcome, asked)), *_limits(outcome)])
 
 
-def not_known(outcome: Outcome) -> str:
-    """Return why there is no answer, in one sentence."""
+def not_known(outcome: Outcome, asked: YesNo = PLAIN) -> str:
+    """Return why there is no answer; to a question that wants yes or no it begins with "No" or "Not assessed"."""
     things = outcome.chosen or (outcome.things[0] if outcome.things else None)
     reason = outcome.reason.strip()
-    if outcome.state == "absent" and things is not None:
-        if is_finding(things):
-            return sentence(f"no {noun(things.expression.items[0])} is seen")
-        name = spoken(things.expression)
-        return sentence(f"{name} {be(name)} not seen in this scan")
-    if outcome.state == "outside the field of view" and things is not None:
-        name = spoken(things.expression)
-        told_why = f": {_lowered(reason)}" if reason else ""
-        return sentence(f"{name} {be(name)} outside the field of view{told_why}")
-    if not reason and things is not None:
-        reason = f"{spoken(things.expression)} could not be measured"
-    return sentence(f"Not assessed: {_lowered(reason)}")
+    if things is None or outcome.state not in ("absent", OUTSIDE):
+        if not reason and things is not None:
+            reason = f"{spoken(things.expression)} could not be measured"
+        return sentence(f"Not assessed: {_lowered(reason)}")
+    name = spoken(things.expression)
+    is_of_one = isinstance(outcome.query, AskObject | AskMeasure)
+    if outcome.state == "absent":
+        seen = f"no {any_of(things)} is seen" if is_finding(things) else f"{name} {be(name)} not seen in this scan"
+        started = ("no, " if is_of_one else "Not assessed: ") if asked.is_wanted else ""
+        return sentence(f"{started}{seen}")
+    where = f"the place of {any_of(things)}" if is_finding(things) else name
+    said = f"{where} {be(where)} {OUTSIDE}"
+    if not asked.is_wanted:
+        return sentence(f"{said}: {_lowered(reason)}" if reason else said)
+    return " ".join([sentence(f"Not assessed: {said}"), *([sentence(reason)] if reason else [])])
+
+
+def _is_answered(outcome: Outcome, asked: YesNo) -> bool:
+    """Whether there is an answer. What the scan does not show is not seen, but nobody knows that it is missing."""
+    return outcome.is_known and not (asked.is_of_absence and outcome.state == OUTSIDE)
+
+
+def _clause(outcome: Outcome, asked: YesNo) -> str:
+    """The answer as a clause; to a question that wants yes or no it begins with that."""
+    said = _said(outcome)
+    own, _, rest = said.partition(", ")
+    if asked.says is None and not (asked.is_negated and own in ("yes", "no")):
+        return said
+    is_yes = own == "yes" if asked.says is None else asked.says
+    clause = _lowered(rest if own in ("yes", "no") else said)
+    if asked.is_negated:
+        return f"yes, that is right: {clause}" if is_yes else f"no, that is not right: {clause}"
+    return f"{'yes' if is_yes else 'no'}, {clause}"
 
 
 def _said(outcome: Outcome) -> str:
@@ -99,20 +122,22 @@ def _said(outcome: Outcome) -> str:
 def _measured(outcome: Outcome, query: AskMeasure) -> str:
     things, (least, end) = outcome.things[0], _cut(outcome.things[0])
     name, value = subject(things), told(_number(outcome), outcome.unit)
-    several = is_finding(things) and len(things.each) > 1
+    several = len(things.each) > 1
     if query.measure == "density":
         spread = f" (standard deviation {told(outcome.detail['sd'], 'HU')})" if "sd" in outcome.detail else ""
         return f"the mean density of {name} is {value}{spread}"
     if query.measure == "volume":
         return f"the volume of {name} is {least}{value}{' in total' if several else ''}{end}"
-    if query.measure == "short axis":
-        which = f"the largest of {name}" if several else name
-        return f"the short axis of {which} is {least}{value}{end}"
     if is_finding(things):
-        return f"{f'the largest of {name}' if several else name} measures {least}{value}{end}"
+        which = f"the largest of {name}" if several else name
+        if query.measure == "short axis":
+            return f"the short axis of {which} is {least}{value}{end}"
+        return f"{which} measures {least}{value}{end}"
+    which = anatomy.the(outcome.evidence[0].key) if several else name
+    if query.measure == "short axis":
+        return f"the short axis of {which} is {least}{value}{end}"
     space = outcome.detail.get("in space")
     in_space = "" if space is None else f"; its longest extent in three dimensions is {_in(space, outcome.unit)}"
-    which = f"the longer of {name}" if len(things.each) > 1 else name
     return f"the longest diameter of {which} on a slice is {least}{value}{end or in_space}"
 
 
@@ -172,15 +197,30 @@ def _state(outcome: Outcome, query: AskState) -> str:
     name = subject(outcome.things[0])
     if query.state == "normal":
         if outcome.value:
-            return f"yes, nothing that was measured of {name} is abnormal"
+            return f"yes, nothing abnormal was found in what was measured of {name}"
         return f"no, {name} {be(name)} not normal: {join(grouped(_of_kind(outcome.evidence)))}"
-    rule = outcome.evidence[0]
-    measured = ""
-    if rule.value is not None and rule.threshold is not None:
-        value, limit = told_apart([rule.value, rule.threshold], rule.unit)
-        measured = f" ({value}; the limit is {limit})"
+    rules = [fact for fact in outcome.evidence if fact.kind != "structure"]
     yes, negation = ("yes", "") if outcome.value else ("no", "not ")
-    return f"{yes}, {name} {be(name)} {negation}{query.state}{measured}"
+    name = _where_present(rules, outcome.things[0]) or name
+    return f"{yes}, {name} {be(name)} {negation}{query.state}{_proof(rules)}"
+
+
+def _where_present(rules: Sequence[Fact], things: Things) -> str:
+    """The parts of a pair or a series that are in a state: of "kidneys" perhaps the left one alone; "" for all."""
+    parts = [fact.structure for fact in rules if fact.is_present and fact.structure is not None]
+    own = {fact.key for fact in things.each}
+    return (
+        join([anatomy.the(key) for key in dict.fromkeys(parts)]) if len(own) > 1 and set(parts) < own and parts else ""
+    )
+
+
+def _proof(rules: Sequence[Fact]) -> str:
+    rule = rules[0]
+    if rule.value is not None and rule.threshold is not None:
+        value, _ = told_apart([rule.value, rule.threshold], rule.unit)
+        return f" ({value}; the limit is {told_exactly(rule.threshold, rule.unit)})"
+    present = [fact for fact in rules if fact.kind == "finding" and fact.is_present]
+    return f": {join(grouped(present))}" if present else ""
 
 
 def _listed(outcome: Outcome, query: AskList) -> str:
@@ -191,14 +231,29 @@ def _listed(outcome: Outcome, query: AskList) -> str:
     names = [str(name) for name in outcome.value]
     if "seen" in outcome.detail:
         named = join(names) if names else "none of them"
-        verb = "are" if len(names) > 1 else be(named)
-        return f"{named} {verb} {'' if outcome.detail['seen'] else 'not '}visible"
+        return f"{named} {_are(names)} {'' if outcome.detail['seen'] else 'not '}visible"
     if not names:
         return f"none of the {query.category} that can be assessed is seen{place}"
-    rest = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
-    shown = f"{', '.join(names[:MOST_LISTED])}{rest}" if rest else join(names)
-    verb = "are" if len(names) > 1 else "is"
-    return f"{len(names)} of the {query.category} that can be assessed {verb} seen{place}: {shown}"
+    shown = structures_in_words([fact.key for fact in outcome.evidence if fact.kind == "structure"])
+    if query.category == "vertebrae":
+        shown = [each.removeprefix("vertebrae ").removesuffix(" vertebra") for each in shown]
+    counted = f"{count_word(len(names))} {query.category} are" if len(names) > 1 else f"one {_ONE[query.category]} is"
+    return f"{counted} seen{place}: {join(shown)}"
+
+
+_ONE: Final = {
+    "structures": "structure",
+    "organs": "organ",
+    "bones": "bone",
+    "vessels": "vessel",
+    "muscles": "muscle",
+    "vertebrae": "vertebra",
+    "ribs": "rib",
+}
+
+
+def _are(names: Sequence[str]) -> str:
+    return "are" if len(names) > 1 or (len(names) == 1 and is_plural(names[0])) else "is"
 
 
 def _findings(evidence: Sequence[Fact], place: str) -> str:
@@ -223,7 +278,7 @@ def _of_scan(outcome: Outcome, query: AskScan) -> str:
         case "number of slices":
             return f"the scan has {value} slices"
         case "slice thickness":
-            return f"the slices are {_number(outcome):g} mm apart"
+            return f"the slices are {told_exactly(_number(outcome), 'mm')} apart"
         case "voxel size":
             assert isinstance(value, tuple)
             return f"a voxel measures {' × '.join(f'{float(length):g}' for length in value)} mm"
@@ -231,38 +286,8 @@ def _of_scan(outcome: Outcome, query: AskScan) -> str:
             groups = grouped(outcome.evidence)
             if not groups:
                 return _findings((), "")
-            rest = f", besides {join(groups[1:])}" if len(groups) > 1 else ""
-            return f"the main finding is {groups[0]}{rest}"
-
-
-def grouped(facts: Sequence[Fact]) -> list[str]:
-    """Return findings in words, those of one name together: "splenomegaly (147 mm)", "two left kidney cysts"."""
-    groups: dict[str, list[Fact]] = {}
-    for fact in facts:
-        groups.setdefault(named(fact), []).append(fact)
-    return [_group(name, group) for name, group in groups.items()]
-
-
-def named(fact: Fact) -> str:
-    """Return the name of a finding with its side.
-
-    Example:
-        >>> named(Fact(id="a", key="kidney_cyst", kind="finding", name="kidney cyst", state="present", side="left"))
-        'left kidney cyst'
-    """
-    return f"{fact.side} {fact.name}" if fact.side is not None and fact.side not in fact.name else fact.name
-
-
-def _group(name: str, group: Sequence[Fact]) -> str:
-    first = group[0]
-    size = ""
-    if first.kind == "rule" and first.value is not None:
-        size = f" ({told(first.value, first.unit)})"
-    elif first.kind == "finding" and first.longest_mm:
-        longest = told(max(fact.longest_mm or 0.0 for fact in group), "mm")
-        size = f" ({longest})" if len(group) == 1 else f" (the largest {longest})"
-    is_one = len(group) == 1 or first.kind == "rule" or not is_countable(first.key)
-    return f"{name}{size}" if is_one else f"{count_word(len(group))} {plural(name)}{size}"
+            rest = f"; also seen: {join(groups[1:])}" if len(groups) > 1 else ""
+            return f"the main finding is {with_an_article(groups[0], outcome.evidence[0])}{rest}"
 
 
 def _of_kind(facts: Sequence[Fact]) -> list[Fact]:
@@ -271,16 +296,34 @@ def _of_kind(facts: Sequence[Fact]) -> list[Fact]:
 
 def _cut(things: Things) -> tuple[str, str]:
     """What stands before and after a number of a thing that the scan's end cuts."""
-    is_cut = (things.whole is not None and things.whole.cut) or any(fact.cut for fact in things.each)
-    return ("at least ", f"; the scan ends within {spoken(things.expression)}") if is_cut else ("", "")
+    cut = _cut_names([things])
+    return ("at least ", f"; the scan ends within {cut}") if cut else ("", "")
+
+
+def _cut_names(several: Sequence[Things]) -> str:
+    """Names of what the scan's end cuts; "" if it cuts nothing."""
+    facts = [fact for things in several for fact in things.each if fact.cut and fact.kind != "rule"]
+    if facts:
+        return join([anatomy.the(key) for key in dict.fromkeys(fact.key for fact in facts)])
+    return ""
+
+
+_SAID_OF_ENDS: Final = re.compile(r"\s*The scan ends within [^.]*\.")
 
 
 def _limits(outcome: Outcome) -> list[str]:
     """Sentences that limit the answer, without what the answer says already."""
-    reason = outcome.reason.strip()
-    is_said = any(_cut(things)[0] for things in outcome.things) and reason.startswith("The scan ends within")
-    polar = isinstance(outcome.query, AskObject) and outcome.query.what == "presence" and bool(outcome.value)
-    return [] if not reason or is_said or (polar and reason.startswith("The scan ends within")) else [sentence(reason)]
+    reason, query = outcome.reason.strip(), outcome.query
+    is_presence = isinstance(query, AskObject) and query.what == "presence"
+    if is_presence and outcome.state == OUTSIDE:
+        return []
+    is_measure = isinstance(query, AskMeasure) or (isinstance(query, AskObject) and query.what == "description")
+    if (is_presence and outcome.value) or (is_measure and _cut_names(outcome.things)):
+        reason = _SAID_OF_ENDS.sub("", reason).strip()
+    limits = [sentence(reason)] if reason else []
+    compares = isinstance(query, AskRatio | AskDifference | AskWhich | AskMore) and query.measure != "density"
+    cut = _cut_names([things for things in outcome.things if things.is_present]) if compares else ""
+    return [*limits, sentence(f"the scan ends within {cut}, so not all of it was compared")] if cut else limits
 
 
 def _in(length_mm: float, unit: str) -> str:
@@ -296,31 +339,38 @@ def _lowered(text: str) -> str:
     return text[:1].lower() + text[1:] if text[1:2].islower() or text[1:2] == " " else text
 
 
-def short_answer(outcome: Outcome, polar: bool | None = None) -> str:
+def short_answer(outcome: Outcome, asked: YesNo = PLAIN) -> str:
     """Return the answer in a few words.
 
     Args:
         outcome: of a query.
-        polar: as for :func:`full_sentence`.
+        asked: as for :func:`full_sentence`.
     """
-    value = outcome.value
-    if value is None:
+    if not _is_answered(outcome, asked):
         return capital(outcome.state if outcome.state not in ("absent", "present") else "not seen")
-    if polar is not None:
-        value = polar
+    if asked.is_negated:
+        return capital(_clause(outcome, asked))
+    value = outcome.value if asked.says is None else asked.says
     match value:
         case bool():
             return "Yes" if value else "No"
         case int() if isinstance(outcome.query, AskObject):
-            return count_word(value)
-        case int() | float():
-            least = _cut(outcome.things[0])[0] if isinstance(outcome.query, AskMeasure) else ""
-            least = "" if outcome.unit == "HU" else least
-            return f"{value}" if isinstance(value, int) else f"{least}{told(value, outcome.unit)}"
+            return count_word(value) if value else "none"
+        case int():
+            return str(value)
+        case float():
+            return _short_number(outcome, value)
         case tuple():
             return _short_tuple(outcome, value)
         case _:
             return str(value)
+
+
+def _short_number(outcome: Outcome, value: float) -> str:
+    if isinstance(outcome.query, AskScan):
+        return told_exactly(value, outcome.unit)
+    least = _cut(outcome.things[0])[0] if isinstance(outcome.query, AskMeasure) and outcome.unit != "HU" else ""
+    return f"{least}{told(value, outcome.unit)}"
 
 
 def _short_tuple(outcome: Outcome, value: Sequence[object]) -> str:
@@ -328,4 +378,8 @@ def _short_tuple(outcome: Outcome, value: Sequence[object]) -> str:
         return f"{value[0]} to {value[1]}"
     if isinstance(outcome.query, AskScan) and outcome.query.what == "voxel size":
         return f"{' × '.join(f'{float(str(length)):g}' for length in value)} mm"
+    if isinstance(outcome.query, AskList) and outcome.query.category != "findings" and "seen" not in outcome.detail:
+        return join(
+            structures_in_words([fact.key for fact in outcome.evidence if fact.kind == "structure"]) or ["none"]
+        )
     return join([str(each) for each in value]) if value else "none"
