@@ -18,7 +18,7 @@ import yaml
 
 from medvlsam2.data.query.kinds import kind_of, of_groups
 from medvlsam2.data.query.queries import Query
-from medvlsam2.tasks.questions.reading.signs import any_object, filled, with_signs
+from medvlsam2.tasks.questions.reading.signs import OBJECTS, any_object, filled, with_signs
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,34 @@ def kinds_of(question: str, before: Query | None = None) -> frozenset[str] | Non
         >>> sorted(kinds_of("Is the liver visible?")), kinds_of("Tell me a joke.")
         (['presence'], None)
     """
-    text = with_signs(question, _cue_words())
-    rule = next((rule for rule in _rules() if rule.fits(text)), None)
-    if rule is None or not rule.kinds:
-        return None
-    return rule.kinds | {kind_of(before)} if rule.is_bare and before is not None else rule.kinds
+    found: frozenset[str] = frozenset()
+    sentences = _sentences(question)
+    for sentence in sentences:
+        text = with_signs(sentence, _cue_words())
+        rule = next((rule for rule in _rules() if rule.fits(text)), None)
+        if rule is not None and rule.kinds:
+            found |= rule.kinds | ({kind_of(before)} if rule.is_bare and before is not None else frozenset())
+        elif rule is not None or _asks(text):
+            return None
+        if rule is not None and rule.is_bare and len(sentences) > 1 and _asking_words().isdisjoint(_words(text)):
+            return None  # "The liver. State its volume."
+    return found or None
+
+
+def _sentences(question: str) -> list[str]:
+    """The sentences of a question; an abbreviation such as "lt." ends none."""
+    sentences = [""]
+    for piece in re.split(r"(?<=[.?!])\s+", question.strip()):
+        if re.search(r"(?:\w{4}|\d)[.?!]$", sentences[-1]) or sentences[-1].endswith(("?", "!")):
+            sentences.append(piece)
+        else:
+            sentences[-1] = f"{sentences[-1]} {piece}".strip()
+    return sentences
+
+
+def _asks(text: str) -> bool:
+    """Whether a sentence may ask for something."""
+    return "?" in text or any(sign in text for sign in OBJECTS) or not _asking_words().isdisjoint(_words(text))
 
 
 def _from(text: str, start: int) -> str:
@@ -100,6 +123,11 @@ def _cue_words() -> frozenset[str]:
     told = " ".join([content["plain"], *content["parts"].values()])
     told += " ".join(f"{row['cue']} {row.get('words', '')}" for row in content["rules"])
     return frozenset(word for word in re.findall(r"[a-z]+(?![\w\\])", told) if len(word) >= _SHORTEST)
+
+
+@cache
+def _asking_words() -> frozenset[str]:
+    return frozenset(_content()["asking"].split())
 
 
 @cache
