@@ -5,6 +5,7 @@ from __future__ import annotations
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.facts.model_masks import ModelMasks
+from medvlsam2.tasks.measure.candidates.detecting import Detecting
 from medvlsam2.tasks.measure.fact_source import Facts
 
 
@@ -24,5 +25,5 @@ def facts_of(engine: Engine, volume: CTVolume) -> Facts:
     with engine.lease():
         session = engine.session(volume)
     if session.known is None:
-        session.known = Facts(ModelMasks(engine, session))
+        session.known = Facts(Detecting(ModelMasks(engine, session)))
     return session.known

@@ -1,0 +1,1 @@
+"""Finds lesions by brightness and shape, in or beside masks of organs that are sure."""
