@@ -31,7 +31,7 @@ from medvlsam2.tasks.measure.box_names import structure_in_box
 from medvlsam2.tasks.measure.fact_source import Facts
 from medvlsam2.tasks.measure.findings import MaskGrid, measure_findings, strengths
 from medvlsam2.tasks.measure.places import PlaceRAS, centres_ras, place_of
-from medvlsam2.tasks.measure.structures import Measured, measurable, measure_structures
+from medvlsam2.tasks.measure.structures import Measured, QuickLook, measurable, measure_structures
 from medvlsam2.tasks.scheduling.device_lock import GiveWay, stay
 from medvlsam2.transforms.framing import plan
 from medvlsam2.transforms.prepare import PreparedVolume, prepare
@@ -63,6 +63,7 @@ class VolumeSession:
         self._boxed: dict[BoxIJK, str | None] = {}
         # Not cached properties: in Python 3.11 those hold a lock, and whoever holds one must not give way.
         self._facts: tuple[ScanFacts | None] | None = None
+        self._look: tuple[QuickLook | None] | None = None
         self._centres: dict[str, PlaceRAS] = {}
         self._measured_prefix: PrefixCache | None = None
         self.known: Facts | None = None
@@ -129,16 +130,15 @@ class VolumeSession:
             self._facts = (self._measure_facts(give_way),)
         return self._facts[0]
 
-    def quick_structures(self, give_way: GiveWay = stay) -> ScanFacts | None:
-        """What quick masks show of structures, and the part of the body; None if they show nothing.
+    def quick_look(self, give_way: GiveWay = stay) -> QuickLook | None:
+        """The structures that quick masks show, and the part of the body; None if they show nothing.
 
         Args:
             give_way: as for :meth:`facts`.
         """
-        if self._facts is not None:
-            return self._facts[0]
-        measured = self._measured(give_way)
-        return None if measured is None else measured.facts
+        if self._look is None:
+            self._measured(give_way)
+        return None if self._look is None else self._look[0]
 
     def place_of(self, sentence: str, give_way: GiveWay = stay) -> PlaceRAS | None:
         """The place that a sentence is about, in RAS mm; None if nothing that the sentence names is seen.
@@ -174,7 +174,9 @@ class VolumeSession:
             return None
         depth_mm, height_mm, width_mm = self._mask_spacing_dhw_mm
         voxel_ml = depth_mm * height_mm * width_mm / 1000
-        return measure_structures(similarity, self._tokens_of(keys), self.features, voxel_ml, give_way)
+        measured = measure_structures(similarity, self._tokens_of(keys), self.features, voxel_ml, give_way)
+        self._look = (None if measured is None else measured.look,)
+        return measured
 
     def finding_strengths(self, keys: Sequence[str]) -> dict[str, float]:
         """How strongly the model sees findings, by vocabulary key; empty if nothing can be measured."""

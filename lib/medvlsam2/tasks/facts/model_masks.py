@@ -16,7 +16,7 @@ import torch
 from cachetools import LRUCache
 
 from medvlsam2.data import vocabulary
-from medvlsam2.data.facts import Region, ScanFacts
+from medvlsam2.data.facts import Region
 from medvlsam2.data.language import anatomy
 from medvlsam2.data.language.grammar import is_plural, plural
 from medvlsam2.data.volume import CTVolume
@@ -35,6 +35,7 @@ from medvlsam2.tasks.masks.slice_prompts import place
 from medvlsam2.tasks.measure.kept_mask import KeptMask
 from medvlsam2.tasks.measure.lesions import is_countable
 from medvlsam2.tasks.measure.mask_source import Seen
+from medvlsam2.tasks.measure.structures import QuickLook
 from medvlsam2.tasks.measure.whole_masks import is_told
 from medvlsam2.tasks.phrases.wholes import is_union_of
 from medvlsam2.tasks.prompts import ObjectPrompt
@@ -62,7 +63,7 @@ class ModelMasks:
     engine: Engine
     session: VolumeSession
     _raw: LRUCache[str, Found] = field(default_factory=lambda: LRUCache(KEPT_SEARCHES), repr=False)
-    _quick_facts: tuple[ScanFacts | None] | None = field(default=None, repr=False)
+    _looked: tuple[QuickLook | None] | None = field(default=None, repr=False)
 
     @property
     def volume(self) -> CTVolume:
@@ -99,19 +100,19 @@ class ModelMasks:
 
     def glimpses(self, key: str) -> bool:
         """Whether its quick mask, or that of one of its parts, has a part of some size."""
-        facts = self._quick()
-        return facts is not None and not anatomy.leaves(key).isdisjoint(facts.volumes_ml)
+        look = self._quick()
+        return look is not None and not anatomy.leaves(key).isdisjoint(look.keys)
 
     def region(self) -> Region | None:
         """The part of the body, from quick masks of all structures."""
-        facts = self._quick()
-        return None if facts is None else facts.region
+        look = self._quick()
+        return None if look is None else look.region
 
-    def _quick(self) -> ScanFacts | None:
-        if self._quick_facts is None:
+    def _quick(self) -> QuickLook | None:
+        if self._looked is None:
             with self.engine.requests.one(), self.engine.lease():
-                self._quick_facts = (self.session.quick_structures(self.engine.device_lock.give_way),)
-        return self._quick_facts[0]
+                self._looked = (self.session.quick_look(self.engine.device_lock.give_way),)
+        return self._looked[0]
 
     @cached_property
     def _learned(self) -> frozenset[str]:

@@ -135,7 +135,7 @@ class Facts:
         What the scan cannot show is left out.
         """
         region = self.region()
-        structures = [key for key in self.source.structures if self._may_show(key)]
+        structures = [key for key in self.source.structures if self.may_show(key)]
         findings = [
             key
             for key in self.source.findings
@@ -191,6 +191,13 @@ class Facts:
     def tells(self, key: str) -> bool:
         """Whether the source tells a structure or finding reliably; rules measure nothing else."""
         return is_told(key, self.source)
+
+    def may_show(self, key: str) -> bool:
+        """Whether a report may tell of a structure: its region is shown, or something of it at an end of the scan."""
+        region = self.region()
+        if region is None or not out_of_view(key, region):
+            return True
+        return not out_of_view(key, region, far=True) and self.source.glimpses(key)
 
     def is_joined(self, key: str) -> bool:
         """Whether a whole is measured as the union of its parts, and has no mask of its own name."""
@@ -280,13 +287,6 @@ class Facts:
             reason = f"The model is not sure that the {_name(key)} is {said}: {right}."
             return Seen("not assessed", seen.mask, seen.confidence, reason, seen.pieces)
         return seen
-
-    def _may_show(self, key: str) -> bool:
-        """Whether a report may tell of a structure: its region is shown, or something of it at an end of the scan."""
-        region = self.region()
-        if region is None or not out_of_view(key, region):
-            return True
-        return not out_of_view(key, region, far=True) and self.source.glimpses(key)
 
     def _absent_structure(self, key: str, seen: Seen) -> Seen:
         """What is known of a structure without a mask: it may lie where the scan does not reach."""

@@ -21,8 +21,9 @@ from medvlsam2.data.language import anatomy
 from medvlsam2.data.language.findings.finding_keys import finding_key
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.tasks.measure.kept_mask import KeptMask
+from medvlsam2.tasks.measure.mask_measures import is_cut
 from medvlsam2.tasks.measure.mask_source import Seen
-from medvlsam2.tasks.measure.structures import likeliest_region
+from medvlsam2.tasks.measure.regions import Extent, likeliest_region
 
 NOT_CONTOURED: Final = "The {name} is not among the labels of this scan."
 
@@ -113,7 +114,11 @@ class GivenMasks:
     @cached_property
     def _likeliest_region(self) -> Region | None:
         voxel_ml = geometry.voxel_volume_ml(self.volume.affine)
-        single = {key: mask.voxels * voxel_ml for key, mask in self.masks.items() if key in anatomy.single_structures()}
+        single = {
+            key: Extent(mask.voxels * voxel_ml, is_cut(mask, self.volume))
+            for key, mask in self.masks.items()
+            if key in anatomy.single_structures()
+        }
         return likeliest_region(single) if single else None
 
     def _see(self, key: str) -> Seen:

@@ -24,16 +24,26 @@ from medvlsam2.data.structures.table import Window
 from medvlsam2.model.pixel_decoder.text_similarity import TextSimilarity, evidence
 from medvlsam2.model.pixel_decoder.volume_sam2 import SliceFeatures
 from medvlsam2.model.propagation.slice_source import SliceSource
+from medvlsam2.tasks.measure.mask_measures import CUT_SHARE
+from medvlsam2.tasks.measure.regions import Extent, likeliest_region
 from medvlsam2.tasks.scheduling.device_lock import GiveWay, stay
 
 MARGIN: Final = 0.5
 """How far above a mask's threshold a pixel's similarity must be: a measurement that is believed must be sure."""
-PRICE_OF_A_PART: Final = 0.2
-"""Share of the volume for which a region that covers the whole vocabulary must show more than one that covers none."""
 MIN_ML: Final = 1.0
 """A structure of which no connected part is this large counts as not seen."""
 BATCH: Final = 16
 """Slices that are compared at once."""
+
+
+@dataclass(frozen=True)
+class QuickLook:
+    """What quick masks show."""
+
+    region: Region
+    """Part of the body."""
+    keys: frozenset[str]
+    """Structures that were seen and that the region can show, if only at its ends."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,7 @@ class Measured:
     facts: ScanFacts
     masks: dict[str, Bool[np.ndarray, "d m m"]]
     """Mask of each structure that the facts name, on the model's mask grid."""
+    look: QuickLook
 
 
 def measurable(keys: Sequence[str]) -> list[str]:
@@ -90,25 +101,18 @@ def measure_structures(
                 volumes_ml[key], masks[key] = volume_ml, mask
     if not volumes_ml:
         return None
-    region = likeliest_region(volumes_ml)
+    extents = {key: Extent(volume, _reaches_an_end(masks[key])) for key, volume in volumes_ml.items()}
+    region = likeliest_region(extents)
     seen = {key: volume for key, volume in volumes_ml.items() if anatomy.is_covered(key, region)}
     facts = ScanFacts(region=region, volumes_ml=seen, absent=tuple(key for key in tokens if key not in seen))
-    return Measured(facts, {key: masks[key] for key in seen})
+    look = QuickLook(region, frozenset(volumes_ml) - frozenset(anatomy.outside(region)))
+    return Measured(facts, {key: masks[key] for key in seen}, look)
 
 
-def likeliest_region(volumes_ml: Mapping[str, float]) -> Region:
-    """The part of the body that shows most of what was found, the smaller one where two show as much.
-
-    Args:
-        volumes_ml: volume of every structure found, by vocabulary key; some of them may be mistakes.
-    """
-    total_ml = sum(volumes_ml.values())
-
-    def shown(region: Region) -> float:
-        covered_ml = sum(volume for key, volume in volumes_ml.items() if anatomy.is_covered(key, region))
-        return covered_ml / total_ml - PRICE_OF_A_PART * len(anatomy.in_region(region)) / len(vocabulary.STRUCTURES)
-
-    return max(anatomy.REGION_NAMES, key=shown)
+def _reaches_an_end(mask: Bool[np.ndarray, "d m m"]) -> bool:
+    """Whether it covers on the first or last slice a good part of its largest slice."""
+    areas = mask.sum(axis=(1, 2))
+    return bool(max(areas[0], areas[-1]) >= CUT_SHARE * areas.max())
 
 
 def sure_slices(

@@ -11,7 +11,7 @@ from medvlsam2.model.pixel_decoder.text_similarity import TextSimilarity
 from medvlsam2.model.pixel_decoder.volume_sam2 import SliceFeatures
 from medvlsam2.tasks.measure.structures import (
     MIN_ML,
-    likeliest_region,
+    QuickLook,
     measurable,
     measure_structures,
 )
@@ -45,6 +45,17 @@ def test_volumes_of_what_is_there(similarity: TextSimilarity) -> None:
     assert facts.absent == ("spleen",)
     assert facts.region == "abdomen"
     assert not facts.lesions_known
+    assert measured.look == QuickLook("abdomen", frozenset({"liver"}))
+
+
+def test_the_cut_organs_of_a_neighbour_do_not_tell_the_region_but_are_seen(similarity: TextSimilarity) -> None:
+    names = {"lung_left": torch.eye(DIM)[0], "mandible": torch.eye(DIM)[1]}
+    features = scan({0: block(0, 3, 9), 1: block(4, 5, 5)})
+    measured = measure_structures(similarity, names, lambda _: features, voxel_ml=0.1)
+    assert measured is not None
+    assert measured.facts.region == "head and neck"
+    assert set(measured.facts.volumes_ml) == {"mandible"}, "what is told of the scan is of its region"
+    assert measured.look.keys == {"mandible", "lung_left"}
 
 
 def test_a_speck_is_not_seen(similarity: TextSimilarity) -> None:
@@ -57,13 +68,6 @@ def test_a_speck_is_not_seen(similarity: TextSimilarity) -> None:
 
 def test_nothing_is_said_where_nothing_is_known(similarity: TextSimilarity) -> None:
     assert measure_structures(similarity, TOKENS, lambda _: scan({}), voxel_ml=0.1) is None
-
-
-def test_structures_that_the_region_cannot_show_are_left_out() -> None:
-    found = {"mandible": 60.0, "parotid_gland_left": 25.0, "spinal_cord": 20.0, "kidney_left": 30.0}
-    assert likeliest_region(found) == "head and neck"
-    assert likeliest_region({"liver": 1400.0, "spleen": 200.0, "mandible": 30.0}) == "abdomen"
-    assert likeliest_region({"liver": 1400.0, "urinary_bladder": 200.0, "hip_left": 300.0}) == "abdomen and pelvis"
 
 
 def test_parts_are_measured_and_findings_are_not() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from medvlsam2.data.facts import Region
 from medvlsam2.data.language import anatomy
 from medvlsam2.tasks.measure.rules.needs import need, worse
 from medvlsam2.tasks.measure.rules.rule import Known, Measured, NotAssessed, Rule
@@ -44,9 +47,32 @@ def _phase(blood_hu: float, rule: Rule) -> str:
     return "portal venous" if blood_hu >= limits["portal_venous_from_hu"] else "delayed"
 
 
-def body_region(_: Rule, facts: Known) -> Measured:
-    """The part of the body, which is the one that explains best which structures are seen."""
+def body_region(rule: Rule, facts: Known) -> Measured:
+    """The part of the body, which is the one that explains best which structures are seen.
+
+    What the ends of the scan show of other parts, such as the upper chest below a neck, is told in a sentence.
+    """
     region = facts.region()
     if region is None:
         raise NotAssessed("No structure is seen that tells which part of the body this is.")
-    return Measured(value=None, evidence=(), label=anatomy.REGION_NAMES[region], is_true=True)
+    beside, keys = _BESIDE.get(region, ("", ()))
+    note = f"The scan also shows the {beside}." if any(_reaches_in(key, rule, facts) for key in keys) else ""
+    return Measured(value=None, evidence=(), label=anatomy.REGION_NAMES[region], is_true=True, note=note)
+
+
+_LUNGS: Final = ("lung_left", "lung_right")
+_BESIDE: Final[dict[Region, tuple[str, tuple[str, ...]]]] = {
+    "head and neck": ("upper chest", _LUNGS),
+    "chest": ("upper abdomen", ("liver", "spleen")),
+    "abdomen": ("lower chest", _LUNGS),
+    "abdomen and pelvis": ("lower chest", _LUNGS),
+}
+"""What a scan of each region often goes on into, with the organs that show it."""
+
+
+def _reaches_in(key: str, rule: Rule, facts: Known) -> bool:
+    """Whether an organ beside the region is seen over some height."""
+    if not facts.tells(key) or not facts.may_show(key):
+        return False
+    fact = facts.structure(key)
+    return fact.is_present and (fact.height_mm or 0.0) >= rule.limits["beside_mm"]

@@ -36,6 +36,9 @@ class Known(Protocol):
     def region(self) -> Region | None:
         """Part of the body."""
 
+    def may_show(self, key: str) -> bool:
+        """Whether the region is that of a structure, or a quick look shows something of it at an end of the scan."""
+
     def kept_mask(self, fact: Fact) -> KeptMask | None:
         """Mask of a fact."""
 

@@ -27,7 +27,8 @@ def _region(query: AskScan, scene: Scene) -> Outcome:
     if region is None:
         reason = "No structure is seen that tells the part of the body."
         return Outcome(query=query, state="not assessed", reason=reason)
-    return Outcome(query=query, value=anatomy.REGION_NAMES[region])
+    also = scene.facts.rule("region").reason if "region" in scene.facts.rules else ""
+    return Outcome(query=query, value=anatomy.REGION_NAMES[region], reason=also)
 
 
 def _phase(query: AskScan, scene: Scene) -> Outcome:
