@@ -22,6 +22,7 @@ from medvlsam2.data.language import chat
 from medvlsam2.model.device.precision import autocast, full_precision
 from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.training.data.cases import Case
+from medvlsam2.training.data.short_scans import sometimes_shortened
 from medvlsam2.training.steps.distil import requests
 from medvlsam2.training.teacher import Teacher
 from medvlsam2.transforms.text import prefix_ids, request_turns
@@ -54,7 +55,10 @@ def fit_seg_projector(
     """
     rng = np.random.default_rng([seed, SCANS])
     chosen = _mixed(cases, rng)[:SCANS]
-    found = [_states(model, tokenizer, case, teacher, _requests(case, teacher, rng)) for case in chosen]
+    found = []
+    for case in chosen:
+        whole = sometimes_shortened(case.whole_volume(), rng)
+        found.append(_states(model, tokenizer, whole, teacher, _requests(case, teacher, rng)))
     states, targets = (torch.cat(parts) for parts in zip(*found, strict=True))
     with full_precision(states.device):
         _fit(model.seg_projector, states, targets, torch.Generator().manual_seed(seed))
@@ -75,11 +79,14 @@ def _requests(case: Case, teacher: Teacher, rng: np.random.Generator) -> tuple[s
 
 @torch.no_grad()
 def _states(
-    model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, case: Case, teacher: Teacher, questions: tuple[str, ...]
+    model: MedVLSAM2,
+    tokenizer: PreTrainedTokenizerBase,
+    whole: Float[Tensor, "1 d h w"],
+    teacher: Teacher,
+    questions: tuple[str, ...],
 ) -> tuple[Float[Tensor, "k hidden"], Float[Tensor, "k c"]]:
     """States at [SEG] of requests about one scan, and the teacher's tokens."""
     device = next(model.parameters()).device
-    whole = case.whole_volume()
     with autocast(device):
         ids = prefix_ids(tokenizer, model.config.projector.num_tokens).to(device)
         prefix = model.language.prefill(ids, model.encode_volume(whole[None].to(device)))

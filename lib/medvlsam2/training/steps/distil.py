@@ -23,6 +23,7 @@ from medvlsam2.errors import InvalidConfig
 from medvlsam2.model.medvlsam2 import MedVLSAM2
 from medvlsam2.training.data.cases import Case
 from medvlsam2.training.data.samples import draw_request
+from medvlsam2.training.data.short_scans import sometimes_shortened
 from medvlsam2.training.steps.base import Source, Step, StepResult
 from medvlsam2.training.steps.pixels.losses import alignment_loss
 from medvlsam2.training.teacher import Teacher
@@ -57,7 +58,7 @@ class DistilStep(Step):
             raise InvalidConfig("Stage 4 learns masks from another model. Name one with --teacher DIR.")
         case = source.draw_case(rng, real_share=source.config.real_share)
         questions = requests(case, source.teacher, rng, source.config.requests_per_distil)
-        whole = case.whole_volume()
+        whole = sometimes_shortened(case.whole_volume(), rng)
         return cls(whole, questions, source.teacher.tokens(whole, questions))
 
     def run(self, model: MedVLSAM2, tokenizer: PreTrainedTokenizerBase, rng: np.random.Generator) -> StepResult:
