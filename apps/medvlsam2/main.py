@@ -24,9 +24,10 @@ from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
 
 from label_tasks.failures import errors_as_http
-from label_tasks.images import CHECKED, known_image, require_image_id
+from label_tasks.images import CHECKED, known_image
 from label_tasks.infer.base import EngineTask, ScanReader
-from label_tasks.infer.report_options import PRIOR_PATH
+from label_tasks.infer.priors import Priors
+from label_tasks.infer.report_options import PRIOR
 from label_tasks.infer.segmentation import (
     InteractiveTask,
     PromptsTask,
@@ -80,6 +81,7 @@ class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
             cuda_graphs=self._config.cuda_graphs,
         )
         self._scans = ScanReader()
+        self._priors = Priors()
         self._known = _published_labels(self._model_dir)
         super().__init__(
             app_dir=app_dir,
@@ -135,16 +137,14 @@ class MedVLSAM2App(MONAILabelApp):  # type: ignore[misc]
             raise HTTPException(404, self._no_such("model", str(request.get("model")), self._infers))
         checked = {**copy.deepcopy(dict(request)), "description": task.description}
         checked.pop(CHECKED, None)
-        checked.pop(PRIOR_PATH, None)
         store = datastore or self.datastore()
         with errors_as_http():
             scan = known_image(request, store, self.sessions())
             tag = _result_tag(task, request.get("label_tag"))
             is_to_be_stored = fields.flag(request, "save_label")
             path = scan.path(store)
-            if prior := fields.text(request, "prior"):
-                require_image_id(prior, store)
-                checked[PRIOR_PATH] = str(store.get_image_uri(prior))
+            if isinstance(task, ReportTask):
+                checked[PRIOR] = self._priors.of(scan, path, fields.text(request, "prior"), store)
         checked |= {"image": path, "image_id": scan.name, "label_tag": tag, "save_label": is_to_be_stored}
         file, told = task(checked)
         label = file

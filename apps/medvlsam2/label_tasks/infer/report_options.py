@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, cast, get_args
 
+from label_tasks.infer.priors import PriorScan
 from label_tasks.prompting import fields
 from label_tasks.prompting.fields import Request, shown
 from medvlsam2.data.language.chat import ReportStyle
 from medvlsam2.errors import InvalidRequest
 
-PRIOR_PATH: Final = "prior_path"
-"""Key of the app's request under which it hands over where the earlier scan lies that the request names."""
+PRIOR: Final = "prior_scan"
+"""Key of the app's request under which it hands over the earlier scan with which the report compares."""
 _GROUNDED: Final = {"": True, "on": True, "true": True, "off": False, "false": False}
 
 
@@ -22,8 +22,8 @@ class WantedReport:
 
     style: ReportStyle
     is_grounded: bool
-    prior_path: Path | None = None
-    """Where the earlier scan lies with which the report compares."""
+    prior: PriorScan | None = None
+    """The earlier scan with which the report compares."""
 
 
 def wanted_report(request: Request) -> WantedReport:
@@ -36,13 +36,15 @@ def wanted_report(request: Request) -> WantedReport:
     style = fields.choice(request, "style") or "narrative"
     if style not in get_args(ReportStyle):
         raise InvalidRequest(f"The option 'style' is {shown(style)}. Allowed: {', '.join(get_args(ReportStyle))}.")
-    grounded, prior = is_grounded(request), request.get(PRIOR_PATH)
-    if prior is not None and not grounded:
+    grounded, given = is_grounded(request), request.get(PRIOR)
+    # Clients send JSON, so none of them can put a record of this class there.
+    prior = given if isinstance(given, PriorScan) else None
+    if prior is not None and prior.is_named and not grounded:
         raise InvalidRequest(
             f"The options 'prior' ({shown(request.get('prior'))}) and 'grounded' (off) exclude each other, because a "
             "comparison needs measurements. Leave out one of them."
         )
-    return WantedReport(cast(ReportStyle, style), grounded, None if prior is None else Path(prior))
+    return WantedReport(cast(ReportStyle, style), grounded, prior if grounded else None)
 
 
 def is_grounded(request: Request) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import get_args
+from typing import Final, get_args
 
 from label_tasks.infer.base import EngineTask, ScanReader
 from label_tasks.infer.call import Call
+from label_tasks.infer.priors import PriorScan
 from label_tasks.infer.questions import question
 from label_tasks.infer.replies import Reply, text_file
 from label_tasks.infer.report_options import is_grounded, wanted_report
@@ -14,10 +14,12 @@ from medvlsam2.data.language.chat import ReportStyle
 from medvlsam2.data.language.clinical import split_sentences
 from medvlsam2.data.language.grounded import Prior
 from medvlsam2.data.volume import CTVolume
-from medvlsam2.errors import InvalidRequest
+from medvlsam2.errors import InvalidRequest, UnreadableVolume
 from medvlsam2.tasks import converse
 from medvlsam2.tasks.engine.engine import Engine
-from medvlsam2.tasks.reporting.earlier import measured_prior, prior_dates
+from medvlsam2.tasks.reporting.earlier import measured_prior
+
+UNREAD_PRIOR: Final = "An earlier scan of the same patient could not be read, so nothing is compared with it."
 
 
 class TextTask(EngineTask):
@@ -60,26 +62,34 @@ class ReportTask(TextTask):
         wanted = wanted_report(call.options)
         volume = self.scan_of(call)
         with call.watch.lap("infer"):
+            prior, notes = self._prior(call, wanted.prior)
             report = converse.report(
                 self._engine,
                 volume,
                 style=wanted.style,
                 grounded=wanted.is_grounded,
-                prior=None if wanted.prior_path is None else self._prior(call, wanted.prior_path),
+                prior=prior,
                 max_new_tokens=self._max_new_tokens,
             )
         places_ras = {one.sentence: one.place_ras for one in report.sentences}
-        return Reply(text_file(with_warnings(report.text, report), "Draft report", volume, places_ras), report)
+        file = text_file(with_warnings(report.text, report), "Draft report", volume, places_ras)
+        return Reply(file, report, notes=notes)
 
-    def _prior(self, call: Call, earlier: Path) -> Prior:
-        """Measure the earlier scan that the request names.
+    def _prior(self, call: Call, earlier: PriorScan | None) -> tuple[Prior | None, tuple[str, ...]]:
+        """Measure the earlier scan; and a warning if one that was found cannot be read.
 
         Raises:
-            InvalidRequest: if it is not known to be an earlier scan of the same patient.
-            UnreadableVolume: if it cannot be read.
+            UnreadableVolume: if the one that the request names cannot be read.
         """
-        dates = prior_dates(Path(call.path), earlier)
-        return measured_prior(self._engine, call.read(str(earlier), str(call.options["prior"])), dates)
+        if earlier is None:
+            return None, ()
+        try:
+            volume = call.read(str(earlier.path), earlier.image_id)
+        except UnreadableVolume:
+            if earlier.is_named:
+                raise
+            return None, (UNREAD_PRIOR,)
+        return measured_prior(self._engine, volume, earlier.dates), ()
 
 
 class AnswerTask(TextTask):

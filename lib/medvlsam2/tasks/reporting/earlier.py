@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from medvlsam2.data.language.grounded import Prior
-from medvlsam2.data.reading.dicom.study_origin import study_origin
+from medvlsam2.data.reading.dicom.study_origin import origin_of
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidRequest
 from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.facts import facts_of
 
 
-def prior_dates(path: Path, earlier: Path) -> tuple[str, str]:
+def prior_dates(
+    path: Path, earlier: Path, infos: tuple[Mapping[str, Any], Mapping[str, Any]] = ({}, {})
+) -> tuple[str, str]:
     """Return the dates of an earlier study and of this one, as YYYY-MM-DD.
 
     Args:
         path: file or folder of the scan that is reported.
         earlier: file or folder of the scan that it is compared with.
+        infos: what was told of both; patient and date of a scan that is no DICOM come from there.
 
     Raises:
         InvalidRequest: if the two are not known to be of one patient, or the dates are not known or in another order.
     """
-    now, then = study_origin(path), study_origin(earlier)
+    now, then = origin_of(path, infos[0]), origin_of(earlier, infos[1])
     if now is None or then is None:
         which = "this scan" if now is None else "the earlier scan"
         raise InvalidRequest(
-            f"Patient and date of {which} are not known; only DICOM files that hold PatientID and StudyDate are "
-            "compared. Leave out the earlier scan."
+            f"Patient and date of {which} are not known; both scans need PatientID and StudyDate, in their DICOM "
+            "files or in the information on the images. Leave out the earlier scan."
         )
     if now.patient != then.patient:
         raise InvalidRequest(

@@ -108,9 +108,14 @@ class Draft:
 
 
 def _window(left: Sequence[Topic]) -> list[Topic]:
-    """Return the topics that may come next: a few of one rank, or the last one of the section."""
+    """Return the topics that may come next: a few of one rank, or the last one of the section.
+
+    The impression keeps the order of importance.
+    """
     open_topics = [topic for topic in left if not topic.is_last] or list(left)
-    return list(takewhile(lambda topic: topic.rank[0] == open_topics[0].rank[0], open_topics))[:WINDOW]
+    if not open_topics or open_topics[0].section == "impression":
+        return open_topics[:1]
+    return list(takewhile(lambda topic: topic.rank == open_topics[0].rank, open_topics))[:WINDOW]
 
 
 @dataclass(frozen=True)

@@ -145,23 +145,17 @@ def of_structures(facts: Sequence[Fact]) -> Slots:
     volumes = []
     for fact in facts:
         volume_ml = fact.to_json().get("volume_ml")
-        is_told = volume_ml is not None and not fact.cut and anatomy.base(fact.key) not in _NO_VOLUME
-        volumes.append(told(volume_ml, "mL") if volume_ml is not None and is_told else "")
-    listed = [
-        f"{anatomy.the(fact.key)} ({volume})" if volume else anatomy.the(fact.key)
-        for fact, volume in zip(facts, volumes, strict=True)
-    ]
-    texts["with_volumes"] = join(listed) if any(volumes) else texts["the"]
-    texts["brief"] = ", ".join(f"{fact.name} {volume}".rstrip() for fact, volume in zip(facts, volumes, strict=True))
+        volumes.append(told(volume_ml, "mL") if volume_ml is not None and not fact.cut else "")
+    both = list(zip(facts, volumes, strict=True))
+    if any(volumes):
+        named = [f"{anatomy.name(fact.key)} ({volume})" if volume else anatomy.name(fact.key) for fact, volume in both]
+        texts |= {"with_volumes": _with_one_article(facts[0].key, named), "names_with_volumes": join(named)}
+    else:
+        texts |= {"with_volumes": texts["the"], "names_with_volumes": texts["names"]}
+    texts["brief"] = ", ".join(f"{fact.name} {volume}".rstrip() for fact, volume in both)
     if len(facts) == 1 and volumes[0]:
         texts["volume"] = volumes[0]
     return texts
-
-
-_NO_VOLUME: Final = frozenset(
-    {"aorta", "inferior_vena_cava", "trachea", "esophagus", "colon", "spinal_cord", "brainstem"}
-)
-"""Structures whose volume says nothing to a reader."""
 
 
 def denied_name(fact: Fact, absent: Mapping[str, Fact]) -> str:
@@ -212,7 +206,13 @@ def _of_keys(keys: Sequence[str]) -> Slots:
         pair = anatomy.pair(key)
         shown[pair if pair is not None and vocabulary.mirror(key) in keys else key] = None
     names = [anatomy.name(key) for key in shown]
-    return {"heading": capital(names[0]), **_verbs(names, join([anatomy.the(key) for key in shown]))}
+    return {"heading": capital(names[0]), **_verbs(names, _with_one_article(next(iter(shown)), names))}
+
+
+def _with_one_article(first_key: str, names: Sequence[str]) -> str:
+    """Return names in a list with the article before the first alone: "the liver and spleen"."""
+    article = anatomy.the(first_key).removesuffix(anatomy.name(first_key))
+    return f"{article}{join(names)}"
 
 
 def _verbs(names: Sequence[str], the: str) -> Slots:

@@ -82,7 +82,8 @@ def nouns(fact: Fact) -> list[str]:
     if what.structure == "vertebrae":
         return [f"vertebral {what.kind}"]
     if what.is_known:
-        return lesions.nouns(what.as_lesion())
+        found = lesions.nouns(what.as_lesion())
+        return list(dict.fromkeys([fact.name, *found])) if fact.key in SIZE_RULES else found
     return [rule_words(fact).noun or fact.name]
 
 

@@ -6,11 +6,14 @@ true of each: "The liver and spleen are normal in size". The model chooses among
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Final, Literal, TypeVar
 
+from medvlsam2.data import vocabulary
 from medvlsam2.data.fact_table import Fact, FactTable
+from medvlsam2.data.facts import Region
 from medvlsam2.data.language import anatomy
 from medvlsam2.data.language.chat import ReportStyle
 from medvlsam2.data.language.findings import lesions
@@ -30,13 +33,23 @@ ORGANS: Final = (
     *("urinary_bladder", "prostate", "uterus"),
 )
 """Organs that a report tells, from head to foot, as keys without side. Other structures stand in the facts alone."""
-_VESSELS: Final = ("aorta", "inferior_vena_cava", "trachea", "esophagus", "colon", "spinal_cord", "brainstem")
-"""Structures that are told as seen, but never as partly shown, because most scans end within them."""
+_SYSTEMS: Final = (
+    ("brain", "parotid_gland", "larynx", "thyroid_gland"),
+    ("lung", "trachea", "esophagus", "heart"),
+    ("aorta", "coronary_arteries", "inferior_vena_cava"),
+    ("liver", "gallbladder", "spleen", "pancreas", "adrenal_gland", "kidney", "stomach", "colon", "body"),
+    ("urinary_bladder", "prostate", "uterus"),
+    ("brainstem", "spinal_cord", "vertebrae"),
+)
+"""Organ systems from head to foot, in families of structures: one sentence tells structures of one system."""
+_FIRST_OF_ABDOMEN: Final = 3
+"""Denials are told in two groups: above the diaphragm with all vessels, and below."""
 _NEVER_MISSED: Final = frozenset({"prostate", "uterus", "urinary_bladder", "stomach", "larynx"})
 """Organs that no report calls absent: half of the patients have no uterus, and a hollow organ may be empty."""
 PER_GROUP: Final = 4
 """Most structures or findings in one sentence; longer lists are hard to read."""
-_ORDER: Final = (*ORGANS[:6], *_VESSELS[:1], *ORGANS[6:], *_VESSELS[1:])
+_ORDER: Final = tuple(family for system in _SYSTEMS for family in system)
+_REGIONS: Final = {name: region for region, name in anatomy.REGION_NAMES.items()}
 _RANKS: Final = ("finding", "normal", "denied", "seen", "absent", "partly shown", "compared", "not assessed")
 """Order of the topics in a narrative report: what matters comes first."""
 
@@ -55,7 +68,7 @@ class Topic:
     """The facts in a few words, for the model's prompt."""
     section: Section = "findings"
     rank: tuple[int, int] = (0, 0)
-    """Group of topics in a narrative report, then the place from head to foot."""
+    """The group of topics, then the place from head to foot; in a structured report the place, then the group."""
     must: bool = True
     """Whether a report has to tell them."""
     is_last: bool = False
@@ -78,8 +91,12 @@ def topics(table: FactTable, style: ReportStyle, prior: Prior | None = None) -> 
     groups = found_groups(table)
     findings = [*_findings(groups), *_normals(table, per_group), *_denials(table, per_group)]
     findings += _structures(table, per_group)
-    # Sorting is stable: findings of a narrative report keep the order of their importance.
-    ordered = sorted(findings, key=lambda topic: topic.rank[1] if style == "structured" else topic.rank[0])
+    # Sorting is stable, so findings keep the order of their importance.
+    if style == "structured":
+        findings = [replace(topic, rank=(topic.rank[1], topic.rank[0])) for topic in findings]
+    else:
+        findings = [replace(topic, rank=(topic.rank[0], 0)) if topic.rank[0] == 0 else topic for topic in findings]
+    ordered = sorted(findings, key=lambda topic: topic.rank)
     compared = () if prior is None else _compared(table, prior)
     return (*_technique(table), *ordered, *compared, *_not_assessed(table), *_impression(table, groups))
 
@@ -161,8 +178,7 @@ def _normals(table: FactTable, per_group: int) -> list[Topic]:
             by_respect.setdefault(respect, []).append(fact)
     made = []
     for respect, facts in by_respect.items():
-        facts.sort(key=lambda fact: _place(stated(fact).structure))
-        for part in _parts(facts, per_group):
+        for part in _by_system(facts, lambda fact: stated(fact).structure, per_group):
             texts = slots.of_normal(part, respect)
             line = f"normal {respect}: {texts['names']}"
             made.append(_topic("normal", part, [texts], line))
@@ -177,13 +193,25 @@ def _denials(table: FactTable, per_group: int) -> list[Topic]:
         words = rule_words(fact)
         if words.is_denied and not words.respect:
             named.setdefault(slots.denied_name(fact, absent), []).append(fact)
-    names = sorted(named, key=lambda name: (_place(named[name][0].structure), name))
     made = []
-    for part in _parts(names, max(per_group, 2)):
+    of_zone: dict[bool, list[str]] = {True: [], False: []}
+    for name in sorted(named):
+        of_zone[_system(_host(named[name][0])) < _FIRST_OF_ABDOMEN].append(name)
+    for part in (part for names in of_zone.values() for part in _denied_parts(names, named, max(per_group, 2))):
         told = [fact for name in part for fact in named[name]]
         texts = {"listed_or": join(part, "or")}
         made.append(_topic("denied", told, [texts], f"no {texts['listed_or']}"))
     return made
+
+
+def _denied_parts(names: Sequence[str], named: Mapping[str, Sequence[Fact]], size: int) -> list[Sequence[str]]:
+    return _parts(sorted(names, key=lambda name: _place(_host(named[name][0]))), size)
+
+
+def _host(fact: Fact) -> str | None:
+    """The structure in which a finding would lie."""
+    known = vocabulary.STRUCTURES.get(fact.key)
+    return stated(fact).structure or fact.structure or (None if known is None else known.site)
 
 
 def _structures(table: FactTable, per_group: int) -> list[Topic]:
@@ -194,29 +222,32 @@ def _structures(table: FactTable, per_group: int) -> list[Topic]:
         if is_finding(fact) and fact.is_known and (fact.is_present or rule_words(fact).respect)
         if (structure := stated(fact).structure) is not None
     }
+    region = table.get("region")
+    shown = None if region is None else _REGIONS.get(region.label)
     of_state: dict[str, list[Fact]] = {"seen": [], "partly shown": [], "absent": []}
     for fact in table:
-        if fact.kind != "structure" or anatomy.is_pair(fact.key) or _place(fact.key) == len(_ORDER):
+        if fact.kind != "structure" or anatomy.base(fact.key) not in ORGANS:
             continue
-        if (state := _state(fact)) is not None and not (state == "seen" and fact.key in told):
+        if (state := _state(fact, shown)) is not None and not (state == "seen" and fact.key in told):
             of_state[state].append(fact)
     made = []
     for state, facts in of_state.items():
-        facts.sort(key=lambda fact: (_place(fact.key), fact.key))
-        for part in _parts(facts, per_group):
+        for part in _by_system(sorted(facts, key=lambda fact: fact.key), lambda fact: fact.key, per_group):
             texts = slots.of_structures(part)
             line = f"{state}: {texts['brief' if state == 'seen' else 'names']}"
             made.append(_topic(state, part, [texts], line))
     return made
 
 
-def _state(fact: Fact) -> str | None:
-    base = anatomy.base(fact.key)
+def _state(fact: Fact, region: Region | None) -> str | None:
+    """What is said of an organ; nothing of one that every scan of this region cuts, such as the lungs in an abdomen."""
     if fact.state == "absent":
-        return "absent" if base in ORGANS and base not in _NEVER_MISSED else None
+        return None if anatomy.base(fact.key) in _NEVER_MISSED else "absent"
     if fact.state != "present":
         return None
-    return "partly shown" if fact.cut and base in ORGANS else "seen"
+    if not fact.cut:
+        return "seen"
+    return "partly shown" if region is None or anatomy.is_covered(fact.key, region) else None
 
 
 def _compared(table: FactTable, prior: Prior) -> list[Topic]:
@@ -230,11 +261,7 @@ def _compared(table: FactTable, prior: Prior) -> list[Topic]:
 
 
 def _not_assessed(table: FactTable) -> list[Topic]:
-    facts = [
-        fact
-        for fact in table
-        if fact.state == "not assessed" and (fact.kind != "structure" or anatomy.base(fact.key) in ORGANS)
-    ]
+    facts = [fact for fact in table if fact.state == "not assessed" and _is_expected(fact)]
     names = slots.plain_names(facts)
     if not names:
         return []
@@ -243,11 +270,22 @@ def _not_assessed(table: FactTable) -> list[Topic]:
     return [_topic("not assessed", facts, [texts], line)]
 
 
+def _is_expected(fact: Fact) -> bool:
+    """Whether a reader expects to be told of a thing: of an organ, or of a finding that reports deny where absent."""
+    if fact.kind == "structure":
+        return anatomy.base(fact.key) in ORGANS
+    return is_finding(fact) and rule_words(fact).is_denied
+
+
 def _topic(pattern: str, facts: Sequence[Fact], variants: Sequence[Mapping[str, str]], line: str) -> Topic:
     """Return a topic of the findings section; its place from head to foot is that of its first fact."""
     name = next((name for name in _RANKS if name == pattern), "finding")
     place = _place(stated(facts[0]).structure if facts[0].kind != "structure" else facts[0].key)
-    rank = (_RANKS.index(name), len(_ORDER) if name in ("denied", "compared", "not assessed") else place)
+    if name == "denied":
+        place = len(_ORDER) + (_system(_host(facts[0])) >= _FIRST_OF_ABDOMEN)
+    elif name in ("compared", "not assessed"):
+        place = len(_ORDER) + 2
+    rank = (_RANKS.index(name), place)
     return Topic(
         facts=_ids(facts),
         pattern=pattern,
@@ -272,6 +310,34 @@ def _parts(items: Sequence[_T], size: int) -> list[Sequence[_T]]:
     return [items[start : start + each] for start in range(0, len(items), each)]
 
 
+def _by_system(items: Sequence[_T], key_of: Callable[[_T], str | None], size: int) -> list[Sequence[_T]]:
+    """Return the items from head to foot, in groups of one organ system; both sides of a pair stay together.
+
+    Args:
+        items: to group.
+        key_of: vocabulary key of the structure of an item.
+        size: most structures of a group, a pair counted as one; with 1 each side has a group of its own.
+    """
+    ordered = sorted(items, key=lambda item: (_place(key_of(item)), _family(key_of(item))))
+    groups: list[Sequence[_T]] = []
+    for _, own in groupby(ordered, key=lambda item: _system(key_of(item))):
+        of_system = list(own)
+        if size == 1:
+            groups += _parts(of_system, size)
+            continue
+        pairs = [list(pair) for _, pair in groupby(of_system, key=lambda item: _family(key_of(item)))]
+        groups += [[item for pair in part for item in pair] for part in _parts(pairs, size)]
+    return groups
+
+
+def _family(key: str | None) -> str:
+    return "" if key is None else lesions.host_family(key)
+
+
+def _system(key: str | None) -> int:
+    return next((number for number, own in enumerate(_SYSTEMS) if _family(key) in own), len(_SYSTEMS))
+
+
 def _place(key: str | None) -> int:
-    base = "" if key is None else lesions.host_family(key)
-    return _ORDER.index(base) if base in _ORDER else len(_ORDER)
+    family = _family(key)
+    return _ORDER.index(family) if family in _ORDER else len(_ORDER)
