@@ -86,6 +86,7 @@ docs: $(READY)  ## build the documentation site into build/site; warnings are er
 
 pictures: $(READY)  ## draw the pictures of the documents from the code
 	$(BIN)/python docs/programs/pictures.py
+	$(BIN)/python docs/programs/report_picture.py
 
 lock: $(READY)  ## write requirements.txt from pyproject.toml (UPGRADE=--upgrade for newer releases)
 	$(BIN)/$(COMPILE) $(UPGRADE) --quiet -o requirements.txt

@@ -78,6 +78,28 @@ def write_overlay(
     canvas.print_figure(str(path), format="png", facecolor=BACKGROUND)
 
 
+def draw_best(
+    axial: Axes,
+    coronal: Axes,
+    volume: CTVolume,
+    label_map: Integer[np.ndarray, "i j k"],
+    objects: Sequence[ObjectResult],
+) -> None:
+    """Draw the axial slice and the coronal plane that show most of the objects.
+
+    Args:
+        axial: where the slice is drawn.
+        coronal: where the plane is drawn.
+        volume: the scan.
+        label_map: value n is the n-th object.
+        objects: that are shown.
+    """
+    scene = _Scene.of(volume, label_map, objects)
+    shares = scene.shares(0).sum(axis=0)
+    _draw(axial, scene.axial(int(np.argmax(shares)) if shares.any() else len(shares) // 2), scene.colors_rgb)
+    _draw(coronal, scene.coronal(), scene.colors_rgb)
+
+
 @dataclass(frozen=True, eq=False)
 class _Panel:
     """One plane, turned as it is looked at: first row on top."""
@@ -120,7 +142,7 @@ class _Scene:
 
     def best_slices(self) -> list[int]:
         """Axial slices, from head to feet, that together show the objects best."""
-        shares = self._shares(0)
+        shares = self.shares(0)
         chosen: list[int] = []
         unseen = np.ones(len(shares), dtype=bool)
         while len(chosen) < min(AXIAL_SLICES, shares.shape[1]):
@@ -160,10 +182,10 @@ class _Scene:
         return _Panel(f"{title} · {window} window", hu, labels, spacing_mm, window, ends)
 
     def _best_plane(self, axis: int) -> int:
-        total = self._shares(axis).sum(axis=0)
+        total = self.shares(axis).sum(axis=0)
         return int(np.argmax(total)) if total.any() else len(total) // 2
 
-    def _shares(self, axis: int) -> Float[np.ndarray, "objects planes"]:
+    def shares(self, axis: int) -> Float[np.ndarray, "objects planes"]:
         """Area of each object that is there on each plane, as a share of its largest; no object: no row."""
         planes = self.labels.shape[axis]
         flat = np.moveaxis(self.labels, axis, 0).reshape(planes, -1)
