@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.tasks.measure.rules.conftest import Scene as Drawing
+from tests.unit.tasks.measure.conftest import Scene as Drawing
 
 from medvlsam2.data.query.reading import read_query
 from medvlsam2.tasks.measure.fact_source import Facts
@@ -21,8 +21,13 @@ def cut(**volumes_ml: int) -> dict[str, Extent]:
 
 
 DEMO_PHANTOM = whole(
-    spleen=315, stomach=360, pancreas=55, gallbladder=34, duodenum=49, kidney_left=183, kidney_right=224
-) | cut(liver=1359, heart=196, lung_left=728, lung_right=271, colon=269, autochthon_left=229, autochthon_right=194)
+    **{"spleen": 315, "stomach": 360, "pancreas": 55, "gallbladder": 34, "duodenum": 49},
+    **{"kidney_left": 183, "kidney_right": 224, "vertebrae_T10": 17, "vertebrae_T11": 18, "vertebrae_T12": 20},
+    **{"rib_left_10": 25, "rib_left_11": 16, "rib_right_10": 29, "rib_right_11": 17},
+) | cut(
+    **{"liver": 1359, "heart": 196, "lung_left": 728, "lung_right": 271, "colon": 269, "aorta": 58},
+    **{"autochthon_left": 229, "autochthon_right": 194, "rib_left_8": 19, "rib_left_9": 26, "costal_cartilages": 34},
+)
 """Most of what phantom 1 shows: the base of the heart and half of a lung, and the abdomen down to the kidneys."""
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.tasks.measure.rules.conftest import Scene as Drawing
+from tests.unit.tasks.measure.conftest import Scene as Drawing
 
 from medvlsam2.data.query.reading import read_query
 from medvlsam2.tasks.measure.fact_source import Facts
