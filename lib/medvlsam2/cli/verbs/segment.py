@@ -157,6 +157,9 @@ def _show(record: dict[str, Any]) -> None:
     """Print the record as a table. The last column is the slice where a correction helps most, counted from 0."""
     columns = ("label", "object", "present", "volume", "diameter", "confidence", "slice to fix")
     console.show_table(columns, map(_row, record["objects"]))
+    for item in record["objects"]:
+        if not item["present"] and item["reason"]:
+            console.show_text(f"{item['name']}: {item['reason']}")
     for what in ("mask", "png"):
         if record[what]:
             console.show_text(f"{what}: {record[what]}")

@@ -20,6 +20,7 @@ from typing import Final
 from medvlsam2.data import vocabulary
 from medvlsam2.data.query.lay_words import hints, lay_words
 from medvlsam2.data.query.near_words import SHORTEST, nearest_word
+from medvlsam2.data.query.series_names import written_out
 from medvlsam2.data.structures.plain_words import ALIASES, plain_words
 from medvlsam2.data.structures.table import ORDINALS
 
@@ -128,7 +129,7 @@ def linked_names(text: str) -> tuple[str, ...]:
         >>> linked_names("how big is the wind pipe?"), linked_names("cyst of the livr")[:3]
         (('trachea',), ('liver_cyst', 'cyst', 'liver'))
     """
-    return _closed(text)[:MAX_NAMES]
+    return _closed(written_out(text))[:MAX_NAMES]
 
 
 def named_spans(text: str) -> tuple[NamedSpan, ...]:
@@ -153,10 +154,40 @@ def allowed_keys(text: str, before: str | None = None) -> tuple[str, ...]:
         text: a question or a phrase as a person typed it.
         before: the query of the question before, in the query language, whose names may be meant again.
     """
-    found = _closed(text)
+    found = _closed(written_out(text))
     if before is not None:
         found = tuple(dict.fromkeys((*found, *_closed(before))))
     return found or tuple(vocabulary.STRUCTURES)
+
+
+def findings_elsewhere(findings: Iterable[str], places: Iterable[str]) -> tuple[str, ...]:
+    """Return the general kinds of some findings, and what they are called in other places.
+
+    Args:
+        findings: vocabulary keys, e.g. of the question before; those of structures are left out.
+        places: vocabulary keys of structures.
+
+    Example:
+        >>> findings_elsewhere(["gallstone"], ["kidney_left"])
+        ('stone', 'kidney_stone')
+    """
+    kinds = tuple(dict.fromkeys(kind for key in findings for kind in _kinds() if key == kind or key in _kinds()[kind]))
+    return (*kinds, *dict.fromkeys(_specific((*kinds, *places))))
+
+
+def corrected_word(word: str, also: frozenset[str] = frozenset()) -> str:
+    """Return a word with its typing error mended, if it is near to a word of a name.
+
+    Args:
+        word: in small letters.
+        also: other words that are known.
+
+    Example:
+        >>> corrected_word("kindey"), corrected_word("nearst", frozenset({"nearest"}))
+        ('kidney', 'nearest')
+    """
+    known = _spellings() | also
+    return word if word in known or plain_words(word) <= _known_plain() else nearest_word(word, known) or word
 
 
 def corrected_words(text: str) -> list[str]:
@@ -327,7 +358,9 @@ def _kinds() -> Mapping[str, tuple[str, ...]]:
     generic = [key for key, each in findings.items() if each.site is None and not each.side]
     return {
         kind: tuple(
-            key for key, each in findings.items() if each.site and kind in re.split("[ _]", f"{each.name} {key}")
+            key
+            for key, each in findings.items()
+            if each.site and (kind in re.split("[ _]", f"{each.name} {key}") or each.name.endswith(kind))
         )
         for kind in generic
     }

@@ -42,10 +42,15 @@ def nearest_word(word: str, known: frozenset[str]) -> str | None:
 
 
 def _nearest(word: str, candidates: Iterable[str], most: int) -> str | None:
-    """The candidate with the fewest errors; of several the longest, because people leave letters out most often."""
+    """The candidate with the fewest errors: with swapped letters, else the longest: letters are often left out."""
     long_enough = (known for known in candidates if len(known) >= SHORTEST)
-    near = [(errors, -len(known), known) for known in long_enough if (errors := _errors(word, known, most)) <= most]
-    return min(near)[2] if near else None
+    letters = sorted(word)
+    near = [
+        (errors, sorted(known) != letters, -len(known), known)
+        for known in long_enough
+        if (errors := _errors(word, known, most)) <= most
+    ]
+    return min(near)[-1] if near else None
 
 
 @cache

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from medvlsam2.data import vocabulary
-from medvlsam2.data.language.anatomy import the
+from medvlsam2.data.language.anatomy import is_numbered, the
 from medvlsam2.data.query.objects import ObjectExpression
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.tasks.answers.results import ObjectResult
@@ -77,11 +77,17 @@ def _is_readable(phrase: str) -> bool:
     if len(phrase) > MAX_PHRASE:
         return False
     try:
-        return len(objects_in(phrase)) == 1
+        return len(parts := objects_in(phrase)) == 1 or all(map(_is_of_a_series, parts))
     except NotOneObject:
         return True
     except InvalidPrompt:
         return False
+
+
+def _is_of_a_series(name: str) -> bool:
+    """Whether a name is that of one vertebra or rib: "L1 to L3" is one object of three of them."""
+    known = vocabulary.lookup(name)
+    return known is not None and is_numbered(known.key)
 
 
 def _add(made: Plan, number: int, prompt: ObjectPrompt, reading: Reading, facts: Facts) -> None:

@@ -36,7 +36,7 @@ class FoundObject:
     mask: KeptMask | None
     """The union of all objects; None without any voxel."""
     things: tuple[Thing, ...]
-    """The single objects, in the order of the expression; what is left out by "without" is still part of them."""
+    """The single objects of which something remains, in the order of the expression; each is still whole."""
     keys: tuple[str, ...]
     """Vocabulary keys of the names whose masks were used, as exact as they are known."""
     understood_as: str
@@ -81,7 +81,9 @@ def find_object(expression: ObjectExpression, facts: Facts) -> FoundObject:
     notes += [one.reason for one in left_out if one.state in ("absent", "outside the field of view")]
     mask = None if unknown is not None else _union(things)
     if mask is not None and left_out:
-        mask = _without(mask, [thing for one in left_out for thing in one.each])
+        others = [thing for one in left_out for thing in one.each]
+        mask = _without(mask, others)
+        things = tuple(thing for thing in things if _without(thing.kept, others) is not None)
     if things:
         notes += [one.reason for one in kept if not one.each and one.reason]
     notes += [thing.limits for thing in things if thing.limits and thing.is_sure]

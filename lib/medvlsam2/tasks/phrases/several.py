@@ -18,6 +18,7 @@ from typing import Final
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language.anatomy import is_pair
 from medvlsam2.data.language.clinical import structures_in
+from medvlsam2.data.query.series_names import written_out
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.tasks.phrases import wholes
 from medvlsam2.tasks.phrases.plain import plain
@@ -59,7 +60,7 @@ def objects_in(phrase: str) -> tuple[str, ...]:
         >>> objects_in("portal vein and splenic vein"), objects_in("the largest cyst in the liver")
         (('portal vein and splenic vein',), ('the largest cyst in the liver',))
     """
-    whole = phrase.strip()
+    whole = written_out(phrase.strip())
     require_clear(whole)
     parts = [part for part in _BETWEEN.split(_BOTH_SIDES.sub("", whole)) if part.strip()]
     if len(parts) < 2:

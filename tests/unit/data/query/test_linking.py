@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import pytest
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language.querying.pairs import pairs
 from medvlsam2.data.query.lay_words import hints, lay_words
-from medvlsam2.data.query.linking import MAX_NAMES, allowed_keys, linked_names, named_spans
+from medvlsam2.data.query.linking import (
+    MAX_NAMES,
+    allowed_keys,
+    corrected_word,
+    findings_elsewhere,
+    linked_names,
+    named_spans,
+)
 from medvlsam2.data.query.queries import AskList, objects_of
 from medvlsam2.data.query.reading import read_object, read_query
 
@@ -109,6 +117,22 @@ def test_where_names_stand() -> None:
         ("kidney_left", "L kidny"),
         ("trachea", "wind-pipe"),
     ]
+
+
+def test_two_swapped_letters_are_mended_before_an_added_one() -> None:
+    missed = []
+    for word in {each for one in vocabulary.STRUCTURES.values() for each in re.findall(r"[a-z]{6,}", one.name)}:
+        for place in range(len(word) - 1):
+            typed = word[:place] + word[place + 1] + word[place] + word[place + 2 :]
+            if corrected_word(typed) != word:
+                missed.append((typed, word))
+    assert missed == []
+
+
+def test_a_finding_has_another_name_in_another_organ() -> None:
+    assert "kidney_cyst_left" in findings_elsewhere(["liver_cyst"], ["kidney_left"])
+    assert "kidney_stone" in findings_elsewhere(["gallstone"], ["kidney_left"])
+    assert findings_elsewhere(["liver"], ["spleen"]) == ()
 
 
 def test_what_belongs_to_a_name_is_allowed_too() -> None:

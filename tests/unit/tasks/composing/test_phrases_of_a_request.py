@@ -70,6 +70,13 @@ def test_the_smaller_object_is_a_part_of_the_larger_one(engine: Engine, facts: F
     assert whole.volume_ml == pytest.approx(both)
 
 
+def test_a_range_of_vertebrae_is_one_object(engine: Engine, facts: Facts):
+    found = asked(engine, facts, "L1 to L2")
+    (result,) = found.objects
+    assert result.expression == "L1 vertebra and L2 vertebra"
+    assert ((found.label_map == 1) == (truth(facts, "vertebrae_L1") | truth(facts, "vertebrae_L2"))).all()
+
+
 def test_names_and_phrases_stand_side_by_side(engine: Engine, facts: Facts):
     alone = segment(engine, facts.volume, [ObjectPrompt("spleen")])
     found = asked(engine, facts, "the smaller kidney", "spleen")

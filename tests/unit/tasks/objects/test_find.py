@@ -100,6 +100,12 @@ def test_the_lowest_rib_is_the_last_of_the_series(body: Body):
     assert found(body(ribs), "left ribs next below right rib 11").mask is None
 
 
+def test_what_is_left_out_is_not_named(body: Body):
+    one = found(body(), "kidneys without left kidney")
+    assert one.names == "right kidney"
+    assert [thing.key for thing in one.things] == ["kidney_right"]
+
+
 def test_one_of_a_pair_is_not_chosen_without_the_other(body: Body):
     one = found(body(without=("kidney_left",)), "largest kidneys")
     assert (one.state, one.mask) == ("not assessed", None)

@@ -204,6 +204,33 @@ def test_a_question_may_refer_to_the_one_before() -> None:
     assert "kidney_left" not in writer.keys
 
 
+@pytest.mark.parametrize(
+    ("question", "before", "key"),
+    [
+        ("and in the left kidney?", "presence of liver cyst", "kidney_cyst_left"),
+        ("and in the right kidney?", "count of gallstone", "kidney_stone"),
+        ("what about the lungs?", "presence of liver metastasis", "lung_metastasis"),
+        ("and the spleen?", "presence of kidney cyst", "cyst"),
+    ],
+)
+def test_the_finding_before_may_be_meant_in_another_organ(question: str, before: str, key: str) -> None:
+    writer = Scripted("picture")
+    read(question, writer, before)
+    assert key in writer.keys
+
+
+def test_names_of_choices_are_linked() -> None:
+    writer = Scripted("list of structures")
+    read("Which of these is visible?", writer, choices=("the liver", "left kidny", "brain"))
+    assert {"liver", "kidney_left", "brain"} <= set(writer.names)
+
+
+def test_a_range_of_vertebrae_is_asked_for_one_by_one() -> None:
+    writer = Scripted("volume of L1 vertebra and L2 vertebra and L3 vertebra")
+    assert read("What is the volume of L1 to L3?", writer).query == read_query(writer.text)
+    assert writer.questions == ["What is the volume of L1, L2 and L3?"]
+
+
 def test_the_question_before_is_left_out_where_nothing_refers_to_it() -> None:
     writer = Scripted("volume of spleen")
     read("How large is the spleen?", writer, "volume of left kidney, mL")

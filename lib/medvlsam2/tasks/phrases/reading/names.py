@@ -12,7 +12,8 @@ from typing import Final
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language import anatomy
 from medvlsam2.data.query.lay_words import lay_names, lay_words
-from medvlsam2.data.query.near_words import nearest_word
+from medvlsam2.data.query.linking import corrected_word
+from medvlsam2.data.structures.table import ORDINALS
 from medvlsam2.tasks.phrases.reading.words import known_words, words_of
 
 MOST_WORDS: Final = 7
@@ -32,6 +33,10 @@ _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "middle lobe": ("lung_middle_lobe_right",),
 }
 """Names for several structures that have no name of their own in the vocabulary."""
+_RIB: Final = re.compile(
+    rf"(?:ribs? (?:number |no )?(?:\d+|{'|'.join(ORDINALS)})|(?:\d+(?:st|nd|rd|th)|{'|'.join(ORDINALS)}) ribs?)"
+)
+"""One rib without its side: both of them."""
 _SIDES: Final = frozenset({"left", "right"})
 
 
@@ -65,6 +70,9 @@ def meaning(words: Sequence[str]) -> tuple[str, ...]:
     text = " ".join(words)
     if text in _GROUPS:
         return _GROUPS[text]
+    if _RIB.fullmatch(text) is not None:
+        both = (vocabulary.lookup(f"{side} {text}") for side in ("left", "right"))
+        return tuple(each.key for each in both if each is not None)
     known = vocabulary.lookup(text)
     if known is not None:
         return (known.key,)
@@ -85,11 +93,19 @@ def _names(words: Sequence[str]) -> Iterator[Name]:
     start = 0
     while start < len(words):
         name = next((one for one in _from(words, start) if one.keys), None)
+        if name is not None and words[start] in _SIDES and _goes_on(words, name):
+            name = None  # "left kidney stone": a kidney stone on the left
         if name is None:
             start += 1
         else:
             yield name
             start = name.stop
+
+
+def _goes_on(words: Sequence[str], name: Name) -> bool:
+    """Whether a name without its side is the beginning of a longer one."""
+    longest = next((one for one in _from(words, name.start + 1) if one.keys), None)
+    return longest is not None and longest.stop > name.stop
 
 
 def _from(words: Sequence[str], start: int) -> Iterator[Name]:
@@ -113,10 +129,10 @@ def _with_side(words: Sequence[str], start: int, stop: int) -> list[str]:
 
 
 def _mended(word: str) -> str:
-    if not word.isalpha() or word in _known() or _is_like_a_side(word):
+    if not word.isalpha() or _is_like_a_side(word):
         return word
-    near = nearest_word(word, _known())
-    return word if near is None or near in _SIDES else near
+    near = corrected_word(word, _described() | known_words())
+    return word if near in _SIDES else near
 
 
 def _is_like_a_side(word: str) -> bool:
@@ -124,12 +140,12 @@ def _is_like_a_side(word: str) -> bool:
 
 
 @cache
-def _known() -> frozenset[str]:
-    """Every word of names, lay words, descriptions and tables."""
+def _described() -> frozenset[str]:
+    """Every word of names and descriptions."""
     texts = [text for each in vocabulary.STRUCTURES.values() for text in (each.name, *each.synonyms)]
-    texts += [text for key in vocabulary.STRUCTURES for text in _lay_names(key)]
+    texts += [text for key in vocabulary.STRUCTURES for text in (*lay_names(key), *anatomy.descriptions(key))]
     words = {word for text in texts for word in re.findall(r"[^\W\d_]+", text.casefold())}
-    return frozenset(words | {f"{word}s" for word in words} | known_words())
+    return frozenset(words | {f"{word}s" for word in words if not word.endswith("s")})
 
 
 @cache
@@ -143,10 +159,6 @@ def _lay() -> Mapping[frozenset[str] | tuple[str, ...], tuple[str, ...]]:
         for text in anatomy.descriptions(key):
             found.setdefault(_unordered(words_of(text)), (key,))
     return found
-
-
-def _lay_names(key: str) -> tuple[str, ...]:
-    return (*lay_names(key), *anatomy.descriptions(key))
 
 
 def _unordered(words: Sequence[str]) -> tuple[str, ...]:

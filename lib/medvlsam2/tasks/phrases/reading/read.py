@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from medvlsam2.data import vocabulary
 from medvlsam2.data.query.objects import Item, ObjectExpression
 from medvlsam2.data.query.reading import read_object
+from medvlsam2.data.query.series_names import written_out
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.tasks.phrases.plain import plain
 from medvlsam2.tasks.phrases.reading.agreement import disagreement, unused_words
 from medvlsam2.tasks.phrases.reading.controlled import read_controlled
-from medvlsam2.tasks.phrases.reading.names import corrected
-from medvlsam2.tasks.phrases.reading.words import words_of
+from medvlsam2.tasks.phrases.reading.names import corrected, names_in
+from medvlsam2.tasks.phrases.reading.words import table, words_of
 from medvlsam2.tasks.phrases.reading.writer import ObjectWriter
 from medvlsam2.tasks.phrases.unclear import require_sides, short, subtracts
 
@@ -72,7 +73,10 @@ def read_phrase(phrase: str, writer: Writer = no_writer, link: Link | None = Non
     try:
         return Reading(read_object(text))
     except InvalidPrompt:
-        words = corrected(words_of(text))
+        words = corrected(words_of(written_out(text)))
+    unknown = _unknown_part(phrase, words)
+    if unknown:
+        return Reading(None, unknown)
     known = read_controlled(words)
     if known is not None:
         return Reading(known)
@@ -93,6 +97,25 @@ def _written(phrase: str, words: Sequence[str], writer: ObjectWriter, link: Link
     if wrong is not None:
         return Reading(None, f"'{short(phrase)}' was not understood: the nearest reading is '{text}', {wrong}.")
     return Reading(expression, unused=unused_words(words), is_written=True)
+
+
+def _unknown_part(phrase: str, words: Sequence[str]) -> str:
+    """One sentence for a part that has no limits that are measured, e.g. the dome of the liver; empty without one."""
+    for nearest, names in table("unmeasured").items():
+        for place, part in enumerate(words[:-2]):
+            is_part = (part,) in names and words[place + 1] == "of" and not _in_a_name(words, place)
+            if is_part and (name := next((one for one in names_in(words) if one.start >= place + 2), None)) is not None:
+                whole = " ".join(words[name.start : name.stop])
+                understood = " or ".join(f"'{each} of {whole}'" for each in nearest.split(" or "))
+                return (
+                    f"'{short(phrase)}' cannot be composed: nothing measures where the {part} begins. What is "
+                    f"understood is {understood}."
+                )
+    return ""
+
+
+def _in_a_name(words: Sequence[str], place: int) -> bool:
+    return any(name.start <= place < name.stop for name in names_in(words))
 
 
 def _only(expression: ObjectExpression) -> str | None:

@@ -12,7 +12,7 @@ from typing import Final
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language.grammar import count_word
-from medvlsam2.data.query.linking import linked_names
+from medvlsam2.data.query.linking import findings_elsewhere, linked_names
 from medvlsam2.data.query.objects import OfSize
 from medvlsam2.data.query.queries import AskMore, AskWhich, Query, Unit, objects_of
 from medvlsam2.data.query.told_sides import possible_sides, told_sides
@@ -40,6 +40,7 @@ def fitting_keys(question: str, keys: Sequence[str], before: Query | None) -> tu
     if before is not None:
         earlier = [key for expression in objects_of(before) for key in expression.keys]
         wanted += [other for key in earlier for other in (key, vocabulary.mirror(key))]
+        wanted += findings_elsewhere(earlier, keys)
         kinds = [key.rpartition("_")[2] for key in earlier if vocabulary.STRUCTURES[key].is_finding]
         wanted += [kind for kind in kinds if kind in vocabulary.STRUCTURES]  # "and in the spleen?" after "liver cyst"
     sides = told_sides(question)

@@ -11,6 +11,7 @@ from medvlsam2.data import vocabulary
 from medvlsam2.data.query.linking import allowed_keys, linked_names
 from medvlsam2.data.query.queries import AskList, AskPicture, Decline, Query, objects_of
 from medvlsam2.data.query.reading import read_query
+from medvlsam2.data.query.series_names import written_out
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.tasks.questions.reading.agreement import disagreement, fitting_keys
 from medvlsam2.tasks.questions.reading.amounts import as_worded
@@ -64,6 +65,7 @@ def read(question: str, writer: QueryWriter, previous: str | None = None, choice
         InvalidPrompt: if ``previous`` is no query.
         Cancelled: if the work is no longer wanted.
     """
+    question = written_out(question)
     offered = "; ".join(choices)
     names = linked_names(question) or linked_names(offered)
     before = read_query(previous) if previous else None

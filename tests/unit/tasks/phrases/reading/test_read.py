@@ -25,6 +25,17 @@ from medvlsam2.tasks.phrases.reading.words import words_of
         ("the vertebrae under L3", "vertebrae below L3 vertebra"),
         ("rib just above left rib 5", "ribs next above left rib 5"),
         ("belly aorta", "abdominal part of aorta"),
+        ("left kidney stone", "kidney stone on the left"),
+        ("right lung nodule over 5 mm", "lung nodule on the right larger than 5 mm"),
+        ("the first rib", "left rib 1 and right rib 1"),
+        ("ribs 5 and 6", "left rib 5 and right rib 5 and left rib 6 and right rib 6"),
+        ("left ribs 5-6", "left rib 5 and left rib 6"),
+        ("L1 thru L3", "L1 vertebra and L2 vertebra and L3 vertebra"),
+        ("T11/T12", "T11 vertebra and T12 vertebra"),
+        ("LWK 3 without sacrum", "L3 vertebra without sacrum"),
+        ("left gluteus max", "left gluteus maximus"),
+        ("back of the liver", "back half of liver"),
+        ("front of the spleen", "front half of spleen"),
         ("the aorta in the chest", "thoracic part of aorta"),
         ("front part of the spleen", "front half of spleen"),
         ("lower pole of the right kidney", "lower third of right kidney"),
@@ -94,3 +105,16 @@ def test_words_that_no_one_used_are_told():
 def test_no_misspelt_word_becomes_an_abbreviation() -> None:
     assert read_phrase("spln").expression is None
     assert str(read_phrase("spn").expression or vocabulary.find("spn").name) == "lung nodule"
+
+
+@pytest.mark.parametrize(
+    ("phrase", "understood"),
+    [
+        ("dome of the liver", "'upper third of liver'"),
+        ("the tip of the spleen", "'upper third of spleen' or 'lower third of spleen'"),
+    ],
+)
+def test_a_part_without_measured_limits_is_refused_with_what_is_understood(phrase: str, understood: str) -> None:
+    refused = read_phrase(phrase).refused
+    assert f"'{phrase}' cannot be composed" in refused
+    assert refused.endswith(f"What is understood is {understood}.")
