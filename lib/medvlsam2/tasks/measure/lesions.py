@@ -8,7 +8,6 @@ from typing import Final, Protocol, runtime_checkable
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.fact_table import Fact
-from medvlsam2.data.language.anatomy import is_pair
 from medvlsam2.data.language.findings.finding_keys import FINDING_KEYS
 from medvlsam2.data.language.findings.lesions import UNCOUNTABLE, WHOLE
 from medvlsam2.data.structures.table import Side
@@ -38,6 +37,9 @@ class Places(Protocol):
 
     def structures(self, keys: Sequence[str]) -> tuple[Fact, ...]:
         """Facts of structures."""
+
+    def tells(self, key: str) -> bool:
+        """Whether a structure is told reliably."""
 
     def kept_mask(self, fact: Fact) -> KeptMask | None:
         """Mask of a fact."""
@@ -77,13 +79,13 @@ def _large(mask: KeptMask, volume: CTVolume) -> list[KeptMask]:
 
 
 def _placed(fact: Fact, mask: KeptMask, places: Places) -> Fact:
-    """The lesion with the structure that holds it, and with that structure's side."""
+    """The lesion with the structure that holds most of it, and with that structure's side."""
     held_by = sites(fact.key)
     if fact.side is not None or len(held_by) == 1:
         return replace(fact, structure=held_by[0] if len(held_by) == 1 else fact.structure)
-    site = vocabulary.STRUCTURES[fact.key].site or ""
+    told = tuple(host for host in held_by if places.tells(host))
     shared: dict[str, int] = {}
-    for host in places.structures(vocabulary.STRUCTURES[site].parts) if is_pair(site) else ():
+    for host in places.structures(told):
         own = places.kept_mask(host)
         shared[host.key] = 0 if own is None else own.overlap(mask)
     best = max(shared, key=lambda key: shared[key], default=None)

@@ -176,3 +176,12 @@ def test_everything_holds_each_fact_once() -> None:
     }
     assert "brain" not in table, "what the scan cannot show is left out"
     assert all(fact.reason for fact in table if fact.state == "not assessed")
+
+
+@pytest.mark.parametrize(("i", "host", "side"), [(4, "hip_left", "left"), (12, "hip_right", "right")])
+def test_a_lesion_lies_in_the_bone_that_holds_most_of_it(i: int, host: str, side: str) -> None:
+    bones = given({"hip_left": block(0, size=8), "hip_right": block(14, size=8), "sacrum": block(8)})
+    lesion = given({"lesion": block(i)})["lesion"]
+    masks = GivenMasks(VOLUME, bones, {"bone_metastasis": (lesion,)}, known_region="pelvis")
+    (fact,) = Facts(masks).finding("bone_metastasis")
+    assert (fact.structure, fact.side) == (host, side)

@@ -50,7 +50,7 @@ def test_volumes_of_what_is_there(similarity: TextSimilarity) -> None:
 
 def test_the_cut_organs_of_a_neighbour_do_not_tell_the_region_but_are_seen(similarity: TextSimilarity) -> None:
     names = {"lung_left": torch.eye(DIM)[0], "mandible": torch.eye(DIM)[1]}
-    features = scan({0: block(0, 3, 9), 1: block(4, 5, 5)})
+    features = scan({0: block(0, 3, 9), 1: block(4, 5, 8)})
     measured = measure_structures(similarity, names, lambda _: features, voxel_ml=0.1)
     assert measured is not None
     assert measured.facts.region == "head and neck"

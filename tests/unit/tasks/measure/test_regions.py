@@ -53,7 +53,7 @@ def test_a_neck_says_that_it_also_shows_the_upper_chest(lung_mm: float, reason: 
     drawing = Drawing()
     drawing.draw("mandible", drawing.ball((120, 120, 200), (30, 20, 15)), 600)
     drawing.draw("larynx", drawing.ball((120, 110, 160), (15, 15, 15)), -300)
-    drawing.draw("lung_left", drawing.block((30, 100), (40, 140), (0, lung_mm)), -850)
+    drawing.draw("lung_left", drawing.block((30, 60), (60, 110), (0, lung_mm)), -850)
     facts: Facts = drawing.facts()
     fact = facts.rule("region")
     assert (fact.label, fact.reason) == ("head and neck", reason)

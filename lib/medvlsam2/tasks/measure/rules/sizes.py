@@ -13,9 +13,18 @@ from medvlsam2.tasks.measure.rules.rule import Known, Measured, NotAssessed, Out
 
 
 def length(rule: Rule, facts: Known) -> Measured:
-    """The longest distance within an organ in three dimensions."""
-    organ = need(rule.of[0], rule, facts)
-    return Measured(value=organ.length_mm, evidence=(organ.id,), structure=organ.key)
+    """The longest distance within an organ in three dimensions.
+
+    An organ that the scan cuts is at least as long as what is seen of it, which may already be too long.
+    """
+    organ = need(rule.of[0], rule, facts, whole=False)
+    assert organ.length_mm is not None
+    if not organ.cut:
+        return Measured(value=organ.length_mm, evidence=(organ.id,), structure=organ.key)
+    if rule.passes == "below" or not rule.is_passed(organ.length_mm):
+        need(rule.of[0], rule, facts, whole=True)
+    note = f"The scan does not show the whole {organ.name}, which is at least {organ.length_mm:.0f} mm long."
+    return Measured(value=organ.length_mm, evidence=(organ.id,), structure=organ.key, note=note)
 
 
 def midclavicular_height(rule: Rule, facts: Known) -> Measured:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from importlib.resources import files
 from typing import Any
 
 import pytest
+from pydicom.sr._concepts_dict import concepts
 
 from medvlsam2.data import vocabulary
 from medvlsam2.tasks.measure.rules.registry import MEASURES
-from medvlsam2.tasks.measure.rules.table import load_rules, load_table
+from medvlsam2.tasks.measure.rules.table import TABLE, load_rules, load_table
 
 NewScene = Callable[..., Any]
 
@@ -80,3 +83,43 @@ def test_levels_of_the_aorta_lie_in_different_regions(
     facts = scene.facts(known_region=region)
     assert facts.rule("ascending_aortic_dilatation").state == ascending
     assert facts.rule("aortic_aneurysm").state == abdominal
+
+
+def dicom_meanings() -> dict[str, str]:
+    """All SNOMED CT codes that pydicom knows, with their meanings."""
+    return {code: meaning for by_name in concepts["SCT"].values() for code, (meaning, _) in by_name.items()}
+
+
+def words(meaning: str) -> set[str]:
+    """Stems of the words that carry meaning, so that "Pancreas" and "Pancreatic structure" have one in common."""
+    return {word[:4] for word in re.findall(r"[a-z]+", meaning.lower()) if len(word) > 2 and word not in VAGUE}
+
+
+VAGUE = {"the", "and", "structure", "body", "left", "right", "part", "entire", "finding", "disorder"}
+OTHER_WORDS = {
+    **{"108369006": "Neoplasm", "57850000": "Celiac axis", "59820001": "Blood vessel"},
+    **{"38266002": "Entire body", "421060004": "Spine"},
+}
+"""Codes for which pydicom has another word of the same meaning: tumor, truncus coeliacus, vertebral column."""
+CODES = {(known.snomed.value, known.snomed.meaning) for known in vocabulary.STRUCTURES.values()} | {
+    (rule.code.value, rule.code.meaning) for rule in load_rules().values() if rule.code is not None
+}
+
+
+def test_codes_mean_what_their_words_say() -> None:
+    known = dicom_meanings()
+    told = {code: meaning for code, meaning in CODES if code in known}
+    assert len(told) > 80
+    wrong = {
+        code: (meaning, known[code])
+        for code, meaning in told.items()
+        if not words(meaning) & words(known[code]) and OTHER_WORDS.get(code) != meaning
+    }
+    assert not wrong
+
+
+def test_codes_that_pydicom_does_not_know_are_listed_with_their_rules() -> None:
+    text = files("medvlsam2.tasks.measure").joinpath(TABLE).read_text(encoding="utf-8")
+    comment = text.partition("\nrules:")[0]
+    unknown = {rule.code.value for rule in load_rules().values() if rule.code} - set(dicom_meanings())
+    assert set(re.findall(r"\b\d{7,9}\b", comment)) == unknown
