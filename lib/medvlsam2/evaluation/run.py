@@ -38,7 +38,7 @@ from medvlsam2.evaluation.scans import (
 )
 from medvlsam2.evaluation.texts import TextPair, text_measurements
 from medvlsam2.tasks.engine.engine import Engine
-from medvlsam2.tasks.questions.reading.model_writer import writes_queries
+from medvlsam2.tasks.engine.writing import writes_queries
 
 Progress = Callable[[float, str], None]
 Measure = Callable[[Engine, LabelledScan], Iterable[Measurement | TextPair]]

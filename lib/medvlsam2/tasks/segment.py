@@ -22,10 +22,11 @@ from medvlsam2.tasks.asking.job import Job, Progress, SliceShown
 from medvlsam2.tasks.asking.outcome import outcome
 from medvlsam2.tasks.asking.words_and_geometry import WordsAndGeometry
 from medvlsam2.tasks.composing.compose import merge
-from medvlsam2.tasks.composing.model_writer import ModelWriter, writes_queries
+from medvlsam2.tasks.composing.model_writer import ModelWriter
 from medvlsam2.tasks.composing.plan import Plan, plan
 from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.engine.session import VolumeSession
+from medvlsam2.tasks.engine.writing import writes_queries
 from medvlsam2.tasks.facts.door import facts_of
 from medvlsam2.tasks.measure.fact_source import Facts
 from medvlsam2.tasks.objects.find import FoundObject, find_object

@@ -10,7 +10,6 @@ A run of words that joins two things ("left kidney and lung") means no sided str
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,42 +17,21 @@ from functools import cache, lru_cache
 from typing import Final
 
 from medvlsam2.data import vocabulary
-from medvlsam2.data.query.lay_words import hints, lay_words
-from medvlsam2.data.query.near_words import SHORTEST, nearest_word
-from medvlsam2.data.query.series_names import written_out
-from medvlsam2.data.structures.plain_words import ALIASES, plain_words
+from medvlsam2.data.query.words.known_words import (
+    JOINING,
+    Word,
+    hinted_by_words,
+    named_by_words,
+    tokens_of,
+    words_of_text,
+)
+from medvlsam2.data.query.words.series_names import written_out
+from medvlsam2.data.structures.plain_words import plain_words
 from medvlsam2.data.structures.table import ORDINALS
 
 MAX_NAMES: Final = 12
 """Most names that a prompt lists; more would make the prompt longer without helping the choice."""
-_MAX_WORDS: Final = 80
-"""Words of a text that are looked at; a question that is longer tells a story, and its names come early."""
 _LONGEST_RUN: Final = 7
-_TOKEN: Final = re.compile(r"[^\W_]+(?:['’]s\b)?|[,;:/<>=%?!]")
-_NO_NAMES: Final = re.compile(r"\b(?:long|short|longest|shortest|major|minor|main)[ -]ax[ie]s\b", re.IGNORECASE)
-"""Words of measures that hold a name: the axis is a vertebra too."""
-_JOINING: Final = frozenset(
-    [
-        ",",
-        ";",
-        ":",
-        "/",
-        "and",
-        "or",
-        "than",
-        "to",
-        "vs",
-        "versus",
-        "from",
-        "with",
-        "without",
-        "but",
-        "not",
-        "minus",
-        "except",
-        "between",
-    ]
-)
 _ENDING: Final = frozenset("<>=%?!")
 """Signs behind which another name begins."""
 _SIDES: Final = frozenset({"left", "right"})
@@ -101,15 +79,6 @@ class _Match:
 
 
 @dataclass(frozen=True)
-class _Word:
-    """A word of a text, corrected if it was misspelt."""
-
-    text: str
-    plain: frozenset[str]
-    corrected: bool
-
-
-@dataclass(frozen=True)
 class NamedSpan:
     """Characters of a text that name a structure or finding."""
 
@@ -142,9 +111,19 @@ def named_spans(text: str) -> tuple[NamedSpan, ...]:
     return _spans(text)
 
 
+def named_keys(text: str) -> tuple[str, ...]:
+    """Return the vocabulary keys of the names in a text, in order, each once; at each place the longest name counts.
+
+    Example:
+        >>> named_keys("Which is visible: the left kidney, the livr or the brain?")
+        ('kidney_left', 'liver', 'brain')
+    """
+    return tuple(dict.fromkeys(span.keys[0] for span in named_spans(text)))
+
+
 def is_name(text: str) -> bool:
     """Return whether a whole text is a name, a synonym or a lay word of a structure or finding."""
-    return plain_words(text) in _names()
+    return plain_words(text) in named_by_words()
 
 
 def allowed_keys(text: str, before: str | None = None) -> tuple[str, ...]:
@@ -175,31 +154,6 @@ def findings_elsewhere(findings: Iterable[str], places: Iterable[str]) -> tuple[
     return (*kinds, *dict.fromkeys(_specific((*kinds, *places))))
 
 
-def corrected_word(word: str, also: frozenset[str] = frozenset()) -> str:
-    """Return a word with its typing error mended, if it is near to a word of a name.
-
-    Args:
-        word: in small letters.
-        also: other words that are known.
-
-    Example:
-        >>> corrected_word("kindey"), corrected_word("nearst", frozenset({"nearest"}))
-        ('kidney', 'nearest')
-    """
-    known = _spellings() | also
-    return word if word in known or plain_words(word) <= _known_plain() else nearest_word(word, known) or word
-
-
-def corrected_words(text: str) -> list[str]:
-    """Return the words of a text, and its commas, with misspelt names, "left" and "right" corrected.
-
-    Example:
-        >>> corrected_words("letf kidny, please")
-        ['left', 'kidney', ',', 'please']
-    """
-    return [word.text for word in _words(text)]
-
-
 @lru_cache(maxsize=256)
 def _closed(text: str) -> tuple[str, ...]:
     """The keys that a text names or hints at, followed by those that belong to them."""
@@ -209,7 +163,7 @@ def _closed(text: str) -> tuple[str, ...]:
 
 def _ranked(text: str) -> list[_Match]:
     """All matches, the best first: names before hints, then long runs, then early ones."""
-    tokens = _words(text)
+    tokens = words_of_text(text)
     matches = list(_matches(tokens))
     names = [match for match in matches if match.rank < 2]
     kept = [match for match in matches if match.rank < 2 or not any(_covers(name, match) for name in names)]
@@ -218,7 +172,7 @@ def _ranked(text: str) -> list[_Match]:
 
 @lru_cache(maxsize=256)
 def _spans(text: str) -> tuple[NamedSpan, ...]:
-    places = [found.span() for found in _tokens(text)]
+    places = [found.span() for found in tokens_of(text)]
     names = [match for match in _ranked(text) if match.rank < 2]
     chosen: list[_Match] = []
     for match in names:
@@ -232,25 +186,7 @@ def _covers(match: _Match, other: _Match) -> bool:
     return match.length > other.length and match.first <= other.first and other.last <= match.last
 
 
-def _words(text: str) -> list[_Word]:
-    return [_word(found[0]) for found in _tokens(text)]
-
-
-def _tokens(text: str) -> list[re.Match[str]]:
-    words = _NO_NAMES.sub(lambda found: " " * len(found[0]), text.replace("_", " "))
-    return list(itertools.islice(_TOKEN.finditer(words), _MAX_WORDS))
-
-
-@lru_cache(maxsize=4096)
-def _word(token: str) -> _Word:
-    plain = plain_words(token)
-    if not plain or plain <= _known_plain() or token.lower() in _JOINING:
-        return _Word(token, plain, corrected=False)
-    near = nearest_word(token.lower(), _spellings())
-    return _Word(token, plain, corrected=False) if near is None else _Word(near, plain_words(near), corrected=True)
-
-
-def _matches(tokens: list[_Word]) -> Iterator[_Match]:
+def _matches(tokens: list[Word]) -> Iterator[_Match]:
     for first in (place for place, token in enumerate(tokens) if token.plain):
         plain: frozenset[str] = frozenset()
         for last in range(first + 1, min(first + _LONGEST_RUN, len(tokens)) + 1):
@@ -260,7 +196,7 @@ def _matches(tokens: list[_Word]) -> Iterator[_Match]:
             if not tokens[last - 1].plain:
                 continue
             plain |= tokens[last - 1].plain
-            if any(word.text.lower() in _JOINING for word in run) and plain & _SIDES:
+            if any(word.text.lower() in JOINING for word in run) and plain & _SIDES:
                 break
             keys, is_hint = _looked_up(run, plain)
             if keys:
@@ -268,15 +204,15 @@ def _matches(tokens: list[_Word]) -> Iterator[_Match]:
                 yield _Match(keys, first, last, 2 if is_hint else int(corrected))
 
 
-def _looked_up(run: list[_Word], plain: frozenset[str]) -> tuple[tuple[str, ...], bool]:
+def _looked_up(run: list[Word], plain: frozenset[str]) -> tuple[tuple[str, ...], bool]:
     """The keys of a run of words, and whether they are only hinted at."""
     if _is_numbered(run):
         return _numbered(" ".join(word.text for word in run)), False
-    named, hinted = _names().get(plain, ()), _hints().get(plain, ())
+    named, hinted = named_by_words().get(plain, ()), hinted_by_words().get(plain, ())
     return (*named, *hinted), not named
 
 
-def _is_numbered(run: list[_Word]) -> bool:
+def _is_numbered(run: list[Word]) -> bool:
     return any(any(letter.isdigit() for letter in word.text) or word.text.lower() in ORDINALS for word in run)
 
 
@@ -364,41 +300,3 @@ def _kinds() -> Mapping[str, tuple[str, ...]]:
         )
         for kind in generic
     }
-
-
-@cache
-def _names() -> Mapping[frozenset[str], tuple[str, ...]]:
-    """Keys by the plain words of each name, synonym and lay name."""
-    found: dict[frozenset[str], dict[str, None]] = {}
-    for key, phrase in _phrases():
-        words = plain_words(phrase)
-        if words:
-            found.setdefault(words, {})[key] = None
-    return {words: tuple(keys) for words, keys in found.items()}
-
-
-@cache
-def _hints() -> Mapping[frozenset[str], tuple[str, ...]]:
-    return {plain_words(phrase): keys for phrase, keys in hints().items()}
-
-
-def _phrases() -> Iterator[tuple[str, str]]:
-    for key, structure in vocabulary.STRUCTURES.items():
-        for phrase in (structure.name, key.replace("_", " "), *structure.synonyms):
-            yield key, phrase
-    for key, phrases in lay_words().items():
-        for phrase in phrases:
-            yield key, phrase
-
-
-@cache
-def _spellings() -> frozenset[str]:
-    """All words of names, synonyms, lay words and hints in small letters, their plurals, and adjectives of organs."""
-    phrases: Iterable[str] = (*(phrase for _, phrase in _phrases()), *hints(), *ALIASES)
-    words = {word for phrase in phrases for word in re.findall(r"[a-z]+", phrase.lower()) if len(word) >= SHORTEST}
-    return frozenset({"left", "right", *words, *(f"{word}s" for word in words - _SIDES if word[-1] not in "aious")})
-
-
-@cache
-def _known_plain() -> frozenset[str]:
-    return frozenset(word for words in (*_names(), *_hints()) for word in words) | _SIDES

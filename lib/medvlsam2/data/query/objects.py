@@ -145,5 +145,11 @@ class ObjectExpression:
         return tuple(dict.fromkeys(key for keys in named for key in keys))
 
 
+def sizes_mm(expression: ObjectExpression) -> frozenset[float]:
+    """Return all limits of diameters in an expression, in mm."""
+    items = (*expression.items, *expression.without)
+    return frozenset(one.diameter_mm for item in items for one in item.conditions if isinstance(one, OfSize))
+
+
 def _picked(pick: Pick | None, name: str) -> str:
     return name if pick is None else f"{pick} {name}"

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from medvlsam2.data.query.linking import corrected_words, linked_names
+from medvlsam2.data.query.linking import linked_names
+from medvlsam2.data.query.words.known_words import corrected_words
 from medvlsam2.data.structures.table import Side
 
 _LETTERS: Final[dict[str, Side]] = {"l": "left", "r": "right"}

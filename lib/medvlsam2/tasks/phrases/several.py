@@ -18,7 +18,7 @@ from typing import Final
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language.anatomy import is_pair
 from medvlsam2.data.language.clinical import structures_in
-from medvlsam2.data.query.series_names import written_out
+from medvlsam2.data.query.words.series_names import written_out
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.tasks.phrases import wholes
 from medvlsam2.tasks.phrases.plain import plain

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language import chat
 from medvlsam2.data.language.chat import AnswerKind
+from medvlsam2.data.query.linking import named_keys
 from medvlsam2.data.query.objects import Item, ObjectExpression
 from medvlsam2.data.query.queries import AskList, AskObject, Decline, Query
 from medvlsam2.tasks.questions.executing.execute import execute
 from medvlsam2.tasks.questions.executing.outcome import Outcome
 from medvlsam2.tasks.questions.executing.scene import Scene
 from medvlsam2.tasks.questions.reading.checks import DECLINED
-from medvlsam2.tasks.questions.reading.names import named_in
 from medvlsam2.tasks.questions.replying.choices import Choice, asks_for_seen, chosen, keys_of
 from medvlsam2.tasks.questions.replying.polar import yes_no
 from medvlsam2.tasks.questions.replying.sentences import full_sentence, short_answer
@@ -75,7 +75,7 @@ def decline(query: Decline, choices: Sequence[str] = ()) -> Told:
 def _seen_of_named(question: str, query: Query, scene: Scene) -> Outcome | None:
     """Of structures that an open question names ("the liver, the brain or the tongue?"), those that it asks for."""
     seen = asks_for_seen(question, query)
-    keys = named_in(question) if seen is not None and isinstance(query, AskList) and query.place is None else ()
+    keys = named_keys(question) if seen is not None and isinstance(query, AskList) and query.place is None else ()
     if seen is None or len(keys) < 2:
         return None
     outcomes = _presences(keys, scene)

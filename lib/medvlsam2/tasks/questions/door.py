@@ -15,13 +15,14 @@ from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.tasks.asking.job import Clock
 from medvlsam2.tasks.engine.engine import Engine
+from medvlsam2.tasks.engine.writing import writes_queries
 from medvlsam2.tasks.facts import facts_of
 from medvlsam2.tasks.free_words import choose, generate
 from medvlsam2.tasks.measure.fact_source import Facts
 from medvlsam2.tasks.measure.places import PlaceRAS
 from medvlsam2.tasks.questions.answering import Told, decline, told
 from medvlsam2.tasks.questions.executing.scene import Scene
-from medvlsam2.tasks.questions.reading.model_writer import ModelWriter, writes_queries
+from medvlsam2.tasks.questions.reading.model_writer import ModelWriter
 from medvlsam2.tasks.questions.reading.read import Reading, read, require_askable
 from medvlsam2.tasks.questions.reading.writer import QueryWriter
 from medvlsam2.tasks.questions.replying.unanswered import GUESSED, NOTHING_STATED, unanswered

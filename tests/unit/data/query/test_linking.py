@@ -9,17 +9,17 @@ import pytest
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language.querying.pairs import pairs
-from medvlsam2.data.query.lay_words import hints, lay_words
 from medvlsam2.data.query.linking import (
     MAX_NAMES,
     allowed_keys,
-    corrected_word,
     findings_elsewhere,
     linked_names,
     named_spans,
 )
 from medvlsam2.data.query.queries import AskList, objects_of
 from medvlsam2.data.query.reading import read_object, read_query
+from medvlsam2.data.query.words.known_words import corrected_word
+from medvlsam2.data.query.words.lay_words import hints, lay_words
 
 UNRELATED = (
     *("Can we walk along the river valley?", "What is the weather on Long Island today?", "hello there", "mask of it"),

@@ -11,7 +11,7 @@ from medvlsam2.data import vocabulary
 from medvlsam2.data.language import anatomy
 from medvlsam2.data.language.grammar import is_plural, pick, plural, with_article
 from medvlsam2.data.language.querying.patterns import Split, is_held_out
-from medvlsam2.data.query.lay_words import lay_names
+from medvlsam2.data.query.words.lay_words import lay_names
 from medvlsam2.data.structures.table import ORDINALS, Structure
 
 _CANONICAL_SHARE = 0.45

@@ -13,7 +13,7 @@ from typing import Final
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language.anatomy import leaves
-from medvlsam2.data.query.objects import Item, ObjectExpression, OfSize, OnSide, Place
+from medvlsam2.data.query.objects import Item, ObjectExpression, OfSize, OnSide, Place, sizes_mm
 from medvlsam2.tasks.phrases.reading.names import Name, names_in
 from medvlsam2.tasks.phrases.reading.words import known_words, listed, starts_with, table, wordings
 from medvlsam2.tasks.phrases.wholes import held_by
@@ -182,8 +182,7 @@ def _of_place(relation: str, place: Place) -> Iterator[str]:
 
 
 def _wrong_numbers(words: Sequence[str], expression: ObjectExpression) -> str | None:
-    items = (*expression.items, *expression.without)
-    written = {one.diameter_mm for item in items for one in item.conditions if isinstance(one, OfSize)}
+    written = sizes_mm(expression)
     said = set(_sizes_mm(words))
     if written != said:
         numbers = sorted(written ^ said)

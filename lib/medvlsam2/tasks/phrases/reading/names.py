@@ -11,8 +11,8 @@ from typing import Final
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language import anatomy
-from medvlsam2.data.query.lay_words import lay_names, lay_words
-from medvlsam2.data.query.linking import corrected_word
+from medvlsam2.data.query.words.known_words import corrected_word
+from medvlsam2.data.query.words.lay_words import lay_names, lay_words
 from medvlsam2.data.structures.table import ORDINALS
 from medvlsam2.tasks.phrases.reading.words import known_words, words_of
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from medvlsam2.data import vocabulary
 from medvlsam2.data.query.objects import Item, ObjectExpression
 from medvlsam2.data.query.reading import read_object
-from medvlsam2.data.query.series_names import written_out
+from medvlsam2.data.query.words.series_names import written_out
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.tasks.phrases.plain import plain
 from medvlsam2.tasks.phrases.reading.agreement import disagreement, unused_words
@@ -88,7 +88,7 @@ def _written(phrase: str, words: Sequence[str], writer: ObjectWriter, link: Link
     keys = () if link is None else tuple(link(phrase))
     if not keys:
         return Reading(None)
-    text = writer.write(phrase, keys)
+    text = writer.write(written_out(phrase), keys)
     try:
         expression = read_object(text)
     except InvalidPrompt:

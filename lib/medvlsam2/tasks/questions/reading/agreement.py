@@ -13,7 +13,7 @@ from typing import Final
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language.grammar import count_word
 from medvlsam2.data.query.linking import findings_elsewhere, linked_names
-from medvlsam2.data.query.objects import OfSize
+from medvlsam2.data.query.objects import sizes_mm
 from medvlsam2.data.query.queries import AskMore, AskWhich, Query, Unit, objects_of
 from medvlsam2.data.query.told_sides import possible_sides, told_sides
 from medvlsam2.tasks.questions.executing.units import are_of_one_kind, converted
@@ -84,8 +84,7 @@ def _tells_side(query: Query) -> bool:
 
 def _sizes_mm(query: Query) -> Iterable[float]:
     for expression in objects_of(query):
-        for item in (*expression.items, *expression.without):
-            yield from (one.diameter_mm for one in item.conditions if isinstance(one, OfSize))
+        yield from sorted(sizes_mm(expression))
 
 
 def _is_said_mm(limit_mm: float, question: str) -> bool:

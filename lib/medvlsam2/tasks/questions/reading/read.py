@@ -11,7 +11,7 @@ from medvlsam2.data import vocabulary
 from medvlsam2.data.query.linking import allowed_keys, linked_names
 from medvlsam2.data.query.queries import AskList, AskPicture, Decline, Query, objects_of
 from medvlsam2.data.query.reading import read_query
-from medvlsam2.data.query.series_names import written_out
+from medvlsam2.data.query.words.series_names import written_out
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.tasks.questions.reading.agreement import disagreement, fitting_keys
 from medvlsam2.tasks.questions.reading.amounts import as_worded

@@ -15,8 +15,9 @@ from typing import Any, Final
 
 import yaml
 
-from medvlsam2.data.query.linking import corrected_words, named_spans
-from medvlsam2.data.query.near_words import nearest_word
+from medvlsam2.data.query.linking import named_spans
+from medvlsam2.data.query.words.known_words import corrected_words
+from medvlsam2.data.query.words.near_words import nearest_word
 
 OBJECTS: Final = "XFCV"
 """The signs of objects."""

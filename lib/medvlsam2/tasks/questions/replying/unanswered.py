@@ -12,10 +12,9 @@ from typing import Final
 from medvlsam2.data import vocabulary
 from medvlsam2.data.language import anatomy
 from medvlsam2.data.language.grammar import be, is_plural, join, plural, with_article
-from medvlsam2.data.query.linking import linked_names
+from medvlsam2.data.query.linking import linked_names, named_keys
 from medvlsam2.tasks.measure.lesions import is_countable
 from medvlsam2.tasks.questions.executing.rule_subjects import finding_rules, subjects
-from medvlsam2.tasks.questions.reading.names import named_in
 
 NOT_UNDERSTOOD: Final = "This question was not understood as something that can be measured."
 NOTHING_STATED: Final = "Nothing was measured for this question, so the answer states nothing of the scan."
@@ -53,7 +52,7 @@ def suggestions(question: str) -> tuple[str, ...]:
     Args:
         question: as it was asked, also with lay words and typing errors.
     """
-    keys = named_in(question) or linked_names(question)[:1]
+    keys = named_keys(question) or linked_names(question)[:1]
     if not keys:
         return _OF_SCAN
     of_keys = [list(_of_key(key)) for key in keys[:SUGGESTED]]

@@ -55,7 +55,7 @@ def _nearest(word: str, candidates: Iterable[str], most: int) -> str | None:
 
 @cache
 def _english() -> frozenset[str]:
-    text = files("medvlsam2.data.query").joinpath("english_words.yaml").read_text(encoding="utf-8")
+    text = files("medvlsam2.data.query.words").joinpath("english_words.yaml").read_text(encoding="utf-8")
     return frozenset(str(yaml.safe_load(text)["words"]).split())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from medvlsam2.data.query.linking import linked_names
-from medvlsam2.data.query.series_names import written_out
+from medvlsam2.data.query.words.series_names import written_out
 
 
 @pytest.mark.parametrize(

@@ -67,5 +67,5 @@ def _one(text: str) -> str:
 
 @cache
 def _content() -> dict[str, Any]:
-    text = files("medvlsam2.data.query").joinpath("lay_words.yaml").read_text(encoding="utf-8")
+    text = files("medvlsam2.data.query.words").joinpath("lay_words.yaml").read_text(encoding="utf-8")
     return cast("dict[str, Any]", yaml.safe_load(text))
