@@ -55,6 +55,9 @@ class Fact:
     """Vocabulary key of the structure that holds a finding, or that a rule is about."""
     side: Side | None = None
     """Side of the patient."""
+    in_view: bool = False
+    """Of a structure without a reliable mask: whether the scan surely shows it, as everybody has it and its place on
+    the body lies within the scan. Nothing of it is measured."""
     cut: bool = False
     """Whether the mask reaches an end of the scan, so that its volume and lengths are not those of the whole thing."""
     volume_ml: float | None = None

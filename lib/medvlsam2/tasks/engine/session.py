@@ -131,7 +131,7 @@ class VolumeSession:
         return self._facts[0]
 
     def quick_look(self, give_way: GiveWay = stay) -> QuickLook | None:
-        """The structures that quick masks show, and the part of the body; None if they show nothing.
+        """The structures that quick masks show, and where on the body the scan lies; None if they show nothing.
 
         Args:
             give_way: as for :meth:`facts`.
@@ -174,7 +174,8 @@ class VolumeSession:
             return None
         depth_mm, height_mm, width_mm = self._mask_spacing_dhw_mm
         voxel_ml = depth_mm * height_mm * width_mm / 1000
-        measured = measure_structures(similarity, self._tokens_of(keys), self.features, voxel_ml, give_way)
+        tokens = self._tokens_of(keys)
+        measured = measure_structures(similarity, tokens, self.features, voxel_ml, slice_mm=depth_mm, give_way=give_way)
         self._look = (None if measured is None else measured.look,)
         return measured
 

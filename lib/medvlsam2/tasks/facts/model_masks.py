@@ -32,6 +32,7 @@ from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.engine.session import VolumeSession
 from medvlsam2.tasks.masks.search import Found
 from medvlsam2.tasks.masks.slice_prompts import place
+from medvlsam2.tasks.measure.body_axis import ScanRange
 from medvlsam2.tasks.measure.kept_mask import KeptMask
 from medvlsam2.tasks.measure.lesions import is_countable
 from medvlsam2.tasks.measure.mask_source import Seen
@@ -107,6 +108,11 @@ class ModelMasks:
         """The part of the body, from quick masks of all structures."""
         look = self._quick()
         return None if look is None else look.region
+
+    def scan_range(self) -> ScanRange | None:
+        """The part of the body axis that the scan covers, from the same quick masks."""
+        look = self._quick()
+        return None if look is None else look.scan_range
 
     def _quick(self) -> QuickLook | None:
         if self._looked is None:

@@ -19,13 +19,14 @@ from medvlsam2.data.fact_table import Fact, FactTable
 from medvlsam2.data.facts import Region
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidRequest
+from medvlsam2.tasks.measure.body_axis import ScanRange
 from medvlsam2.tasks.measure.kept_mask import KeptMask
 from medvlsam2.tasks.measure.lesions import lesions_of
 from medvlsam2.tasks.measure.mask_measures import is_cut, measure
 from medvlsam2.tasks.measure.mask_source import OUTSIDE, MaskSource, Seen
 from medvlsam2.tasks.measure.rules.parts import part_facts
 from medvlsam2.tasks.measure.rules.table import judge, load_rules, load_table
-from medvlsam2.tasks.measure.whereabouts import hosts_of, landmarks, out_of_view
+from medvlsam2.tasks.measure.whereabouts import MAY_LIE_BEYOND, hosts_of, landmarks, out_of_view, surely_shown
 from medvlsam2.tasks.measure.whole_masks import is_joined, is_told, joined
 
 SURE: Final = 0.5
@@ -134,13 +135,8 @@ class Facts:
 
         What the scan cannot show is left out.
         """
-        region = self.region()
         structures = [key for key in self.source.structures if self.may_show(key)]
-        findings = [
-            key
-            for key in self.source.findings
-            if key not in load_rules() and (region is None or not out_of_view(key, region))
-        ]
+        findings = [key for key in self.source.findings if key not in load_rules() and not self.out_of_view(key)]
         self.look_for([*structures, *findings])
         facts = [self._structure(key) for key in structures]
         for key in findings:
@@ -171,6 +167,20 @@ class Facts:
         """The part of the body that the scan shows; None if nothing tells it."""
         return self.source.region()
 
+    def scan_range(self) -> ScanRange | None:
+        """The part of the body axis that the scan covers; None if nothing tells it."""
+        return self.source.scan_range()
+
+    def out_of_view(self, key: str, *, far: bool = False) -> str | None:
+        """Why the scan may not show a structure or the site of a finding; None if it shows it, or nothing tells.
+
+        Args:
+            key: of the vocabulary.
+            far: as for :func:`medvlsam2.tasks.measure.whereabouts.out_of_view`.
+        """
+        region = self.region()
+        return None if region is None else out_of_view(key, region, self.scan_range(), far=far)
+
     def mask(self, fact: Fact | str) -> Bool[np.ndarray, "i j k"]:
         """The mask of a fact or of a mask's id, on the scan's grid; empty where the fact has none.
 
@@ -194,10 +204,9 @@ class Facts:
 
     def may_show(self, key: str) -> bool:
         """Whether a report may tell of a structure: its region is shown, or something of it at an end of the scan."""
-        region = self.region()
-        if region is None or not out_of_view(key, region):
+        if not self.out_of_view(key):
             return True
-        return not out_of_view(key, region, far=True) and self.source.glimpses(key)
+        return not self.out_of_view(key, far=True) and self.source.glimpses(key)
 
     def is_joined(self, key: str) -> bool:
         """Whether a whole is measured as the union of its parts, and has no mask of its own name."""
@@ -224,8 +233,20 @@ class Facts:
 
     def _structure(self, key: str) -> Fact:
         if key not in self._facts:
-            self._facts[key] = (self._fact_of(key, self._seen_of(key)),)
+            self._facts[key] = (self._placed(self._fact_of(key, self._seen_of(key))),)
         return self._facts[key][0]
+
+    def _placed(self, fact: Fact) -> Fact:
+        """What the place of the scan on the body tells of a structure without a reliable mask."""
+        if fact.state != "not assessed":
+            return fact
+        scan_range = self.scan_range()
+        if surely_shown(fact.key, scan_range, self.volume):
+            assert scan_range is not None
+            place = f"By its place it lies in the scan, which covers about {scan_range.levels()}."
+            return replace(fact, in_view=True, reason=f"{fact.reason} {place}".strip())
+        reason = self.out_of_view(fact.key, far=True) if fact.mask is None else None
+        return replace(fact, state=OUTSIDE, reason=reason) if reason else fact
 
     def _fact_of(self, key: str, seen: Seen) -> Fact:
         known = vocabulary.STRUCTURES[key]
@@ -293,13 +314,17 @@ class Facts:
         region = self.region()
         if region is None:
             return seen
-        reason = out_of_view(key, region, volume=self.volume)
+        if surely_shown(key, self.scan_range(), self.volume):
+            return Seen("not assessed", reason=f"Nothing is marked as the {_name(key)}.")
+        reason = out_of_view(key, region, self.scan_range(), volume=self.volume)
         if reason is not None:
             return Seen(OUTSIDE, reason=reason)
         ends = [mark for mark in landmarks(key) if mark != key and self.tells(mark)]
         cut = next((mark for mark in ends if (kept := self._marked(mark)) is None or is_cut(kept, self.volume)), None)
         if cut is None:
-            return seen
+            scan_range = self.scan_range()
+            is_near = scan_range is not None and scan_range.place_of(key) in ("near", "cut")
+            return Seen(OUTSIDE, reason=MAY_LIE_BEYOND.format(name=_name(key))) if is_near else seen
         reason = f"The scan does not show the whole {_name(cut)}, so the {_name(key)} may lie beyond its ends."
         return Seen(OUTSIDE, reason=reason)
 
@@ -312,8 +337,7 @@ class Facts:
         missing = next((host for host in hosts if not self.tells(host) or not self._marked(host)), None)
         if missing is None and hosts:
             return seen
-        region = self.region()
-        reason = None if region is None else out_of_view(key, region)
+        reason = self.out_of_view(key)
         if reason is not None:
             return Seen(OUTSIDE, reason=reason)
         if missing is None or not (self.tells(missing) or vocabulary.STRUCTURES[missing].side):

@@ -20,8 +20,9 @@ from medvlsam2.data.facts import Region, ScanFacts
 from medvlsam2.data.language import anatomy
 from medvlsam2.data.language.findings.finding_keys import finding_key
 from medvlsam2.data.volume import CTVolume
+from medvlsam2.tasks.measure.body_axis import ScanRange, areas_of, extent_of, fit, imaged_slices
 from medvlsam2.tasks.measure.kept_mask import KeptMask
-from medvlsam2.tasks.measure.mask_measures import is_cut
+from medvlsam2.tasks.measure.mask_measures import is_cut, slice_axis
 from medvlsam2.tasks.measure.mask_source import Seen
 from medvlsam2.tasks.measure.regions import Extent, likeliest_region
 
@@ -108,11 +109,27 @@ class GivenMasks:
         return key in self.masks
 
     def region(self) -> Region | None:
-        """The region that is known, or the likeliest one by what is labelled."""
-        return self.known_region or self._likeliest_region
+        """The region that is known, or the one that the labelled structures tell."""
+        return self.known_region or self._told_region
+
+    def scan_range(self) -> ScanRange | None:
+        """The part of the body axis that the scan covers, by what is labelled; None if that contradicts the region."""
+        found = self._range
+        agrees = found is None or self.known_region in (None, found.region())
+        return found if agrees else None
 
     @cached_property
-    def _likeliest_region(self) -> Region | None:
+    def _range(self) -> ScanRange | None:
+        volume, imaged = self.volume, imaged_slices(self.volume)
+        slice_mm = float(volume.spacing_mm[slice_axis(volume.affine)])
+        extents = {key: extent_of(areas_of(mask, volume, imaged), slice_mm) for key, mask in self.masks.items()}
+        known = {key: extent for key, extent in extents.items() if extent is not None}
+        return fit(known, (imaged[1] - imaged[0]) * slice_mm)
+
+    @cached_property
+    def _told_region(self) -> Region | None:
+        if self._range is not None:
+            return self._range.region()
         voxel_ml = geometry.voxel_volume_ml(self.volume.affine)
         single = {
             key: Extent(mask.voxels * voxel_ml, is_cut(mask, self.volume))

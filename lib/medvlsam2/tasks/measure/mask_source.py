@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 from medvlsam2.data.fact_table import FactState
 from medvlsam2.data.facts import Region
 from medvlsam2.data.volume import CTVolume
+from medvlsam2.tasks.measure.body_axis import ScanRange
 from medvlsam2.tasks.measure.kept_mask import KeptMask
 
 OUTSIDE: FactState = "outside the field of view"
@@ -63,3 +64,6 @@ class MaskSource(Protocol):
 
     def region(self) -> Region | None:
         """The part of the body that the scan shows; None if nothing tells it."""
+
+    def scan_range(self) -> ScanRange | None:
+        """The part of the body axis that the scan covers; None if what is seen does not tell it."""

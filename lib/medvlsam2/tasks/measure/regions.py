@@ -1,4 +1,8 @@
-"""The part of the body that a scan shows, told by the structures that are seen in it."""
+"""The part of the body that a scan shows, told by the volumes of the structures that are seen in it.
+
+The body axis (``body_axis``) tells it from their places. This is asked only where the axis places a scan nowhere, as it
+does with three slices, or with one structure.
+"""
 
 from __future__ import annotations
 

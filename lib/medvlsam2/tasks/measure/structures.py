@@ -24,6 +24,8 @@ from medvlsam2.data.structures.table import Window
 from medvlsam2.model.pixel_decoder.text_similarity import TextSimilarity, evidence
 from medvlsam2.model.pixel_decoder.volume_sam2 import SliceFeatures
 from medvlsam2.model.propagation.slice_source import SliceSource
+from medvlsam2.tasks.measure.body_axis import Extent as Span
+from medvlsam2.tasks.measure.body_axis import ScanRange, extent_of, fit
 from medvlsam2.tasks.measure.mask_measures import CUT_SHARE
 from medvlsam2.tasks.measure.regions import Extent, likeliest_region
 from medvlsam2.tasks.scheduling.device_lock import GiveWay, stay
@@ -43,7 +45,9 @@ class QuickLook:
     region: Region
     """Part of the body."""
     keys: frozenset[str]
-    """Structures that were seen and that the region can show, if only at its ends."""
+    """Structures that were seen and that the scan can show, if only at its ends."""
+    scan_range: ScanRange | None = None
+    """The part of the body axis that the scan covers; None if what is seen does not tell it."""
 
 
 @dataclass(frozen=True)
@@ -76,15 +80,18 @@ def measure_structures(
     tokens: Mapping[str, Float[Tensor, " c"]],
     features_of: Callable[[Window], SliceSource],
     voxel_ml: float,
+    *,
+    slice_mm: float,
     give_way: GiveWay = stay,
 ) -> Measured | None:
-    """Structures that are seen, by their names, without those that the part of the body cannot show; None if none is.
+    """Structures that are seen, by their names, without those that the scan cannot show; None if none is.
 
     Args:
         similarity: the model's comparison of words with pixels.
         tokens: [SEG] token of each structure (vocabulary key).
         features_of: slice features of the scan in a window.
         voxel_ml: volume of a pixel of the mask grid on one slice.
+        slice_mm: distance of neighbouring slices, which are stacked from the feet towards the head.
         give_way: called between steps.
     """
     by_window: dict[Window, list[str]] = defaultdict(list)
@@ -92,21 +99,35 @@ def measure_structures(
         by_window[vocabulary.STRUCTURES[key].window].append(key)
     volumes_ml: dict[str, float] = {}
     masks: dict[str, np.ndarray] = {}
+    spans: dict[str, Span] = {}
+    count = 0
     for window, keys in by_window.items():
         labels = _label_slices(similarity, torch.stack([tokens[key] for key in keys]), features_of(window), give_way)
         for number, key in enumerate(keys, start=1):
             mask = labels == number
-            volume_ml = _largest_part(mask) * voxel_ml
-            if volume_ml >= MIN_ML:
-                volumes_ml[key], masks[key] = volume_ml, mask
+            part = _largest_part(mask)
+            areas = part.sum(axis=(1, 2))
+            extent = extent_of(areas, slice_mm)
+            if extent is not None and areas.sum() * voxel_ml >= MIN_ML:
+                volumes_ml[key], masks[key], spans[key] = float(areas.sum() * voxel_ml), mask, extent
+                count = len(areas)
     if not volumes_ml:
         return None
-    extents = {key: Extent(volume, _reaches_an_end(masks[key])) for key, volume in volumes_ml.items()}
-    region = likeliest_region(extents)
+    scan_range = fit(spans, count * slice_mm)
+    if scan_range is None:
+        region = likeliest_region({key: Extent(ml, _reaches_an_end(masks[key])) for key, ml in volumes_ml.items()})
+    else:
+        region = scan_range.region()
     seen = {key: volume for key, volume in volumes_ml.items() if anatomy.is_covered(key, region)}
     facts = ScanFacts(region=region, volumes_ml=seen, absent=tuple(key for key in tokens if key not in seen))
-    look = QuickLook(region, frozenset(volumes_ml) - frozenset(anatomy.outside(region)))
-    return Measured(facts, {key: masks[key] for key in seen}, look)
+    shown = frozenset(key for key in volumes_ml if _may_be_seen(key, region, scan_range))
+    return Measured(facts, {key: masks[key] for key in seen}, QuickLook(region, shown, scan_range))
+
+
+def _may_be_seen(key: str, region: Region, scan_range: ScanRange | None) -> bool:
+    """Whether a scan may show something of a structure."""
+    place = None if scan_range is None else scan_range.place_of(key)
+    return key not in anatomy.outside(region) if place is None else place != "outside"
 
 
 def _reaches_an_end(mask: Bool[np.ndarray, "d m m"]) -> bool:
@@ -153,6 +174,6 @@ def _label_slices(
     return np.concatenate(parts)
 
 
-def _largest_part(mask: np.ndarray) -> int:
+def _largest_part(mask: np.ndarray) -> np.ndarray:
     labels, count = ndimage.label(mask)
-    return int(np.bincount(labels.ravel())[1:].max()) if count else 0
+    return labels == 1 + int(np.bincount(labels.ravel())[1:].argmax()) if count else mask

@@ -10,6 +10,7 @@ import pytest
 
 from medvlsam2.data.facts import Region
 from medvlsam2.data.volume import CTVolume
+from medvlsam2.tasks.measure.body_axis import ScanRange
 from medvlsam2.tasks.measure.fact_source import Facts
 from medvlsam2.tasks.measure.given_masks import GivenMasks, given
 from medvlsam2.tasks.measure.mask_source import Seen
@@ -61,6 +62,9 @@ class Counted:
 
     def region(self) -> Region | None:
         return self.masks.region()
+
+    def scan_range(self) -> ScanRange | None:
+        return self.masks.scan_range()
 
 
 def source(volume: CTVolume = VOLUME, **confidence: float) -> Counted:

@@ -37,7 +37,7 @@ def block(first: int, last: int, side: int) -> Tensor:
 
 def test_volumes_of_what_is_there(similarity: TextSimilarity) -> None:
     features = scan({0: block(1, 5, 6)})
-    measured = measure_structures(similarity, TOKENS, lambda _: features, voxel_ml=0.1)
+    measured = measure_structures(similarity, TOKENS, lambda _: features, voxel_ml=0.1, slice_mm=5.0)
     assert measured is not None
     facts = measured.facts
     np.testing.assert_array_equal(measured.masks["liver"], block(1, 5, 6).numpy())
@@ -51,7 +51,7 @@ def test_volumes_of_what_is_there(similarity: TextSimilarity) -> None:
 def test_the_cut_organs_of_a_neighbour_do_not_tell_the_region_but_are_seen(similarity: TextSimilarity) -> None:
     names = {"lung_left": torch.eye(DIM)[0], "mandible": torch.eye(DIM)[1]}
     features = scan({0: block(0, 3, 9), 1: block(4, 5, 8)})
-    measured = measure_structures(similarity, names, lambda _: features, voxel_ml=0.1)
+    measured = measure_structures(similarity, names, lambda _: features, voxel_ml=0.1, slice_mm=5.0)
     assert measured is not None
     assert measured.facts.region == "head and neck"
     assert set(measured.facts.volumes_ml) == {"mandible"}, "what is told of the scan is of its region"
@@ -61,13 +61,13 @@ def test_the_cut_organs_of_a_neighbour_do_not_tell_the_region_but_are_seen(simil
 def test_a_speck_is_not_seen(similarity: TextSimilarity) -> None:
     features = scan({0: block(1, 5, 6), 1: block(2, 3, 4).roll(9, dims=1)})
     for voxel_ml, absent in ((MIN_ML / 16.1, ("spleen",)), (MIN_ML / 15.9, ())):
-        measured = measure_structures(similarity, TOKENS, lambda _: features, voxel_ml)
+        measured = measure_structures(similarity, TOKENS, lambda _: features, voxel_ml, slice_mm=5.0)
         assert measured is not None
         assert measured.facts.absent == absent
 
 
 def test_nothing_is_said_where_nothing_is_known(similarity: TextSimilarity) -> None:
-    assert measure_structures(similarity, TOKENS, lambda _: scan({}), voxel_ml=0.1) is None
+    assert measure_structures(similarity, TOKENS, lambda _: scan({}), voxel_ml=0.1, slice_mm=5.0) is None
 
 
 def test_parts_are_measured_and_findings_are_not() -> None:

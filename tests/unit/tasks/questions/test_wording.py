@@ -21,7 +21,10 @@ from medvlsam2.tasks.questions.replying.understood import understood
     ("query", "start"),
     [
         ("presence of liver", "Yes, the liver is visible."),
-        ("presence of brain", "No, the brain is not visible: the scan shows the abdomen and not the brain."),
+        (
+            "presence of brain",
+            "No, the brain is not visible: the scan covers about T10 to L4, and the brain lies about 330 mm above.",
+        ),
         ("presence of liver and brain", "No, the liver is visible, but the brain is not visible."),
         ("presence of liver cyst", "No, no liver cyst is seen."),
         ("presence of left hydronephrosis", "Yes, there is left hydronephrosis, which measures "),
@@ -30,7 +33,7 @@ from medvlsam2.tasks.questions.replying.understood import understood
         ("side of spleen", "The spleen is on the left side."),
         ("side of kidneys", "The kidneys are on both sides."),
         ("volume of liver cyst", "No liver cyst is seen."),
-        ("volume of brain", "The brain is outside the field of view: the scan shows the abdomen"),
+        ("volume of brain", "The brain is outside the field of view: the scan covers about T10 to L4"),
         ("region", "This scan shows the abdomen."),
         ("phase", "This scan is in the portal venous phase."),
         ("plane", "The slices are axial."),

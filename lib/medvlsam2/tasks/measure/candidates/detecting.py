@@ -13,6 +13,7 @@ from medvlsam2.data import vocabulary
 from medvlsam2.data.fact_table import FactState
 from medvlsam2.data.facts import Region
 from medvlsam2.data.volume import CTVolume
+from medvlsam2.tasks.measure.body_axis import ScanRange
 from medvlsam2.tasks.measure.candidates.detection import Detection, Refused
 from medvlsam2.tasks.measure.candidates.table import FINDERS, load_detections
 from medvlsam2.tasks.measure.kept_mask import KeptMask
@@ -64,6 +65,10 @@ class Detecting:
     def region(self) -> Region | None:
         """The part of the body."""
         return self.inner.region()
+
+    def scan_range(self) -> ScanRange | None:
+        """The part of the body axis that the scan covers."""
+        return self.inner.scan_range()
 
     def see(self, keys: Sequence[str]) -> Mapping[str, Seen]:
         """Look for some names; organs that the searches need are looked for in the same go.
@@ -139,7 +144,7 @@ class Detecting:
             looked = FINDERS[detection.find](detection, host, self)
         except Refused as refused:
             region = self.region()
-            outside = None if region is None else out_of_view(host, region)
+            outside = None if region is None else out_of_view(host, region, self.scan_range())
             return _Searched("not assessed", str(refused)) if outside is None else _Searched(OUTSIDE, outside)
         if looked.spots:
             return _Searched("present", spots=looked.spots)

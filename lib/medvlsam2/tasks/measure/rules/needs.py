@@ -10,7 +10,7 @@ from medvlsam2.tasks.measure.kept_mask import KeptMask
 from medvlsam2.tasks.measure.mask_measures import slice_axis
 from medvlsam2.tasks.measure.mask_source import OUTSIDE
 from medvlsam2.tasks.measure.rules.rule import Known, NotAssessed, OutOfView, Rule
-from medvlsam2.tasks.measure.whereabouts import out_of_view, sites
+from medvlsam2.tasks.measure.whereabouts import sites
 
 
 def need(key: str, rule: Rule, facts: Known, *, whole: bool | None = None) -> Fact:
@@ -49,8 +49,7 @@ def elsewhere(key: str, facts: Known) -> None:
     Raises:
         OutOfView: if it does not.
     """
-    region = facts.region()
-    reason = None if region is None else out_of_view(key, region)
+    reason = facts.out_of_view(key)
     if reason is not None:
         raise OutOfView(reason)
 

@@ -39,6 +39,9 @@ class Known(Protocol):
     def may_show(self, key: str) -> bool:
         """Whether the region is that of a structure, or a quick look shows something of it at an end of the scan."""
 
+    def out_of_view(self, key: str) -> str | None:
+        """Why the scan may not show a structure or the site of a finding; None if it does."""
+
     def kept_mask(self, fact: Fact) -> KeptMask | None:
         """Mask of a fact."""
 

@@ -16,7 +16,6 @@ from medvlsam2.tasks.measure.by_place import limits
 from medvlsam2.tasks.measure.fact_source import Facts
 from medvlsam2.tasks.measure.kept_mask import KeptMask
 from medvlsam2.tasks.measure.mask_measures import measure
-from medvlsam2.tasks.measure.whereabouts import out_of_view
 from medvlsam2.tasks.objects.find import find_object
 from medvlsam2.tasks.objects.things import Thing, members_of
 from medvlsam2.tasks.questions.executing.outcome import Things
@@ -75,7 +74,7 @@ class Scene:
     def _of_key(self, key: str) -> tuple[Fact, ...]:
         if vocabulary.STRUCTURES[key].is_finding:
             return self._or_special_kinds(key, self.facts.finding(key))
-        return (self._shown(self.facts.structure(key)),)
+        return (self.facts.structure(key),)
 
     def _or_special_kinds(self, key: str, told: tuple[Fact, ...]) -> tuple[Fact, ...]:
         """What is known of a general word, such as "aneurysm"; if nothing is seen by it, what is seen of its kinds."""
@@ -84,12 +83,6 @@ class Scene:
         kinds = dict.fromkeys(name for (kind, _), name in FINDING_KEYS.items() if kind == key and name != key)
         known = [name for name in kinds if name in self.facts.rules or self.facts.source.knows(name)]
         return tuple(fact for name in known for fact in self.facts.finding(name) if fact.is_present) or told
-
-    def _shown(self, fact: Fact) -> Fact:
-        """A structure that the model does not know lies outside if the scan cannot show it at all."""
-        region = self.facts.region() if fact.state == "not assessed" and fact.mask is None else None
-        reason = None if region is None else out_of_view(fact.key, region, far=True)
-        return fact if reason is None else replace(fact, state="outside the field of view", reason=reason)
 
     def _joined(self, expression: ObjectExpression, of_items: list[tuple[Fact, ...]]) -> Things:
         seen = [fact for facts in of_items for fact in facts if fact.is_present]
