@@ -9,6 +9,7 @@ server gives; nothing in the picture is written by hand.
 from __future__ import annotations
 
 import argparse
+import re
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ from medvlsam2.data import vocabulary
 from medvlsam2.data.colours import colors_of
 from medvlsam2.data.fact_table import Fact
 from medvlsam2.data.language.grounded.plans import HEADINGS
+from medvlsam2.data.language.grounded.rule_words import rule_words
+from medvlsam2.data.language.grounded.topics import is_finding
 from medvlsam2.data.phantom import PhantomConfig, generate
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.model.registry import AUTO, resolve_model
@@ -38,14 +41,17 @@ SEED: Final = 1
 """Of the demo phantom, as in the Makefile."""
 SIZE_INCH: Final = (12.6, 7.4)
 DOTS_PER_INCH: Final = 110
-COLUMNS: Final = 66
+COLUMNS: Final = 78
 """Characters of a line of the report."""
-ROW: Final = 0.0345
+ROW: Final = 0.039
 """Height of a line, as a share of the column of text."""
-SQUARE: Final = (0.012, 0.018)
+SQUARE: Final = (0.013, 0.021)
 """Width and height of a square."""
-SHOWN: Final = 3
+SHOWN: Final = 4
 """Squares before one sentence."""
+_UNIT: Final = re.compile(r"(?<=\d) (?=mL|mm|HU|cm)")
+"""The space between a number and its unit, at which no line breaks."""
+Color = tuple[int, int, int]
 
 
 def named(fact: Fact) -> str | None:
@@ -58,9 +64,10 @@ def named(fact: Fact) -> str | None:
 
 
 def names_of(told: Report, sentence: ReportSentence) -> list[str]:
-    """Names whose masks a sentence is about; none for what is denied or not assessed."""
+    """Names whose masks a sentence is about; none for the technique, and for what is denied or not assessed."""
     facts = [told.facts.by_id[fact_id] for fact_id in sentence.fact_ids]
-    shown = [fact for fact in facts if fact.is_present or (fact.kind == "rule" and fact.value is not None)]
+    shown = [fact for fact in facts if is_finding(fact) or fact.kind == "structure"]
+    shown = [fact for fact in shown if fact.is_present or (fact.state == "absent" and rule_words(fact).respect)]
     return list(dict.fromkeys(name for fact in shown if (name := named(fact)) is not None))
 
 
@@ -83,13 +90,14 @@ def draw(volume: CTVolume, told: Report, engine: Engine, path: Path) -> None:
         2, 2, left=0.015, right=0.985, bottom=0.05, top=0.94, wspace=0.03, hspace=0.09, width_ratios=(0.72, 1)
     )
     draw_best(figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[1, 0]), volume, found.label_map, found.objects)
-    squares = {text: [name for name in own if name in seen] for text, own in of_sentence.items()}
+    colors = dict(zip(names, colors_of(names), strict=True))
+    squares = {text: [colors[name] for name in own if name in seen] for text, own in of_sentence.items()}
     _write(figure.add_subplot(grid[:, 1]), told, squares)
     figure.text(0.985, 0.015, f"{engine.model_id} {engine.version} · {NOTICE}", color=DIM, fontsize=8, ha="right")
     canvas.print_figure(str(path), format="png", facecolor=BACKGROUND)
 
 
-def _write(axes: Axes, told: Report, squares: dict[str, list[str]]) -> None:
+def _write(axes: Axes, told: Report, squares: dict[str, list[Color]]) -> None:
     """The report line by line, with the squares of each sentence before it."""
     axes.axis("off")
     axes.set_xlim(0, 1)
@@ -100,12 +108,12 @@ def _write(axes: Axes, told: Report, squares: dict[str, list[str]]) -> None:
         own = _section(told.text, heading, left)
         if not own:
             continue
-        axes.text(0.03, y, heading.rstrip(":"), color=TEXT, fontsize=11, weight="bold", va="top")
+        axes.text(0.03, y, heading.rstrip(":"), color=TEXT, fontsize=12, weight="bold", va="top")
         y -= ROW * 1.15
         for sentence in own:
             _squares(axes, squares[sentence][:SHOWN], y)
-            for line in textwrap.wrap(sentence, COLUMNS):
-                axes.text(0.075, y, line, color=TEXT, fontsize=9.5, va="top")
+            for line in textwrap.wrap(_UNIT.sub("\u00a0", sentence), COLUMNS):
+                axes.text(0.092, y, line, color=TEXT, fontsize=10.5, va="top")
                 y -= ROW
             y -= ROW * 0.15
         y -= ROW * 0.35
@@ -121,9 +129,9 @@ def _section(text: str, heading: str, left: list[str]) -> list[str]:
     return own
 
 
-def _squares(axes: Axes, names: Sequence[str], y: float) -> None:
-    for number, color in enumerate(colors_of(list(names))):
-        place = (0.058 - number * SQUARE[0] * 1.3, y - SQUARE[1] - 0.006)
+def _squares(axes: Axes, colors: Sequence[Color], y: float) -> None:
+    for number, color in enumerate(reversed(colors)):
+        place = (0.07 - number * SQUARE[0] * 1.3, y - SQUARE[1])
         axes.add_patch(Rectangle(place, *SQUARE, color=tuple(part / 255 for part in color)))
 
 

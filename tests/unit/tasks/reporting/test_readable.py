@@ -58,10 +58,12 @@ def test_no_sentence_stands_twice_and_no_thing_has_two_sentences_of_one_kind(
 def test_both_sides_of_a_pair_stand_in_one_sentence() -> None:
     """A list was cut into sentences of one length, with the left adrenal gland in one and the right in the next."""
     keys = ("gallbladder", "pancreas", "adrenal_gland_left", "adrenal_gland_right", "kidney_left", "kidney_right")
-    report = written(*(organ(key, 10.0) for key in keys), organ("stomach", 200.0), organ("heart", 500.0))
+    others = (organ("kidneys", 20.0), organ("stomach", 200.0), organ("heart", 500.0))
+    report = written(*(organ(key, 10.0) for key in keys), *others)
     for pair in ("adrenal gland", "kidney"):
         (together,) = [one.text for one in report.told if pair in one.text]
         assert re.search(rf"left {pair} \(10.0 mL\)(?:,| and) right {pair} \(10.0 mL\)", together)
+    assert "kidneys" not in report.text(by_line=False), "the pair is not told beside its sides"
     (heart,) = [one.text for one in report.told if "heart" in one.text]
     assert "stomach" not in heart, "a sentence tells one organ system"
 

@@ -226,7 +226,7 @@ def _structures(table: FactTable, per_group: int) -> list[Topic]:
     shown = None if region is None else _REGIONS.get(region.label)
     of_state: dict[str, list[Fact]] = {"seen": [], "partly shown": [], "absent": []}
     for fact in table:
-        if fact.kind != "structure" or anatomy.base(fact.key) not in ORGANS:
+        if fact.kind != "structure" or anatomy.is_pair(fact.key) or anatomy.base(fact.key) not in ORGANS:
             continue
         if (state := _state(fact, shown)) is not None and not (state == "seen" and fact.key in told):
             of_state[state].append(fact)
