@@ -43,6 +43,9 @@ KINDS: Final[frozenset[str]] = frozenset(
 )
 """All kinds. "more" is the question whether a measure is more, or less, than another one or than a number."""
 
+NAMELESS: Final[frozenset[str]] = frozenset((*GROUPS["list"], *GROUPS["scan"], "decline", "picture"))
+"""Kinds of queries that need no name of a structure or finding."""
+
 
 def kind_of(query: Query) -> str:
     """Return the kind of a query.

@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from medvlsam2.data import vocabulary
-from medvlsam2.data.language.anatomy import is_numbered, the
-from medvlsam2.data.query.objects import ObjectExpression
+from medvlsam2.data.language.anatomy import is_numbered, is_pair, the
+from medvlsam2.data.query.objects import Item, ObjectExpression
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.tasks.answers.results import ObjectResult
 from medvlsam2.tasks.measure.fact_source import Facts
 from medvlsam2.tasks.objects.things import is_known
+from medvlsam2.tasks.phrases.plain import plain
 from medvlsam2.tasks.phrases.reading.read import Link, Reading, Writer, read_phrase
 from medvlsam2.tasks.phrases.several import objects_in
 from medvlsam2.tasks.phrases.unclear import NotOneObject, short
+from medvlsam2.tasks.phrases.wholes import held_by
 from medvlsam2.tasks.prompts import MAX_PHRASE, ObjectPrompt
 
 
@@ -68,8 +70,27 @@ def plan(
         reading = read_phrase(phrase, writer, link)
         if reading.refused:
             raise InvalidPrompt(f"{reading.refused} Name what is wanted, e.g. 'left kidney', or click on it.")
-        _add(made, number, prompt, reading, facts)
+        whole = _union(number, prompts, facts) if reading.expression is None else None
+        if whole is not None:
+            made.composed[number] = whole
+        else:
+            _add(made, number, prompt, reading, facts)
     return made
+
+
+def _union(number: int, prompts: Sequence[ObjectPrompt], facts: Facts) -> ObjectExpression | None:
+    """A pair by name that the facts measure as the union of both sides, so that its mask is what texts tell of it.
+
+    None for other names (a search for 24 ribs takes long), and where another object of the request belongs to it: those
+    share one label map, in which a whole is the union of what is found of them.
+    """
+    known = [None if one.text is None else vocabulary.lookup(" ".join(plain(one.text).split())) for one in prompts]
+    whole = known[number]
+    if whole is None or not is_pair(whole.key) or not facts.is_joined(whole.key):
+        return None
+    others = {one.key for place, one in enumerate(known) if one is not None and place != number}
+    is_shared = not others.isdisjoint(held_by(whole.key)) or any(whole.key in held_by(key) for key in others)
+    return None if is_shared else ObjectExpression((Item(whole.key),))
 
 
 def _is_readable(phrase: str) -> bool:

@@ -30,7 +30,7 @@ had 0.004 to 0.010 at first sight, so more says that a rule is wrong."""
         ("How many nodules are there in the right lung?", {"count"}),
         ("number of slices of the scan", {"number of slices", "slices", "voxel size"}),
         ("How much fluid is in the chest?", {"volume", "count"}),
-        ("How wide is the aorta?", {"short axis", "length", "more"}),
+        ("How wide is the aorta?", {"short axis", "more"}),
         ("What is the mean HU of the spleen?", {"density", "more"}),
         ("Is the liver visibel?", {"presence"}),
         ("which side is the largest cyst?", {"side", "greatest", "least"}),

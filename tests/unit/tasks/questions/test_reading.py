@@ -219,6 +219,28 @@ def test_the_finding_before_may_be_meant_in_another_organ(question: str, before:
     assert key in writer.keys
 
 
+def test_a_mere_place_after_a_finding_means_that_finding_there() -> None:
+    writer = Scripted("presence of left kidney")
+    reading = read("and in the left kidney?", writer, "presence of liver cyst")
+    assert writer.keys == ("kidney_cyst_left",)
+    assert reading.refused
+    read("and how large is the left kidney?", writer, "presence of liver cyst")
+    assert "kidney_left" in writer.keys
+
+
+def test_without_a_name_only_kinds_that_need_none_are_possible() -> None:
+    writer = Scripted("number of slices")
+    assert read("number of slices of the scan", writer).query == read_query("number of slices")
+    assert "slices" not in (writer.kinds or ())
+
+
+def test_no_vertebra_of_a_list_is_left_out_and_no_unit_is_invented() -> None:
+    reading = read("What is the volume of L1 to L3?", Scripted("volume of L1 vertebra, L"))
+    assert reading.query == read_query("volume of L1 vertebra and L2 vertebra and L3 vertebra")
+    compared = read_query("greatest volume of L1 vertebra or L3 vertebra")
+    assert read("Which is larger, L1 or L3?", Scripted(str(compared))).query == compared
+
+
 def test_names_of_choices_are_linked() -> None:
     writer = Scripted("list of structures")
     read("Which of these is visible?", writer, choices=("the liver", "left kidny", "brain"))
