@@ -108,7 +108,8 @@ def _told_of(prompt: ObjectPrompt, found: FoundObject) -> list[str]:
     """Sentences about a composed object: how it was understood, why nothing is found, and what limits it."""
     shown = prompt.shown_words
     reason = [f"'{shown}': {found.reason}"] if found.reason else []
-    return [f"'{shown}' was understood as {understood(found)}.", *reason, *found.notes]
+    read = [f"'{shown}' was understood as {understood(found)}."] if shown != str(found.expression) else []
+    return [*read, *reason, *found.notes]
 
 
 def _overlapping(other: ObjectPrompt, smaller: ObjectPrompt) -> str:

@@ -63,6 +63,14 @@ def test_the_larger_kidney_is_the_mask_of_that_kidney(engine: Engine, facts: Fac
     assert f"'the larger kidney' was understood as the largest kidney: {larger.name}." in found.warnings
 
 
+def test_a_pair_by_name_is_the_mask_that_its_fact_measures(engine: Engine, facts: Facts):
+    found = asked(engine, facts, "kidneys")
+    (result,) = found.objects
+    assert ((found.label_map == 1) == truth(facts, "kidneys")).all()
+    assert result.volume_ml == pytest.approx(facts.structure("kidneys").volume_ml)
+    assert (result.name, result.expression) == ("kidneys", "kidneys")
+
+
 def test_the_smaller_object_is_a_part_of_the_larger_one(engine: Engine, facts: Facts):
     whole, part = asked(engine, facts, "liver and spleen without heart", "upper third of liver").objects
     assert (whole.values, part.values) == ((1, 2), (2,))

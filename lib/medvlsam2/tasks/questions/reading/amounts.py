@@ -36,6 +36,9 @@ _AMOUNT: Final = re.compile(rf"(?<![\w.])(\d[\d,]*(?:\.\d+)?)\s*-?(?:{_ANY})(?![
 _UNIT: Final = re.compile(rf"(?<![\w])(?:{_ANY})(?![\w³])", re.IGNORECASE)
 _DENIED: Final = re.compile(rf"\b(?:not|instead of|rather than)\s+(?:in\s+)?(?:{_ANY})(?![\w³])", re.IGNORECASE)
 
+_MAYBE_LITRES: Final = re.compile(r"\bl\b|lit|\b(?:that|it|one)\b|^\W*and\b", re.IGNORECASE)
+"""Words for litres, also misspelt, and words that refer to the question before, which may have named them."""
+
 
 def amounts_in(text: str) -> tuple[tuple[float, Unit], ...]:
     """Return the numbers with a unit in a text.
@@ -73,7 +76,7 @@ def as_worded(query: Query, question: str, choices: Sequence[str] = ()) -> Query
         case AskMeasure():
             offered = {each for choice in choices for _, each in amounts_in(choice)}
             known = _measured_in(query, unit or _one_kind(offered))
-            return known if unit is None else replace(known, unit=unit)
+            return replace(known, unit=unit or (known.unit if _may_name(known.unit, question) else None))
         case AskDistance() | AskDifference() if unit is not None:
             return replace(query, unit=unit)
         case AskRatio() if unit == "%":
@@ -85,6 +88,11 @@ def as_worded(query: Query, question: str, choices: Sequence[str] = ()) -> Query
             return replace(query, among=among) if among else query
         case _:
             return query
+
+
+def _may_name(unit: Unit | None, question: str) -> bool:
+    """Whether a question may name a unit; a model takes the "L" of a vertebra for litres."""
+    return unit != "L" or _MAYBE_LITRES.search(question) is not None
 
 
 def _measured_in(query: AskMeasure, unit: Unit | None) -> AskMeasure:
