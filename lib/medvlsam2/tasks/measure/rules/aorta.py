@@ -24,6 +24,9 @@ IN_ROW: Final = 3
 """The width of a level is the widest median of so many neighbouring slices: one bad slice is not a bulge."""
 
 Level = Literal["ascending", "descending", "abdominal"]
+LEAST_SEEN_MM: Final[dict[Level, float]] = {"ascending": 30.0, "descending": 80.0, "abdominal": 80.0}
+"""A part of the aorta is called not wide only if so much of its length is seen, about half of it. A slab of 40 mm at
+the diaphragm says nothing of an aneurysm below the kidneys."""
 _BESIDE: Final[dict[Level, str]] = {
     "ascending": "superior_vena_cava",
     "descending": "vertebrae_T8",
@@ -63,7 +66,11 @@ def aortic_width(rule: Rule, facts: Known) -> Measured:
     if len(widths) < IN_ROW:
         raise _refusal(wanted, f"Too little of the {wanted} aorta is seen.", facts)
     in_row = np.lib.stride_tricks.sliding_window_view(np.array(widths), IN_ROW)
-    return Measured(value=float(np.median(in_row, axis=1).max()), evidence=(aorta.id, landmark), structure=aorta.key)
+    width_mm = float(np.median(in_row, axis=1).max())
+    seen_mm = float(np.ptp([cut.z_ras for cut, _ in cuts]))
+    if not rule.is_passed(width_mm) and seen_mm < LEAST_SEEN_MM[wanted]:
+        raise _refusal(wanted, f"Only {seen_mm:.0f} mm of the length of the {wanted} aorta are seen.", facts)
+    return Measured(value=width_mm, evidence=(aorta.id, landmark), structure=aorta.key)
 
 
 def _diaphragm(level: Level, rule: Rule, facts: Known) -> tuple[float, str]:

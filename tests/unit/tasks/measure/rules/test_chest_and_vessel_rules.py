@@ -41,6 +41,17 @@ def test_an_abdominal_aneurysm_is_told_by_its_level(new_scene: NewScene, radius:
     assert scene.facts().rule("aortic_aneurysm").state == "not assessed"
 
 
+@pytest.mark.parametrize(("radius", "state"), [(18.0, "present"), (10.0, "outside the field of view")])
+def test_a_short_piece_of_the_aorta_does_not_exclude_an_aneurysm(
+    new_scene: NewScene, radius: float, state: str
+) -> None:
+    scene = new_scene(blood_hu=None, size_mm=(240.0, 180.0, 60.0))
+    scene.draw("vertebrae_T12", scene.ball((120, 20, 45), (15, 15, 12)), 200)
+    fact = scene.draw("aorta", scene.tube(120, 60, radius), 150).facts(known_region="abdomen").rule("aortic_aneurysm")
+    assert fact.state == state
+    assert state == "present" or "abdominal aorta" in fact.reason
+
+
 def test_the_ascending_aorta_is_the_front_one_of_two(new_scene: NewScene) -> None:
     scene = new_scene(blood_hu=None)
     scene.draw("vertebrae_T12", scene.ball((120, 20, 60), (15, 15, 12)), 200)
