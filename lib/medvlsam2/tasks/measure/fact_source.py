@@ -26,7 +26,7 @@ from medvlsam2.tasks.measure.mask_measures import is_cut, measure
 from medvlsam2.tasks.measure.mask_source import OUTSIDE, MaskSource, Seen
 from medvlsam2.tasks.measure.rules.parts import part_facts
 from medvlsam2.tasks.measure.rules.table import judge, load_rules, load_table
-from medvlsam2.tasks.measure.whereabouts import MAY_LIE_BEYOND, hosts_of, landmarks, out_of_view, surely_shown
+from medvlsam2.tasks.measure.whereabouts import MAY_LIE_BEYOND, hosts_of, landmarks, out_of_view, sites, surely_shown
 from medvlsam2.tasks.measure.whole_masks import is_joined, is_told, joined
 
 SURE: Final = 0.5
@@ -133,16 +133,19 @@ class Facts:
     def everything(self) -> FactTable:
         """All that can be told reliably of the scan, for a report: structures, findings, rules.
 
-        What the scan cannot show is left out.
+        What the scan cannot show is left out. Of organs at its ends, such as the lungs in a scan of the abdomen, the
+        findings that are present are told.
         """
         structures = [key for key in self.source.structures if self.may_show(key)]
-        findings = [key for key in self.source.findings if key not in load_rules() and not self.out_of_view(key)]
-        self.look_for([*structures, *findings])
+        possible = [key for key in self.source.findings if key not in load_rules()]
+        findings = [key for key in possible if not self.out_of_view(key)]
+        at_ends = [key for key in possible if key not in findings and any(self.may_show(site) for site in sites(key))]
+        self.look_for([*structures, *findings, *at_ends])
         facts = [self._structure(key) for key in structures]
-        for key in findings:
+        for key in (*findings, *at_ends):
             parts = vocabulary.STRUCTURES[key].parts
             for one in parts if self.is_joined(key) else (key,):
-                facts += self._finding(one)
+                facts += [fact for fact in self._finding(one) if key in findings or fact.is_present]
         for key in self.rules:
             facts += self._told_by(key)
         return FactTable(tuple(facts))

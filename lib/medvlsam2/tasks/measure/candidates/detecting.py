@@ -131,6 +131,9 @@ class Detecting:
         if marked is not None and (marked.state == "present" or not detection.excludes):
             return marked
         unknown = [one for one in searched if one.state != "absent"]
+        doubts = [one for one in unknown if one.is_doubt]
+        if doubts:
+            return Seen("not assessed", reason=doubts[0].reason)
         if not unknown:
             return Seen("absent", None, None if marked is None else marked.confidence, searched[0].reason)
         if marked is not None and marked.state != "not assessed":
@@ -148,6 +151,8 @@ class Detecting:
             return _Searched("not assessed", str(refused)) if outside is None else _Searched(OUTSIDE, outside)
         if looked.spots:
             return _Searched("present", spots=looked.spots)
+        if looked.doubt:
+            return _Searched("not assessed", looked.doubt, is_doubt=True)
         if not detection.excludes:
             return _Searched(
                 "not assessed", f"Nothing stands out in the {name} by its density, which excludes nothing."
@@ -165,6 +170,8 @@ class _Searched:
     state: FactState
     reason: str = ""
     spots: tuple[KeptMask, ...] = ()
+    is_doubt: bool = False
+    """Whether it also forbids what the source says of the absence of a finding."""
 
 
 def detection_of(key: str) -> Detection | None:

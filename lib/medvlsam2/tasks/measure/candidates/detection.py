@@ -68,10 +68,12 @@ class Looked:
     Args:
         spots: mask of each lesion; none: nothing was found.
         unseen: what it cannot see, in words, such as "smaller than 6 mm".
+        doubt: one sentence: why nothing is absent from this organ, whatever a model says; "" if there is no doubt.
     """
 
     spots: tuple[KeptMask, ...] = ()
     unseen: str = ""
+    doubt: str = ""
 
 
 Find = Callable[[Detection, str, Organs], Looked]

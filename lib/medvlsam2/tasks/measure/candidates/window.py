@@ -109,6 +109,11 @@ class Window:
         """A mask with its dents and holes that are narrower than twice a distance."""
         return self.shrunk(self.grown(mask, by_mm), by_mm) | mask
 
+    def filled(self, mask: Mask) -> Mask:
+        """A mask with its holes filled on every slice."""
+        shape = np.ones([1 if axis == self.slice_axis else 3 for axis in range(3)], dtype=bool)
+        return np.asarray(ndimage.binary_fill_holes(mask, shape)) | mask
+
 
 def worlds(window: Window) -> Any:
     """Axis and sign of the array axes that run to the right, to the front and to the head."""

@@ -130,3 +130,27 @@ def test_a_search_needs_a_sure_organ(new_scene: NewScene) -> None:
     assert (fact.state, fact.reason) == ("not assessed", "The spleen is not seen.")
     (far,) = facts_of(belly(new_scene), known_region="head and neck").finding("spleen_cyst")
     assert far.state == "outside the field of view"
+
+
+def test_the_fat_in_the_middle_of_a_kidney_is_no_cyst(new_scene: NewScene) -> None:
+    scene = belly(new_scene)
+    scene.draw(None, scene.ball((50, 60, 80), (10, 10, 12)), -25, noise=25)
+    assert [fact.state for fact in facts_of(scene).finding("kidney_cyst_left")] == ["absent"]
+
+
+def test_nothing_is_absent_from_an_organ_whose_mask_has_a_hole(new_scene: NewScene) -> None:
+    scene = belly(new_scene)
+    hole = scene.ball((160, 70, 80), (12, 12, 12))
+    scene.draw(None, hole, 6)
+    scene.masks["liver"] = scene.masks["liver"] & ~hole
+    (fact,) = facts_of(scene).finding("liver_cyst")
+    assert fact.state == "not assessed"
+    assert "has holes of at least" in fact.reason
+
+
+def test_a_report_tells_a_nodule_in_the_lung_that_a_scan_of_the_abdomen_shows(new_scene: NewScene) -> None:
+    scene = chest(new_scene)
+    scene.draw(None, scene.ball((180, 80, 90), (8, 8, 8)), 40)
+    table = facts_of(scene, known_region="abdomen").everything()
+    assert [fact.state for fact in table if fact.key == "lung_nodule"] == ["present"]
+    assert not [fact for fact in table if fact.key.startswith("consolidation")], "what is not found there is not denied"
