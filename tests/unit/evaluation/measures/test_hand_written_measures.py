@@ -65,7 +65,7 @@ def test_marks_of_a_volume(mark, written, right, exact):
 def test_another_right_reading_is_as_good(mark):
     line = {"question": "liver and spleen: sizes?", "query": "volume of spleen", "also": ("volume of liver",)}
     assert mark("volume of liver", **line) == (True, True)
-    assert mark("volume of liver, L", **line) == (True, False)
+    assert mark("volume of liver, mL", **line) == (True, False)
 
 
 def test_a_choice_must_be_the_right_one(mark, scan):
