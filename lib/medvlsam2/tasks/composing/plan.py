@@ -10,6 +10,7 @@ from medvlsam2.data.language.anatomy import is_numbered, is_pair, the
 from medvlsam2.data.query.objects import Item, ObjectExpression
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.tasks.answers.results import ObjectResult
+from medvlsam2.tasks.measure.candidates.detecting import is_found_by_search
 from medvlsam2.tasks.measure.fact_source import Facts
 from medvlsam2.tasks.objects.things import is_known
 from medvlsam2.tasks.phrases.plain import plain
@@ -70,7 +71,7 @@ def plan(
         reading = read_phrase(phrase, writer, link)
         if reading.refused:
             raise InvalidPrompt(f"{reading.refused} Name what is wanted, e.g. 'left kidney', or click on it.")
-        whole = _union(number, prompts, facts) if reading.expression is None else None
+        whole = _of_facts(number, prompts, facts) if reading.expression is None else None
         if whole is not None:
             made.composed[number] = whole
         else:
@@ -78,14 +79,19 @@ def plan(
     return made
 
 
-def _union(number: int, prompts: Sequence[ObjectPrompt], facts: Facts) -> ObjectExpression | None:
-    """A pair by name that the facts measure as the union of both sides, so that its mask is what texts tell of it.
+def _of_facts(number: int, prompts: Sequence[ObjectPrompt], facts: Facts) -> ObjectExpression | None:
+    """A name whose mask the facts have, so that the mask is what texts tell of it.
+
+    That is a pair which is measured as the union of both sides, and a finding that the model does not know by name and
+    that is found by density and shape.
 
     None for other names (a search for 24 ribs takes long), and where another object of the request belongs to it: those
     share one label map, in which a whole is the union of what is found of them.
     """
     known = [None if one.text is None else vocabulary.lookup(" ".join(plain(one.text).split())) for one in prompts]
     whole = known[number]
+    if whole is not None and is_found_by_search(whole.key, facts.source):
+        return ObjectExpression((Item(whole.key),))
     if whole is None or not is_pair(whole.key) or not facts.is_joined(whole.key):
         return None
     others = {one.key for place, one in enumerate(known) if one is not None and place != number}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import pytest
 from medvlsam2.data.phantom import Phantom
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.tasks.engine.engine import Engine
+from medvlsam2.tasks.measure.candidates.detecting import BY_SEARCH, Detecting
 from medvlsam2.tasks.measure.fact_source import Facts
 from medvlsam2.tasks.measure.given_masks import GivenMasks
 from medvlsam2.tasks.prompts import ObjectPrompt
@@ -69,6 +70,21 @@ def test_a_pair_by_name_is_the_mask_that_its_fact_measures(engine: Engine, facts
     assert ((found.label_map == 1) == truth(facts, "kidneys")).all()
     assert result.volume_ml == pytest.approx(facts.structure("kidneys").volume_ml)
     assert (result.name, result.expression) == ("kidneys", "kidneys")
+
+
+def test_a_finding_that_the_model_does_not_know_is_marked_where_a_search_finds_it(engine: Engine, facts: Facts):
+    hu, liver = facts.volume.hu.copy(), facts.structure("liver")
+    middle = np.array(np.nonzero(truth(facts, "liver"))).mean(axis=1)
+    away_mm = (np.indices(hu.shape).reshape(3, -1).T - middle) * facts.volume.spacing_mm
+    cyst = (np.linalg.norm(away_mm, axis=1) <= 18).reshape(hu.shape)
+    hu[truth(facts, "liver")], hu[cyst] = 120, 6
+    volume = replace(facts.volume, hu=hu)
+    inner = GivenMasks(volume, {"liver": facts.kept_mask(liver)})
+    found = asked(engine, Facts(Detecting(inner)), "liver cyst")
+    (result,) = found.objects
+    assert result.present
+    assert (found.label_map[cyst] == 1).mean() > 0.8
+    assert any(BY_SEARCH in warning for warning in found.warnings)
 
 
 def test_the_smaller_object_is_a_part_of_the_larger_one(engine: Engine, facts: Facts):

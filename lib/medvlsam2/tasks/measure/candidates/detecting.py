@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.fact_table import FactState
@@ -22,6 +23,9 @@ from medvlsam2.tasks.measure.mask_measures import is_cut, pieces_of
 from medvlsam2.tasks.measure.mask_source import OUTSIDE, MaskSource, Seen
 from medvlsam2.tasks.measure.whereabouts import out_of_view
 from medvlsam2.tasks.measure.whole_masks import is_joined, is_told, joined
+
+BY_SEARCH: Final = "It was found by its density and shape, not by the model."
+"""Said of each lesion that the model did not mark."""
 
 
 @dataclass
@@ -174,6 +178,11 @@ class _Searched:
     """Whether it also forbids what the source says of the absence of a finding."""
 
 
+def is_found_by_search(key: str, source: MaskSource) -> bool:
+    """Whether a source has masks of a finding by a search alone: the model behind it does not know the name."""
+    return isinstance(source, Detecting) and detection_of(key) is not None and not source.inner.knows(key)
+
+
 def detection_of(key: str) -> Detection | None:
     """The detection of a finding, also by the key of one side."""
     side = vocabulary.STRUCTURES[key].side
@@ -193,7 +202,8 @@ def _together(key: str, spots: Sequence[KeptMask], marked: Seen | None, detectio
     each = [*marks, *found]
     mask = each[0].union(*each[1:]) if len(each) > 1 else each[0]
     if marked is None or not marks:
-        return Seen("present", mask, None, detection.note, pieces=tuple(each) if is_countable(key) else None)
+        reason = f"{BY_SEARCH} {detection.note}".strip()
+        return Seen("present", mask, None, reason, pieces=tuple(each) if is_countable(key) else None)
     return replace(marked, mask=mask, pieces=tuple(each) if is_countable(key) else None)
 
 
