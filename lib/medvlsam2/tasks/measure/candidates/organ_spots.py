@@ -32,9 +32,6 @@ CORE_SHARE: Final = 0.7
 FAT_HU: Final = -20.0
 FAT_SHARE: Final = 0.03
 """A spot with more than this share below -20 HU is partly fat, as the sinus of a kidney is."""
-HOLE_ML: Final = 0.5
-"""A mask with a hole from this volume on (a ball of 10 mm) may have left a lesion out. What lies in the hole is not
-told: on a real scan it was the fissure of a liver."""
 FLUID_HU: Final = 40.0
 """The edge of what is no denser than this is halfway between the tissue and water."""
 MIN_ORGAN_ML: Final = 20.0
@@ -47,7 +44,8 @@ def organ_spots(detection: Detection, key: str, organs: Organs) -> Looked:
     Args:
         detection: its ``limits`` are: ``min_hu``, ``max_hu`` of a spot's core; ``darker_hu``, by how much the core must
             be darker than the tissue; ``rim_mm``, depth of the organ's edge that is left out; ``min_mm``, diameter;
-            ``max_elongation``, ``min_roundness``, ``max_attached`` of its shape.
+            ``max_elongation``, ``min_roundness``, ``max_attached`` of its shape; ``hole_ml``, from which volume on a
+            hole of the mask may be a lesion that it leaves out.
         key: of the organ.
         organs: masks.
     """
@@ -67,9 +65,15 @@ def organ_spots(detection: Detection, key: str, organs: Organs) -> Looked:
 def _hole(detection: Detection, organ: Mask, window: Window, organs: Organs) -> str:
     """A sentence about holes of a mask with the density of the lesion; "" if no holes of this density are large."""
     limits, hu = detection.limits, window.smooth_hu(SIGMA_MM)
+    if "hole_ml" not in limits:  # a kidney's mask has a hole at its sinus
+        return ""
     hole = window.filled(organ) & ~organ & ~window.paste(organs.seen(detection.beside))
     hole_ml = float((hole & (hu >= limits["min_hu"]) & (hu <= limits["max_hu"])).sum() * window.voxel_ml)
-    return "" if hole_ml < HOLE_ML else f"The organ's mask has holes of at least {hole_ml:.1f} mL that may be lesions."
+    return (
+        ""
+        if hole_ml < limits["hole_ml"]
+        else f"The organ's mask has holes of at least {hole_ml:.1f} mL that may be lesions."
+    )
 
 
 def _spots(detection: Detection, organ: Mask, window: Window) -> Iterator[Mask]:
