@@ -47,6 +47,9 @@ def _checked(claim: Claim, evidence: Evidence) -> list[Checked]:
 
 
 def _presence(claim: Presence, evidence: Evidence) -> Checked:
+    if claim.by_place:
+        in_view = evidence.in_view(claim.mention.key)
+        return Checked(claim, in_view, f"{claim.mention.key}: told to be in view by its place")
     known = evidence.is_there(claim.mention.key)
     verdict = None if known is None else known == claim.is_there
     if verdict is False and not claim.is_there and claim.mention.side is not None:

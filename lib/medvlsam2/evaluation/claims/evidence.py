@@ -30,6 +30,9 @@ class Evidence(Protocol):
     def is_there(self, key: str) -> bool | None:
         """Whether a name is there; None if nothing is known."""
 
+    def in_view(self, key: str) -> bool | None:
+        """Whether the scan shows the place of a structure; None if nothing is known."""
+
     def sides(self, key: str) -> frozenset[str]:
         """Sides on which a finding is; none if no side is known."""
 
@@ -63,6 +66,13 @@ class TableEvidence:
         if any(fact.is_present for fact in facts):
             return True
         return False if any(fact.state == "absent" for fact in facts) else None
+
+    def in_view(self, key: str) -> bool | None:
+        """Whether a fact says that it is there or in view by its place; not where all say that it is elsewhere."""
+        facts = self._facts(key)
+        if any(fact.is_present or fact.in_view for fact in facts):
+            return True
+        return False if facts else None
 
     def sides(self, key: str) -> frozenset[str]:
         """Sides of its facts that are present."""
@@ -108,6 +118,12 @@ class MaskEvidence:
         if key in STATES:
             return None
         return any(self._mask(name).any() for name in family_of(key))
+
+    def in_view(self, key: str) -> bool | None:
+        """Whether it has a mask, or else what the facts of the reply say: what has no mask may lie in view."""
+        if self.is_there(key):
+            return True
+        return None if self.judged is None else self.judged.in_view(key)
 
     def sides(self, key: str) -> frozenset[str]:
         """Sides of the lungs, kidneys or the body's middle, on which its voxels lie."""

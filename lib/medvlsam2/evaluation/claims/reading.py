@@ -14,7 +14,8 @@ from medvlsam2.evaluation.claims.mentions import Mention, findings_in, structure
 
 _SILENT: Final = re.compile(
     r"not assess|no statement|does not assess|outside (?:of )?(?:this|the) (?:field of view|scan)|unsure|not known|"
-    r"could not|not answered|would lie|may lie|does not show|scan ends within|^\s*this is without|not seen surely|"
+    r"could not|not answered|would lie|may lie|does not show|"
+    r"scan shows the [^.]* and not the |scan ends within|^\s*this is without|not seen surely|"
     r"impression:|technique:|findings:",
     re.IGNORECASE,
 )
@@ -22,6 +23,13 @@ _LIMIT: Final = re.compile(
     r"\((?:the )?limit[^)]*\)|;? ?the limit is [^;.)]+|\b(?:more|less|larger|smaller) than \d[\d,.]* ?\w+",
     re.IGNORECASE,
 )
+_RANGE: Final = re.compile(
+    r"\bcovers about (?:the )?\w+(?: to (?:the )?\w+)?(?:, and [^.;]*? lies? about \d[\d,]* mm (?:above|below))?",
+    re.IGNORECASE,
+)
+"""The range of the scan on the body, and how far beyond it a structure lies: no vertebra is said to be seen, and the
+distance is no size."""
+_BY_PLACE: Final = re.compile(r"\bby (?:its|their) place\b", re.IGNORECASE)
 _ANSWER: Final = re.compile(r"^\s*(?:yes|no),\s+", re.IGNORECASE)
 _ABSENT: Final = re.compile(
     r"\bno(?! longer)\b|\bwithout\b|\bnot (?:be )?(?:seen|visible|identified|found|shown|present|detected)\b|"
@@ -41,6 +49,8 @@ class Presence:
 
     mention: Mention
     is_there: bool
+    by_place: bool = False
+    """Whether it is said to be there only because the scan shows its place: no mask is claimed."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +80,7 @@ def claims_in(sentence: str) -> list[Claim]:
         ... ]
         [(147.0, 'mm')]
     """
-    text = _LIMIT.sub(" ", _ANSWER.sub("", sentence))
+    text = _RANGE.sub(" ", _LIMIT.sub(" ", _ANSWER.sub("", sentence)))
     found: list[Claim] = []
     subjects: tuple[Mention, ...] = ()
     for clause in _CLAUSES.split(text):
@@ -92,6 +102,8 @@ def _within(structure: Mention, finding: Mention) -> bool:
 
 def _presences(clause: str, findings: list[Mention], structures: list[Mention]) -> list[Presence]:
     denial = _ABSENT.search(clause)
+    if _BY_PLACE.search(clause):
+        return [Presence(one, denial is None, by_place=True) for one in (*findings, *structures)]
     if denial is None:
         return [Presence(one, True) for one in (*findings, *structures)]
     if findings:

@@ -14,6 +14,7 @@ from medvlsam2.data.query.queries import AskList, AskObject, Decline, Query
 from medvlsam2.tasks.questions.executing.execute import execute
 from medvlsam2.tasks.questions.executing.outcome import Outcome
 from medvlsam2.tasks.questions.executing.scene import Scene
+from medvlsam2.tasks.questions.executing.visibility import visibility
 from medvlsam2.tasks.questions.reading.checks import DECLINED
 from medvlsam2.tasks.questions.replying.choices import Choice, asks_for_seen, chosen, keys_of
 from medvlsam2.tasks.questions.replying.polar import yes_no
@@ -125,17 +126,23 @@ def _of_seen(
     """Which of some structures is, or is not, seen: each choice is looked for."""
     outcomes = _presences(keys, scene)
     fitting = [number for number, outcome in enumerate(outcomes) if outcome.value is wants_seen]
+    likely = [
+        visibility(key, outcome, scene) * (1 if wants_seen else -1) for key, outcome in zip(keys, outcomes, strict=True)
+    ]
+    best = max(range(len(keys)), key=likely.__getitem__)
     evidence = tuple(fact for outcome in outcomes for fact in outcome.evidence)
     names = tuple(choices[number] for number in fitting)
-    outcome = replace(outcomes[fitting[0] if fitting else 0], query=query, value=names, evidence=evidence)
+    outcome = replace(outcomes[best], query=query, value=names, evidence=evidence)
     if len(fitting) == 1:
         return _taken(query, outcome, choices, Choice(fitting[0], agrees=True), "")
     seen = "is seen" if wants_seen else "is not seen"
-    if not fitting:
-        note = f"None of the choices {seen} according to the masks; the model chose."
-        return _taken(query, outcome, choices, Choice(guess(), agrees=False), note, GUESSED)
-    note = f"More than one of the choices {seen} according to the masks; the first of them was taken."
-    return _taken(query, outcome, choices, Choice(fitting[0], agrees=False), note)
+    if fitting:
+        note = f"More than one of the choices {seen} according to the masks; the likeliest was taken."
+        return _taken(query, outcome, choices, Choice(best, agrees=False), note)
+    note = f"None of the choices {seen} for sure according to the masks"
+    if likely.count(likely[best]) == 1:
+        return _taken(query, outcome, choices, Choice(best, agrees=False), f"{note}; the likeliest was taken.")
+    return _taken(query, outcome, choices, Choice(guess(), agrees=False), f"{note}; the model chose.", GUESSED)
 
 
 def _taken(query: Query, outcome: Outcome, choices: Sequence[str], choice: Choice, *notes: str) -> Told:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from medvlsam2.data import vocabulary
 from medvlsam2.data.fact_table import Fact, FactTable
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.evaluation.claims.checking import check
@@ -121,3 +122,30 @@ def masks():
 )
 def test_masks_contradict_a_sentence(masks, sentence, right):
     assert verdicts(sentence, masks) == right
+
+
+def in_view_by_place(key: str, *, in_view: bool) -> FactTable:
+    state = "not assessed" if in_view else "outside the field of view"
+    name = vocabulary.STRUCTURES[key].name
+    return FactTable((Fact(id=key, key=key, kind="structure", name=name, state=state, in_view=in_view),))
+
+
+BY_PLACE = "Yes, by its place the L4 vertebra is in the field of view."
+
+
+@pytest.mark.parametrize(("in_view", "verdict"), [(True, True), (False, False)])
+def test_what_is_in_view_by_its_place_is_no_measured_claim_but_a_lie_is_found(in_view: bool, verdict: bool) -> None:
+    table = TableEvidence(in_view_by_place("vertebrae_L4", in_view=in_view))
+    assert [each.verdict for each in check(BY_PLACE, table)] == [verdict]
+    volume = CTVolume(np.zeros((8, 8, 8), dtype=np.int16), np.eye(4), "empty")
+    masks = MaskEvidence(volume, lambda _: np.zeros((8, 8, 8), dtype=bool), table)
+    assert [each.verdict for each in check(BY_PLACE, masks)] == [verdict], "no mask is no contradiction"
+    assert [each.verdict for each in check("Yes, the L4 vertebra is visible.", masks)] == [False], "a mask is claimed"
+
+
+def test_the_range_of_a_scan_claims_nothing_of_its_vertebrae() -> None:
+    text = "The scan covers about C5 to T8, and the S1 vertebra lies about 400 mm below."
+    assert claims_in(text) == []
+    (claim,) = claims_in(f"No, the S1 vertebra is not visible: {text[0].lower()}{text[1:]}")
+    assert isinstance(claim, Presence)
+    assert (claim.mention.key, claim.is_there) == ("vertebrae_S1", False)

@@ -4,38 +4,55 @@ from __future__ import annotations
 
 from typing import Final
 
+from medvlsam2.data.fact_table import Fact
 from medvlsam2.data.facts import Region
 from medvlsam2.data.language import anatomy
 from medvlsam2.tasks.measure.rules.needs import need, worse
 from medvlsam2.tasks.measure.rules.rule import Known, Measured, NotAssessed, Rule
 
+VEINS: Final = ("inferior_vena_cava", "iliac_vena_left", "iliac_vena_right")
+KIDNEYS: Final = ("kidney_left", "kidney_right")
+
 
 def contrast_phase(rule: Rule, facts: Known) -> Measured:
-    """The contrast phase, from the mean HU of the aorta, or of the heart where the aorta is not seen.
+    """The contrast phase, from the mean HU of the first vessel or organ of the rule that is seen and tells it.
 
-    The blood has the density of tissue without contrast, is brightest in the arterial phase, and then fades. The
-    limits stand in the table.
+    The blood of the aorta, the heart and other arteries has the density of tissue without contrast, is brightest in the
+    arterial phase, and then fades. A bright vein tells that the arterial phase is over; a dark vein tells nothing. A
+    dark kidney tells that there is no contrast, as kidneys enhance from the arterial phase on. The limits stand in the
+    table.
     """
     refused: NotAssessed | None = None
     for key in rule.of:
         try:
-            blood = need(key, rule, facts, whole=False)
+            seen = need(key, rule, facts, whole=False)
+            label = _label(seen, rule)
         except NotAssessed as reason:
             refused = worse(refused, reason)
             continue
-        assert blood.mean_hu is not None
-        if blood.mean_hu < rule.limits["blood_from_hu"]:
-            refused = worse(refused, NotAssessed(f"The mask of the {blood.name} does not hold blood alone."))
-            continue
-        return Measured(
-            value=blood.mean_hu,
-            evidence=(blood.id,),
-            label=_phase(blood.mean_hu, rule),
-            structure=blood.key,
-            is_true=True,
-        )
+        return Measured(value=seen.mean_hu, evidence=(seen.id,), label=label, structure=seen.key, is_true=True)
     assert refused is not None
     raise refused
+
+
+def _label(seen: Fact, rule: Rule) -> str:
+    """The phase that one vessel or kidney tells.
+
+    Raises:
+        NotAssessed: if it does not tell one.
+    """
+    hu = seen.mean_hu
+    assert hu is not None
+    if hu < rule.limits["blood_from_hu"]:
+        raise NotAssessed(f"The mask of the {seen.name} does not hold blood alone.")
+    if seen.key in KIDNEYS:
+        if hu >= rule.limits["kidney_enhanced_from_hu"]:
+            raise NotAssessed(f"The {seen.name} tells that there is contrast, but not in which phase.")
+        return "non-contrast"
+    label = _phase(hu, rule)
+    if seen.key in VEINS and label == "non-contrast":
+        raise NotAssessed(f"The {seen.name} alone does not tell the contrast phase.")
+    return "portal venous" if seen.key in VEINS and label == "arterial" else label
 
 
 def _phase(blood_hu: float, rule: Rule) -> str:

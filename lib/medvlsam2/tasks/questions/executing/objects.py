@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -39,6 +39,9 @@ def _presence(query: AskObject, things: Things, scene: Scene) -> Outcome:
     several = len(single) > 1 and not query.target.without
     states = {each.state for each in single} if several else {things.state}
     is_finding = any(vocabulary.STRUCTURES[item.key].is_finding for item in query.target.items)
+    placed = None if is_finding else _by_place(query, single, scene)
+    if placed is not None:
+        return placed
     if "not assessed" in states or (is_finding and "outside the field of view" in states):
         of_one = next((each for each in single if several and each.state == "not assessed"), things)
         return unknown(query, of_one)
@@ -49,6 +52,26 @@ def _presence(query: AskObject, things: Things, scene: Scene) -> Outcome:
         reason="" if several else things.reason,
         things=tuple(single) if several else (things,),
         evidence=things.facts,
+    )
+
+
+def _by_place(query: AskObject, single: Sequence[Things], scene: Scene) -> Outcome | None:
+    """True where each thing is seen or lies surely in the scan, and at least one of them has no reliable mask."""
+    scan_range = scene.facts.scan_range()
+    if scan_range is None or not all_plain(query.target):
+        return None
+    facts = [scene.facts.structure(item.key) for item in query.target.items]
+    unmarked = [fact for fact in facts if fact.state == "not assessed"]
+    if not unmarked or not all(fact.in_view or fact.is_present for fact in facts):
+        return None
+    why = f"{'It is' if len(unmarked) == 1 else 'They are'} not marked reliably, so nothing was measured."
+    return Outcome(
+        query=query,
+        value=True,
+        reason=f"The scan covers about {scan_range.levels()}. {why}",
+        things=tuple(single),
+        evidence=tuple(facts),
+        details=(("by place", 1.0),),
     )
 
 

@@ -28,7 +28,9 @@ def _region(query: AskScan, scene: Scene) -> Outcome:
         reason = "No structure is seen that tells the part of the body."
         return Outcome(query=query, state="not assessed", reason=reason)
     also = scene.facts.rule("region").reason if "region" in scene.facts.rules else ""
-    return Outcome(query=query, value=anatomy.REGION_NAMES[region], reason=also)
+    scan_range = scene.facts.scan_range()
+    covers = "" if scan_range is None else f"It covers about {scan_range.levels()}."
+    return Outcome(query=query, value=anatomy.REGION_NAMES[region], reason=" ".join(filter(None, [covers, also])))
 
 
 def _phase(query: AskScan, scene: Scene) -> Outcome:

@@ -38,6 +38,10 @@ def is_finding(things: Things) -> bool:
 
 def _presence(outcome: Outcome) -> str:
     things = outcome.things
+    if outcome.detail.get("by place"):
+        placed = [spoken(each.expression) for each in things]
+        its, be_in = ("their", "are") if len(placed) > 1 else ("its", be(placed[0]))
+        return f"yes, by {its} place {join(placed)} {be_in} in the field of view"
     if len(things) > 1:
         seen = [spoken(each.expression) for each in things if each.is_present]
         missing = [spoken(each.expression) for each in things if not each.is_present]

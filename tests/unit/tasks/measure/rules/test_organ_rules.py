@@ -157,3 +157,24 @@ def test_the_size_of_lung_nodules(new_scene: NewScene) -> None:
     assert [one.id for one in facts.finding("lung_nodule")] == ["lung_nodule.1", "lung_nodule.2"]
     assert scene.facts(every_finding_is_given=True).rule("lung_nodule_size").state == "absent"
     assert scene.facts().rule("lung_nodule_size").state == "not assessed"
+
+
+@pytest.mark.parametrize(
+    ("key", "hu", "phase"),
+    [
+        ("iliac_artery_left", 40, "non-contrast"),
+        ("iliac_artery_left", 300, "arterial"),
+        ("inferior_vena_cava", 150, "portal venous"),
+        ("inferior_vena_cava", 240, "portal venous"),
+        ("inferior_vena_cava", 40, ""),
+        ("kidney_left", 35, "non-contrast"),
+        ("kidney_left", 180, ""),
+    ],
+)
+def test_other_vessels_and_kidneys_tell_the_phase_as_far_as_they_can(
+    new_scene: NewScene, key: str, hu: float, phase: str
+) -> None:
+    scene = new_scene(blood_hu=None)
+    fact = scene.draw(key, scene.tube(120, 60, 12), hu).facts().rule("phase")
+    assert fact.label == phase
+    assert fact.evidence == ((key,) if phase else ())
