@@ -16,8 +16,8 @@ MIN_HEIGHT_MM: Final = 150.0
 """A lower scan shows only a part of its region: of TS_dicom20 (40 mm) both kidneys lie below its last slice. The
 lowest phantom of a whole region has 170 mm."""
 MIN_WIDTH_MM: Final = 190.0
-"""Slices of a smaller extent may be a part of the body alone, such as a spine. Of 96 training scans of heads and necks,
-cropped to the body, the smallest extent is 210 mm."""
+"""Slices of a smaller extent may be a part of the body alone. Of the training scans the crops of a spine or a limb have
+at most 185 mm, and the 95 heads and necks, cropped to the body, at least 223 mm."""
 MAY_LIE_BEYOND: Final = "The {name} is not seen; it may lie beyond the ends of the scan."
 _LANDMARKS: Final = (
     (
