@@ -58,10 +58,11 @@ def written_out(text: str) -> str:
 
 def _levels(listed: str) -> str:
     """A list of levels, one by one; the list itself if one of them is no vertebra."""
-    parts = re.split(f"({_BETWEEN})", re.sub(r"\bvertebra\s+", "", listed, flags=re.IGNORECASE), flags=re.IGNORECASE)
+    plain = re.sub(r"\bvertebra\s+|(?<=[a-z])-(?=\d)", "", listed, flags=re.IGNORECASE)
+    parts = re.split(f"({_BETWEEN})", plain, flags=re.IGNORECASE)
     order, found, region = _series(), list[str](), ""
     for number in range(0, len(parts), 2):
-        letters, digits = re.fullmatch(r"([a-z]*)-?(\d+)", parts[number].lower()).groups()  # type: ignore[union-attr]
+        letters, digits = re.fullmatch(r"([a-z]*)(\d+)", parts[number].lower()).groups()  # type: ignore[union-attr]
         region = _REGION.get(letters, region)
         level = f"{region}{int(digits)}"
         if level not in order:
