@@ -16,8 +16,8 @@ from medvlsam2.data.phantom import Phantom, PhantomConfig, generate
 from medvlsam2.data.query.reading import read_query
 from medvlsam2.tasks.facts.model_masks import NOT_LEARNED, in_general
 from medvlsam2.tasks.measure.fact_source import Facts
-from medvlsam2.tasks.measure.given_masks import GivenMasks
-from medvlsam2.tasks.measure.mask_source import Seen
+from medvlsam2.tasks.measure.sources.given_masks import GivenMasks
+from medvlsam2.tasks.measure.sources.mask_source import Seen
 from medvlsam2.tasks.questions.executing.execute import execute
 from medvlsam2.tasks.questions.executing.scene import Scene
 from medvlsam2.tasks.questions.replying.polar import YesNo, yes_no

@@ -23,7 +23,7 @@ from medvlsam2.data.facts import ContrastPhase, ScanFacts
 from medvlsam2.data.language.findings.finding_keys import finding_key
 from medvlsam2.evaluation.scans import LabelledScan, draw_phantom, read_scan
 from medvlsam2.tasks.measure.fact_source import Facts
-from medvlsam2.tasks.measure.given_masks import GivenMasks
+from medvlsam2.tasks.measure.sources.given_masks import GivenMasks
 
 FIRST_SEED = 720_000
 """Phantoms that neither training (from 1,000 on) nor the evaluation (from 500,000 on) uses."""

@@ -24,8 +24,8 @@ from medvlsam2.data.facts import Region
 from medvlsam2.data.language import anatomy
 from medvlsam2.evaluation.scans import LabelledScan, draw_phantom, read_scan
 from medvlsam2.tasks.measure.body_axis.extents import Extent, areas_of, extent_of, imaged_slices
-from medvlsam2.tasks.measure.kept_mask import KeptMask
-from medvlsam2.tasks.measure.mask_measures import slice_axis
+from medvlsam2.tasks.measure.masks.kept_mask import KeptMask
+from medvlsam2.tasks.measure.masks.mask_measures import slice_axis
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 TABLE: Final = ROOT / "lib/medvlsam2/tasks/measure/body_axis/axis_table.yaml"

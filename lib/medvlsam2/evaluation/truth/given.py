@@ -14,8 +14,8 @@ from medvlsam2.data.language.findings.lesions import host_family
 from medvlsam2.evaluation.scans import LabelledScan
 from medvlsam2.evaluation.truth.known_masks import KINDS, Known
 from medvlsam2.tasks.measure.fact_source import Facts
-from medvlsam2.tasks.measure.given_masks import GivenMasks, given
-from medvlsam2.tasks.measure.kept_mask import KeptMask
+from medvlsam2.tasks.measure.masks.kept_mask import KeptMask
+from medvlsam2.tasks.measure.sources.given_masks import GivenMasks, given
 
 LESIONS: Final = frozenset({"cyst", "metastasis", "nodule", "mass", "sarcoma"})
 """Kinds that the word "lesion" means."""

@@ -12,7 +12,7 @@ from medvlsam2.data.volume import CTVolume
 from medvlsam2.geometry import spacing_mm, voxel_volume_ml
 from medvlsam2.tasks.answers.geometry import held_slices, slice_sureness, sureness
 from medvlsam2.tasks.masks.search import Found
-from medvlsam2.tasks.measure.diameter import longest_diameter_mm
+from medvlsam2.tasks.measure.masks.diameter import longest_diameter_mm
 from medvlsam2.tasks.prompts import ObjectPrompt
 
 

@@ -33,11 +33,11 @@ from medvlsam2.tasks.engine.session import VolumeSession
 from medvlsam2.tasks.masks.search import Found
 from medvlsam2.tasks.masks.slice_prompts import place
 from medvlsam2.tasks.measure.body_axis import ScanRange
-from medvlsam2.tasks.measure.kept_mask import KeptMask
 from medvlsam2.tasks.measure.lesions import is_countable
-from medvlsam2.tasks.measure.mask_source import Seen
+from medvlsam2.tasks.measure.masks.kept_mask import KeptMask
+from medvlsam2.tasks.measure.sources.mask_source import Seen
+from medvlsam2.tasks.measure.sources.whole_masks import is_told
 from medvlsam2.tasks.measure.structures import QuickLook
-from medvlsam2.tasks.measure.whole_masks import is_told
 from medvlsam2.tasks.phrases.wholes import is_union_of
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.transforms.label_map import label_map_to_source

@@ -14,7 +14,7 @@ from medvlsam2.data.fact_table import Fact
 from medvlsam2.data.language import anatomy
 from medvlsam2.data.structures.table import Side
 from medvlsam2.tasks.measure.fact_source import Facts
-from medvlsam2.tasks.measure.mask_source import OUTSIDE
+from medvlsam2.tasks.measure.sources.mask_source import OUTSIDE
 from medvlsam2.tasks.measure.whereabouts import hosts_of, sites
 
 

@@ -1,8 +1,8 @@
 """The door to the facts of one scan: ask for a structure, a finding, a rule, or everything.
 
 All is measured when it is first asked for, and once. The masks come from a
-:class:`~medvlsam2.tasks.measure.mask_source.MaskSource`; of a model they are those that ``segment`` gives for a name
-alone. :func:`medvlsam2.tasks.facts.facts_of` gives the facts of a scan as the current model sees it.
+:class:`~medvlsam2.tasks.measure.sources.mask_source.MaskSource`; of a model they are those that ``segment`` gives for a
+name alone. :func:`medvlsam2.tasks.facts.facts_of` gives the facts of a scan as the current model sees it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from medvlsam2.data.facts import Region
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidRequest
 from medvlsam2.tasks.measure.body_axis import ScanRange
-from medvlsam2.tasks.measure.kept_mask import KeptMask
 from medvlsam2.tasks.measure.lesions import lesions_of
-from medvlsam2.tasks.measure.mask_measures import is_cut, measure
-from medvlsam2.tasks.measure.mask_source import OUTSIDE, MaskSource, Seen
+from medvlsam2.tasks.measure.masks.kept_mask import KeptMask
+from medvlsam2.tasks.measure.masks.mask_measures import is_cut, measure
 from medvlsam2.tasks.measure.rules.parts import part_facts
 from medvlsam2.tasks.measure.rules.table import judge, load_rules, load_table
+from medvlsam2.tasks.measure.sources.mask_source import OUTSIDE, MaskSource, Seen
+from medvlsam2.tasks.measure.sources.whole_masks import is_joined, is_told, joined
 from medvlsam2.tasks.measure.whereabouts import MAY_LIE_BEYOND, hosts_of, landmarks, out_of_view, sites, surely_shown
-from medvlsam2.tasks.measure.whole_masks import is_joined, is_told, joined
 
 SURE: Final = 0.5
 """What is right less often than this is not stated: its state becomes "not assessed"."""

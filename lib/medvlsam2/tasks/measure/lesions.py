@@ -13,9 +13,9 @@ from medvlsam2.data.language.findings.lesions import UNCOUNTABLE, WHOLE
 from medvlsam2.data.structures.table import Side
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.geometry import voxel_volume_ml
-from medvlsam2.tasks.measure.kept_mask import KeptMask
-from medvlsam2.tasks.measure.mask_measures import pieces_of
-from medvlsam2.tasks.measure.mask_source import Seen
+from medvlsam2.tasks.measure.masks.kept_mask import KeptMask
+from medvlsam2.tasks.measure.masks.mask_measures import pieces_of
+from medvlsam2.tasks.measure.sources.mask_source import Seen
 from medvlsam2.tasks.measure.whereabouts import sites
 
 ONE_EACH: Final = UNCOUNTABLE | WHOLE | {"effusion", "pneumothorax", "aneurysm", "dissection"}

@@ -26,7 +26,7 @@ from medvlsam2.model.pixel_decoder.volume_sam2 import SliceFeatures
 from medvlsam2.model.propagation.slice_source import SliceSource
 from medvlsam2.tasks.measure.body_axis import Extent as Span
 from medvlsam2.tasks.measure.body_axis import ScanRange, extent_of, fit
-from medvlsam2.tasks.measure.mask_measures import CUT_SHARE
+from medvlsam2.tasks.measure.masks.mask_measures import CUT_SHARE
 from medvlsam2.tasks.measure.regions import Extent, likeliest_region
 from medvlsam2.tasks.scheduling.device_lock import GiveWay, stay
 

@@ -10,7 +10,7 @@ from medvlsam2.data.facts import Region
 from medvlsam2.data.language import anatomy
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.tasks.measure.body_axis import ScanRange, in_every_body
-from medvlsam2.tasks.measure.mask_measures import slice_axis
+from medvlsam2.tasks.measure.masks.mask_measures import slice_axis
 
 MIN_HEIGHT_MM: Final = 150.0
 """A lower scan shows only a part of its region: of TS_dicom20 (40 mm) both kidneys lie below its last slice. The

@@ -11,7 +11,7 @@ from medvlsam2.data.language import anatomy
 from medvlsam2.data.query.objects import OfSize, OnSide, Relation
 from medvlsam2.data.structures.table import Side
 from medvlsam2.tasks.measure.fact_source import Facts
-from medvlsam2.tasks.measure.kept_mask import KeptMask
+from medvlsam2.tasks.measure.masks.kept_mask import KeptMask
 from medvlsam2.tasks.objects.middle import side_of
 from medvlsam2.tasks.objects.shapes import Axis, Shape
 from medvlsam2.tasks.objects.things import Thing, is_counted

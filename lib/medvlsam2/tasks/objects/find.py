@@ -13,7 +13,7 @@ from medvlsam2.data.language.findings.lesions import host_noun
 from medvlsam2.data.language.grammar import millimetres
 from medvlsam2.data.query.objects import Item, ObjectExpression, OfSize, OnSide, Pick, Place, Where
 from medvlsam2.tasks.measure.fact_source import Facts
-from medvlsam2.tasks.measure.kept_mask import KeptMask
+from medvlsam2.tasks.measure.masks.kept_mask import KeptMask
 from medvlsam2.tasks.objects.conditions import LAST, neighbour, of_size, on_side, related
 from medvlsam2.tasks.objects.parts import part_of
 from medvlsam2.tasks.objects.picks import picked

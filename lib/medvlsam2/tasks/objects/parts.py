@@ -10,7 +10,7 @@ from typing import Final
 from medvlsam2 import geometry
 from medvlsam2.data.query.objects import Part
 from medvlsam2.tasks.measure.fact_source import Facts
-from medvlsam2.tasks.measure.kept_mask import KeptMask
+from medvlsam2.tasks.measure.masks.kept_mask import KeptMask
 from medvlsam2.tasks.objects.shapes import Axis, Shape
 from medvlsam2.tasks.objects.things import Thing
 

@@ -12,7 +12,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from medvlsam2 import geometry
-from medvlsam2.tasks.measure.kept_mask import KeptMask
+from medvlsam2.tasks.measure.masks.kept_mask import KeptMask
 
 Axis = Literal[0, 1, 2]
 """World axis: 0 grows to the patient's right, 1 to the front, 2 to the head."""

@@ -17,11 +17,11 @@ from medvlsam2.data.volume import CTVolume
 from medvlsam2.geometry import voxel_volume_ml
 from medvlsam2.tasks.measure.by_place import finding_in, limits, on_side
 from medvlsam2.tasks.measure.fact_source import Facts
-from medvlsam2.tasks.measure.kept_mask import KeptMask
 from medvlsam2.tasks.measure.lesions import MIN_ML
-from medvlsam2.tasks.measure.mask_measures import Measures, measure, pieces_of
+from medvlsam2.tasks.measure.masks.kept_mask import KeptMask
+from medvlsam2.tasks.measure.masks.mask_measures import Measures, measure, pieces_of
+from medvlsam2.tasks.measure.sources.whole_masks import is_joined
 from medvlsam2.tasks.measure.whereabouts import sites
-from medvlsam2.tasks.measure.whole_masks import is_joined
 from medvlsam2.tasks.objects.shapes import Shape
 from medvlsam2.tasks.phrases.wholes import held_by, is_row
 

@@ -14,7 +14,7 @@ from medvlsam2.errors import InvalidPrompt
 from medvlsam2.tasks.engine.engine import Engine
 from medvlsam2.tasks.measure.candidates.detecting import BY_SEARCH, Detecting
 from medvlsam2.tasks.measure.fact_source import Facts
-from medvlsam2.tasks.measure.given_masks import GivenMasks
+from medvlsam2.tasks.measure.sources.given_masks import GivenMasks
 from medvlsam2.tasks.prompts import ObjectPrompt
 from medvlsam2.tasks.segment import Segmentation, segment
 

@@ -10,8 +10,8 @@ import pytest
 
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.tasks.measure.fact_source import Facts
-from medvlsam2.tasks.measure.given_masks import GivenMasks, given
-from medvlsam2.tasks.measure.kept_mask import KeptMask
+from medvlsam2.tasks.measure.masks.kept_mask import KeptMask
+from medvlsam2.tasks.measure.sources.given_masks import GivenMasks, given
 
 FAT_HU = -100
 

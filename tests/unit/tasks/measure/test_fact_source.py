@@ -12,8 +12,8 @@ from medvlsam2.data.facts import Region
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.tasks.measure.body_axis import ScanRange
 from medvlsam2.tasks.measure.fact_source import Facts
-from medvlsam2.tasks.measure.given_masks import GivenMasks, given
-from medvlsam2.tasks.measure.mask_source import Seen
+from medvlsam2.tasks.measure.sources.given_masks import GivenMasks, given
+from medvlsam2.tasks.measure.sources.mask_source import Seen
 
 SHAPE = (40, 30, 50)
 VOLUME = CTVolume(np.zeros(SHAPE, dtype=np.int16), np.diag([4.0, 4.0, 5.0, 1.0]), "given")

@@ -12,8 +12,8 @@ from medvlsam2 import geometry
 from medvlsam2.data import vocabulary
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.tasks.measure.fact_source import Facts
-from medvlsam2.tasks.measure.given_masks import GivenMasks
-from medvlsam2.tasks.measure.kept_mask import KeptMask
+from medvlsam2.tasks.measure.masks.kept_mask import KeptMask
+from medvlsam2.tasks.measure.sources.given_masks import GivenMasks
 
 SHAPE_IJK = (41, 45, 43)
 """Odd and unequal, so that mixed-up axes show."""

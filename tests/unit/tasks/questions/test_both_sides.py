@@ -11,7 +11,7 @@ from tests.unit.tasks.measure.conftest import Scene as Drawing
 
 from medvlsam2.data.query.reading import read_query
 from medvlsam2.tasks.measure.fact_source import Facts
-from medvlsam2.tasks.measure.kept_mask import KeptMask
+from medvlsam2.tasks.measure.masks.kept_mask import KeptMask
 from medvlsam2.tasks.questions.executing.execute import execute
 from medvlsam2.tasks.questions.executing.outcome import Outcome
 from medvlsam2.tasks.questions.executing.scene import Scene

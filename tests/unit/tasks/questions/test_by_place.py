@@ -10,7 +10,7 @@ from tests.unit.tasks.questions.conftest import facts_of_phantom
 from medvlsam2.data import phantom
 from medvlsam2.data.query.reading import read_query
 from medvlsam2.tasks.measure.fact_source import Facts
-from medvlsam2.tasks.measure.given_masks import GivenMasks
+from medvlsam2.tasks.measure.sources.given_masks import GivenMasks
 from medvlsam2.tasks.questions.answering import Told, told
 from medvlsam2.tasks.questions.executing.scene import Scene
 

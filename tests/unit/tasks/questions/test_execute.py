@@ -12,7 +12,7 @@ from medvlsam2.data import vocabulary
 from medvlsam2.data.phantom import Phantom
 from medvlsam2.data.query.reading import read_query
 from medvlsam2.tasks.measure.fact_source import Facts
-from medvlsam2.tasks.measure.given_masks import GivenMasks
+from medvlsam2.tasks.measure.sources.given_masks import GivenMasks
 from medvlsam2.tasks.questions.executing.execute import execute
 from medvlsam2.tasks.questions.executing.scene import Scene
 

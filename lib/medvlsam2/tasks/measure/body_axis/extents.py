@@ -10,8 +10,8 @@ from jaxtyping import Int
 
 from medvlsam2 import geometry
 from medvlsam2.data.volume import CTVolume
-from medvlsam2.tasks.measure.kept_mask import KeptMask
-from medvlsam2.tasks.measure.mask_measures import slice_axis
+from medvlsam2.tasks.measure.masks.kept_mask import KeptMask
+from medvlsam2.tasks.measure.masks.mask_measures import slice_axis
 
 TIP: Final = 0.003
 """Share of a mask's voxels that is cut off at each end: single voxels far away move no end."""

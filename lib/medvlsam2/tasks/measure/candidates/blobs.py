@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from medvlsam2.tasks.measure.candidates.detection import Detection
 from medvlsam2.tasks.measure.candidates.window import Mask, Place, Window
-from medvlsam2.tasks.measure.mask_measures import TOUCHING
+from medvlsam2.tasks.measure.masks.mask_measures import TOUCHING
 
 RESOLVED: Final = 1.15
 """The ball in a spot has a radius of so many voxels at least along the coarsest axis: of fewer no shape is known.

@@ -17,12 +17,12 @@ from medvlsam2.data.volume import CTVolume
 from medvlsam2.tasks.measure.body_axis import ScanRange
 from medvlsam2.tasks.measure.candidates.detection import Detection, Refused
 from medvlsam2.tasks.measure.candidates.table import FINDERS, load_detections
-from medvlsam2.tasks.measure.kept_mask import KeptMask
 from medvlsam2.tasks.measure.lesions import is_countable
-from medvlsam2.tasks.measure.mask_measures import is_cut, pieces_of
-from medvlsam2.tasks.measure.mask_source import OUTSIDE, MaskSource, Seen
+from medvlsam2.tasks.measure.masks.kept_mask import KeptMask
+from medvlsam2.tasks.measure.masks.mask_measures import is_cut, pieces_of
+from medvlsam2.tasks.measure.sources.mask_source import OUTSIDE, MaskSource, Seen
+from medvlsam2.tasks.measure.sources.whole_masks import is_joined, is_told, joined
 from medvlsam2.tasks.measure.whereabouts import out_of_view
-from medvlsam2.tasks.measure.whole_masks import is_joined, is_told, joined
 
 BY_SEARCH: Final = "It was found by its density and shape, not by the model."
 """Said of each lesion that the model did not mark."""

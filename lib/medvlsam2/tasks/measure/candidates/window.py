@@ -12,8 +12,8 @@ from scipy import ndimage
 
 from medvlsam2 import geometry
 from medvlsam2.data.volume import CTVolume
-from medvlsam2.tasks.measure.kept_mask import KeptMask
-from medvlsam2.tasks.measure.mask_measures import slice_axis
+from medvlsam2.tasks.measure.masks.kept_mask import KeptMask
+from medvlsam2.tasks.measure.masks.mask_measures import slice_axis
 
 Place = tuple[slice, slice, slice]
 Mask = Bool[np.ndarray, "x y z"]

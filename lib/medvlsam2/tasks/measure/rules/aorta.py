@@ -11,8 +11,8 @@ from scipy import ndimage
 
 from medvlsam2 import geometry
 from medvlsam2.data.fact_table import Fact
-from medvlsam2.tasks.measure.diameter import diameters_mm
-from medvlsam2.tasks.measure.mask_measures import slice_axis
+from medvlsam2.tasks.measure.masks.diameter import diameters_mm
+from medvlsam2.tasks.measure.masks.mask_measures import slice_axis
 from medvlsam2.tasks.measure.rules.needs import elsewhere, need, need_mask, seen_of
 from medvlsam2.tasks.measure.rules.rule import Known, Measured, NotAssessed, OutOfView, Rule
 

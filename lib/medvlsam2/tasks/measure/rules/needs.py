@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.fact_table import Fact
-from medvlsam2.tasks.measure.kept_mask import KeptMask
-from medvlsam2.tasks.measure.mask_measures import slice_axis
-from medvlsam2.tasks.measure.mask_source import OUTSIDE
+from medvlsam2.tasks.measure.masks.kept_mask import KeptMask
+from medvlsam2.tasks.measure.masks.mask_measures import slice_axis
 from medvlsam2.tasks.measure.rules.rule import Known, NotAssessed, OutOfView, Rule
+from medvlsam2.tasks.measure.sources.mask_source import OUTSIDE
 from medvlsam2.tasks.measure.whereabouts import sites
 
 

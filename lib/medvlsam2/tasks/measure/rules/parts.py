@@ -8,7 +8,7 @@ from dataclasses import replace
 from medvlsam2.data import vocabulary
 from medvlsam2.data.fact_table import Fact
 from medvlsam2.data.language import anatomy
-from medvlsam2.tasks.measure.kept_mask import KeptMask
+from medvlsam2.tasks.measure.masks.kept_mask import KeptMask
 from medvlsam2.tasks.measure.rules.rule import NotAssessed, OutOfView, Part
 
 

@@ -10,7 +10,7 @@ from medvlsam2.data.fact_table import Fact, FactState
 from medvlsam2.data.facts import Region
 from medvlsam2.data.structures.table import Code, Side
 from medvlsam2.data.volume import CTVolume
-from medvlsam2.tasks.measure.kept_mask import KeptMask
+from medvlsam2.tasks.measure.masks.kept_mask import KeptMask
 
 
 @runtime_checkable

@@ -6,10 +6,10 @@ import numpy as np
 
 from medvlsam2 import geometry
 from medvlsam2.data.fact_table import Fact
-from medvlsam2.tasks.measure.kept_mask import KeptMask
-from medvlsam2.tasks.measure.mask_source import OUTSIDE
+from medvlsam2.tasks.measure.masks.kept_mask import KeptMask
 from medvlsam2.tasks.measure.rules.needs import need, need_mask, seen_of
 from medvlsam2.tasks.measure.rules.rule import Known, Measured, NotAssessed, OutOfView, Rule
+from medvlsam2.tasks.measure.sources.mask_source import OUTSIDE
 
 
 def length(rule: Rule, facts: Known) -> Measured:

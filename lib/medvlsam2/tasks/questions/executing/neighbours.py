@@ -16,7 +16,7 @@ from medvlsam2.data import vocabulary
 from medvlsam2.data.fact_table import Fact
 from medvlsam2.data.language import anatomy
 from medvlsam2.data.query.queries import AskDistance, Unit
-from medvlsam2.tasks.measure.kept_mask import KeptMask
+from medvlsam2.tasks.measure.masks.kept_mask import KeptMask
 from medvlsam2.tasks.questions.executing.measures import unknown
 from medvlsam2.tasks.questions.executing.outcome import Outcome
 from medvlsam2.tasks.questions.executing.scene import Scene

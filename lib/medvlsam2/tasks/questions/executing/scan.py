@@ -8,7 +8,7 @@ from typing import Final
 from medvlsam2 import geometry
 from medvlsam2.data.language import anatomy
 from medvlsam2.data.query.queries import AskScan, ScanQuestion
-from medvlsam2.tasks.measure.mask_measures import slice_axis
+from medvlsam2.tasks.measure.masks.mask_measures import slice_axis
 from medvlsam2.tasks.questions.executing.lists import impression
 from medvlsam2.tasks.questions.executing.outcome import Outcome
 from medvlsam2.tasks.questions.executing.scene import Scene

@@ -14,8 +14,8 @@ from medvlsam2.data.query.objects import Item, ObjectExpression
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.tasks.measure.by_place import limits
 from medvlsam2.tasks.measure.fact_source import Facts
-from medvlsam2.tasks.measure.kept_mask import KeptMask
-from medvlsam2.tasks.measure.mask_measures import measure
+from medvlsam2.tasks.measure.masks.kept_mask import KeptMask
+from medvlsam2.tasks.measure.masks.mask_measures import measure
 from medvlsam2.tasks.objects.find import find_object
 from medvlsam2.tasks.objects.things import Thing, members_of
 from medvlsam2.tasks.questions.executing.outcome import Things

@@ -8,7 +8,7 @@ import numpy as np
 
 from medvlsam2 import geometry
 from medvlsam2.data.fact_table import Fact
-from medvlsam2.tasks.measure.mask_measures import slice_axis
+from medvlsam2.tasks.measure.masks.mask_measures import slice_axis
 from medvlsam2.tasks.objects import middle
 from medvlsam2.tasks.objects.things import Thing
 from medvlsam2.tasks.questions.executing.scene import Scene

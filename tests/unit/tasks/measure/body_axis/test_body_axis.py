@@ -11,7 +11,7 @@ from medvlsam2.data.volume import CTVolume
 from medvlsam2.tasks.measure.body_axis import Extent, ScanRange, extent_of, fit, imaged_slices
 from medvlsam2.tasks.measure.body_axis.table import in_every_body, load_axis
 from medvlsam2.tasks.measure.fact_source import Facts
-from medvlsam2.tasks.measure.given_masks import GivenMasks
+from medvlsam2.tasks.measure.sources.given_masks import GivenMasks
 
 LOW_MM, HIGH_MM = -120.0, 150.0
 ORGANS = ("liver", "spleen", "kidney_left", "kidney_right", "pancreas", "vertebrae_L3", "aorta", "heart", "lung_left")

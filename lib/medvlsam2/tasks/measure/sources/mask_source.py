@@ -10,7 +10,7 @@ from medvlsam2.data.fact_table import FactState
 from medvlsam2.data.facts import Region
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.tasks.measure.body_axis import ScanRange
-from medvlsam2.tasks.measure.kept_mask import KeptMask
+from medvlsam2.tasks.measure.masks.kept_mask import KeptMask
 
 OUTSIDE: FactState = "outside the field of view"
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.fact_table import FactState
-from medvlsam2.tasks.measure.mask_source import MaskSource, Seen
+from medvlsam2.tasks.measure.sources.mask_source import MaskSource, Seen
 
 
 def is_joined(key: str, source: MaskSource) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from medvlsam2.tasks.measure.diameter import longest_diameter_mm
+from medvlsam2.tasks.measure.masks.diameter import longest_diameter_mm
 
 
 def test_an_empty_mask_has_no_diameter() -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from medvlsam2.data.volume import CTVolume
-from medvlsam2.tasks.measure.kept_mask import KeptMask
-from medvlsam2.tasks.measure.mask_measures import measure, pieces_of
+from medvlsam2.tasks.measure.masks.kept_mask import KeptMask
+from medvlsam2.tasks.measure.masks.mask_measures import measure, pieces_of
 
 LPS = np.diag([-1.0, -2.0, 3.0, 1.0])
 

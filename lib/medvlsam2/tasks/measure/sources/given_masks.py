@@ -21,10 +21,10 @@ from medvlsam2.data.language import anatomy
 from medvlsam2.data.language.findings.finding_keys import finding_key
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.tasks.measure.body_axis import ScanRange, areas_of, extent_of, fit, imaged_slices
-from medvlsam2.tasks.measure.kept_mask import KeptMask
-from medvlsam2.tasks.measure.mask_measures import is_cut, slice_axis
-from medvlsam2.tasks.measure.mask_source import Seen
+from medvlsam2.tasks.measure.masks.kept_mask import KeptMask
+from medvlsam2.tasks.measure.masks.mask_measures import is_cut, slice_axis
 from medvlsam2.tasks.measure.regions import Extent, likeliest_region
+from medvlsam2.tasks.measure.sources.mask_source import Seen
 
 NOT_CONTOURED: Final = "The {name} is not among the labels of this scan."
 

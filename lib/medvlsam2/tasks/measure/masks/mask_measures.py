@@ -11,8 +11,8 @@ from scipy import ndimage
 
 from medvlsam2 import geometry
 from medvlsam2.data.volume import CTVolume
-from medvlsam2.tasks.measure.diameter import diameters_mm, longest_distance_mm
-from medvlsam2.tasks.measure.kept_mask import KeptMask
+from medvlsam2.tasks.measure.masks.diameter import diameters_mm, longest_distance_mm
+from medvlsam2.tasks.measure.masks.kept_mask import KeptMask
 
 TOUCHING: Final = np.ones((3, 3, 3), dtype=bool)
 """Voxels that share a corner belong to one piece."""
