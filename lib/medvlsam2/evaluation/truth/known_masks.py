@@ -17,7 +17,7 @@ from scipy import ndimage
 from medvlsam2.data import vocabulary
 from medvlsam2.data.facts import Lesion
 from medvlsam2.data.labels.wholes import parts_of
-from medvlsam2.data.language.findings.finding_keys import finding_key
+from medvlsam2.data.language.findings.finding_keys import FINDING_KEYS, finding_key
 from medvlsam2.evaluation.metrics import Mask
 from medvlsam2.evaluation.scans import LabelledScan
 
@@ -97,7 +97,18 @@ class Known:
             return None if labelled is None else _pieces(labelled)
         if key in UNSETTLED or key.rpartition("_")[2] in UNSETTLED:
             return None
-        return [mask for own, lesion, mask in self.lesions() if _is_meant(key, own, lesion)]
+        found = [mask for own, lesion, mask in self.lesions() if _is_meant(key, own, lesion)]
+        return found if found or self._shows_hosts(key) else None
+
+    def _shows_hosts(self, key: str) -> bool:
+        """Whether a finding without a mask is absent: it may lie in the one of a pair that is not contoured.
+
+        Where neither of the pair is told, the scan does not show the pair, and what it does not show it does not hold.
+        """
+        told = {side: self._structures(side) is not None for pair in _pairs_of(key) for side in pair}
+        asked = [side for side in told if vocabulary.STRUCTURES[key].side in (None, vocabulary.STRUCTURES[side].side)]
+        unknown = [side for side in asked if not told[side]]
+        return not any(told.get(vocabulary.mirror(side), False) for side in unknown)
 
 
 def _is_meant(key: str, own: str, lesion: Lesion) -> bool:
@@ -105,6 +116,14 @@ def _is_meant(key: str, own: str, lesion: Lesion) -> bool:
     if key in KINDS:
         return lesion.kind in KINDS[key]
     return key in (own, base) or (key == f"{base}_{lesion.side}")
+
+
+def _pairs_of(key: str) -> list[tuple[str, str]]:
+    """The left and right structures in which a finding may lie."""
+    base, kinds = key.removesuffix(f"_{vocabulary.STRUCTURES[key].side}"), KINDS.get(key, ())
+    families = {family for (kind, family), name in FINDING_KEYS.items() if name == base or kind in kinds}
+    pairs = [(f"{family}_left", f"{family}_right") for family in sorted(families)]
+    return [pair for pair in pairs if set(pair) <= vocabulary.STRUCTURES.keys()]
 
 
 def _sided(key: str, side: str | None) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -112,6 +114,27 @@ def test_a_side_that_is_not_contoured_is_unknown(scan):
     assert expected(read_query("presence of left kidney"), Known(real)) == Expected((True,))
     assert expected(read_query("volume of kidneys"), Known(real)) is None
     assert expected(read_query("presence of liver"), Known(real)) is None
+
+
+@pytest.mark.parametrize("word", ["kidney stone", "stone", "hydronephrosis"])
+def test_a_finding_may_lie_in_the_side_that_is_not_contoured(scan, word):
+    half = replace(scan, truth={"liver": LIVER, "kidney_left": LEFT})
+    assert expected(read_query(f"presence of {word}"), Known(half)) is None
+    assert expected(read_query(f"presence of {word}"), Known(scan)) == Expected((False,))
+    neither = replace(scan, truth={"liver": LIVER})
+    assert expected(read_query(f"presence of {word}"), Known(neither)) == Expected((False,))
+
+
+def test_the_side_that_is_contoured_stays_told(scan):
+    half = replace(scan, truth={"liver": LIVER, "kidney_left": LEFT})
+    known = Known(half)
+    assert (known.masks("kidney_cyst_left"), known.masks("kidney_cyst_right")) == ([], None)
+    assert len(known.masks("cyst")) == 2, "the cysts of the liver"
+    facts = true_facts(half)
+    states = [facts.finding(key)[0].state for key in ("kidney_cyst_left", "kidney_cyst_right", "kidney_cyst")]
+    assert states == ["absent", "not assessed", "not assessed"]
+    gone = replace(half, facts=replace(scan.facts, absent=("kidney_right",)))
+    assert Known(gone).masks("kidney_cyst_right") == []
 
 
 def test_true_facts_are_measured_on_the_true_masks(scan):
