@@ -1,4 +1,4 @@
-"""Patterns of wordings: groups of lines in ``wordings/*.yaml``, alternatives in a line, and which lines are held out.
+"""Patterns of wordings: groups of lines in ``wordings/``, alternatives in a line, and which lines are held out.
 
 A pattern is one line. ``(a|b|)`` stands for one of its alternatives, and may be nested; ``{the}`` is a slot. Round
 brackets without ``|`` are plain text. A line is held out as a whole, by a hash of its text: it stays on its side when
@@ -23,15 +23,19 @@ Split = Literal["train", "held out"]
 
 _HELD_OUT_PERCENT = 10
 _FILES = (
-    *("structure_present", "finding_present", "place", "count_and_slices", "sizes", "comparisons", "states_and_lists"),
-    *("scan", "declined", "followups", "special"),
+    *("structure_present", "finding_present", "place", "count_and_slices", "lists", "declined", "picture", "special"),
+    *("measures/any", "measures/volume", "measures/length", "comparisons/ratio", "comparisons/more"),
+    *("states/size", "states/disease", "scan/kind", "scan/grid", "scan/impression", "fixed"),
+    *("followups/other", "followups/measure", "followups/same"),
 )
+_FOLLOWUPS = "followups/"
+"""Room of the questions that refer to the query before."""
 _ALTERNATIVES = re.compile(r"\(([^()]*\|[^()]*)\)")
 
 
 @cache
 def content(name: str) -> Mapping[str, Any]:
-    """Return one file of wordings."""
+    """Return one file of wordings; its name is the path in their folder, without the ending."""
     text = files("medvlsam2.data.language.querying").joinpath("wordings", f"{name}.yaml").read_text(encoding="utf-8")
     return cast("Mapping[str, Any]", yaml.safe_load(text))
 
@@ -40,7 +44,7 @@ def content(name: str) -> Mapping[str, Any]:
 def groups() -> Mapping[str, tuple[str, ...]]:
     """Return the patterns of every group; "then …" are those of questions that follow others."""
     every = {
-        f"then {name}" if file == "followups" else name: lines
+        f"then {name}" if file.startswith(_FOLLOWUPS) else name: lines
         for file in _FILES
         for name, lines in content(file).items()
     }

@@ -119,4 +119,4 @@ def _fixed(rng: np.random.Generator, split: Split) -> Question:
 
 @cache
 def _fixed_targets() -> tuple[str, ...]:
-    return tuple(content("special")["fixed"])
+    return tuple(content("fixed")["fixed"])

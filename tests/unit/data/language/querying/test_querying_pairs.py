@@ -5,17 +5,19 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pytest
 
 from medvlsam2.data import vocabulary
+from medvlsam2.data.language import querying
 from medvlsam2.data.language.asking import question_wording
 from medvlsam2.data.language.querying.asked import asked_question
 from medvlsam2.data.language.querying.noise import typed
 from medvlsam2.data.language.querying.pairs import Pair, pairs
-from medvlsam2.data.language.querying.patterns import expanded, groups, patterns
+from medvlsam2.data.language.querying.patterns import content, expanded, groups, patterns
 from medvlsam2.data.language.querying.phrasing import rearranged, spoken
 from medvlsam2.data.language.querying.questions import measured, pair_together
 from medvlsam2.data.query import objects, queries
@@ -85,6 +87,15 @@ def test_sides_of_texts_and_targets_agree(drawn: list[Pair]) -> None:
         meant = {side for side in ("left", "right") if side in pair.target.split()}
         if len(told) == len(meant) == 1 and pair.before is None:
             assert told == meant, pair
+
+
+def test_every_file_in_a_room_of_wordings_is_read() -> None:
+    rooms = Path(querying.__path__[0]) / "wordings"
+    files = sorted(path.relative_to(rooms).with_suffix("").as_posix() for path in rooms.glob("*/*.yaml"))
+    assert len(files) >= 10
+    for file in files:
+        before = "then " if file.startswith("followups/") else ""
+        assert {f"{before}{name}" for name in content(file)} <= set(groups()), file
 
 
 def test_held_out_wordings_are_never_trained_on() -> None:
