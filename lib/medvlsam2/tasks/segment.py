@@ -29,7 +29,7 @@ from medvlsam2.tasks.engine.session import VolumeSession
 from medvlsam2.tasks.engine.writing import writes_queries
 from medvlsam2.tasks.facts.door import facts_of
 from medvlsam2.tasks.measure.fact_source import Facts
-from medvlsam2.tasks.objects.find import FoundObject, find_object
+from medvlsam2.tasks.objects.find import FoundObject, find_object, look_ahead
 from medvlsam2.tasks.phrases.reading.writer import ObjectWriter
 from medvlsam2.tasks.prompts import ObjectPrompt
 
@@ -63,8 +63,10 @@ def segment(
 ) -> Segmentation:
     """Find the objects that prompts name, describe or point at.
 
-    A name is searched for by itself. A phrase that a rule or the model can read is composed from the masks of the names
-    in it (:mod:`medvlsam2.tasks.objects`). Any other phrase is given to the model as it is.
+    The name of a structure is searched for by itself. A finding's name has the mask of its facts: what the model marks
+    and a search or a rule finds, without what measuring disproves. A phrase that a rule or the model can read is
+    composed from the masks of the names in it (:mod:`medvlsam2.tasks.objects`). Any other phrase is given to the model
+    as it is, and so is everything with clicks, a box or a drawing.
 
     Args:
         engine: the model.
@@ -137,6 +139,7 @@ def _composed(
             number: replace(result, values=tuple(int(table[value]) for value in result.values))
             for number, result in zip(numbers, searched.objects, strict=True)
         }
+    look_ahead(planned.composed.values(), facts)
     found: dict[int, FoundObject] = {}
     for number, expression in planned.composed.items():
         job.claim.check()

@@ -10,9 +10,8 @@ from medvlsam2.data.language.anatomy import is_numbered, is_pair, the
 from medvlsam2.data.query.objects import Item, ObjectExpression
 from medvlsam2.errors import InvalidPrompt
 from medvlsam2.tasks.answers.results import ObjectResult
-from medvlsam2.tasks.measure.candidates.detecting import is_found_by_search
 from medvlsam2.tasks.measure.fact_source import Facts
-from medvlsam2.tasks.objects.things import is_known
+from medvlsam2.tasks.objects.things import is_known, is_of_facts
 from medvlsam2.tasks.phrases.plain import plain
 from medvlsam2.tasks.phrases.reading.read import Link, Reading, Writer, read_phrase
 from medvlsam2.tasks.phrases.several import objects_in
@@ -82,15 +81,15 @@ def plan(
 def _of_facts(number: int, prompts: Sequence[ObjectPrompt], facts: Facts) -> ObjectExpression | None:
     """A name whose mask the facts have, so that the mask is what texts tell of it.
 
-    That is a pair which is measured as the union of both sides, and a finding that the model does not know by name and
-    that is found by density and shape.
+    That is a pair which is measured as the union of both sides, and every finding: its fact also holds what a search by
+    density and shape or a rule found, and lacks what measuring disproved.
 
     None for other names (a search for 24 ribs takes long), and where another object of the request belongs to it: those
     share one label map, in which a whole is the union of what is found of them.
     """
     known = [None if one.text is None else vocabulary.lookup(" ".join(plain(one.text).split())) for one in prompts]
     whole = known[number]
-    if whole is not None and is_found_by_search(whole.key, facts.source):
+    if whole is not None and is_of_facts(whole.key, facts):
         return ObjectExpression((Item(whole.key),))
     if whole is None or not is_pair(whole.key) or not facts.is_joined(whole.key):
         return None
@@ -126,7 +125,7 @@ def _add(made: Plan, number: int, prompt: ObjectPrompt, reading: Reading, facts:
     if reading.unused:
         listed = ", ".join(f"'{short(word)}'" for word in reading.unused)
         made.notes.append(f"Of '{shown}' the words {listed} were not used. Check what is marked.")
-    if reading.name is None:
+    if reading.name is None or is_of_facts(vocabulary.find(reading.name).key, facts):
         made.composed[number] = expression
         return
     made.searched[number] = replace(prompt, text=reading.name, name=prompt.name or prompt.display_name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -71,7 +71,7 @@ def find_object(expression: ObjectExpression, facts: Facts) -> FoundObject:
     Space:
         masks on the scan's own grid; directions are the patient's.
     """
-    _look_ahead(expression, facts)
+    look_ahead((expression,), facts)
     kept = [_find_item(item, facts) for item in expression.items]
     left_out = [_find_item(item, facts) for item in expression.without]
     things = tuple(thing for one in kept for thing in one.each)
@@ -94,10 +94,18 @@ def find_object(expression: ObjectExpression, facts: Facts) -> FoundObject:
     return FoundObject(expression, state, reason, mask, shown, keys, in_english(expression), told, sure)
 
 
-def _look_ahead(expression: ObjectExpression, facts: Facts) -> None:
-    """Look for all structures that are surely needed at once: the model finds several in the time of a few."""
-    keys = [key for key in expression.keys if facts.source.knows(key) and not vocabulary.STRUCTURES[key].parts]
-    facts.look_for(keys)
+def look_ahead(expressions: Iterable[ObjectExpression], facts: Facts) -> None:
+    """Look for all names that are surely needed at once: the model finds several in the time of a few.
+
+    Args:
+        expressions: what is meant.
+        facts: of the scan.
+
+    Raises:
+        Cancelled: if the work is no longer wanted.
+    """
+    known = {key: vocabulary.STRUCTURES[key] for expression in expressions for key in expression.keys}
+    facts.look_for(key for key, one in known.items() if facts.source.knows(key) and (one.is_finding or not one.parts))
 
 
 def _state(

@@ -166,14 +166,26 @@ def _findings(key: str, places: frozenset[str] | None, facts: Facts) -> tuple[Fa
 
 
 def is_known(key: str, facts: Facts) -> bool:
-    """Whether the source of some facts can have a mask of a name, of one of its members, or of a kind of it.
+    """Whether facts can hold a mask of a name, of one of its members, or of a kind of it; rules have masks of findings.
 
     Args:
         key: vocabulary key.
         facts: of the scan.
     """
     others = _kinds(key, facts, None) if vocabulary.STRUCTURES[key].is_finding else members_of(key)
-    return any(facts.source.knows(one) for one in (key, *others))
+    return any(facts.source.knows(one) or one in facts.rules for one in (key, *others))
+
+
+def is_of_facts(key: str, facts: Facts) -> bool:
+    """Whether a name is a finding's of which the facts tell something, by a mask, by a search or by a rule.
+
+    Its mask is then that of the facts wherever it is asked for, so that no text differs from what is marked.
+
+    Args:
+        key: vocabulary key.
+        facts: of the scan.
+    """
+    return vocabulary.STRUCTURES[key].is_finding and is_known(key, facts)
 
 
 def is_counted(key: str) -> bool:
@@ -229,10 +241,9 @@ def _least(told: Sequence[Fact]) -> float | None:
 
 
 def _of_fact(fact: Fact, facts: Facts) -> Sequence[Thing]:
-    kept = facts.kept_mask(fact)
-    if kept is None or fact.state not in ("present", "not assessed"):  # the mask of what measuring disproved is kept
-        return ()
-    is_sure = fact.state == "present"
+    kept, is_sure = facts.kept_mask(fact), fact.is_present
+    if kept is None or not (is_sure or (fact.state == "not assessed" and fact.kind == "structure")):
+        return ()  # of a finding the mask of what measuring disproved is kept, and is no object
     limits = "" if fact.cut and fact.reason.startswith(CUT) else fact.reason
     whole = Thing(fact.key, kept, facts.volume, fact, fact.side, fact.structure, is_sure, limits, fact.confidence)
     if fact.key not in _COUNTED:

@@ -26,6 +26,8 @@ from medvlsam2.tasks.measure.whereabouts import out_of_view
 
 BY_SEARCH: Final = "It was found by its density and shape, not by the model."
 """Said of each lesion that the model did not mark."""
+PARTLY_BY_SEARCH: Final = "A part of what is marked was found by its density and shape, not by the model."
+"""Said where the model marked some of the lesions."""
 
 
 @dataclass
@@ -178,11 +180,6 @@ class _Searched:
     """Whether it also forbids what the source says of the absence of a finding."""
 
 
-def is_found_by_search(key: str, source: MaskSource) -> bool:
-    """Whether a source has masks of a finding by a search alone: the model behind it does not know the name."""
-    return isinstance(source, Detecting) and detection_of(key) is not None and not source.inner.knows(key)
-
-
 def detection_of(key: str) -> Detection | None:
     """The detection of a finding, also by the key of one side."""
     side = vocabulary.STRUCTURES[key].side
@@ -204,7 +201,8 @@ def _together(key: str, spots: Sequence[KeptMask], marked: Seen | None, detectio
     if marked is None or not marks:
         reason = f"{BY_SEARCH} {detection.note}".strip()
         return Seen("present", mask, None, reason, pieces=tuple(each) if is_countable(key) else None)
-    return replace(marked, mask=mask, pieces=tuple(each) if is_countable(key) else None)
+    reason = f"{marked.reason} {PARTLY_BY_SEARCH}".strip() if found else marked.reason
+    return replace(marked, mask=mask, reason=reason, pieces=tuple(each) if is_countable(key) else None)
 
 
 def _pieces(marked: Seen, mask: KeptMask) -> tuple[KeptMask, ...]:
