@@ -20,9 +20,10 @@ from medvlsam2.data.facts import Region
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidRequest
 from medvlsam2.tasks.measure.body_axis import ScanRange
-from medvlsam2.tasks.measure.lesions import lesions_of
+from medvlsam2.tasks.measure.lesions import as_whole, lesions_of, of_parts, size_of
 from medvlsam2.tasks.measure.masks.kept_mask import KeptMask
 from medvlsam2.tasks.measure.masks.mask_measures import is_cut, measure
+from medvlsam2.tasks.measure.rivals import undisputed
 from medvlsam2.tasks.measure.rules.parts import part_facts
 from medvlsam2.tasks.measure.rules.table import judge, load_rules, load_table
 from medvlsam2.tasks.measure.sources.mask_source import OUTSIDE, MaskSource, Seen
@@ -49,6 +50,7 @@ class Facts:
     _facts: dict[str, tuple[Fact, ...]] = field(default_factory=dict, repr=False)
     _rules: dict[str, Fact] = field(default_factory=dict, repr=False)
     _parts: dict[str, tuple[Fact, ...]] = field(default_factory=dict, repr=False)
+    _lesions: dict[str, tuple[Fact, ...]] = field(default_factory=dict, repr=False)
     _masks: dict[str, KeptMask] = field(default_factory=dict, repr=False)
 
     @property
@@ -94,7 +96,7 @@ class Facts:
             judged = self.rule(key)
             found = [fact for fact in self.parts(key) if fact.is_present]
             if found:
-                return tuple(sorted(found, key=_size, reverse=True))
+                return tuple(sorted(found, key=size_of, reverse=True))
             if judged.is_known or not self.source.knows(key):
                 return (judged,)
         self.look_for((key,))
@@ -285,14 +287,28 @@ class Facts:
         if self.is_joined(key):
             parts = [fact for part in vocabulary.STRUCTURES[key].parts for fact in self._finding(part)]
             present = sorted((fact for fact in parts if fact.is_present), key=lambda fact: -(fact.volume_ml or 0.0))
-            return tuple(present) or (self._fact_of(key, self._seen_of(key)),)
-        seen = self._seen_of(key)
-        whole = self._fact_of(key, seen)
-        proof = load_table().proofs.get(key.removesuffix(f"_{whole.side}"))
-        phase = self.rule("phase").label if proof is not None and proof.phases and whole.is_present else ""
-        lesions = [self._measured(fact, mask) for fact, mask in lesions_of(whole, seen, self)]
-        proved = [fact if proof is None else proof.apply(fact, phase) for fact in lesions]
-        return tuple(fact for fact in proved if fact.is_present) or tuple(_as_whole(proved[:1], key)) or (whole,)
+            return tuple(present) or (of_parts(self._fact_of(key, self._seen_of(key)), parts),)
+        lesions = undisputed(key, self.lesions(key), self)
+        told = tuple(fact for fact in lesions if fact.is_present) or tuple(as_whole(lesions[:1], key))
+        return told or (self._fact_of(key, self._seen_of(key)),)
+
+    def lesions(self, key: str) -> tuple[Fact, ...]:
+        """What the source marks of a finding that is no whole, each lesion by itself, before others are looked at.
+
+        What measures something else is "not assessed".
+
+        Raises:
+            Cancelled: if the work is no longer wanted.
+        """
+        if key not in self._lesions:
+            self.look_for((key,))
+            seen = self._seen_of(key)
+            whole = self._fact_of(key, seen)
+            proof = load_table().proofs.get(key.removesuffix(f"_{whole.side}"))
+            phase = self.rule("phase").label if proof is not None and proof.phases and whole.is_present else ""
+            found = [self._measured(fact, mask) for fact, mask in lesions_of(whole, seen, self)]
+            self._lesions[key] = tuple(fact if proof is None else proof.apply(fact, phase) for fact in found)
+        return self._lesions[key]
 
     def _seen_of(self, key: str) -> Seen:
         """What was seen of a name; of a whole, what was seen of its parts together."""
@@ -367,16 +383,6 @@ _OF_RULES: Final = (
     *("value", "unit", "threshold", "label", "source", "evidence"),
 )
 """Fields of a rule's fact that are its own; all others are those of the structure that it measured."""
-
-
-def _size(fact: Fact) -> float:
-    """Of a thing that is counted, its volume; of a state of a structure, such as a loss of height, its value."""
-    return (fact.volume_ml if fact.kind == "finding" else fact.value) or 0.0
-
-
-def _as_whole(disproved: Sequence[Fact], key: str) -> list[Fact]:
-    """What was marked and measures something else, as the one fact of its finding."""
-    return [replace(fact, id=key) for fact in disproved]
 
 
 def _require(key: str, *, is_finding: bool) -> None:

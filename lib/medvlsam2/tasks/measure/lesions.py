@@ -72,6 +72,24 @@ def is_countable(key: str) -> bool:
     return not kinds & ONE_EACH and base not in ("effusion", "pericardial_effusion", "hemorrhage")
 
 
+def as_whole(disproved: Sequence[Fact], key: str) -> list[Fact]:
+    """What was marked and measures something else, as the one fact of its finding."""
+    return [replace(fact, id=key) for fact in disproved]
+
+
+def of_parts(whole: Fact, parts: Sequence[Fact]) -> Fact:
+    """The fact of both sides where no lesion of a side is present, though there may be marks of something else."""
+    unknown = next((fact for fact in parts if not fact.is_known), None)
+    if not whole.is_present or unknown is None:
+        return whole
+    return replace(whole, state=unknown.state, reason=unknown.reason)
+
+
+def size_of(fact: Fact) -> float:
+    """Of a thing that is counted, its volume; of a state of a structure, such as a loss of height, its value."""
+    return (fact.volume_ml if fact.kind == "finding" else fact.value) or 0.0
+
+
 def _large(mask: KeptMask, volume: CTVolume) -> list[KeptMask]:
     least = MIN_ML / voxel_volume_ml(volume.affine)
     first, *others = pieces_of(mask)
