@@ -168,7 +168,7 @@ def _show(record: dict[str, Any]) -> None:
 
 def _row(item: dict[str, Any]) -> tuple[str, ...]:
     """One object of a record as a row of the table; sizes only where the object is present."""
-    meant = item["recognised_as"] or item["understood_as"]
+    meant = item["recognised_as"] or (item["understood_as"] if item["understood_as"] != item["name"] else "")
     recognised = f" (recognised as {meant})" if item["recognised_as"] else f" ({meant})" if meant else ""
     return (
         ", ".join(map(str, item["values"])),

@@ -38,7 +38,7 @@ def test_findings_are_counted_apart(phrase: str, expected: bool) -> None:
 
 def test_a_faint_fracture_is_not_present(nano: Engine, small_phantom: Phantom) -> None:
     """It was present with a confidence of 0.009."""
-    found = segment(nano, small_phantom.volume, [ObjectPrompt("fracture"), ObjectPrompt("liver")])
+    found = segment(nano, small_phantom.volume, [ObjectPrompt("rib fracture"), ObjectPrompt("liver")])
     fracture, liver = found.objects
     assert (fracture.present, fracture.volume_ml) == (False, 0.0)
     assert not (found.label_map == 1).any()
