@@ -99,7 +99,8 @@ class _Marker:
         refusal = require_askable(self.line.question)
         if refusal is not None:
             return str(refusal)
-        return str(read(self.line.question, ModelWriter(self.engine), self.line.before_query).query)
+        line = self.line
+        return str(read(line.question, ModelWriter(self.engine), line.before_query, line.choices).query)
 
     def _answer(self, query: str) -> Answer:
         line = self.line
