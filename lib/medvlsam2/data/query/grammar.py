@@ -9,17 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import cache
-from typing import Final, Literal, get_args
+from typing import Literal, get_args
 
 from medvlsam2.data import vocabulary
 from medvlsam2.data.query import objects, queries
-from medvlsam2.data.query.kinds import KINDS
 
 Start = Literal["query", "object"]
 
 _RULES = """
+query: about | measured | distance | compared | which | more | state | listed | scan | decline | picture
 about: ASKED " of " object
-measured: MEASURED " of " object unit?
+measured: MEASURE " of " object unit?
 distance: "distance from " object " to " object unit?
 compared: COMPARED " of " MEASURE " of " object " to " object unit?
 which: ORDER " " MEASURE " of " object (" or " object)+
@@ -41,18 +41,17 @@ condition: RELATION " " place -> where
 place: (PICK " ")? NAME
 
 NUMBER: /[0-9]{1,5}([.][0-9]{1,2})?/
+COMPARED: "ratio" | "difference"
+ORDER: "greatest" | "least"
 MORE: "more" | "less"
 SIDE: "left" | "right"
 """
 _TYPES = {
     "ASKED": queries.ObjectQuestion,
     "MEASURE": queries.Measure,
-    "MEASURED": queries.Measure,
     "STATE": queries.State,
     "CATEGORY": queries.Category,
     "SCAN": queries.ScanQuestion,
-    "COMPARED": queries.Comparison,
-    "ORDER": queries.Order,
     "REFUSAL": queries.Refusal,
     "UNIT": queries.Unit,
     "PICK": objects.Pick,
@@ -62,34 +61,17 @@ _TYPES = {
 }
 
 
-_KINDS: Final[dict[str, tuple[str, str]]] = {
-    "about": ("ASKED", "{}"),
-    "measured": ("MEASURED", "{}"),
-    "distance": ("", "distance"),
-    "compared": ("COMPARED", "{}"),
-    "which": ("ORDER", "{}"),
-    "more": ("", "more"),
-    "state": ("STATE", "{}"),
-    "listed": ("CATEGORY", "list of {}"),
-    "scan": ("SCAN", "{}"),
-    "decline": ("", "decline"),
-    "picture": ("", "picture"),
-}
-"""For each rule of a query the terminal whose texts tell the kind, and the kind for a text."""
-
-
-def grammar(start: Start, keys: Iterable[str] | None = None, kinds: Iterable[str] | None = None) -> str:
+def grammar(start: Start, keys: Iterable[str] | None = None) -> str:
     """The grammar of queries, or of object expressions alone.
 
     Args:
         start: what is written.
         keys: vocabulary keys of the names that may be written, at least one; None: all names.
-        kinds: kinds of queries (``data.query.kinds``) that may be written, at least one; None: all kinds.
     """
-    return _grammar(start, None if keys is None else frozenset(keys), KINDS if kinds is None else frozenset(kinds))
+    return _grammar(start, None if keys is None else frozenset(keys))
 
 
-def writing_grammar(start: Start, keys: Iterable[str] | None = None, kinds: Iterable[str] | None = None) -> str:
+def writing_grammar(start: Start, keys: Iterable[str] | None = None) -> str:
     """The same grammar for llguidance: its literals are single words and single spaces.
 
     The lexer of llguidance takes the longest literal and never goes back: after "left kidney" and a space it would
@@ -98,23 +80,16 @@ def writing_grammar(start: Start, keys: Iterable[str] | None = None, kinds: Iter
     Args:
         start: what is written.
         keys: as for :func:`grammar`.
-        kinds: as for :func:`grammar`.
     """
-    return re.sub(r'"[^"]+"|\b[A-Z]{2,}\b', _by_words, grammar(start, keys, kinds))
+    return re.sub(r'"[^"]+"|\b[A-Z]{2,}\b', _by_words, grammar(start, keys))
 
 
 @cache
-def _grammar(start: Start, keys: frozenset[str] | None, kinds: frozenset[str]) -> str:
+def _grammar(start: Start, keys: frozenset[str] | None) -> str:
     allowed = [each.name for key, each in vocabulary.STRUCTURES.items() if keys is None or key in keys]
-    choices: dict[str, Iterable[str]] = {"NAME": allowed} | {name: get_args(type_) for name, type_ in _TYPES.items()}
-    rules = []
-    for rule, (terminal, kind) in _KINDS.items():
-        texts = [text for text in choices.get(terminal, ("",)) if kind.format(text) in kinds]
-        if texts:
-            rules.append(rule)
-            choices |= {terminal: texts} if terminal else {}
+    choices = {"NAME": allowed} | {name: get_args(type_) for name, type_ in _TYPES.items()}
     terminals = [f"{name}: {_choice(texts)}" for name, texts in choices.items()]
-    return "\n".join([f"start: {start}", f"query: {' | '.join(rules)}", _RULES.strip(), *terminals, ""])
+    return "\n".join([f"start: {start}", _RULES.strip(), *terminals, ""])
 
 
 def _choice(texts: Iterable[str]) -> str:

@@ -121,7 +121,7 @@ class _Types(Transformer[Token, Any]):
         return AskObject(_one(items, "ASKED"), items[1])
 
     def measured(self, items: list[Any]) -> AskMeasure:
-        return AskMeasure(_one(items, "MEASURED"), *items[1:])
+        return AskMeasure(_one(items, "MEASURE"), *items[1:])
 
     def distance(self, items: list[Any]) -> AskDistance:
         return AskDistance(*items)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from medvlsam2.data.query.queries import Query
@@ -14,14 +14,7 @@ class GivenQuery:
 
     text: str
 
-    def write(
-        self,
-        question: str,
-        names: Sequence[str],
-        keys: Sequence[str],
-        before: Query | None,
-        kinds: Collection[str] | None = None,
-    ) -> str:
+    def write(self, question: str, names: Sequence[str], keys: Sequence[str], before: Query | None) -> str:
         """Return the query."""
-        del question, names, keys, before, kinds
+        del question, names, keys, before
         return self.text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -27,19 +27,10 @@ class Scripted:
     names: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     before: Query | None = None
-    kinds: Collection[str] | None = None
     questions: list[str] = field(default_factory=list)
 
-    def write(
-        self,
-        question: str,
-        names: Sequence[str],
-        keys: Sequence[str],
-        before: Query | None,
-        kinds: Collection[str] | None = None,
-    ) -> str:
+    def write(self, question: str, names: Sequence[str], keys: Sequence[str], before: Query | None) -> str:
         """Return the text."""
-        self.kinds = kinds
         self.questions.append(question)
         self.names, self.keys, self.before = tuple(names), tuple(keys), before
         return self.text

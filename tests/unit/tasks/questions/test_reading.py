@@ -228,12 +228,6 @@ def test_a_mere_place_after_a_finding_means_that_finding_there() -> None:
     assert "kidney_left" in writer.keys
 
 
-def test_without_a_name_only_kinds_that_need_none_are_possible() -> None:
-    writer = Scripted("number of slices")
-    assert read("number of slices of the scan", writer).query == read_query("number of slices")
-    assert "slices" not in (writer.kinds or ())
-
-
 def test_no_vertebra_of_a_list_is_left_out_and_no_unit_is_invented() -> None:
     reading = read("What is the volume of L1 to L3?", Scripted("volume of L1 vertebra, L"))
     assert reading.query == read_query("volume of L1 vertebra and L2 vertebra and L3 vertebra")

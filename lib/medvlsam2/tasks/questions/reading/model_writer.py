@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,14 +23,7 @@ class ModelWriter:
 
     engine: Engine
 
-    def write(
-        self,
-        question: str,
-        names: Sequence[str],
-        keys: Sequence[str],
-        before: Query | None,
-        kinds: Collection[str] | None = None,
-    ) -> str:
+    def write(self, question: str, names: Sequence[str], keys: Sequence[str], before: Query | None) -> str:
         """Return the text of the likeliest query.
 
         Raises:
@@ -39,4 +32,4 @@ class ModelWriter:
         """
         told = [vocabulary.STRUCTURES[key].name for key in names]
         prompt = query_prompt(question, told, None if before is None else str(before))
-        return write_under(self.engine, prompt, writing_grammar("query", keys or _UNNAMED, kinds))
+        return write_under(self.engine, prompt, writing_grammar("query", keys or _UNNAMED))

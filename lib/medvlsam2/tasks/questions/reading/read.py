@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from medvlsam2.data import vocabulary
-from medvlsam2.data.query.kinds import NAMELESS
 from medvlsam2.data.query.linking import allowed_keys, linked_names
 from medvlsam2.data.query.queries import AskList, AskPicture, Decline, Query, objects_of
 from medvlsam2.data.query.reading import read_query
@@ -17,7 +16,6 @@ from medvlsam2.errors import InvalidPrompt
 from medvlsam2.tasks.questions.reading.agreement import disagreement, fitting_keys
 from medvlsam2.tasks.questions.reading.amounts import as_worded
 from medvlsam2.tasks.questions.reading.checks import declined, require_english, require_short
-from medvlsam2.tasks.questions.reading.kinds import kinds_of
 from medvlsam2.tasks.questions.reading.named_objects import elsewhere, with_all_named
 from medvlsam2.tasks.questions.reading.writer import QueryWriter
 
@@ -76,7 +74,7 @@ def read(question: str, writer: QueryWriter, previous: str | None = None, choice
     together = f"{question}; {offered}; {'' if before is None else before}"
     keys = fitting_keys(question, (*_allowed(question), *_allowed(offered), *_allowed(together)), before)
     keys = elsewhere(question, keys, before)
-    text = writer.write(question, names, keys, before, _kinds(question, keys, before))
+    text = writer.write(question, names, keys, before)
     try:
         query = with_all_named(as_worded(read_query(text), question, choices), question)
     except InvalidPrompt:
@@ -87,12 +85,6 @@ def read(question: str, writer: QueryWriter, previous: str | None = None, choice
     if any(key not in keys for key in _keys_of(query)):
         return Reading(AskPicture(), "The question names nothing that can be measured.", text)
     return Reading(query)
-
-
-def _kinds(question: str, keys: Sequence[str], before: Query | None) -> frozenset[str] | None:
-    """The kinds that a question can be; without any name, if possible those that need none."""
-    kinds = kinds_of(question, before)
-    return kinds if keys or kinds is None else (kinds & NAMELESS) or kinds
 
 
 def _refers_back(question: str) -> bool:

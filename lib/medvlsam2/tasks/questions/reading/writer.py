@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from medvlsam2.data.query.queries import Query
@@ -12,14 +12,7 @@ from medvlsam2.data.query.queries import Query
 class QueryWriter(Protocol):
     """Writes queries: a model, or whatever else turns a question into a text of the query language."""
 
-    def write(
-        self,
-        question: str,
-        names: Sequence[str],
-        keys: Sequence[str],
-        before: Query | None,
-        kinds: Collection[str] | None = None,
-    ) -> str:
+    def write(self, question: str, names: Sequence[str], keys: Sequence[str], before: Query | None) -> str:
         """Return the text of a query for a question.
 
         Args:
@@ -27,7 +20,6 @@ class QueryWriter(Protocol):
             names: vocabulary keys of the names that words of the question can mean.
             keys: vocabulary keys of the names that may be written; none: the question names nothing.
             before: the query of the question before, to which this one refers.
-            kinds: kinds of query (``data.query.kinds``) that the question can be; None: all.
 
         Raises:
             Cancelled: if the work is no longer wanted.
