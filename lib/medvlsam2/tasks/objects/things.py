@@ -12,6 +12,7 @@ from medvlsam2.data.fact_table import Fact, FactState
 from medvlsam2.data.language.anatomy import is_numbered, is_pair, leaves
 from medvlsam2.data.language.findings.finding_keys import FINDING_KEYS
 from medvlsam2.data.language.findings.lesions import GENERIC_LESIONS
+from medvlsam2.data.language.grammar import join
 from medvlsam2.data.structures.table import Side
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.geometry import voxel_volume_ml
@@ -22,6 +23,7 @@ from medvlsam2.tasks.measure.masks.kept_mask import KeptMask
 from medvlsam2.tasks.measure.masks.mask_measures import Measures, measure, pieces_of
 from medvlsam2.tasks.measure.sources.whole_masks import is_joined
 from medvlsam2.tasks.measure.whereabouts import sites
+from medvlsam2.tasks.objects.plain_english import singular
 from medvlsam2.tasks.objects.shapes import Shape
 from medvlsam2.tasks.phrases.wholes import held_by, is_row
 
@@ -145,7 +147,7 @@ def things_of(
         places = leaves(place) if place is not None else on_side(side) if side is not None else None
         lesions = [fact for one in keys for fact in _findings(one, places, facts)]
         limited = () if places is not None else (limits(one, facts) for one in keys)
-        found = _gathered(key, lesions, facts, are_many=True)
+        found = _of_all_kinds(_gathered(key, lesions, facts, are_many=True), lesions, _unknown_kinds(key, facts, place))
         return replace(found, notes=(*found.notes, *filter(None, limited))) if found.each else found
     members = members_of(key)
     known = [one for one in members if facts.source.knows(one) or is_joined(one, facts.source)]
@@ -208,17 +210,55 @@ def members_of(key: str) -> tuple[str, ...]:
 
 def _kinds(key: str, facts: Facts, place: str | None) -> tuple[str, ...]:
     """The findings that a name means: itself, or the special kinds that a general word such as "cyst" stands for."""
+    known = tuple(one for one in _covered(key, facts, place) if _is_assessed(one, facts))
+    return known or (key,)
+
+
+def _unknown_kinds(key: str, facts: Facts, place: str | None) -> tuple[str, ...]:
+    """The kinds of a general word that nothing can tell, though the scan may show where they lie."""
+    unknown = [one for one in _covered(key, facts, place) if not _is_assessed(one, facts)]
+    return tuple(one for one in unknown if facts.out_of_view(one, far=True) is None)
+
+
+def _is_assessed(finding: str, facts: Facts) -> bool:
+    return facts.source.knows(finding) or finding in facts.rules
+
+
+def _covered(key: str, facts: Facts, place: str | None) -> tuple[str, ...]:
+    """All kinds of findings that a general word stands for in a place; none for a finding with a name of its own."""
     known = vocabulary.STRUCTURES[key]
     base = key.removesuffix(f"_{known.side}")
     if key in facts.source.findings or base in FINDING_KEYS.values():
-        return (key,)
+        return ()
     word = base.rpartition("_")[2]
     kinds = {word} | _ALSO.get(word, frozenset())
     special = dict.fromkeys(name for (kind, _), name in FINDING_KEYS.items() if kind in kinds)
     where = place or known.site
-    known_kinds = [one for one in special if facts.source.knows(one) or one in facts.rules]
-    fitting = [one for one in known_kinds if where is None or _may_lie_in(one, where)]
-    return tuple(fitting) or (key,)
+    return tuple(one for one in special if where is None or _may_lie_in(one, where))
+
+
+def _of_all_kinds(found: Things, told: Sequence[Fact], unknown: Sequence[str]) -> Things:
+    """What is known of a general word: absent only if each kind is that the scan may show, and none without a mask.
+
+    Args:
+        found: what the kinds that are told give together.
+        told: the facts of these kinds.
+        unknown: the other kinds.
+    """
+    kinds = dict.fromkeys(fact.key for fact in told)
+    if len(kinds) + len(unknown) < 2:
+        return found
+    unsure = [fact.name for fact in told if fact.state == "not assessed" and fact.mask is None]
+    missing = list(dict.fromkeys([*unsure, *(vocabulary.STRUCTURES[one].name for one in unknown)]))
+    if found.each:
+        return replace(found, notes=(*found.notes, f"Not assessed: {join(missing)}.")) if missing else found
+    if not any(fact.state == "absent" for fact in told):
+        return found
+    name = singular(found.key)
+    if not missing:
+        return replace(found, state="absent", reason=_default(name, "absent"))
+    reason = f"No {name} is seen among the kinds that are assessed; not assessed: {join(missing)}."
+    return replace(found, state="not assessed", reason=reason)
 
 
 def _may_lie_in(finding: str, place: str) -> bool:

@@ -127,12 +127,14 @@ def test_names_with_additions_are_answered_as_the_name(nano: Engine, small_phant
 
 
 def test_words_that_the_model_does_not_know_are_reported(nano: Engine, small_phantom: Phantom) -> None:
-    """ "hilum of the left kidney" gives the whole kidney."""
-    asked = ["hilum of the left kidney", "left rib 9", "liver"]
+    """ "cortex of the left kidney" gives the whole kidney."""
+    asked = ["cortex of the left kidney", "left rib 9", "liver"]
     found = segment(nano, small_phantom.volume, [ObjectPrompt(name) for name in asked])
-    assert any("does not know 'hilum'" in note for note in found.warnings)
+    assert any("does not know 'cortex'" in note for note in found.warnings)
     assert any("'left rib 9' is not among the structures" in note for note in found.warnings)
     assert not any("'liver'" in note for note in found.warnings)
+    with pytest.raises(InvalidPrompt, match=r"'middle third of left kidney'"):
+        segment(nano, small_phantom.volume, [ObjectPrompt("hilum of the left kidney")])
 
 
 def box_round(mask: np.ndarray) -> BoxIJK:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
+from medvlsam2.data.facts import Region
 from medvlsam2.data.query.reading import read_object
 from medvlsam2.tasks.measure.fact_source import Facts
+from medvlsam2.tasks.measure.sources.given_masks import GivenMasks
 from medvlsam2.tasks.objects.find import FoundObject, find_object
 
 from .conftest import BODY, Solid, ball
@@ -224,3 +227,42 @@ def test_a_lesion_without_a_side_gets_it_from_the_middle_of_the_body(body: Body)
     blind = body({"lung_nodule": [ball(-30, 0, 60, 6)]}, without=("spinal_cord", "kidney_left"))
     one = found(blind, "lung nodule on the left")
     assert (one.state, one.reason) == ("not assessed", "Nothing in this scan tells left from right.")
+
+
+@dataclass(frozen=True, eq=False)
+class Some(GivenMasks):
+    """Given masks of a source that knows no cysts of the spleen."""
+
+    def knows(self, key: str) -> bool:
+        return key != "spleen_cyst" and super().knows(key)
+
+
+def of_some(facts: Facts, known_region: Region = "abdomen") -> Facts:
+    """The facts of a body whose source does not know one kind of cyst."""
+    given = facts.source
+    assert isinstance(given, GivenMasks)
+    return Facts(Some(given.volume, given.masks, given.lesions, known_region=known_region, every_finding_is_given=True))
+
+
+def test_a_general_word_is_absent_only_if_every_kind_is_assessed(body: Body):
+    assert found(body(), "cyst").state == "absent"
+    one = found(of_some(body()), "cyst")
+    reason = "No cyst is seen among the kinds that are assessed; not assessed: spleen cyst."
+    assert (one.state, one.mask, one.reason) == ("not assessed", None, reason)
+    assert found(of_some(body()), "cyst in liver").state == "absent"
+
+
+def test_a_side_that_is_not_seen_is_a_kind_that_is_not_assessed(body: Body):
+    one = found(body(without=("kidney_right",)), "cyst")
+    reason = "No cyst is seen among the kinds that are assessed; not assessed: kidney cyst."
+    assert (one.state, one.reason) == ("not assessed", reason)
+
+
+def test_of_a_general_word_that_is_present_the_other_kinds_are_told(body: Body):
+    one = found(of_some(body({"liver_cyst": [ball(20, 20, 40, 8, 5)]})), "cyst")
+    assert (one.state, one.notes) == ("present", ("Not assessed: spleen cyst.",))
+
+
+def test_a_kind_that_the_scan_cannot_show_leaves_a_general_word_absent(body: Body):
+    facts = of_some(body(without=("spleen", "kidney_left", "kidney_right")), "pelvis")
+    assert found(facts, "cyst").state == "absent"
