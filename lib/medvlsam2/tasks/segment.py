@@ -19,6 +19,7 @@ from medvlsam2.tasks.answers.apart import require_together
 from medvlsam2.tasks.answers.results import ObjectResult, Voxels
 from medvlsam2.tasks.asking.asked import Asked
 from medvlsam2.tasks.asking.job import Job, Progress, SliceShown
+from medvlsam2.tasks.asking.misplaced import without_misplaced
 from medvlsam2.tasks.asking.outcome import outcome
 from medvlsam2.tasks.asking.words_and_geometry import WordsAndGeometry
 from medvlsam2.tasks.composing.compose import merge
@@ -105,16 +106,16 @@ def segment(
         with job.lease():
             session = engine.session(volume)
         if not planned.composed:
-            return _searched(session, planned, job)
+            return _searched(session, planned, known, job)
         return _composed(session, prompts, planned, known, job)
 
 
-def _searched(session: VolumeSession, planned: Plan, job: Job) -> Segmentation:
+def _searched(session: VolumeSession, planned: Plan, facts: Facts, job: Job) -> Segmentation:
     """What is found by names, phrases that no one reads, clicks, boxes and masks; at least one of them."""
     asked = Asked.of(session, list(planned.searched.values()))
     job.clock.lap("prepare")
     search = WordsAndGeometry(session, asked, job)
-    done = outcome(search, search.search())
+    done = without_misplaced(outcome(search, search.search()), asked.prompts, session, facts)
     objects = tuple(
         planned.as_understood(number, result) for number, result in zip(planned.searched, done.objects, strict=True)
     )
@@ -132,7 +133,7 @@ def _composed(
     warnings: tuple[str, ...] = (*volume.warnings, *planned.notes)
     if numbers:
         some = job.for_some(numbers, len(prompts))
-        searched = _searched(session, planned, some)
+        searched = _searched(session, planned, facts, some)
         table = np.array([0, *(number + 1 for number in numbers)], dtype=np.uint8)
         label_map, warnings = table[searched.label_map], searched.warnings
         results = {

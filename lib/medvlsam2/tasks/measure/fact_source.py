@@ -19,19 +19,17 @@ from medvlsam2.data.fact_table import Fact, FactTable
 from medvlsam2.data.facts import Region
 from medvlsam2.data.volume import CTVolume
 from medvlsam2.errors import InvalidRequest
+from medvlsam2.tasks.measure.believed import believed
 from medvlsam2.tasks.measure.body_axis import ScanRange
 from medvlsam2.tasks.measure.lesions import as_whole, lesions_of, of_parts, size_of
 from medvlsam2.tasks.measure.masks.kept_mask import KeptMask
-from medvlsam2.tasks.measure.masks.mask_measures import is_cut, measure
+from medvlsam2.tasks.measure.masks.mask_measures import measure
 from medvlsam2.tasks.measure.rivals import undisputed
 from medvlsam2.tasks.measure.rules.parts import part_facts
 from medvlsam2.tasks.measure.rules.table import judge, load_rules, load_table
 from medvlsam2.tasks.measure.sources.mask_source import OUTSIDE, MaskSource, Seen
 from medvlsam2.tasks.measure.sources.whole_masks import is_joined, is_told, joined
-from medvlsam2.tasks.measure.whereabouts import MAY_LIE_BEYOND, hosts_of, landmarks, out_of_view, sites, surely_shown
-
-SURE: Final = 0.5
-"""What is right less often than this is not stated: its state becomes "not assessed"."""
+from medvlsam2.tasks.measure.whereabouts import out_of_view, sites, surely_shown
 
 
 @dataclass
@@ -250,7 +248,8 @@ class Facts:
             assert scan_range is not None
             place = f"By its place it lies in the scan, which covers about {scan_range.levels()}."
             return replace(fact, in_view=True, reason=f"{fact.reason} {place}".strip())
-        reason = self.out_of_view(fact.key, far=True) if fact.mask is None else None
+        is_marked = self._seen[fact.key].mask is not None
+        reason = None if is_marked else self.out_of_view(fact.key, far=True)
         return replace(fact, state=OUTSIDE, reason=reason) if reason else fact
 
     def _fact_of(self, key: str, seen: Seen) -> Fact:
@@ -314,56 +313,9 @@ class Facts:
         """What was seen of a name; of a whole, what was seen of its parts together."""
         if key not in self._seen:
             self._seen[key] = joined(key, {part: self._seen_of(part) for part in vocabulary.STRUCTURES[key].parts})
-        return self._believed(key, self._seen[key])
+        return believed(key, self._seen[key], self)
 
-    def _believed(self, key: str, seen: Seen) -> Seen:
-        """Not absent where the scan does not show the place, and nothing that is right less often than wrong."""
-        if seen.state == "absent":
-            is_finding = vocabulary.STRUCTURES[key].is_finding
-            seen = self._absent_finding(key, seen) if is_finding else self._absent_structure(key, seen)
-        if seen.state in ("present", "absent") and seen.confidence is not None and seen.confidence < SURE:
-            said = "there" if seen.state == "present" else "absent"
-            right = f"of such answers only {seen.confidence:.0%} were right"
-            reason = f"The model is not sure that the {_name(key)} is {said}: {right}."
-            return Seen("not assessed", seen.mask, seen.confidence, reason, seen.pieces)
-        return seen
-
-    def _absent_structure(self, key: str, seen: Seen) -> Seen:
-        """What is known of a structure without a mask: it may lie where the scan does not reach."""
-        region = self.region()
-        if region is None:
-            return seen
-        if surely_shown(key, self.scan_range(), self.volume):
-            return Seen("not assessed", reason=f"Nothing is marked as the {_name(key)}.")
-        reason = out_of_view(key, region, self.scan_range(), volume=self.volume)
-        if reason is not None:
-            return Seen(OUTSIDE, reason=reason)
-        ends = [mark for mark in landmarks(key) if mark != key and self.tells(mark)]
-        cut = next((mark for mark in ends if (kept := self._marked(mark)) is None or is_cut(kept, self.volume)), None)
-        if cut is None:
-            scan_range = self.scan_range()
-            is_near = scan_range is not None and scan_range.place_of(key) in ("near", "cut")
-            return Seen(OUTSIDE, reason=MAY_LIE_BEYOND.format(name=_name(key))) if is_near else seen
-        reason = f"The scan does not show the whole {_name(cut)}, so the {_name(key)} may lie beyond its ends."
-        return Seen(OUTSIDE, reason=reason)
-
-    def _absent_finding(self, key: str, seen: Seen) -> Seen:
-        """What is known of a finding without a mask: it is absent only in an organ that is seen, as far as it is.
-
-        Of a pair both must be seen. That the scan cuts the organ is told by the organ's own fact.
-        """
-        hosts = hosts_of(key)
-        missing = next((host for host in hosts if not self.tells(host) or not self._marked(host)), None)
-        if missing is None and hosts:
-            return seen
-        reason = self.out_of_view(key)
-        if reason is not None:
-            return Seen(OUTSIDE, reason=reason)
-        if missing is None or not (self.tells(missing) or vocabulary.STRUCTURES[missing].side):
-            return seen  # what may lie anywhere, and what has one organ, which the source does not tell
-        return Seen("not assessed", reason=f"The {_name(missing)} is not seen.")
-
-    def _marked(self, key: str) -> KeptMask | None:
+    def mark_of(self, key: str) -> KeptMask | None:
         """The mask of a structure, however sure it is."""
         self.look_for((key,))
         return self._seen_of(key).mask if self.is_joined(key) else self._seen[key].mask

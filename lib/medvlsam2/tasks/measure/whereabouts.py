@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 from medvlsam2.data import vocabulary
@@ -30,6 +31,10 @@ _LANDMARKS: Final = (
     (re.compile(r"(?<!gall)bladder|prostate|uterus|rectum|semin|ovar"), ("hip_left", "hip_right")),
 )
 """Of the lower scans of a region the ends are missing: of an abdomen with the bases of the lungs, the trachea."""
+WANDERING: Final = frozenset({"kidney_left", "kidney_right", "spleen", "stomach", "small_bowel", "colon"})
+"""Organs that lie elsewhere in some patients: transplanted, in a hernia, moved by surgery, or ectopic."""
+SURE_MASK: Final = 0.7
+"""A mask that is surer than this is not doubted because of its place; rules too measure masks from this on."""
 PLEURAL: Final = ("pleural_effusion", "pneumothorax")
 
 
@@ -75,6 +80,34 @@ def out_of_view(
     if height_mm < MIN_HEIGHT_MM:
         return f"The scan is only {height_mm:.0f} mm high, so the {name} may lie beyond its ends."
     return None
+
+
+def misplaced(key: str, confidence: float | None, range_of: Callable[[], ScanRange | None]) -> str | None:
+    """Return why a mask cannot be what it was marked as: the scan surely does not show it; None if it may be it.
+
+    It takes long to find where a scan lies, so that is asked only of what is easily mistaken: vertebrae and ribs, which
+    look alike, and masks that are not sure.
+
+    Args:
+        key: of a structure or finding; of a finding the place of its structure counts.
+        confidence: of the mask; None where it is not known.
+        range_of: gives the part of the body axis that the scan covers.
+    """
+    places = sites(key) or (key,)
+    is_doubtful = confidence is not None and confidence < SURE_MASK
+    if WANDERING.intersection(places) or not (is_doubtful or anatomy.is_numbered(key)):
+        return None
+    scan_range = range_of()
+    if scan_range is None or any(scan_range.place_of(place) != "outside" for place in places):
+        return None
+    site = vocabulary.STRUCTURES[key].site
+    says = scan_range.says_outside(places[0] if site is None and vocabulary.STRUCTURES[key].is_finding else site or key)
+    return f"What was marked cannot be {_a(key)}: {says[0].lower()}{says[1:]}" if says else None
+
+
+def _a(key: str) -> str:
+    known = vocabulary.STRUCTURES[key]
+    return known.name if known.is_finding else anatomy.the(key)
 
 
 def surely_shown(key: str, scan_range: ScanRange | None, volume: CTVolume) -> bool:
