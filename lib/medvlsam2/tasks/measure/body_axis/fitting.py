@@ -68,7 +68,7 @@ def fit(extents: Mapping[str, Extent], height_mm: float, trust: Mapping[str, flo
         return None
     offsets = np.arange(LOWEST_MM, HIGHEST_MM, STEP_MM)[:, None]
     scales = SCALES[None, :]
-    log_p = -0.5 * ((scales - 1.0) / SCALE_SD) ** 2 + 0.0 * offsets
+    log_p = 0.0 * offsets - ((scales - 1.0) / SCALE_SD) ** 2 / 2
     weight = min(1.0, INDEPENDENT / (2 * len(used)))
     for key, extent in used.items():
         wrong = _wrong(axis.spans[key], extent, (trust or {}).get(key, 1.0))
@@ -99,7 +99,7 @@ def _of_extent(
         apart = (offsets + scales * at_mm - end.at_mm) / sd
         if is_cut:
             # The structure goes on beyond the scan's end: below the lower one, above the upper one.
-            total += np.log((1 - wrong) * ndtr(sign * apart) + wrong * 0.5)
+            total += np.log((1 - wrong) * ndtr(sign * apart) + wrong / 2)
         elif end.sd_mm <= WIDEST_SD_MM:
             right = np.exp(-0.5 * apart**2) / (sd * np.sqrt(2 * np.pi))
             total += np.log((1 - wrong) * right + wrong / FLAT_MM)
