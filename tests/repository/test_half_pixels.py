@@ -13,7 +13,6 @@ THE_MODULE = "lib/medvlsam2/pixel_grid.py"
 NO_GRIDS = {
     "lib/medvlsam2/data/phantom": "shapes and noise of a drawn body, in mm and shares of organs",
     "lib/medvlsam2/data/synthesis/tissue.py": "soft edges of gas and tubes: shares of a voxel, not places",
-    "lib/medvlsam2/tasks/measure/body_axis/fitting.py": "halves of logarithms and of probabilities: no places",
 }
 
 

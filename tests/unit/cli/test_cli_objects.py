@@ -9,6 +9,7 @@ import pytest
 
 from medvlsam2.cli import console
 from medvlsam2.data.label_maps import read_label_map
+from medvlsam2.data.quantities.heard import told_in
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_text_and_json_tell_the_same(run, scan):
         assert words[:3] == [str(item["value"]), item["name"], "yes" if item["present"] else "no"]
         assert words[-1 - len(fix) :] == [f"{item['confidence']:.2f}", *fix]
         assert ("mL" in words) == item["present"]
-        assert (f"{item['diameter_mm']:.1f} mm" in line) == item["present"]
+        assert told_in(line, item["diameter_mm"], "mm") == item["present"]
 
 
 @pytest.mark.parametrize(
