@@ -47,7 +47,7 @@ ROW: Final = 0.039
 """Height of a line, as a share of the column of text."""
 SQUARE: Final = (0.013, 0.021)
 """Width and height of a square."""
-SHOWN: Final = 4
+SHOWN: Final = 5
 """Squares before one sentence."""
 _UNIT: Final = re.compile(r"(?<=\d) (?=mL|mm|HU|cm)")
 """The space between a number and its unit, at which no line breaks."""

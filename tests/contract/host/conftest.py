@@ -38,7 +38,7 @@ def fake_segment(engine: Any, volume: Any, prompts: Any, *, owner: str | None = 
 def fake_answer(
     engine: Any, volume: Any, question: str, choices: tuple[str, ...], kind: str | None, **options: Any
 ) -> Any:
-    assert set(options) == {"previous", "client"}
+    assert set(options) == {"previous", "client", "grounded"}
     from medvlsam2.tasks.converse import Answer
 
     return Answer("Yes.", 0, (), {"total": 0.1}, None, question, choices)

@@ -75,7 +75,7 @@ def rivals(key: str) -> tuple[str, ...]:
 
     Example:
         >>> rivals("kidney_cyst_left"), rivals("liver_cyst")
-        (('hydronephrosis', 'hydronephrosis_left'), ('liver_metastasis', 'ascites'))
+        (('hydronephrosis_left', 'hydronephrosis'), ('liver_metastasis', 'ascites'))
     """
     places, kinds = set(sites(key)), set(FINDING_KEYS.values()) - load_rules().keys()
     own = _base(key)

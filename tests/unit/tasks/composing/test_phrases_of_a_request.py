@@ -161,7 +161,7 @@ def test_names_are_never_read(engine: Engine, facts: Facts, phrase: str):
 )
 def test_lay_words_and_typing_errors_are_told(engine: Engine, facts: Facts, phrase: str, name: str):
     found = asked(engine, facts, phrase)
-    plain = segment(engine, facts.volume, [ObjectPrompt(name.removeprefix("the "))])
+    plain = asked(engine, facts, name.removeprefix("the "))
     assert (found.objects[0].name, found.objects[0].understood_as) == (phrase, name)
     assert (found.label_map == plain.label_map).all()
     assert f"'{phrase}' was understood as {name}." in found.warnings
