@@ -26,7 +26,6 @@ from monailabel.interfaces.tasks.train import TrainTask
 from label_tasks.failures import errors_as_http
 from label_tasks.images import CHECKED, known_image
 from label_tasks.infer.base import EngineTask, ScanReader
-from label_tasks.infer.priors import Priors
 from label_tasks.infer.report_options import PRIOR
 from label_tasks.infer.segmentation import (
     InteractiveTask,
@@ -42,6 +41,7 @@ from label_tasks.learning.selection import UniformRandom, ValueStrategy
 from label_tasks.logs.short_ids import short_id
 from label_tasks.pacs.datastore import PacsDatastore
 from label_tasks.pacs.opening import open_pacs
+from label_tasks.priors import Priors
 from label_tasks.prompting import fields
 from label_tasks.store.scan_folder import ScanFolder
 from label_tasks.uploads.sessions import PrivateSessions

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from label_tasks.images import KnownImage
-from label_tasks.infer.priors import Priors, PriorScan
+from label_tasks.infer.prior_scan import PriorScan
 from label_tasks.infer.report_options import PRIOR, wanted_report
+from label_tasks.priors import Priors
 from label_tasks.store.scan_folder import ScanFolder
 from medvlsam2.data.readers import write_label_map
 from medvlsam2.errors import InvalidRequest, UnknownImage

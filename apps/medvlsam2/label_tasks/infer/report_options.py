@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, cast, get_args
 
-from label_tasks.infer.priors import PriorScan
+from label_tasks.infer.prior_scan import PriorScan
 from label_tasks.prompting import fields
 from label_tasks.prompting.fields import Request, shown
 from medvlsam2.data.language.chat import ReportStyle

@@ -6,7 +6,7 @@ from typing import Final, get_args
 
 from label_tasks.infer.base import EngineTask, ScanReader
 from label_tasks.infer.call import Call
-from label_tasks.infer.priors import PriorScan
+from label_tasks.infer.prior_scan import PriorScan
 from label_tasks.infer.questions import question
 from label_tasks.infer.replies import Reply, text_file
 from label_tasks.infer.report_options import is_grounded, wanted_report

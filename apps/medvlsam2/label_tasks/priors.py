@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from monailabel.interfaces.datastore import Datastore
 
 from label_tasks.images import KnownImage, require_image_id
+from label_tasks.infer.prior_scan import PriorScan
 from label_tasks.pacs.datastore import PacsDatastore
 from label_tasks.store.scan_folder import ScanFolder
 from medvlsam2.data.studies.earlier_scans import EarlierScans, ListedScan
@@ -17,18 +17,6 @@ from medvlsam2.tasks.reporting.earlier import prior_dates
 
 NO_PRIOR: Final = "off"
 """The value of the option ``prior`` with which a report compares with no scan."""
-
-
-@dataclass(frozen=True)
-class PriorScan:
-    """The earlier scan of the same patient with which a report compares."""
-
-    image_id: str
-    path: Path
-    dates: tuple[str, str]
-    """Of the earlier study and of the one that is reported, as YYYY-MM-DD."""
-    is_named: bool
-    """Whether the request names it; one that was found is left out with a warning if it cannot be read."""
 
 
 class Priors:
