@@ -85,6 +85,31 @@ def test_tubes_and_rules_that_nobody_expects_are_left_out() -> None:
     assert "spinal cord" not in text
 
 
+@pytest.mark.parametrize(
+    ("region", "told"),
+    [
+        ("head and neck", ""),
+        ("pelvis", ""),
+        ("chest", "dilatation of the ascending aorta, calcification of the aorta"),
+        ("abdomen and pelvis", "aneurysm of the abdominal aorta, calcification of the aorta"),
+    ],
+)
+def test_rules_of_the_aorta_that_were_not_assessed_are_told_of_the_part_of_the_body_where_they_belong(
+    region: str, told: str
+) -> None:
+    unsure = [
+        Fact(id=key, key=key, kind="rule", name=name, state="not assessed", reason="It is unsure.")
+        for key, name in (
+            ("ascending_aortic_dilatation", "dilatation of the ascending aorta"),
+            ("aortic_aneurysm", "aneurysm of the abdominal aorta"),
+            ("aortic_calcification", "calcification of the aorta"),
+        )
+    ]
+    text = written(label("region", region), *unsure).text(by_line=False)
+    found = re.search(r"Not assessed: ([^.]+)\.", text)
+    assert (found[1].replace(" and ", ", ") if found else "") == told
+
+
 def test_a_structured_report_goes_from_head_to_foot(table: FactTable) -> None:
     report = write_report(Draft(table, "structured"), FirstLines()).text(by_line=True)
     headings = [line.partition(":")[0] for line in report.splitlines() if ":" in line]

@@ -23,12 +23,19 @@ class RuleWords:
     """Whether the rule tells a finding. The scan's region and contrast phase are none."""
     is_denied: bool = True
     """Whether a report says that the finding is absent. No report tells that a muscle area is above its limit."""
+    neighbour: str = ""
+    """Vocabulary key of an organ of the same part of the body: where the scan's region does not hold the organ, nobody
+    expects to read that the rule was not assessed. "" for a rule that is expected everywhere."""
 
 
 _TABLE: Final[Mapping[str, RuleWords]] = {
     "region": RuleWords(is_finding=False),
     "phase": RuleWords(is_finding=False),
     "lung_nodule_size": RuleWords(is_finding=False),
+    "ascending_aortic_dilatation": RuleWords(neighbour="heart"),
+    "descending_aortic_dilatation": RuleWords(neighbour="heart"),
+    "aortic_aneurysm": RuleWords(neighbour="liver"),
+    "aortic_calcification": RuleWords(neighbour="aorta"),
     "splenomegaly": RuleWords(quantity="length", respect="size"),
     "hepatomegaly": RuleWords(quantity="height", respect="size"),
     "cardiomegaly": RuleWords(quantity="cardiothoracic ratio", respect="size"),

@@ -222,8 +222,7 @@ def _structures(table: FactTable, per_group: int) -> list[Topic]:
         if is_finding(fact) and fact.is_known and (fact.is_present or rule_words(fact).respect)
         if (structure := stated(fact).structure) is not None
     }
-    region = table.get("region")
-    shown = None if region is None else _REGIONS.get(region.label)
+    shown = _region(table)
     of_state: dict[str, list[Fact]] = {"seen": [], "partly shown": [], "absent": []}
     for fact in table:
         if fact.kind != "structure" or anatomy.is_pair(fact.key) or anatomy.base(fact.key) not in ORGANS:
@@ -261,7 +260,8 @@ def _compared(table: FactTable, prior: Prior) -> list[Topic]:
 
 
 def _not_assessed(table: FactTable) -> list[Topic]:
-    facts = [fact for fact in table if fact.state == "not assessed" and _is_expected(fact)]
+    region = _region(table)
+    facts = [fact for fact in table if fact.state == "not assessed" and _is_expected(fact, region)]
     names = slots.plain_names(facts)
     if not names:
         return []
@@ -270,11 +270,22 @@ def _not_assessed(table: FactTable) -> list[Topic]:
     return [_topic("not assessed", facts, [texts], line)]
 
 
-def _is_expected(fact: Fact) -> bool:
-    """Whether a reader expects to be told of a thing: of an organ, or of a finding that reports deny where absent."""
+def _is_expected(fact: Fact, region: Region | None) -> bool:
+    """Whether a reader expects to be told of a thing: of an organ, or of a finding that reports deny where absent.
+
+    Nobody expects to be told of the aorta's width in a scan of the head and neck or of the pelvis.
+    """
     if fact.kind == "structure":
         return anatomy.base(fact.key) in ORGANS
-    return is_finding(fact) and rule_words(fact).is_denied
+    words = rule_words(fact)
+    is_elsewhere = bool(words.neighbour) and region is not None and not anatomy.is_covered(words.neighbour, region)
+    return is_finding(fact) and words.is_denied and not is_elsewhere
+
+
+def _region(table: FactTable) -> Region | None:
+    """The part of the body that the scan shows; None if it is not known."""
+    region = table.get("region")
+    return None if region is None else _REGIONS.get(region.label)
 
 
 def _topic(pattern: str, facts: Sequence[Fact], variants: Sequence[Mapping[str, str]], line: str) -> Topic:
