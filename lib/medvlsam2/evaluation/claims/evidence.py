@@ -90,8 +90,8 @@ class TableEvidence:
         return found
 
     def _facts(self, key: str) -> list[Fact]:
-        own = [fact for name in family_of(key) for fact in self.table.of_key(name)]
-        parts = vocabulary.STRUCTURES[key].parts
+        own = [fact for name in dict.fromkeys((key, *family_of(key))) for fact in self.table.of_key(name)]
+        parts = vocabulary.STRUCTURES[key].parts if key in vocabulary.STRUCTURES else ()
         return own or [fact for part in parts for fact in self.table.of_key(part)]
 
     def _rules(self, key: str) -> Iterator[Fact]:
@@ -171,7 +171,17 @@ class MaskEvidence:
         return self._masks[key]
 
 
-STATES: Final = {"splenomegaly": "spleen", "cardiomegaly": "heart", "aortic_aneurysm": "aorta"}
+STATES: Final = {
+    "splenomegaly": "spleen",
+    "cardiomegaly": "heart",
+    "aortic_aneurysm": "aorta",
+    "ascending_aortic_dilatation": "aorta",
+    "descending_aortic_dilatation": "aorta",
+    "aortic_calcification": "aorta",
+    "coronary_calcification": "heart",
+    "kidney_asymmetry": "kidneys",
+    "emphysema": "lungs",
+}
 """Findings that are a state of a whole organ: a rule says whether they are there, not a mask of their own."""
 BODY_HU: Final = -400
 MIDDLE_MM: Final = 15.0

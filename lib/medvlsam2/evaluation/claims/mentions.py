@@ -11,6 +11,16 @@ from medvlsam2.data import vocabulary
 from medvlsam2.data.structures.table import Side
 
 KINDS: Final[dict[str, str]] = {
+    r"(?:dilatation|dilation|aneurysm|widening) of the ascending (?:thoracic )?aorta|dilated ascending aorta": (
+        "dilatation of the ascending aorta"
+    ),
+    r"(?:dilatation|dilation|widening) of the descending (?:thoracic )?aorta|dilated descending (?:thoracic )?aorta": (
+        "dilatation of the descending aorta"
+    ),
+    r"calcifications? of the (?:abdominal |thoracic )?aorta|aortic calcifications?": "aortic calcification",
+    r"coronary(?: artery)? calcifications?|calcifications? of the coronary arter(?:y|ies)": "coronary calcification",
+    r"asymmetry of the kidneys|difference in (?:size|length) of the kidneys": "asymmetry of the kidneys",
+    r"emphysema": "emphysema",
     r"cysts?": "cyst",
     r"nodules?": "nodule",
     r"metastas[ei]s": "metastasis",
@@ -77,8 +87,14 @@ KEYS: Final[dict[tuple[str, str], str]] = {
     ("cardiomegaly", ""): "cardiomegaly",
     ("splenomegaly", ""): "splenomegaly",
     ("fracture", ""): "vertebral_fracture",
+    ("dilatation of the ascending aorta", ""): "ascending_aortic_dilatation",
+    ("dilatation of the descending aorta", ""): "descending_aortic_dilatation",
+    ("aortic calcification", ""): "aortic_calcification",
+    ("coronary calcification", ""): "coronary_calcification",
+    ("asymmetry of the kidneys", ""): "kidney_asymmetry",
+    ("emphysema", ""): "emphysema",
 }
-"""Vocabulary key of a kind in an organ, or of a kind alone."""
+"""Vocabulary key, or key of a rule, of a kind in an organ, or of a kind alone."""
 _SHORTEST: Final = 4
 
 
@@ -87,7 +103,7 @@ class Mention:
     """One name in a text."""
 
     key: str
-    """Vocabulary key; of a finding without side."""
+    """Vocabulary key, or key of a rule; of a finding without side."""
     start: int
     end: int
     is_finding: bool

@@ -149,3 +149,17 @@ def test_the_range_of_a_scan_claims_nothing_of_its_vertebrae() -> None:
     (claim,) = claims_in(f"No, the S1 vertebra is not visible: {text[0].lower()}{text[1:]}")
     assert isinstance(claim, Presence)
     assert (claim.mention.key, claim.is_there) == ("vertebrae_S1", False)
+
+
+def test_a_rule_of_an_organ_that_is_denied_does_not_deny_the_organ_but_a_lie_about_the_rule_is_found() -> None:
+    def rule(key: str, state: str) -> Fact:
+        return Fact(id=key, key=key, kind="rule", name=key, state=state, structure="aorta")  # type: ignore[arg-type]
+
+    aorta = Fact(id="aorta", key="aorta", kind="structure", name="aorta", state="present")
+    rules = (rule("ascending_aortic_dilatation", "absent"), rule("descending_aortic_dilatation", "present"))
+    table = TableEvidence(FactTable((aorta, *rules, rule("aortic_calcification", "absent"))))
+    assert verdicts("No emphysema or calcification of the aorta.", table) == [None, True]
+    both = "No dilatation of the ascending aorta or dilatation of the descending thoracic aorta."
+    assert sorted(verdicts(both, table)) == [False, True]
+    assert verdicts("Calcification of the aorta.", table) == [False, True]
+    assert verdicts("The aorta is not visible.", table) == [False]
