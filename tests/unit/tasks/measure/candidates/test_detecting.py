@@ -154,3 +154,14 @@ def test_a_report_tells_a_nodule_in_the_lung_that_a_scan_of_the_abdomen_shows(ne
     table = facts_of(scene, known_region="abdomen").everything()
     assert [fact.state for fact in table if fact.key == "lung_nodule"] == ["present"]
     assert not [fact for fact in table if fact.key.startswith("consolidation")], "what is not found there is not denied"
+
+
+@pytest.mark.parametrize(("beside_hu", "state"), [(60, "present"), (-100, "absent")])
+def test_a_dark_edge_beside_fat_is_no_cyst(new_scene: NewScene, beside_hu: float, state: str) -> None:
+    scene = new_scene(blood_hu=150, voxel_mm=(3.0, 3.0, 3.0), size_mm=(240.0, 150.0, 150.0))
+    edge = scene.ball((104, 70, 75), (12, 12, 12))
+    scene.draw(None, scene.ball((90, 70, 75), (40, 40, 40)), beside_hu)
+    scene.draw("liver", scene.ball((160, 70, 75), (60, 50, 50)) | edge, 110, noise=8)
+    scene.draw(None, edge, 5, noise=4)
+    (fact,) = facts_of(scene).finding("liver_cyst")
+    assert fact.state == state
