@@ -87,6 +87,8 @@ class Fact:
     """Id of the mask that everything was measured on (``Facts.mask``); None without a mask."""
     value: float | None = None
     """What a rule measured; None where it is a word."""
+    is_at_least: bool = False
+    """Whether the scan's end cuts what was measured, so that the whole thing measures ``value`` or more."""
     unit: str = ""
     """Unit of ``value`` and ``threshold``: "mm", "mL", "HU", "%", "cm2" or "" for a ratio."""
     threshold: float | None = None

@@ -332,7 +332,7 @@ class Facts:
 
 _OF_RULES: Final = (
     *("id", "key", "kind", "name", "code", "state", "reason", "structure", "side", "confidence"),
-    *("value", "unit", "threshold", "label", "source", "evidence"),
+    *("value", "is_at_least", "unit", "threshold", "label", "source", "evidence"),
 )
 """Fields of a rule's fact that are its own; all others are those of the structure that it measured."""
 

@@ -24,6 +24,7 @@ _KNOWN_WORDS: Final = frozenset(
     (
         *("a", "an", "the", "there", "is", "are", "be", "can", "has", "have", "and", "or", "in", "of", "on", "with"),
         *("up", "to", "also", "scan", "shows", "show", "contains", "contain", "appears", "appear", "no", "long"),
+        *("at", "least"),
         *(
             "seen",
             "present",

@@ -28,6 +28,8 @@ class Measure:
     """Name of the measured quantity; "" if the sentence does not name it."""
     is_limit: bool = False
     is_most: bool = False
+    is_least: bool = False
+    """Whether the sentence says that the whole thing, which the scan cuts, measures at least so much."""
 
 
 @dataclass(frozen=True)

@@ -278,6 +278,8 @@ def _explains(fact: Fact, measure: Measure) -> bool:
     number = measure.number
     if measure.is_limit:
         return fact.threshold is not None and number.unit == fact.unit and _is_shown(number, fact, "threshold")
+    if measure.is_least != fact.is_at_least:
+        return False
     return any(_is_shown(number, fact, name) for name in _fields(fact, measure))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -205,3 +206,18 @@ def test_a_comparison_needs_both_numbers_and_the_date_of_the_earlier_scan() -> N
     told = {text for style in STYLES for topic in topics(TABLE, style, prior) for text in topic.sentences(style)}
     assert right in told
     assert all(not reader.judge(text).reason for text in told)
+
+
+@pytest.mark.parametrize(
+    ("cut", "sentence", "is_right"),
+    [
+        (True, "The spleen is enlarged, with a length of at least 147 mm.", True),
+        (True, "The spleen is enlarged, at least 147 mm long.", True),
+        (True, "The spleen is enlarged, with a length of 147 mm.", False),
+        (False, "The spleen is enlarged, with a length of at least 147 mm.", False),
+        (True, "The spleen is at least enlarged, with a length of at least 147 mm.", False),
+        (True, "The spleen is enlarged, with a length of at least 140 mm.", False),
+    ],
+)
+def test_a_length_that_the_scan_cuts_is_told_as_at_least(cut: bool, sentence: str, is_right: bool) -> None:
+    assert (Reader(FactTable((replace(LONG, is_at_least=cut),))).judge(sentence).reason == "") == is_right

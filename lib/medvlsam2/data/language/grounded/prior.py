@@ -60,7 +60,7 @@ def changes(table: FactTable, prior: Prior) -> list[Change]:
 
 
 def _is_comparable(fact: Fact, table: FactTable) -> bool:
-    if fact.cut or not fact.is_known:
+    if fact.cut or fact.is_at_least or not fact.is_known:
         return False
     alike = [other for other in table if other.key == fact.key and other.is_present]
     return fact.kind == "rule" or (fact.is_present and len(alike) == 1)

@@ -63,12 +63,13 @@ def _numbers(fact: Fact, what: Stated) -> Slots:
     known = fact.to_json()
     texts: Slots = {}
     if "value" in known:
-        texts |= {"value": told(known["value"], fact.unit), "quantity": rule_words(fact).quantity}
+        least = "at least " if fact.is_at_least else ""
+        texts |= {"value": least + told(known["value"], fact.unit), "quantity": rule_words(fact).quantity}
         if texts["quantity"] == "length":
             texts["long"] = texts["value"]
         if "threshold" in known:
             both = told_apart([known["value"], known["threshold"]], fact.unit)
-            texts |= {"exact_value": both[0], "limit": told_exactly(known["threshold"], fact.unit)}
+            texts |= {"exact_value": least + both[0], "limit": told_exactly(known["threshold"], fact.unit)}
         return texts
     if what.kind in BY_VOLUME and "volume_ml" in known:
         return {"volume": told(known["volume_ml"], "mL")}

@@ -99,6 +99,8 @@ class Measured:
     """A mask of its own, such as a stone's; None: that of the structure."""
     note: str = ""
     """One sentence that limits what was measured."""
+    is_at_least: bool = False
+    """Whether the scan's end cuts what was measured, so that the whole is larger."""
     is_true: bool | None = None
     """Whether the finding is present, where that is not told by the threshold."""
     parts: tuple[Part, ...] = ()

@@ -24,7 +24,7 @@ def length(rule: Rule, facts: Known) -> Measured:
     if rule.passes == "below" or not rule.is_passed(organ.length_mm):
         need(rule.of[0], rule, facts, whole=True)
     note = f"The scan does not show the whole {organ.name}, which is at least {organ.length_mm:.0f} mm long."
-    return Measured(value=organ.length_mm, evidence=(organ.id,), structure=organ.key, note=note)
+    return Measured(value=organ.length_mm, evidence=(organ.id,), structure=organ.key, note=note, is_at_least=True)
 
 
 def midclavicular_height(rule: Rule, facts: Known) -> Measured:

@@ -102,6 +102,7 @@ def _told(rule: Rule, fact: Fact, measured: Measured) -> Fact:
         "evidence": measured.evidence,
         "structure": measured.structure or fact.structure,
         "side": measured.side,
+        "is_at_least": measured.is_at_least,
     }
     return Fact(**{**vars(fact), **known})
 

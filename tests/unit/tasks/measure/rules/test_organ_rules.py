@@ -33,7 +33,7 @@ def test_a_spleen_that_the_scan_cuts_is_not_assessed(new_scene: NewScene) -> Non
 def test_a_cut_spleen_of_which_too_much_is_seen_is_enlarged(new_scene: NewScene) -> None:
     scene = new_scene()
     fact = scene.draw("spleen", scene.ball((60, 90, 190), (25, 30, 110)), 50).facts().rule("splenomegaly")
-    assert (fact.state, fact.cut) == ("present", True)
+    assert (fact.state, fact.cut, fact.is_at_least) == ("present", True, True)
     assert fact.value == pytest.approx(160, abs=8)
     assert fact.reason == f"The scan does not show the whole spleen, which is at least {fact.value:.0f} mm long."
 
