@@ -49,6 +49,10 @@ def air_share(rule: Rule, facts: Known) -> Measured:
             parts.append(Part(structure=key, refused=reason))
             continue
         share = _percent(*counts[-1])
+        if lung.cut and not rule.is_passed(share):
+            whole = NotAssessed(f"The scan does not show the whole {lung.name}, and no emphysema is in what it shows.")
+            parts.append(Part(structure=key, refused=whole))
+            continue
         note = f"The scan does not show the whole {lung.name}." if lung.cut else ""
         parts.append(Part(structure=key, value=share, is_true=rule.is_passed(share), note=note))
     refused = next((part.refused for part in parts if part.refused is not None), None)

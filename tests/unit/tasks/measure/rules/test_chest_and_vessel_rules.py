@@ -120,6 +120,16 @@ def test_emphysema_is_the_share_of_thin_lung(new_scene: NewScene) -> None:
     assert "8.0 mm apart" in thick.facts(every_finding_is_given=True).rule("emphysema").reason
 
 
+def test_no_lung_that_the_scan_cuts_is_called_free_of_emphysema(new_scene: NewScene) -> None:
+    scene = with_lungs(new_scene())
+    scene.draw("lung_left", scene.masks["lung_left"] | scene.block((30, 60), (100, 130), (180, 400)), -850)
+    fact = scene.facts(every_finding_is_given=True).rule("emphysema")
+    assert fact.state == "not assessed"
+    assert "whole left lung" in fact.reason
+    scene.draw(None, scene.block((20, 100), (100, 140), (20, 220)), -980)
+    assert scene.facts(every_finding_is_given=True).rule("emphysema").state == "present"
+
+
 def with_bowel(scene: Any) -> Any:
     """A body in air with a liver, a bowel that holds gas, and the bases of the lungs."""
     scene.hu[...] = -1000
