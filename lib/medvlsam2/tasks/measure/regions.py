@@ -27,7 +27,7 @@ no neck: they call a region too large, where a scan of the chest or abdomen goes
 
 
 @dataclass(frozen=True)
-class Extent:
+class SeenVolume:
     """How much of a structure was seen."""
 
     volume_ml: float
@@ -40,7 +40,7 @@ class Extent:
         return self.volume_ml * (WEIGHT_OF_CUT if self.is_cut else 1.0)
 
 
-def likeliest_region(extents: Mapping[str, Extent]) -> Region:
+def likeliest_region(extents: Mapping[str, SeenVolume]) -> Region:
     """The part of the body that shows most of what was found, the smaller one where two show as much.
 
     Args:

@@ -24,10 +24,9 @@ from medvlsam2.data.structures.table import Window
 from medvlsam2.model.pixel_decoder.text_similarity import TextSimilarity, evidence
 from medvlsam2.model.pixel_decoder.volume_sam2 import SliceFeatures
 from medvlsam2.model.propagation.slice_source import SliceSource
-from medvlsam2.tasks.measure.body_axis import Extent as Span
-from medvlsam2.tasks.measure.body_axis import ScanRange, extent_of, fit
+from medvlsam2.tasks.measure.body_axis import Extent, ScanRange, extent_of, fit
 from medvlsam2.tasks.measure.masks.mask_measures import CUT_SHARE
-from medvlsam2.tasks.measure.regions import Extent, likeliest_region
+from medvlsam2.tasks.measure.regions import SeenVolume, likeliest_region
 from medvlsam2.tasks.scheduling.device_lock import GiveWay, stay
 
 MARGIN: Final = 0.5
@@ -99,7 +98,7 @@ def measure_structures(
         by_window[vocabulary.STRUCTURES[key].window].append(key)
     volumes_ml: dict[str, float] = {}
     masks: dict[str, np.ndarray] = {}
-    spans: dict[str, Span] = {}
+    spans: dict[str, Extent] = {}
     count = 0
     for window, keys in by_window.items():
         labels = _label_slices(similarity, torch.stack([tokens[key] for key in keys]), features_of(window), give_way)
@@ -115,7 +114,7 @@ def measure_structures(
         return None
     scan_range = fit(spans, count * slice_mm)
     if scan_range is None:
-        region = likeliest_region({key: Extent(ml, _reaches_an_end(masks[key])) for key, ml in volumes_ml.items()})
+        region = likeliest_region({key: SeenVolume(ml, _reaches_an_end(masks[key])) for key, ml in volumes_ml.items()})
     else:
         region = scan_range.region()
     seen = {key: volume for key, volume in volumes_ml.items() if anatomy.is_covered(key, region)}

@@ -7,17 +7,17 @@ from tests.unit.tasks.measure.conftest import Scene as Drawing
 
 from medvlsam2.data.query.reading import read_query
 from medvlsam2.tasks.measure.fact_source import Facts
-from medvlsam2.tasks.measure.regions import Extent, likeliest_region
+from medvlsam2.tasks.measure.regions import SeenVolume, likeliest_region
 from medvlsam2.tasks.questions.executing.execute import execute
 from medvlsam2.tasks.questions.executing.scene import Scene
 
 
-def whole(**volumes_ml: int) -> dict[str, Extent]:
-    return {key: Extent(float(volume_ml)) for key, volume_ml in volumes_ml.items()}
+def whole(**volumes_ml: int) -> dict[str, SeenVolume]:
+    return {key: SeenVolume(float(volume_ml)) for key, volume_ml in volumes_ml.items()}
 
 
-def cut(**volumes_ml: int) -> dict[str, Extent]:
-    return {key: Extent(float(volume_ml), is_cut=True) for key, volume_ml in volumes_ml.items()}
+def cut(**volumes_ml: int) -> dict[str, SeenVolume]:
+    return {key: SeenVolume(float(volume_ml), is_cut=True) for key, volume_ml in volumes_ml.items()}
 
 
 DEMO_PHANTOM = whole(
@@ -44,7 +44,7 @@ DEMO_PHANTOM = whole(
         (cut(lung_left=500, lung_right=600), "chest"),
     ],
 )
-def test_whole_organs_tell_the_region(extents: dict[str, Extent], region: str) -> None:
+def test_whole_organs_tell_the_region(extents: dict[str, SeenVolume], region: str) -> None:
     assert likeliest_region(extents) == region
 
 

@@ -54,13 +54,12 @@ USUAL_HEIGHT: Final = (0.5, 1.8)
 """Height of a mask relative to the table's height; others are strange."""
 
 
-def fit(extents: Mapping[str, Extent], height_mm: float, trust: Mapping[str, float] | None = None) -> ScanRange | None:
+def fit(extents: Mapping[str, Extent], height_mm: float) -> ScanRange | None:
     """Return the range of a scan on the body axis; None if the masks do not tell it.
 
     Args:
         extents: of the structures that are seen, by vocabulary key.
         height_mm: of the scan, from the lower face of the lowest slice to the upper face of the highest.
-        trust: 0..1, how often a structure's mask is right; None or missing: as usual.
     """
     axis = load_axis()
     used = {key: extent for key, extent in extents.items() if key in axis.spans}
@@ -71,7 +70,7 @@ def fit(extents: Mapping[str, Extent], height_mm: float, trust: Mapping[str, flo
     log_p = 0.0 * offsets - ((scales - 1.0) / SCALE_SD) ** 2 / 2
     weight = min(1.0, INDEPENDENT / (2 * len(used)))
     for key, extent in used.items():
-        wrong = _wrong(axis.spans[key], extent, (trust or {}).get(key, 1.0))
+        wrong = _wrong(axis.spans[key], extent)
         log_p = log_p + weight * _of_extent(axis.spans[key], extent, offsets, scales, wrong)
     p = np.exp(log_p - log_p.max())
     low_mm, low_sd = _middle(p, offsets + 0.0 * scales)
@@ -106,13 +105,13 @@ def _of_extent(
     return total
 
 
-def _wrong(span: Span, extent: Extent, trust: float) -> float:
+def _wrong(span: Span, extent: Extent) -> float:
     """Share of such masks that are wrong."""
     height_mm = extent.high_mm - extent.low_mm
     usual_mm = span.high.at_mm - span.low.at_mm
     is_whole = not (extent.low_is_cut or extent.high_is_cut)
     is_strange = height_mm > USUAL_HEIGHT[1] * usual_mm or (is_whole and height_mm < USUAL_HEIGHT[0] * usual_mm)
-    return max(STRANGE if is_strange else WRONG, 1.0 - trust)
+    return STRANGE if is_strange else WRONG
 
 
 def _middle(p: Float[np.ndarray, "o s"], values: Float[np.ndarray, "o s"]) -> tuple[float, float]:

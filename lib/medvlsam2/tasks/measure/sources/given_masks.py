@@ -23,7 +23,7 @@ from medvlsam2.data.volume import CTVolume
 from medvlsam2.tasks.measure.body_axis import ScanRange, areas_of, extent_of, fit, imaged_slices
 from medvlsam2.tasks.measure.masks.kept_mask import KeptMask
 from medvlsam2.tasks.measure.masks.mask_measures import is_cut, slice_axis
-from medvlsam2.tasks.measure.regions import Extent, likeliest_region
+from medvlsam2.tasks.measure.regions import SeenVolume, likeliest_region
 from medvlsam2.tasks.measure.sources.mask_source import Seen
 
 NOT_CONTOURED: Final = "The {name} is not among the labels of this scan."
@@ -132,7 +132,7 @@ class GivenMasks:
             return self._range.region()
         voxel_ml = geometry.voxel_volume_ml(self.volume.affine)
         single = {
-            key: Extent(mask.voxels * voxel_ml, is_cut(mask, self.volume))
+            key: SeenVolume(mask.voxels * voxel_ml, is_cut(mask, self.volume))
             for key, mask in self.masks.items()
             if key in anatomy.single_structures()
         }
