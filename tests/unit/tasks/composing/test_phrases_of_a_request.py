@@ -77,7 +77,8 @@ def test_a_finding_that_the_model_does_not_know_is_marked_where_a_search_finds_i
     middle = np.array(np.nonzero(truth(facts, "liver"))).mean(axis=1)
     away_mm = (np.indices(hu.shape).reshape(3, -1).T - middle) * facts.volume.spacing_mm
     cyst = (np.linalg.norm(away_mm, axis=1) <= 18).reshape(hu.shape)
-    hu[truth(facts, "liver")], hu[cyst] = 120, 6
+    near = (np.linalg.norm(away_mm, axis=1) <= 36).reshape(hu.shape)
+    hu[truth(facts, "liver") | near], hu[cyst] = 120, 6
     volume = replace(facts.volume, hu=hu)
     inner = GivenMasks(volume, {"liver": facts.kept_mask(liver)})
     found = asked(engine, Facts(Detecting(inner)), "liver cyst")
